@@ -1,0 +1,44 @@
+# Sets up everything in .venv and runs it there. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed-dev
+DEMO_STAMP = $(VENV)/.installed-demo
+PYTHONS = 3.10 3.11 3.12 3.13 3.14
+
+.PHONY: demo test test-all check bench clean help
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo]"
+	@touch $@
+
+$(STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@ $(DEMO_STAMP)
+
+demo: $(DEMO_STAMP)  ## set up and explain a bundled photo with a real network
+	@mkdir -p out
+	$(BIN)/signxai explain src/signxai/data/chelsea.jpg \
+		--method gradient --method gradient_x_sign --method smoothgrad --method grad_cam \
+		--method lrp_epsilon_0_25_std_x --method lrpsign_epsilon_0_25_std_x \
+		--method lrp_alpha_1_beta_0 --method lrp_sequential_composite_a \
+		--output out/demo.png
+
+test: $(STAMP)  ## set up and run all tests
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP)  ## lint and check types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test-all:  ## run all tests on every Python >= 3.10 found
+	@tools/for-each-python $(PYTHONS)
+
+clean:  ## remove what was set up and generated
+	rm -rf .venv* out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,32 @@
+"""signxai shows what a PyTorch network's decision rests on.
+
+Importing it loads no torch: each public name is fetched from its module at first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from signxai._version import __version__
+
+if TYPE_CHECKING:
+    from signxai.api import explain, register_method
+    from signxai.common.naming import list_methods, parse_method
+
+__all__ = ["__version__", "explain", "list_methods", "parse_method", "register_method"]
+
+_HOME = {
+    "explain": "signxai.api",
+    "register_method": "signxai.api",
+    "list_methods": "signxai.common.naming",
+    "parse_method": "signxai.common.naming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'signxai' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,29 @@
+"""Every exception that signxai raises on its own account, in one tree."""
+
+
+class SignxaiError(Exception):
+    """Root of all errors that signxai raises; catch it to catch them all."""
+
+
+class MethodNameError(SignxaiError, ValueError):
+    """A method name that the grammar does not know; the message names the wrong token and the nearest methods."""
+
+
+class OptionError(SignxaiError, TypeError, ValueError):
+    """An option that the method does not take, that its name already sets, or whose value is not allowed."""
+
+
+class TargetError(SignxaiError, ValueError, TypeError):
+    """A target class out of range, of the wrong length, or not an integer."""
+
+
+class InputError(SignxaiError, ValueError, TypeError):
+    """An input without a batch axis, of the wrong shape or type, empty, or with NaN or infinity in it."""
+
+
+class ModelError(SignxaiError, ValueError, TypeError):
+    """A model that cannot be explained in the way asked for; the message says what to do about it."""
+
+
+class ForwardError(ModelError, InputError):
+    """The model's forward failed on this input: either may be at fault; the original error is the ``__cause__``."""

@@ -1,0 +1,180 @@
+"""Relevance maps as pictures: arrays in, arrays out."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.colors import Colormap
+from PIL import Image
+
+from signxai.common.errors import InputError, OptionError
+
+__all__ = ["normalize_relevance_map", "overlay_heatmap", "relevance_to_heatmap", "rgb_picture"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_RGB = 3
+# Resampling filters overshoot a little: what is this close to [0, 1] is meant to lie in it.
+_OVERSHOOT = 1e-3
+
+
+def normalize_relevance_map(relevance_map: npt.ArrayLike, percentile: float = 99) -> FloatArray:
+    """Bring relevance to [-1, 1], so that a few extreme values do not hide the rest.
+
+    Args:
+        relevance_map: relevance R, of any shape.
+        percentile: R is divided by this percentile of |R|, in [0, 100] (by their maximum if that is 0).
+
+    Returns:
+        Array of the same shape in [-1, 1]: signs are kept, NaN becomes 0, infinity +-1, and all zero stays zero.
+
+    Raises:
+        InputError: the map is empty or holds no real numbers.
+        OptionError: the percentile lies outside [0, 100].
+
+    >>> normalize_relevance_map([0.0, 1.0, -2.0, 4.0], percentile=100)
+    array([ 0.  ,  0.25, -0.5 ,  1.  ])
+    """
+    if not 0 <= percentile <= 100:
+        raise OptionError(f"percentile={percentile}: it must lie in [0, 100]")
+    relevance = _relevance(relevance_map)
+    scale = _magnitude(relevance, percentile) or _magnitude(relevance, 100)
+    return np.clip(_divide(relevance, scale), -1.0, 1.0)
+
+
+def relevance_to_heatmap(relevance_map: npt.ArrayLike, cmap: str | Colormap = "seismic", symmetric: bool = True) -> FloatArray:
+    """Colour a relevance map.
+
+    Args:
+        relevance_map: relevance, of any shape; NaN counts as 0.
+        cmap: a matplotlib colour map or its name; a diverging one where relevance has both signs.
+        symmetric: True spreads [-max |R|, max |R|] over the colour map, so that 0 gets the colour of its middle;
+            False spreads [min R, max R].
+
+    Returns:
+        RGB colours in [0, 1], of shape (..., 3).
+
+    Raises:
+        InputError: the map is empty or holds no real numbers.
+        OptionError: matplotlib knows no such colour map.
+
+    >>> relevance_to_heatmap([-1.0, 1.0], cmap="bwr")
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    colour_map = _colour_map(cmap)
+    relevance = _relevance(relevance_map)
+    fraction = np.clip(_divide(relevance, _magnitude(relevance, 100)), -1.0, 1.0)
+    position = (1.0 + fraction) / 2.0 if symmetric else _divide(fraction - fraction.min(), np.ptp(fraction))
+    return np.asarray(colour_map(position), dtype=np.float64)[..., :_RGB]
+
+
+def overlay_heatmap(image: npt.ArrayLike, heatmap: npt.ArrayLike, alpha: float = 0.5) -> FloatArray:
+    """Lay a heat map over the image that it explains.
+
+    Args:
+        image: uint8 or float in [0, 1], gray (H, W) or with 1 or 3 channels, (H, W, C) or (C, H, W).
+        heatmap: colours as `relevance_to_heatmap` gives them, resized to the image (bilinear).
+        alpha: weight of the heat map, from 0 (image alone) to 1 (heat map alone).
+
+    Returns:
+        RGB colours in [0, 1], of shape (H, W, 3).
+
+    Raises:
+        InputError: the image or the heat map is not a picture as described above.
+        OptionError: alpha lies outside [0, 1].
+
+    >>> overlay_heatmap(np.zeros((1, 1)), np.ones((1, 1, 3)), alpha=0.25)
+    array([[[0.25, 0.25, 0.25]]])
+    """
+    if not 0 <= alpha <= 1:
+        raise OptionError(f"alpha={alpha}: it must lie in [0, 1]")
+    picture = rgb_picture(image)
+    colours = _resized(rgb_picture(heatmap, name="heat map"), picture.shape[0], picture.shape[1])
+    return (1.0 - alpha) * picture + alpha * colours
+
+
+def rgb_picture(image: npt.ArrayLike, name: str = "image") -> FloatArray:
+    """Bring a picture to one form: RGB in [0, 1], of shape (H, W, 3).
+
+    Args:
+        image: uint8 or float in [0, 1], gray (H, W) or with 1 or 3 channels, (H, W, C) or (C, H, W);
+            where both readings are possible, the channels come last.
+        name: what error messages call it.
+
+    Raises:
+        InputError: another shape, another type, or values outside [0, 1].
+
+    >>> rgb_picture(np.full((1, 2, 5), 255, dtype=np.uint8)[:, :1]).shape
+    (1, 5, 3)
+    """
+    pixels = as_array(image)
+    if pixels.dtype == np.uint8:
+        pixels = pixels / 255.0
+    elif not np.issubdtype(pixels.dtype, np.floating):
+        raise InputError(f"{name}: pixels are uint8 in [0, 255] or float in [0, 1], not {pixels.dtype}")
+    pixels = _channels_last(pixels.astype(np.float64), name)
+    # Written so that NaN, for which every comparison is false, is refused too.
+    if not (pixels.min() >= -_OVERSHOOT and pixels.max() <= 1 + _OVERSHOOT):
+        raise InputError(f"{name}: float pixels lie in [0, 1], these in [{pixels.min():.4g}, {pixels.max():.4g}]; rescale them first")
+    return np.repeat(np.clip(pixels, 0.0, 1.0), _RGB // pixels.shape[-1], axis=-1)
+
+
+def _channels_last(pixels: FloatArray, name: str) -> FloatArray:
+    if pixels.size and pixels.ndim == 2:
+        return pixels[..., None]
+    if pixels.size and pixels.ndim == 3 and pixels.shape[-1] in (1, _RGB):
+        return pixels
+    if pixels.size and pixels.ndim == 3 and pixels.shape[0] in (1, _RGB):
+        return np.moveaxis(pixels, 0, -1)
+    raise InputError(f"{name}: its shape is (H, W), (H, W, C) or (C, H, W) with C = 1 or 3, not {pixels.shape}")
+
+
+def _resized(picture: FloatArray, height: int, width: int) -> FloatArray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(picture.astype(np.float32), -1, 0)]
+    resized = [np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64) for plane in planes]
+    return np.clip(np.stack(resized, axis=-1), 0.0, 1.0)
+
+
+def as_array(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    # A torch tensor that tracks gradients or lives on a GPU refuses np.asarray; torch itself is not needed to see that it is one.
+    detach = getattr(values, "detach", None)
+    return np.asarray(values if detach is None else detach().cpu())
+
+
+def _relevance(relevance_map: npt.ArrayLike) -> FloatArray:
+    """The map as float64, NaN replaced by 0."""
+    relevance = as_array(relevance_map)
+    if not (np.issubdtype(relevance.dtype, np.floating) or np.issubdtype(relevance.dtype, np.integer)):
+        raise InputError(f"a relevance map holds real numbers, not {relevance.dtype}")
+    if relevance.size == 0:
+        raise InputError(f"the relevance map is empty: its shape is {relevance.shape}")
+    relevance = relevance.astype(np.float64)
+    return np.where(np.isnan(relevance), 0.0, relevance)
+
+
+def _magnitude(relevance: FloatArray, percentile: float) -> float:
+    """That percentile of the finite |R|; 0 where none is finite."""
+    magnitude = np.abs(relevance[np.isfinite(relevance)])
+    return float(np.percentile(magnitude, percentile)) if magnitude.size else 0.0
+
+
+def _divide(values: FloatArray, scale: float) -> FloatArray:
+    """Divide by the scale, where it is not 0; a quotient too large for a float is clipped by the caller."""
+    if scale == 0:
+        return values
+    with np.errstate(over="ignore"):
+        return values / scale
+
+
+def _colour_map(cmap: str | Colormap) -> Colormap:
+    if isinstance(cmap, Colormap):
+        return cmap
+    if cmap not in colormaps:
+        near = get_close_matches(str(cmap), list(colormaps), n=3) or ["seismic", "bwr", "coolwarm"]
+        raise OptionError(f"matplotlib knows no colour map {cmap!r}; nearest: {', '.join(near)}")
+    return colormaps[cmap]

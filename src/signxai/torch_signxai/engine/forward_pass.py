@@ -1,0 +1,243 @@
+"""Watches a forward pass operation by operation, whether a module or a function issues it; nothing is changed in the model.
+
+Every pass finds the softmax at the model's end and the values before it (the logits), and secures kept tensors against
+in-place operations. Subclasses give operations a backward pass of their own by adding handlers to the table.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from signxai.torch_signxai.engine.kept_tensors import Keeper
+from signxai.torch_signxai.engine.nodes import ReLUNode, needs_relevance
+
+Handler: TypeAlias = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
+
+_NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special)
+
+
+def functions_named(*names: str) -> set[Any]:
+    """Every torch function or tensor method of these names, for example torch.relu, Tensor.relu and F.relu."""
+    return {getattr(space, name) for name in names for space in _NAMESPACES if hasattr(space, name)}
+
+
+def table_of(*rows: tuple[Iterable[str], Handler]) -> dict[Any, Handler]:
+    """A table from function to handler, from rows of names and their handler."""
+    return {function: handler for names, handler in rows for function in functions_named(*names)}
+
+
+def split_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The first argument, wherever it stands, and the others."""
+    if args:
+        return args[0], args[1:], kwargs
+    name = "input" if "input" in kwargs else "self"
+    return kwargs.get(name), (), {key: value for key, value in kwargs.items() if key != name}
+
+
+class TensorTable:
+    """Notes about tensors that are still alive, found by the identity of the tensor."""
+
+    def __init__(self) -> None:
+        self._notes: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
+
+    def put(self, tensor: Tensor, note: Any) -> None:
+        """Take a note of ``tensor``; it is forgotten with the tensor."""
+        key = id(tensor)
+        notes = self._notes
+        notes[key] = (weakref.ref(tensor, lambda _: notes.pop(key, None)), note)
+
+    def get(self, tensor: Any) -> Any:
+        """The note of ``tensor``, or None."""
+        entry = self._notes.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
+
+
+_WRITES = {
+    function
+    for space in _NAMESPACES
+    for name in dir(space)
+    if (name.endswith("_") and not name.endswith("__")) or name in ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__")
+    for function in [getattr(space, name, None)]
+    if callable(function)
+}
+
+
+def writes_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call may write to its first argument; activations take ``inplace`` by position too, so any True counts."""
+    return function in _WRITES or any(arg is True for arg in args) or bool(kwargs.get("inplace"))
+
+
+class ForwardPass(TorchFunctionMode):
+    """A plain forward pass: what remains is the gradient."""
+
+    handlers: Mapping[Any, Handler] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keeper = Keeper()
+        self._before_softmax = TensorTable()
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        handler = self.handlers.get(func)
+        if handler is not None:
+            return handler(self, func, args, kwargs)
+        return self.plain(func, args, kwargs)
+
+    def plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operation as it is, after securing what it may overwrite."""
+        if func in _WRITES or kwargs.get("inplace"):
+            target = split_input(args, kwargs)[0]
+            if isinstance(target, Tensor):
+                self.keeper.before_write(target)
+        elif isinstance(kwargs.get("out"), Tensor):
+            self.keeper.before_write(kwargs["out"])
+        return func(*args, **kwargs)
+
+    def softmax(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Run a softmax (subclasses: under a rule)."""
+        result: Tensor = self.plain(func, args, kwargs)
+        return result
+
+    def logits_of(self, output: Tensor) -> Tensor:
+        """What stood before the final softmax or log-softmax; the output itself if there is none."""
+        logits = self._before_softmax.get(output)
+        return output if logits is None else logits
+
+    def note_logits(self, output: Any, logits: Any) -> None:
+        """Remember that ``output`` is a softmax of ``logits``."""
+        if isinstance(output, Tensor) and isinstance(logits, Tensor):
+            self._before_softmax.put(output, logits)
+
+
+def _softmax(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    result = watch.softmax(func, args, kwargs)
+    watch.note_logits(result, split_input(args, kwargs)[0])
+    return result
+
+
+def _log(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The logarithm of a softmax is a log-softmax: the logits are the same."""
+    result: Tensor = watch.plain(func, args, kwargs)
+    watch.note_logits(result, watch._before_softmax.get(split_input(args, kwargs)[0]))
+    return result
+
+
+def _after_softmax(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operation that only reshapes or converts: do the same to the logits of a softmax."""
+    first, rest, named = split_input(args, kwargs)
+    result = watch.plain(func, args, kwargs)
+    logits = watch._before_softmax.get(first)
+    if logits is not None and result is not first:
+        watch.note_logits(result, func(logits, *rest, **named))
+    return result
+
+
+SOFTMAX_NAMES = ("softmax", "log_softmax")
+KEEPS_LOGITS_NAMES = (
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
+    *("to", "float", "double", "half", "bfloat16", "type", "dropout", "__getitem__"),
+)
+BASE_TABLE = table_of((SOFTMAX_NAMES, _softmax), (("log",), _log), (KEEPS_LOGITS_NAMES, _after_softmax))
+
+
+class GradientPass(ForwardPass):
+    """Leaves every operation its own gradient."""
+
+    handlers: Mapping[Any, Handler] = BASE_TABLE
+
+
+def _relu(watch: ReLUPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    x, rest, named = split_input(args, kwargs)
+    if not needs_relevance(x) or not _is_relu(func, rest, named):
+        return watch.plain(func, args, kwargs)
+    watch.relus += 1
+    if writes_in_place(func, args, kwargs):
+        watch.keeper.before_write(x)
+    upper = _upper_limit(func, rest, named)
+    return ReLUNode.apply(x, lambda t: func(t, *rest, **named), watch.relu_backward, upper)
+
+
+_CLAMPS = functions_named("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
+_CLAMP_MINS = functions_named("clamp_min", "clamp_min_")
+_RELU6 = functions_named("relu6", "relu6_")
+_HARDTANH = functions_named("hardtanh", "hardtanh_")
+_THRESHOLD = functions_named("threshold", "threshold_")
+
+
+def _is_relu(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Whether a clamp, hardtanh or threshold is a ReLU (or ReLU6), spelled another way."""
+    if func in _CLAMPS:
+        return bool(_argument("min", 0, rest, named) == 0)
+    if func in _HARDTANH:
+        return bool(_argument("min_val", 0, rest, named) == 0)
+    if func in _THRESHOLD:
+        return bool(_argument("threshold", 0, rest, named) == 0 and _argument("value", 1, rest, named) == 0)
+    return True
+
+
+def _upper_limit(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> float | None:
+    """Where a ReLU6, or a clamp or hardtanh that is one, is cut off."""
+    if func in _RELU6:
+        return 6.0
+    if func in _CLAMPS - _CLAMP_MINS:
+        return _argument("max", 1, rest, named)  # type: ignore[no-any-return]
+    if func in _HARDTANH:
+        return _argument("max_val", 1, rest, named)  # type: ignore[no-any-return]
+    return None
+
+
+def _argument(name: str, position: int, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    value = rest[position] if len(rest) > position else named.get(name)
+    return None if isinstance(value, Tensor) else value
+
+
+RELU_NAMES = (
+    *("relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_", "threshold", "threshold_"),
+    *("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"),
+)
+
+
+class ReLUPass(ForwardPass):
+    """Gives every ReLU, module or function, another backward: ``(gradient, where active) -> gradient``."""
+
+    handlers: Mapping[Any, Handler] = {**BASE_TABLE, **table_of((RELU_NAMES, _relu))}
+
+    def __init__(self, relu_backward: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.relu_backward = relu_backward
+        self.relus = 0
+
+
+def _convolution(watch: FeatureMapPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    result: Tensor = func(*args, **kwargs)
+    if needs_relevance(result):
+        watch.capture(result)
+    return result
+
+
+CONVOLUTION_NAMES = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+
+
+class FeatureMapPass(ForwardPass):
+    """Remembers one feature map: that of the last convolution executed, or what ``capture`` was called with last."""
+
+    handlers: Mapping[Any, Handler] = {**BASE_TABLE, **table_of((CONVOLUTION_NAMES, _convolution))}
+
+    def __init__(self, every_convolution: bool) -> None:
+        super().__init__()
+        self.handlers = type(self).handlers if every_convolution else BASE_TABLE
+        self.edge: Any = None
+        self.values: Any = None
+
+    def capture(self, feature_map: Tensor) -> None:
+        """Remember these values and this place in the graph, whatever is done in place to the tensor later."""
+        self.edge = torch.autograd.graph.get_gradient_edge(feature_map)
+        self.values = self.keeper.keep(feature_map)

@@ -1,0 +1,62 @@
+"""Values a rule needs later, safe from in-place operations in between.
+
+A rule divides by a layer's output, which an in-place ReLU may overwrite right behind the layer. The values are
+therefore kept copy-on-write: nothing is copied unless somebody is about to write to the same storage.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch import Tensor
+
+from signxai.common.errors import ModelError
+
+
+class Kept:
+    """One tensor's values as they were when it was kept."""
+
+    __slots__ = ("__weakref__", "_tensor", "_version")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor: Tensor | None = tensor
+        self._version = tensor._version
+
+    def secure(self) -> None:
+        """Copy the values before somebody writes to their storage."""
+        if self._tensor is not None:
+            self._tensor = self._tensor.clone()
+            self._version = self._tensor._version
+
+    def take(self) -> Tensor:
+        """Return the kept values; a write that went unseen is an error, never a wrong map."""
+        if self._tensor is None:
+            raise RuntimeError("relevance was asked to pass a layer for the second time, but its tensors are freed after the first")
+        if self._tensor._version != self._version:
+            raise ModelError(
+                "an operation that cannot be watched (custom C++ or autograd code) has overwritten an activation in place; "
+                "write that operation out of place"
+            )
+        return self._tensor
+
+
+class Keeper:
+    """Keeps tensors during one pass and secures those that share a storage about to be written."""
+
+    def __init__(self) -> None:
+        self._by_storage: dict[int, list[weakref.ref[Kept]]] = {}
+
+    def keep(self, tensor: Tensor) -> Kept:
+        """Keep the values of ``tensor``, outside of any graph."""
+        kept = Kept(tensor.detach())
+        self._by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(weakref.ref(kept))
+        return kept
+
+    def before_write(self, tensor: Tensor) -> None:
+        """To be called before an in-place operation on ``tensor``."""
+        with torch.no_grad():
+            for reference in self._by_storage.pop(tensor.untyped_storage().data_ptr(), ()):
+                kept = reference()
+                if kept is not None:
+                    kept.secure()

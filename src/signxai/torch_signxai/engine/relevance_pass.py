@@ -1,0 +1,359 @@
+"""Gives every operation of a forward pass its LRP rule: the table that says which operation is treated how."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from signxai.common.errors import ModelError
+from signxai.torch_signxai.engine import linear_layers
+from signxai.torch_signxai.engine.forward_pass import (
+    BASE_TABLE,
+    CONVOLUTION_NAMES,
+    ForwardPass,
+    TensorTable,
+    functions_named,
+    split_input,
+    table_of,
+    writes_in_place,
+)
+from signxai.torch_signxai.engine.linear_layers import Layer
+from signxai.torch_signxai.engine.nodes import (
+    LinearNode,
+    PassNode,
+    Rule,
+    RuleSite,
+    SoftmaxNode,
+    needs_relevance,
+    reads_input_only,
+    share_by_contribution,
+    squash_rank,
+)
+from signxai.torch_signxai.engine.shares import Stabilizer
+
+RuleChooser = Callable[[str, bool, bool], Rule]
+"""(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
+
+
+class UnknownOperationWarning(UserWarning):
+    """An operation mixes its inputs and no LRP rule is known for it: the map follows its gradient there."""
+
+
+class _ScaleNode(Function):
+    """A product with a constant: relevance passes wherever the constant is not 0, and is summed over broadcast axes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, constant: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.shape, ctx.is_zero = x.shape, constant == 0
+        return compute(x)
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return relevance.masked_fill(ctx.is_zero, 0.0).sum_to_size(ctx.shape), None, None
+
+
+class RelevancePass(ForwardPass):
+    """A forward pass whose backward pass is layer-wise relevance propagation.
+
+    Args:
+        choose_rule: says which rule each linear layer takes.
+        stabilizer: added to the denominators of sums, means and products, with their sign; 0: exact, where 0 / 0 is 0.
+        strict: an operation without a known rule is an error instead of a warning.
+    """
+
+    def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False) -> None:
+        super().__init__()
+        self.choose_rule = choose_rule
+        self.stabilizer = stabilizer
+        self.strict = strict
+        self.layers = 0
+        self._made_by_layer = TensorTable()
+        self._warned: set[str] = set()
+
+    def plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = super().plain(func, args, kwargs)
+        if func not in _AS_GRADIENT and _depends_on_input(result):
+            self._unknown(func)
+        return result
+
+    def softmax(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        x, rest, named = split_input(args, kwargs)
+        if not needs_relevance(x):
+            return super().softmax(func, args, kwargs)
+        axis = rest[0] if rest else named.get("dim")
+        if axis is None:
+            axis = 0 if x.ndim in (0, 1, 3) else 1  # as torch.nn.functional.softmax chooses it
+        result: Tensor = SoftmaxNode.apply(x, lambda t: func(t, *rest, **named), axis, self.keeper)
+        return result
+
+    def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Carry out a linear layer under the rule that is chosen for it."""
+        index, first = self.layers, reads_input_only(x)
+        self.layers += 1
+        return self._under_rule(layer, x, compute, index, first)
+
+    def folded_layer(self, output: Tensor, scale: Tensor, shift: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """A per-channel affine map straight behind a linear layer: both as one layer; None if it does not stand there."""
+        made = self._made_by_layer.get(output)
+        if made is None:
+            return None
+        layer, x, index, first, version = made
+        if output._version != version or not layer.can_fold(output):
+            return None
+        values = output.detach()
+        return self._under_rule(layer.folded(scale, shift), x, lambda _: compute(values), index, first)
+
+    def shared(self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], factor: float = 1.0) -> Tensor:
+        """Run ``function`` on ``tensors``, each of which is given its share of the relevance, times ``factor``."""
+        return share_by_contribution(function, tensors, self.keeper, self.stabilizer, factor)
+
+    def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
+        site = RuleSite(layer, lambda: self.choose_rule(layer.kind, first, index == self.layers - 1))
+        result: Tensor = LinearNode.apply(x, compute, site, self.keeper)
+        self._made_by_layer.put(result, (layer, x, index, first, result._version))
+        return result
+
+    def _unknown(self, func: Any) -> None:
+        name = getattr(func, "__name__", repr(func))
+        message = f"no LRP rule is known for the operation {name!r}: relevance follows its gradient there"
+        if self.strict:
+            raise ModelError(f"{message}; leave out strict=True to accept that")
+        if name not in self._warned:
+            self._warned.add(name)
+            warnings.warn(message, UnknownOperationWarning, stacklevel=2)
+
+
+def _depends_on_input(result: Any) -> bool:
+    if isinstance(result, Tensor):
+        return result.requires_grad
+    return isinstance(result, tuple | list) and any(_depends_on_input(item) for item in result)
+
+
+def _layer(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    x, rest, named = split_input(args, kwargs)
+    weight = rest[0] if rest else named["weight"]
+    if not needs_relevance(x) or needs_relevance(weight):
+        return watch.plain(func, args, kwargs)
+    if weight.ndim == 1:
+        return _matmul(watch, torch.matmul, (x, weight), {})
+    layer = linear_layers.LAYER_OF_FUNCTION[func](x, *rest, **named)
+    return watch.linear_layer(layer, x, lambda t: func(t, *rest, **named))
+
+
+def _activation(rank: int, watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    x, rest, named = split_input(args, kwargs)
+    if not needs_relevance(x) or any(map(needs_relevance, rest)):
+        return watch.plain(func, args, kwargs)
+    if writes_in_place(func, args, kwargs):
+        watch.keeper.before_write(x)
+    return PassNode.apply(x, lambda t: func(t, *rest, **named), rank)
+
+
+def _log(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    result = _activation(0, watch, func, args, kwargs)
+    watch.note_logits(result, watch._before_softmax.get(split_input(args, kwargs)[0]))
+    return result
+
+
+def _shared(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Sums, means and the like: each tensor by its share of the result."""
+    args, kwargs = _named_input_first(args, kwargs)
+    places = [place for place, value in enumerate(args) if needs_relevance(value)]
+    if not places or any(map(needs_relevance, kwargs.values())):
+        return watch.plain(func, args, kwargs)
+
+    def compute(*tensors: Tensor) -> Any:
+        values = list(args)
+        for place, tensor in zip(places, tensors, strict=True):
+            values[place] = tensor
+        return func(*values, **kwargs)
+
+    return watch.shared(compute, tuple(args[place] for place in places))
+
+
+def _named_input_first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    first, rest, named = split_input(args, kwargs)
+    if "other" in named:
+        return (first, named["other"], *rest), {key: value for key, value in named.items() if key != "other"}
+    return (first, *rest), named
+
+
+def _product(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A product: by a constant or by a gate everything passes to the factor; of two signals, half to each."""
+    (a, b, *rest), named = _named_input_first(args, kwargs)
+    if rest or named or not (needs_relevance(a) or needs_relevance(b)):
+        return watch.plain(func, args, kwargs)
+    if needs_relevance(a) and needs_relevance(b):
+        rank_a, rank_b = squash_rank(a), squash_rank(b)
+        if rank_a == rank_b:
+            return watch.shared(func, (a, b), factor=0.5)
+        a, b = (a.detach(), b) if rank_a > rank_b else (a, b.detach())
+    if needs_relevance(a):
+        return _scaled(a, b, lambda t: func(t, b))
+    return _scaled(b, a, lambda t: func(a, t))
+
+
+def _quotient(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A quotient: everything passes to the numerator; the denominator is a scale."""
+    (a, b, *rest), named = _named_input_first(args, kwargs)
+    if not (needs_relevance(a) or needs_relevance(b)) or rest or named.get("rounding_mode"):
+        return watch.plain(func, args, kwargs)
+    if not needs_relevance(a):
+        return _activation(0, watch, lambda t: func(a, t), (b,), {})
+    constant = b.detach() if isinstance(b, Tensor) else b
+    return _scaled(a, torch.ones(()).to(a.device), lambda t: func(t, constant))
+
+
+def _scaled(x: Tensor, constant: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    scale = constant.detach() if isinstance(constant, Tensor) else torch.tensor(constant, device=x.device)
+    result: Tensor = _ScaleNode.apply(x, scale, compute)
+    return result
+
+
+def _in_place(handler: Any, name: str, watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``a += b`` and its like: the rule of the operation that writes nothing, then its result into ``a``."""
+    target = args[0]
+    if not any(map(needs_relevance, args)):
+        return watch.plain(func, args, kwargs)
+    result = handler(watch, getattr(torch, name), args, kwargs)
+    watch.keeper.before_write(target)
+    return target.copy_(result)
+
+
+def _matmul(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A matrix product: with constant weights a linear layer, of two signals half of the relevance to each."""
+    (a, b, *rest), named = _named_input_first(args, kwargs)
+    if rest or named or not (needs_relevance(a) or needs_relevance(b)):
+        return watch.plain(func, args, kwargs)
+    if needs_relevance(a) and needs_relevance(b):
+        return watch.shared(func, (a, b), factor=0.5)
+    if needs_relevance(a) and b.ndim == 2 and a.ndim >= 2:
+        return watch.linear_layer(linear_layers.linear(a, b.t()), a, lambda t: func(t, b))
+    if needs_relevance(b) and a.ndim == 2 and b.ndim >= 2:
+        columns = b.transpose(-1, -2)
+        return watch.linear_layer(linear_layers.linear(columns, a), columns, lambda t: F.linear(t, a)).transpose(-1, -2)
+    return _shared(watch, func, args, kwargs)
+
+
+def _right_matmul(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _matmul(watch, torch.matmul, (args[1], args[0]), kwargs)
+
+
+def _addmm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``bias + x @ weight``: a linear layer if x alone depends on the input."""
+    if len(args) == 3 and not kwargs and needs_relevance(args[1]) and not needs_relevance(args[0]) and not needs_relevance(args[2]):
+        bias, x, weight = args
+        if bias.ndim == 1:
+            return watch.linear_layer(linear_layers.linear(x, weight.t(), bias), x, lambda t: func(bias, t, weight))
+    return watch.plain(func, args, kwargs)
+
+
+def _batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
+    x, _, _ = split_input(args, kwargs)
+    if not needs_relevance(x):
+        return watch.plain(func, args, kwargs)
+    scale, shift = _affine_map(*args, **kwargs)
+    rest, named = split_input(args, kwargs)[1:]
+    folded = watch.folded_layer(x, scale, shift, lambda t: func(t, *rest, **named))
+    return folded if folded is not None else watch.shared(lambda t: func(t, *rest, **named), (x,))
+
+
+def _affine_map(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Tensor, Tensor]:
+    """The scale and shift per channel that a call of ``F.batch_norm`` is."""
+    if training or running_mean is None or running_var is None:
+        raise ModelError(
+            "a batch norm without running statistics mixes the samples of a batch, so no sample has a map of its own; "
+            "use track_running_stats=True"
+        )
+    scale = (running_var + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -running_mean * scale
+    return scale, shift if bias is None else shift + bias
+
+
+def _torch_batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``torch.batch_norm`` takes the same things in another order."""
+    x, weight, bias, mean, var, training, momentum, eps = args[:8]
+    return _batch_norm(watch, F.batch_norm, (x, mean, var, weight, bias, training, momentum, eps), {})
+
+
+_PASS = (
+    *("relu", "relu_", "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish"),
+    *("hardswish", "softplus", "softsign", "hardshrink", "softshrink", "tanhshrink", "threshold", "threshold_", "prelu", "rrelu"),
+    *("rrelu_", "logsigmoid", "neg", "negative", "abs", "absolute", "exp", "expm1", "log1p", "log2", "log10", "sqrt", "rsqrt"),
+    *("square", "pow", "reciprocal", "sin", "cos", "tan", "atan", "erf", "sinh", "cosh", "arctan", "exp_", "abs_", "neg_", "sqrt_"),
+    *("square_", "pow_", "__rpow__", "__pow__", "float_power", "normalize"),
+)
+_SQUASH = ("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "expit")
+_WEAK_SQUASH = (
+    *("tanh", "tanh_", "hardtanh", "hardtanh_", "relu6", "relu6_", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"),
+    *("clamp_max", "clamp_max_"),
+)
+_SHARED = (
+    *("mean", "sum", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
+    *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold", "add", "sub", "subtract"),
+    *("__add__", "__radd__", "__sub__", "__rsub__", "rsub"),
+)
+_PRODUCTS = ("mul", "multiply", "__mul__", "__rmul__")
+_QUOTIENTS = ("div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__rdiv__")
+_MOVES = (
+    *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_", "ravel"),
+    *("permute", "transpose", "transpose_", "t", "t_", "swapaxes", "swapdims", "movedim", "moveaxis", "expand", "expand_as"),
+    *("broadcast_to", "broadcast_tensors", "repeat", "repeat_interleave", "tile", "contiguous", "clone", "to", "float", "double"),
+    *("half", "bfloat16", "type", "type_as", "cpu", "cuda", "narrow", "select", "index_select", "gather", "take", "take_along_dim"),
+    *("masked_select", "masked_fill", "masked_fill_", "where", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "cat"),
+    *("concat", "concatenate", "stack", "hstack", "vstack", "dstack", "pad", "flip", "fliplr", "flipud", "roll", "rot90", "unfold"),
+    *("max", "min", "amax", "amin", "maximum", "minimum", "fmax", "fmin", "topk", "sort", "max_pool1d", "max_pool2d", "max_pool3d"),
+    *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "fractional_max_pool2d", "fractional_max_pool3d"),
+    *("max_unpool1d", "max_unpool2d", "max_unpool3d", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"),
+    *("__getitem__", "__setitem__", "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+    *("feature_alpha_dropout", "feature_dropout", "copy_", "as_strided", "diagonal", "tril", "triu", "atleast_1d", "atleast_2d"),
+    *("atleast_3d", "scatter", "index_put", "index_copy", "select_scatter", "slice_scatter", "kthvalue", "median", "alias", "view_as_real"),
+    *("hsplit", "vsplit", "dsplit", "requires_grad_", "retain_grad", "data", "register_hook", "max_pool1d_with_indices"),
+    *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d_with_indices"),
+    *("adaptive_max_pool3d_with_indices", "__iter__", "unsafe_chunk", "unsafe_split", "cat_", "swapaxes_", "detach", "item", "numpy"),
+)
+_AS_GRADIENT = functions_named(*_MOVES) | {F.max_pool1d, F.max_pool2d, F.max_pool3d}
+_GETTERS = ("T", "mT", "H", "mH", "real", "data", "grad")
+_AS_GRADIENT |= {getattr(torch.Tensor, name).__get__ for name in _GETTERS}
+
+RelevancePass.handlers = {
+    **BASE_TABLE,
+    **table_of(
+        (_PASS, partial(_activation, 0)),
+        (_WEAK_SQUASH, partial(_activation, 1)),
+        (_SQUASH, partial(_activation, 2)),
+        (("log",), _log),
+        (_SHARED, _shared),
+        (_PRODUCTS, _product),
+        (_QUOTIENTS, _quotient),
+        (("matmul", "mm", "bmm", "__matmul__"), _matmul),
+        (("__rmatmul__",), _right_matmul),
+        (("addmm",), _addmm),
+        (("linear", *CONVOLUTION_NAMES), _layer),
+    ),
+    F.batch_norm: _batch_norm,
+    torch.batch_norm: _torch_batch_norm,
+    **{
+        function: partial(_in_place, handler, name)
+        for name, handler in (("add", _shared), ("sub", _shared), ("mul", _product), ("div", _quotient))
+        for function in functions_named(f"{name}_", {"div": "__itruediv__"}.get(name, f"__i{name}__"))
+    },
+}

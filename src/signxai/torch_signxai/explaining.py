@@ -1,0 +1,117 @@
+"""From a method's name, a model and an input to a relevance map; and how new methods get a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signxai.common.errors import ModelError, OptionError
+from signxai.common.naming import MethodSpec, Multiplier, parse_method
+from signxai.torch_signxai.engine.borrowed_model import unwrapped
+from signxai.torch_signxai.engine.inputs_and_outputs import as_input
+from signxai.torch_signxai.methods.registry import analyzer_for, register
+from signxai.torch_signxai.methods.signed import sign_about
+from signxai.torch_signxai.methods.zennit_impl import Analyzer
+from signxai.torch_signxai.methods.zennit_impl.base import as_array, number
+
+__all__ = ["explain", "register_method"]
+
+
+def explain(
+    model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, **options: Any
+) -> np.ndarray[Any, Any] | Tensor:
+    """Show what a model's decision rests on: relevance for every value of the input.
+
+    Args:
+        model: any ``torch.nn.Module``. It is borrowed: afterwards it is exactly as before, also after an error. A softmax at
+            its output is taken off; what is explained is the logit.
+        x: tensor or array (N, ...), moved to the model's device and dtype.
+        method_name: a name of the grammar, for example ``"lrpsign_epsilon_0_25_std_x"``, or a parsed one.
+        target_class: None (argmax of each sample), an integer, N integers, a tuple index behind the batch axis for outputs
+            with more axes, for example (class, time), or a callable from outputs to (N,).
+        **options: parameters of the method that the name does not set (``epsilon=``, ``steps=``, ``mu=``, ``low=``,
+            ``high=``, ``layer=``, ``baseline=``, ...), and for every method ``batch_size=`` (most samples in one forward
+            pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
+            logit) and ``as_tensor=`` (return a tensor on the model's device).
+
+    Returns:
+        Relevance in the shape of ``x``, a floating-point NumPy array or tensor.
+
+    Raises:
+        MethodNameError, OptionError, TargetError, InputError, ModelError: all of them ``SignxaiError``; the message says
+            what came, what is allowed and what to do.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
+    >>> explain(model, torch.ones(2, 4), "gradient_x_sign", target_class=0).shape
+    (2, 4)
+    """
+    spec = parse_method(str(method_name) if isinstance(method_name, MethodSpec) else method_name)
+    multipliers, options = _multipliers(spec, options)
+    as_tensor = _flag("as_tensor", options.pop("as_tensor", False))
+    analyzer = analyzer_for(spec, model, options)
+    if isinstance(analyzer, Analyzer):
+        analyzer.as_tensor = True
+    result = torch.as_tensor(analyzer.analyze(x, target_class))
+    result = _multiplied(result, model, x, multipliers)
+    return result if as_tensor else as_array(result)
+
+
+def register_method(name: str, analyzer_class: Callable[..., Any]) -> None:
+    """Make a new method known to ``explain`` under its name.
+
+    Afterwards ``explain`` takes the name, with the class's numeric parameters (those with a default that is an int or a
+    float) written into it, and with multipliers: ``blur_radius_3_x_sign`` for ``Blur(model, radius=1)`` under "blur".
+
+    Args:
+        name: words of lower-case letters and digits joined by "_"; not one that the grammar already reads.
+        analyzer_class: called as ``analyzer_class(model, **parameters)``; its ``analyze(input_tensor, target_class=None)``
+            returns relevance in the input's shape. A subclass of ``Analyzer`` gets batching, targets and borrowing for free.
+
+    Raises:
+        MethodNameError: if the name is taken or ill-formed.
+        OptionError: if the class is not one that can be called so.
+
+    >>> from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer
+    >>> register_method("plain_slope", GradientAnalyzer)
+    >>> import torch
+    >>> explain(torch.nn.Linear(2, 2), torch.ones(1, 2), "plain_slope_x_sign", 0).shape
+    (1, 2)
+    """
+    if not callable(analyzer_class) or not callable(getattr(analyzer_class, "analyze", None)):
+        raise OptionError(f"{analyzer_class!r} is not an analyzer class: it needs analyze(input_tensor, target_class=None)")
+    register(name, analyzer_class)
+
+
+def _multipliers(spec: MethodSpec, options: dict[str, Any]) -> tuple[list[Multiplier], dict[str, Any]]:
+    """The name's multipliers with every threshold filled in, and the remaining options."""
+    options = dict(options)
+    if not any(multiplier.kind == "sign" and multiplier.mu is None for multiplier in spec.multipliers):
+        return list(spec.multipliers), options
+    if "mu" not in options:
+        raise OptionError(f"{str(spec)!r} names a threshold without a number; give the option mu=, or write _x_sign_mu_0_5")
+    mu = number("mu", options["mu"])
+    if spec.method != "lrpsign" or "mu" in dict(spec.params):
+        del options["mu"]
+    filled = [Multiplier("sign", mu) if m.kind == "sign" and m.mu is None else m for m in spec.multipliers]
+    return filled, options
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise OptionError(f"{name}={value!r} must be True or False")
+    return value
+
+
+def _multiplied(result: Tensor, model: nn.Module, x: Any, multipliers: list[Multiplier]) -> Tensor:
+    tensor = as_input(unwrapped(model), x)
+    if result.shape != tensor.shape:
+        raise ModelError(f"the analyzer returned relevance of shape {tuple(result.shape)} for an input of shape {tuple(tensor.shape)}")
+    for multiplier in multipliers:
+        factor = tensor if multiplier.kind == "input" else sign_about(tensor, multiplier.mu or 0.0)
+        result = result * factor.to(result.device)
+    return result

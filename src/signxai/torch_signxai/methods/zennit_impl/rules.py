@@ -1,0 +1,320 @@
+"""LRP rules of linear layers (Linear, Conv1d to Conv3d and their transposes).
+
+Each rule is one function from the relevance at a layer's output to that at its input. It is also a Zennit hook: it can
+stand in any Zennit composite next to Zennit's own rules, and gives the same numbers where Zennit has the rule.
+Notation: x input, w weight, b bias, z = w x + b output, R relevance; ``+`` and ``-`` mark positive and negative parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from zennit.core import Hook, RemovableHandle, RemovableHandleList
+
+from signxai.common.errors import OptionError
+from signxai.torch_signxai.engine.linear_layers import Layer
+from signxai.torch_signxai.engine.nodes import layer_of_module, rule_output
+from signxai.torch_signxai.engine.shares import Stabilizer, stabilized_share
+from signxai.torch_signxai.methods.signed import sign_about
+
+
+class LinearRule(Hook):  # type: ignore[misc]  # zennit is untyped
+    """Base of all rules: subclasses say how relevance passes one linear layer, as a pure function."""
+
+    active: bool
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        """Relevance at the input, in the shape of ``x``.
+
+        Args:
+            layer: the linear layer, with weight (out, in, ...) and bias (out,) or None.
+            x: the layer's input (N, ...).
+            z: the layer's output (N, ...), bias included.
+            relevance: relevance at the output, in the shape of ``z``.
+        """
+        raise NotImplementedError
+
+    def copy(self) -> LinearRule:
+        """A rule with the same parameters and no state of its own, as Zennit's composites need one for each module."""
+        copy = type(self).__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        Hook.__init__(copy)
+        return copy
+
+    def register(self, module: nn.Module) -> RemovableHandleList:
+        """Carry out this rule in ``module``, a Linear, ConvNd or ConvTransposeNd, until the handle is removed.
+
+        Raises:
+            ModelError: if the module is of another type.
+        """
+        layer_of_module(module)
+        return RemovableHandleList([RemovableHandle(self), module.register_forward_hook(self._replace_output)])
+
+    def _replace_output(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        if not args[0].requires_grad:
+            return None
+        return rule_output(module, self, args[0], output)
+
+    def __repr__(self) -> str:
+        state = {name: value for name, value in vars(self).items() if name not in vars(Hook())}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in state.items())})"
+
+
+class Epsilon(LinearRule):
+    """LRP-epsilon: ``R_i = sum_j x_i w_ij / (z_j + e sign(z_j)) R_j`` (Bach et al. 2015, eq. 58).
+
+    Args:
+        epsilon: e >= 0, in the units of the layer's output, or a function from z to the denominator.
+            0 is the z rule (LRP-0), where 0 / 0 is 0.
+
+    >>> rule = Epsilon(0.25)
+    >>> rule
+    Epsilon(epsilon=0.25)
+    """
+
+    def __init__(self, epsilon: Stabilizer = 1e-6) -> None:
+        super().__init__()
+        self.epsilon = _checked("epsilon", epsilon)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        return x * layer.transposed(stabilized_share(relevance, z, self.epsilon), layer.weight, x)
+
+
+class Z(Epsilon):
+    """LRP-z: ``R_i = sum_j x_i w_ij / z_j R_j``, where 0 / 0 is 0 (Bach et al. 2015, eq. 56)."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+
+class StdxEpsilon(LinearRule):
+    """LRP-epsilon with ``e = k std(x)``: k times the population standard deviation of the layer's input, per sample.
+
+    Args:
+        k: factor >= 0, without unit.
+
+    Source: the rule ``lrp.stdxepsilon`` of the original SIGN package (Gumpfer et al. 2023).
+    """
+
+    def __init__(self, k: float = 0.25) -> None:
+        super().__init__()
+        self.k = _checked("k", k)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        epsilon = self.k * x.flatten(1).std(dim=1, correction=0)
+        epsilon = epsilon.view(-1, *(1,) * (z.ndim - 1))
+        return x * layer.transposed(stabilized_share(relevance, z, epsilon), layer.weight, x)
+
+
+class Sign(LinearRule):
+    """SIGN input rule: ``R_i = s_i sum_j w_ij R_j / z_j`` with s_i = +1 where x_i >= mu, else -1 (Gumpfer et al. 2023).
+
+    Args:
+        mu: threshold in the units of the layer's input.
+        stabilizer: added to z with its sign; 0: exact, where 0 / 0 is 0.
+    """
+
+    def __init__(self, mu: float = 0.0, stabilizer: Stabilizer = 1e-6) -> None:
+        super().__init__()
+        self.mu = float(mu)
+        self.stabilizer = _checked("stabilizer", stabilizer)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        share = stabilized_share(relevance, z, self.stabilizer)
+        return sign_about(x, self.mu) * layer.transposed(share, layer.weight, x)
+
+
+class _Parts:
+    """A layer's weight, bias and input split by sign; negative inputs are skipped where there are none."""
+
+    def __init__(self, layer: Layer, x: Tensor) -> None:
+        self.layer = layer
+        self.has_negative = bool((x < 0).any())
+        self.x_pos = x.clamp(min=0) if self.has_negative else x
+        self.x_neg = x.clamp(max=0) if self.has_negative else None
+        self.w_pos, self.w_neg = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+        self.b_pos = None if layer.bias is None else layer.bias.clamp(min=0)
+        self.b_neg = None if layer.bias is None else layer.bias.clamp(max=0)
+
+    def output(self, for_pos: Tensor, for_neg: Tensor, bias: Tensor | None) -> Tensor:
+        """Output with one weight for the positive inputs and another for the negative ones."""
+        result = self.layer.output(self.x_pos, for_pos, bias)
+        return result if self.x_neg is None else result + self.layer.output(self.x_neg, for_neg, None)
+
+    def relevance(self, share: Tensor, for_pos: Tensor, for_neg: Tensor) -> Tensor:
+        """Each input times the transposed weight that stands for its sign."""
+        result = self.x_pos * self.layer.transposed(share, for_pos, self.x_pos)
+        return result if self.x_neg is None else result + self.x_neg * self.layer.transposed(share, for_neg, self.x_neg)
+
+
+class AlphaBeta(LinearRule):
+    """LRP-alpha-beta: alpha times the positive shares less beta times the negative ones (Bach et al. 2015, eq. 60).
+
+    ``R_i = sum_j (alpha (x_i w_ij)+ / (sum_i (x_i w_ij)+ + b_j+) - beta (x_i w_ij)- / (sum_i (x_i w_ij)- + b_j-)) R_j``
+
+    Args:
+        alpha: weight of the positive shares, >= 0.
+        beta: weight of the negative shares, >= 0, with alpha - beta = 1.
+        stabilizer: added to both denominators with their sign; 0: exact, where 0 / 0 is 0.
+
+    Raises:
+        OptionError: if alpha or beta is negative or their difference is not 1.
+    """
+
+    def __init__(self, alpha: float = 2.0, beta: float = 1.0, stabilizer: Stabilizer = 1e-6) -> None:
+        super().__init__()
+        if alpha < 0 or beta < 0 or abs(alpha - beta - 1) > 1e-9:
+            raise OptionError(f"alpha={alpha}, beta={beta}: both must be at least 0 and alpha - beta must be 1, for example 2 and 1")
+        self.alpha = float(alpha)
+        self.beta = float(beta)
+        self.stabilizer = _checked("stabilizer", stabilizer)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        parts = _Parts(layer, x)
+        share = stabilized_share(relevance, parts.output(parts.w_pos, parts.w_neg, parts.b_pos), self.stabilizer)
+        result = self.alpha * parts.relevance(share, parts.w_pos, parts.w_neg)
+        if self.beta == 0:
+            return result
+        share = stabilized_share(relevance, parts.output(parts.w_neg, parts.w_pos, parts.b_neg), self.stabilizer)
+        return result - self.beta * parts.relevance(share, parts.w_neg, parts.w_pos)
+
+
+class ZPlus(AlphaBeta):
+    """LRP-z+: only positive shares count, ``alpha_1_beta_0`` (Montavon et al. 2017).
+
+    Args:
+        stabilizer: added to the denominator with its sign; 0: exact, where 0 / 0 is 0.
+    """
+
+    def __init__(self, stabilizer: Stabilizer = 1e-6) -> None:
+        super().__init__(alpha=1.0, beta=0.0, stabilizer=stabilizer)
+
+
+class Gamma(LinearRule):
+    """Generalized LRP-gamma: the shares of the output's own sign are favoured (Montavon et al. 2019, Andeol et al. 2021).
+
+    For z_j > 0: ``R_i = sum_j x_i (w_ij + g w_ij^p) / z_j^p R_j``, where w^p is the part of w for which x w > 0 and z^p is the
+    output with that weight and with the bias b + g b+; mirrored for z_j < 0; no relevance passes where z_j = 0.
+
+    Args:
+        gamma: g >= 0, without unit.
+        stabilizer: added to the denominators with their sign; 0: exact, where 0 / 0 is 0.
+    """
+
+    def __init__(self, gamma: float = 0.25, stabilizer: Stabilizer = 1e-6) -> None:
+        super().__init__()
+        self.gamma = _checked("gamma", gamma)
+        self.stabilizer = _checked("stabilizer", stabilizer)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        parts = _Parts(layer, x)
+        w_up = layer.weight + self.gamma * parts.w_pos
+        w_down = layer.weight + self.gamma * parts.w_neg
+        b_up = None if layer.bias is None else layer.bias + self.gamma * parts.b_pos
+        b_down = None if layer.bias is None else layer.bias + self.gamma * parts.b_neg
+        share = (z > 0) * stabilized_share(relevance, parts.output(w_up, w_down, b_up), self.stabilizer)
+        result = parts.relevance(share, w_up, w_down)
+        share = (z < 0) * stabilized_share(relevance, parts.output(w_down, w_up, b_down), self.stabilizer)
+        return result + parts.relevance(share, w_down, w_up)
+
+
+class WSquare(LinearRule):
+    """w^2 rule: shares in proportion to the squared weight, whatever the input; no bias (Montavon et al. 2017).
+
+    Args:
+        stabilizer: added to the denominator; 0: exact, where 0 / 0 is 0.
+    """
+
+    def __init__(self, stabilizer: Stabilizer = 1e-6) -> None:
+        super().__init__()
+        self.stabilizer = _checked("stabilizer", stabilizer)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        weight = self._shares_of(layer.weight)
+        total = layer.output(torch.ones_like(x[:1]), weight, None)
+        return layer.transposed(stabilized_share(relevance, total, self.stabilizer), weight, x)
+
+    def _shares_of(self, weight: Tensor) -> Tensor:
+        return weight**2
+
+
+class Flat(WSquare):
+    """Flat rule: each input that a neuron reads gets the same share (Lapuschkin et al. 2019).
+
+    Args:
+        stabilizer: added to the denominator; 0: exact, where 0 / 0 is 0.
+    """
+
+    def _shares_of(self, weight: Tensor) -> Tensor:
+        return torch.ones_like(weight)
+
+
+class ZBox(LinearRule):
+    """z^B rule for inputs within bounds: ``x w - low w+ - high w-`` in place of ``x w`` (Montavon et al. 2017).
+
+    Args:
+        low: lowest input value: a number, a tensor that broadcasts to the layer's input (N, ...), or None for each
+            sample's own minimum.
+        high: highest input value, likewise; None for each sample's own maximum.
+        stabilizer: added to the denominator with its sign; 0: exact, where 0 / 0 is 0.
+
+    Raises:
+        OptionError: if low is not below high.
+    """
+
+    def __init__(self, low: float | Tensor | None = None, high: float | Tensor | None = None, stabilizer: Stabilizer = 1e-6) -> None:
+        super().__init__()
+        if low is not None and high is not None and bool((torch.as_tensor(low) > torch.as_tensor(high)).any()):
+            raise OptionError(f"low={low} is above high={high}; give the lowest and the highest value that an input can take")
+        self.low = low
+        self.high = high
+        self.stabilizer = _checked("stabilizer", stabilizer)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        low, high = _bound(self.low, x, torch.amin), _bound(self.high, x, torch.amax)
+        w_pos, w_neg = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+        total = layer.output(x, layer.weight, None) - layer.output(low, w_pos, None) - layer.output(high, w_neg, None)
+        share = stabilized_share(relevance, total, self.stabilizer)
+        result = x * layer.transposed(share, layer.weight, x)
+        return result - low * layer.transposed(share, w_pos, x) - high * layer.transposed(share, w_neg, x)
+
+
+def _bound(value: float | Tensor | None, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
+    """A bound of the input box in the shape of ``x``; None: each sample's own extreme."""
+    if value is None:
+        return extreme(x, dim=tuple(range(1, x.ndim)), keepdim=True).expand_as(x)
+    bound = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+    try:
+        return bound.expand_as(x)
+    except RuntimeError as error:
+        raise OptionError(
+            f"a bound of shape {tuple(bound.shape)} does not fit the first layer's input {tuple(x.shape)}; give a number, "
+            "or a tensor that broadcasts to it, for example (1, C, 1, 1)"
+        ) from error
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A stabilizer or a non-negative factor, as it may be given."""
+    if callable(value):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise OptionError(f"{name}={value!r} must be a finite number of at least 0")
+    return float(value)
+
+
+__all__ = [
+    "AlphaBeta",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "LinearRule",
+    "Sign",
+    "StdxEpsilon",
+    "WSquare",
+    "Z",
+    "ZBox",
+    "ZPlus",
+]

@@ -1,0 +1,83 @@
+"""``calculate_relevancemap(s)``: the calls of the original TensorFlow package, with its habits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from signxai.common.errors import OptionError
+from signxai.common.naming import MethodSpec, parse_method
+from signxai.torch_signxai.explaining import explain
+
+_START_WITH_LOGIT = ("guided_backprop", "deconvnet", "deep_taylor")
+
+
+def calculate_relevancemap(
+    method: str | MethodSpec, x: Any, model: nn.Module, neuron_selection: Any = None, *, batchmode: bool = False, **kw: Any
+) -> np.ndarray[Any, Any] | Tensor:
+    """Explain one sample as the original package does.
+
+    Args:
+        method: a method's name, as for ``signxai.explain``.
+        x: one sample without a batch axis; with ``batchmode=True`` a batch (N, ...).
+        model: any ``torch.nn.Module``; channels come first, as PyTorch has them.
+        neuron_selection: the target class, as ``target_class`` of ``explain``.
+        batchmode: whether ``x`` has a batch axis.
+        **kw: options, as for ``explain``. ``relevance`` starts with the logit for LRP, guided backprop and deconvnet, and
+            with 1 for the other methods, unless it is given.
+
+    Returns:
+        Relevance in the shape of ``x``.
+
+    Raises:
+        SignxaiError: as ``explain`` does.
+
+    >>> import torch
+    >>> calculate_relevancemap("lrp_z", torch.ones(4), torch.nn.Linear(4, 3), neuron_selection=1).shape
+    (4,)
+    """
+    if not isinstance(batchmode, bool):
+        raise OptionError(f"batchmode={batchmode!r} must be True or False")
+    spec = method if isinstance(method, MethodSpec) else parse_method(method)
+    kw.setdefault("relevance", "logit" if spec.rule is not None or spec.method in _START_WITH_LOGIT else "one_hot")
+    if batchmode:
+        return explain(model, x, spec, neuron_selection, **kw)
+    batch = x[None] if isinstance(x, Tensor) else np.asarray(x)[None]
+    return explain(model, batch, spec, neuron_selection, **kw)[0]
+
+
+def calculate_relevancemaps(
+    methods: str | MethodSpec | Sequence[str | MethodSpec],
+    x: Any,
+    model: nn.Module,
+    neuron_selection: Any = None,
+    *,
+    batchmode: bool = False,
+    **kw: Any,
+) -> dict[str, np.ndarray[Any, Any] | Tensor] | np.ndarray[Any, Any]:
+    """Explain by several methods, or several samples by one, as the original package does.
+
+    Args:
+        methods: a sequence of method names: each explains ``x``. One name: ``x`` is a sequence of samples, explained in turn.
+        x, model, neuron_selection, batchmode, **kw: as for ``calculate_relevancemap``.
+
+    Returns:
+        For several methods a dict from name, as given, to map; for one name the maps stacked, (len(x), ...).
+
+    Raises:
+        SignxaiError: as ``explain`` does.
+
+    >>> import torch
+    >>> maps = calculate_relevancemaps(["gradient", "lrp_z"], torch.ones(4), torch.nn.Linear(4, 3), neuron_selection=1)
+    >>> sorted(maps)
+    ['gradient', 'lrp_z']
+    """
+    if isinstance(methods, str | MethodSpec):
+        maps = [calculate_relevancemap(methods, sample, model, neuron_selection, batchmode=batchmode, **kw) for sample in x]
+        return np.stack([np.asarray(one) for one in maps])
+    return {
+        str(method): calculate_relevancemap(method, x, model, neuron_selection, batchmode=batchmode, **kw) for method in methods
+    }

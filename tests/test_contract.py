@@ -1,0 +1,174 @@
+"""What holds for every method on every kind of network: shape, batch invariance, determinism, and every sentence of the grammar."""
+
+import numpy as np
+import pytest
+import torch
+
+from networks import CONVOLUTIONAL, SHAPES, deviation, inputs, network
+from sentences import is_cam, options, original_names, sentences
+from signxai import explain, list_methods, parse_method
+from signxai.common import ModelError
+
+# a method's own sizes, so that the repeated-gradient methods do not take the whole suite's time
+QUICK = {"smoothgrad": {"num_samples": 5}, "vargrad": {"num_samples": 5}, "integrated_gradients": {"steps": 6}}
+TARGETS = [0, 3, 1, 2]
+
+
+def quick(name):
+    return {**options(name), **QUICK.get(parse_method(name).method, {})}
+
+
+def runs_on(name, kind):
+    return kind in CONVOLUTIONAL or not is_cam(name)
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return {kind: (network(kind), inputs(kind)) for kind in SHAPES}
+
+
+ALL = list_methods()
+EVERYWHERE = [(kind, name) for kind in SHAPES for name in ALL if runs_on(name, kind)]
+
+
+def test_the_original_names_are_listed():
+    assert len(original_names()) == 152
+    assert set(original_names()) <= set(ALL)
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
+def test_every_method_on_every_network(nets, kind, name):
+    net, x = nets[kind]
+    batch = explain(net, x, name, TARGETS, **quick(name))
+    assert isinstance(batch, np.ndarray)
+    assert batch.dtype == np.float64
+    assert batch.shape == x.shape
+    assert np.isfinite(batch).all()
+    assert np.abs(batch).max() > 0
+    np.testing.assert_array_equal(explain(net, x, name, TARGETS, **quick(name)), batch, err_msg="the same call gives another map")
+    for size in (1, 3):
+        assert deviation(explain(net, x, name, TARGETS, batch_size=size, **quick(name)), batch) < 1e-12
+    single = np.concatenate([explain(net, x[i : i + 1], name, TARGETS[i], **quick(name)) for i in range(4)])
+    assert deviation(single, batch) < 1e-12
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
+def test_batch_of_four_equals_four_single_calls_in_float32(kind, name):
+    # these inputs keep all pre-activations away from 0, where a small epsilon would magnify float32's rounding
+    net, x = network(kind).float(), inputs(kind, seed=2).float()
+    batch = explain(net, x, name, TARGETS, **quick(name))
+    assert batch.dtype == np.float32
+    single = np.concatenate([explain(net, x[i : i + 1], name, TARGETS[i], **quick(name)) for i in range(4)])
+    assert deviation(single, batch) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+@pytest.mark.parametrize("name", [name for name in ALL if is_cam(name)])
+def test_a_cam_without_convolution_is_refused(nets, kind, name):
+    with pytest.raises(ModelError, match=r"(?i)convolution"):
+        explain(*nets[kind], name)
+
+
+@pytest.mark.parametrize("sentence", sentences(500))
+def test_a_random_sentence_of_the_grammar(nets, sentence):
+    spec = parse_method(sentence)
+    assert parse_method(str(spec)) == spec
+    for kind in ("cnn2d", "cnn1d", "mlp"):
+        net, x = nets[kind]
+        if runs_on(sentence, kind):
+            got = explain(net, x[:2], sentence, 1)
+            assert got.shape == x[:2].shape
+            assert np.isfinite(got).all()
+            np.testing.assert_array_equal(explain(net, x[:2], str(spec), 1), got)
+        else:
+            with pytest.raises(ModelError, match=r"(?i)convolution"):
+                explain(net, x, sentence)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if parse_method(name).rule is not None])
+def test_relevance_of_lrp_may_start_with_the_logit(nets, name):
+    net, x = nets["cnn2d"]
+    with torch.no_grad():
+        logits = net(x)[range(4), TARGETS].numpy()
+    expected = explain(net, x, name, TARGETS, **options(name)) * logits.reshape(4, 1, 1, 1)
+    assert deviation(explain(net, x, name, TARGETS, relevance="logit", **options(name)), expected) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["smoothgrad", "vargrad", "random_uniform"])
+def test_a_seed_is_zero_by_default_and_another_seed_gives_another_map(nets, name):
+    net, x = nets["cnn1d"]
+    np.testing.assert_array_equal(explain(net, x, name, 1, seed=0), explain(net, x, name, 1))
+    assert deviation(explain(net, x, name, 1, seed=1), explain(net, x, name, 1)) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["smoothgrad", "random_uniform"])
+def test_the_global_random_state_is_neither_read_nor_written(nets, name):
+    net, x = nets["cnn1d"]
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    first = explain(net, x, name, 1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(8)
+    np.testing.assert_array_equal(explain(net, x, name, 1), first)
+
+
+def test_random_uniform_is_noise_between_minus_one_and_one_the_same_in_every_channel(nets):
+    net, x = nets["cnn2d"]
+    noise = explain(net, x, "random_uniform")
+    assert np.abs(noise).max() <= 1
+    assert noise.min() < -0.9 < 0.9 < noise.max()
+    assert (noise == noise[:, :1]).all()
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrpsign_z_x_sign", "grad_cam", "smoothgrad", "random_uniform"])
+def test_as_tensor_gives_the_same_numbers_as_a_tensor(nets, name):
+    net, x = nets["cnn2d"]
+    tensor = explain(net, x, name, 1, as_tensor=True)
+    assert isinstance(tensor, torch.Tensor)
+    assert tensor.dtype == torch.float64
+    assert not tensor.requires_grad
+    np.testing.assert_array_equal(tensor.numpy(), explain(net, x, name, 1))
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_25_std_x", "grad_cam", "smoothgrad"])
+@pytest.mark.parametrize(
+    "convert", [torch.Tensor.numpy, torch.Tensor.float, lambda x: x.float().numpy(), lambda x: x.clone().requires_grad_()]
+)
+def test_an_array_or_another_float_type_is_brought_to_the_model(nets, name, convert):
+    net, x = nets["cnn2d"]
+    got = explain(net, convert(x), name, 1)
+    assert got.dtype == np.float64
+    assert deviation(got, explain(net, x, name, 1)) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_integer_input_is_converted(nets, dtype):
+    net, _ = nets["cnn2d"]
+    x = torch.randint(0, 255, (2, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=dtype)
+    np.testing.assert_array_equal(explain(net, x, "lrp_z_x_input", 1), explain(net, x.double(), "lrp_z_x_input", 1))
+
+
+@pytest.mark.parametrize("name", ["gradient_x_input", "lrp_z", "lrpsign_z", "smoothgrad", "grad_cam"])
+def test_the_input_is_not_changed(nets, name):
+    net, x = nets["cnn2d"]
+    kept = x.clone().requires_grad_()
+    explain(net, kept, name, 1)
+    assert torch.equal(kept, x)
+    assert kept.grad is None
+    assert kept.requires_grad
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((1, 3, 8, 8), "cnn2d"), ((7, 3, 8, 8), "cnn2d"), ((1, 4, 5), "mlp"), ((3, 12), "linear")])
+def test_any_number_of_samples(nets, kind, shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for name in ("gradient", "lrpsign_epsilon_0_25_std_x_mu_0_5", "smoothgrad", "zblrp_z"):
+        assert explain(nets[kind][0], x, name).shape == shape
+
+
+def test_a_batch_axis_without_requirement_on_memory_layout(nets):
+    net, x = nets["cnn2d"]
+    turned = x.transpose(2, 3).contiguous().transpose(2, 3)
+    last = x.contiguous(memory_format=torch.channels_last)
+    for name in ("gradient", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "zblrp_z", "smoothgrad", "guided_grad_cam"):
+        assert deviation(explain(net, turned, name, 1), explain(net, x, name, 1)) < 1e-12
+        assert deviation(explain(net, last, name, 1), explain(net, x, name, 1)) < 1e-12
