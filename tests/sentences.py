@@ -2,9 +2,8 @@
 
 import random
 import re
-from pathlib import Path
+from importlib.resources import files
 
-ORIGINAL = Path(__file__).parents[1] / "src" / "signxai" / "common" / "method_names.txt"
 PRESETS = ("VGG16ILSVRC", "VGG16MITPL365", "MNISTCNN")
 PLAIN = ("gradient", "input_t_gradient", "integrated_gradients", "smoothgrad", "vargrad", "guided_backprop", "deconvnet", "grad_cam",
          "grad_cam_timeseries", "guided_grad_cam", "deep_taylor", "random_uniform")  # fmt: skip
@@ -15,7 +14,7 @@ FIXED_RULES = ("z", "zplus", "wsquare", "flat", "sequential_composite_a", "seque
 
 def original_names() -> list[str]:
     """The 152 names of the original package."""
-    return ORIGINAL.read_text().split()
+    return (files("signxai.common") / "method_names.txt").read_text().split()
 
 
 def options(name: str) -> dict[str, float]:

@@ -172,3 +172,19 @@ def test_a_batch_axis_without_requirement_on_memory_layout(nets):
     for name in ("gradient", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "zblrp_z", "smoothgrad", "guided_grad_cam"):
         assert deviation(explain(net, turned, name, 1), explain(net, x, name, 1)) < 1e-12
         assert deviation(explain(net, last, name, 1), explain(net, x, name, 1)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "name", ["gradient", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrpsign_z", "guided_backprop", "grad_cam", "smoothgrad"]
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_of_half_precision(nets, name, dtype):
+    got = explain(network("cnn1d").to(dtype), nets["cnn1d"][1], name, 1)
+    assert np.issubdtype(got.dtype, np.floating)
+    assert deviation(got, explain(*nets["cnn1d"], name, 1)) < 0.05
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrpsign_epsilon_0_1", "guided_backprop", "grad_cam", "integrated_gradients"])
+def test_a_frozen_model_gives_the_same_map(nets, name):
+    frozen = network("cnn2d").requires_grad_(False)
+    np.testing.assert_array_equal(explain(frozen, nets["cnn2d"][1], name, 1), explain(*nets["cnn2d"], name, 1))

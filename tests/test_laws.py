@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import oracles
 from networks import CLASSES, SHAPES, Residual, deviation, inputs, network, randomized
@@ -319,3 +319,84 @@ def test_relevance_passes_through_an_activation_unchanged(activation):
         [oracles.epsilon(net[0].weight.data, net[0].bias.data, a, torch.tensor(r), 0.1).numpy() for a, r in zip(x, relevance, strict=True)]
     )
     assert deviation(explain(net, x, "lrp_epsilon_0_1", 1), expected) < 1e-12
+
+
+class Gated(nn.Module):
+    """Squeeze-excitation: a feature map times a gate of itself; ``detached``, the gate is a constant."""
+
+    def __init__(self, how="a * g", squash="sigmoid", detached=False):
+        super().__init__()
+        self.conv, self.down, self.up, self.fc = conv(3, 6), nn.Linear(6, 3), nn.Linear(3, 6), head(384)
+        self.how, self.squash, self.detached = how, squash, detached
+
+    def forward(self, x):
+        a = F.relu(self.conv(x))
+        g = {"sigmoid": torch.sigmoid, "Tensor.sigmoid": Tensor.sigmoid, "hardsigmoid": F.hardsigmoid}[self.squash](
+            self.up(F.relu(self.down(a.mean((2, 3)))))
+        )[:, :, None, None]
+        g = g.detach() if self.detached else g
+        product = {"a * g": lambda: a * g, "g * a": lambda: g * a, "torch.mul": lambda: torch.mul(a, g), "mul_": lambda: a.mul_(g)}
+        return self.fc(product[self.how]().flatten(1))
+
+
+@pytest.mark.parametrize("squash", ["sigmoid", "Tensor.sigmoid", "hardsigmoid"])
+@pytest.mark.parametrize("how", ["a * g", "g * a", "torch.mul", "mul_"])
+def test_a_gate_passes_all_relevance_to_what_it_gates(how, squash):
+    net, constant, x = randomized(Gated(how, squash)), randomized(Gated(how, squash, detached=True)), inputs("cnn2d")
+    expected = oracles.gradient(constant, x, 1) * x.numpy()
+    assert deviation(expected, oracles.gradient(net, x, 1) * x.numpy()) > 1e-2, "the gate is too weak to tell"
+    assert deviation(explain(net, x, "lrp_z", 1, relevance="logit"), expected) < 1e-9
+
+
+class Halved(torch.autograd.Function):
+    """The identity that passes half of the gradient: what each factor of a product of two signals gets."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / 2
+
+
+class Attention(nn.Module):
+    """One head of self-attention on (N, 4, 5), or with ``oracle`` one whose gradient times input is AttnLRP (Achtibat et al. 2024)."""
+
+    def __init__(self, how="@", oracle=False):
+        super().__init__()
+        self.q, self.k, self.v, self.fc = nn.Linear(5, 6), nn.Linear(5, 6), nn.Linear(5, 6), head(24)
+        self.how, self.oracle = how, oracle
+
+    def forward(self, x):
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        if self.oracle:
+            weights = torch.softmax(Halved.apply(q) @ Halved.apply(k).mT / 6**0.5, -1)
+            return self.fc((Halved.apply(weights) @ Halved.apply(v)).flatten(1))
+        ways = {
+            "@": lambda: F.softmax(q @ k.mT / 6**0.5, -1) @ v,
+            "matmul": lambda: torch.matmul((torch.matmul(q, k.transpose(1, 2)) * 6**-0.5).softmax(-1), v),
+            "bmm": lambda: torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)) / 6**0.5, 2), v),
+        }
+        return self.fc(ways[self.how]().flatten(1))
+
+
+@pytest.mark.parametrize("how", ["@", "matmul", "bmm"])
+def test_softmax_and_products_of_attention_follow_attnlrp(how):
+    net, oracle, x = randomized(Attention(how)), randomized(Attention(oracle=True)), inputs("mlp")
+    expected = oracles.gradient(oracle, x, 1) * x.numpy()
+    assert deviation(expected, oracles.gradient(net, x, 1) * x.numpy()) > 1e-2
+    assert deviation(explain(net, x, "lrp_z", 1, relevance="logit"), expected) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["lrp_z", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrpsign_epsilon_0_1", "zblrp_z", "flatlrp_z"])
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
+def test_a_layer_with_a_computed_weight_is_the_layer_with_that_weight(norm, method):
+    net = network("cnn2d")
+    for index in (0, 6):
+        norm(net[index])
+    net.eval()
+    plain = network("cnn2d")
+    for index in (0, 6):
+        plain[index].weight.data = net[index].weight.detach().clone()
+    same(plain, net, inputs("cnn2d"), method)

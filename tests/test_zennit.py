@@ -80,6 +80,7 @@ def layer_and_input(name, bias):
     return randomized(layer, 2), x
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
 @pytest.mark.parametrize("signs", SIGNS)
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("layer", LAYERS)
@@ -92,6 +93,16 @@ def test_a_rule_is_zennits_rule(rule, layer, bias, signs):
     assert deviation(got, expected) < 1e-12
 
 
+@pytest.mark.parametrize("rule", PAIRS)
+def test_a_rule_is_zennits_rule_where_an_output_is_exactly_zero(rule):
+    layer, x = nn.Linear(4, 3, bias=False).double(), torch.ones(2, 4, dtype=torch.float64)
+    layer.weight.data = torch.tensor([[1.0, -1, 2, -2], [1, 1, -2, 0], [3, -1, -1, -1]], dtype=torch.float64)
+    assert not layer(x).any()
+    expected = relevance_through(PAIRS[rule](zennit.rules), layer, x, random_relevance)
+    assert deviation(relevance_through(PAIRS[rule](rules), layer, x, random_relevance), expected) < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
 @pytest.mark.parametrize("layer", LAYERS)
 def test_wsquare_is_zennits_rule_without_the_bias(layer):
     module, x = layer_and_input(layer, False)

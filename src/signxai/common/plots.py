@@ -25,10 +25,11 @@ from signxai.common.visualization import FloatArray, as_array, normalize_relevan
 __all__ = ["Sample", "heading", "image_figure", "signal_figure"]
 
 # Lengths are in inches; font sizes are in points, 72 to the inch.
-_IMAGE_SIDE = 2.7
+_IMAGE_WIDTH = 2.9
 _TRACE_WIDTH, _TRACE_HEIGHT, _LEAST_TRACES_HEIGHT = 3.9, 0.5, 1.6
 _LEAD_NAME, _TIME_AXIS = 0.45, 0.45
-_MARGIN, _GAP = 0.2, 0.15
+_MARGIN, _GAP = 0.24, 0.16
+_DOTS = 150  # per inch
 _BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 4.6, 0.14, 0.5
 _HEADING_SIZE, _TITLE_SIZE, _TEXT_SIZE = 12.0, 10.0, 9.0
 _LINE_HEIGHT = 1.4 / 72  # of a line of text, per point of its size
@@ -65,7 +66,7 @@ def heading(predicted: str, logit: float, explained: str = "", explained_logit: 
     return f"{said}; explained: {explained} (logit {explained_logit:.2f})"
 
 
-def image_figure(samples: Sample | Sequence[Sample], *, percentile: float = 99, cmap: str = "seismic") -> Figure:
+def image_figure(samples: Sample | Sequence[Sample], *, percentile: float = 99, cmap: str = "bwr") -> Figure:
     """Show images and their maps: first the image, then a panel per method, all on one colour scale.
 
     Args:
@@ -78,10 +79,7 @@ def image_figure(samples: Sample | Sequence[Sample], *, percentile: float = 99, 
         OptionError: the percentile lies outside [0, 100].
     """
     rows = [_Row(sample.heading, list(_image_panels(sample, percentile, cmap))) for sample in _listed(samples)]
-    pictures = [rgb_picture(sample.x) for sample in _listed(samples)]
-    tallest = max(len(picture) / len(picture[0]) for picture in pictures)
-    # The axes keep their image's aspect; bounds keep the panels of a strip of an image from vanishing or running off.
-    return _figure(rows, _PanelSize(_IMAGE_SIDE, _IMAGE_SIDE * min(max(tallest, 0.2), 2.0)), _bar_label(percentile), cmap)
+    return _figure(rows, _image_panel_size([rgb_picture(sample.x) for sample in _listed(samples)]), _bar_label(percentile), cmap)
 
 
 def signal_figure(
@@ -142,12 +140,30 @@ class _Row:
     panels: Sequence[_Panel]
 
 
+@dataclass(frozen=True)
+class _PanelSize:
+    width: float
+    height: float
+    left: float = 0.0
+    below: float = 0.0
+
+
 def _image_panels(sample: Sample, percentile: float, cmap: str) -> Iterator[_Panel]:
     picture = rgb_picture(sample.x)
     yield _Panel("input", partial(_draw_image, pixels=picture))
     for name, values in sample.maps.items():
         relevance = normalize_relevance_map(_image_map(name, values), percentile)
         yield _Panel(name, partial(_draw_image, pixels=relevance, cmap=cmap, norm=_SCALE))
+
+
+def _image_panel_size(pictures: Sequence[FloatArray]) -> _PanelSize:
+    """About `_IMAGE_WIDTH` wide, and as a rule a whole number of dots per pixel, so that each pixel is shown as it is."""
+    pixels = len(pictures[0][0])
+    dots_per_pixel = round(_IMAGE_WIDTH * _DOTS / pixels)
+    width = dots_per_pixel * pixels / _DOTS if dots_per_pixel else _IMAGE_WIDTH
+    tallest = max(len(picture) / len(picture[0]) for picture in pictures)
+    # The axes keep their image's aspect; bounds keep the panels of a strip of an image from vanishing or running off.
+    return _PanelSize(width, width * min(max(tallest, 0.2), 2.0))
 
 
 def _image_map(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -167,7 +183,8 @@ def _without_batch_axis(values: npt.ArrayLike, axes: int) -> npt.NDArray[Any]:
 
 def _draw_image(figure: Figure, box: _Box, pixels: FloatArray, **colours: Any) -> None:
     axes = figure.add_axes(box)
-    axes.imshow(pixels, **colours)
+    # matplotlib would smooth across pixels; only where they are smaller than a dot must it average.
+    axes.imshow(pixels, interpolation="nearest" if axes.get_window_extent().width >= len(pixels[0]) - 1 else "auto", **colours)
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -240,14 +257,6 @@ def _dress_trace(axes: Axes, name: str, x_label: str) -> None:
 
 
 @dataclass(frozen=True)
-class _PanelSize:
-    width: float
-    height: float
-    left: float = 0.0
-    below: float = 0.0
-
-
-@dataclass(frozen=True)
 class _Band:
     height: float
     draw: Callable[["_Page", float], None]  # given the band's bottom, in inches
@@ -260,6 +269,8 @@ class _Page:
     height: float
 
     def box(self, left: float, bottom: float, width: float, height: float) -> _Box:
+        """A box that begins on a whole dot."""
+        left, bottom = round(left * _DOTS) / _DOTS, round(bottom * _DOTS) / _DOTS
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
     def write(self, text: str, x: float, y: float, size: float, **style: Any) -> None:
@@ -272,12 +283,14 @@ def _figure(rows: Sequence[_Row], size: _PanelSize, bar_label: str, cmap: str) -
     width = max(2 * _MARGIN + columns * (size.left + size.width + _GAP) - _GAP, 2 * _MARGIN + _BAR_WIDTH)
     bands = [_space(_MARGIN)]
     for row in rows:
+        if row is not rows[0]:
+            bands.append(_space(2 * _GAP))
         bands.append(_heading_band(row.heading, width))
         for first in range(0, len(row.panels), columns):
             bands += _panel_bands(row.panels[first : first + columns], size)
     bands.append(_bar_band(bar_label, cmap))
-    height = sum(band.height for band in bands)
-    page = _Page(Figure(figsize=(width, height), dpi=150), width, height)
+    width, height = math.ceil(width * _DOTS) / _DOTS, math.ceil(sum(band.height for band in bands) * _DOTS) / _DOTS
+    page = _Page(Figure(figsize=(width, height), dpi=_DOTS), width, height)
     for band in bands:
         height -= band.height
         band.draw(page, height)

@@ -13,7 +13,7 @@ Stabilizer: TypeAlias = "float | Callable[[Tensor], Tensor]"
 
 
 def stabilized_share(relevance: Tensor, output: Tensor, stabilizer: Stabilizer | Tensor) -> Tensor:
-    """``R / (z + e sign(z))`` with sign(0) = +1; where the denominator is 0 the share is 0.
+    """``R / (z + e sign(z))`` with sign(0) = +1; where the denominator is 0 the share is 0. A new tensor.
 
     >>> stabilized_share(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([2.0, 0.0, -1.0]), 0.0)
     tensor([ 0.5000,  0.0000, -1.0000])
@@ -22,8 +22,30 @@ def stabilized_share(relevance: Tensor, output: Tensor, stabilizer: Stabilizer |
     """
     if callable(stabilizer):
         return relevance / stabilizer(output)
-    if not isinstance(stabilizer, Tensor) and stabilizer == 0:
-        denominator = output
+    if not isinstance(stabilizer, Tensor):
+        if stabilizer == 0:
+            return (relevance / output).masked_fill_(output == 0, 0.0)
+        stabilizer = output.new_full((), stabilizer)
+        never_zero = True
     else:
-        denominator = torch.where(output < 0, output - stabilizer, output + stabilizer)
-    return (relevance / denominator).masked_fill_(denominator == 0, 0.0)
+        never_zero = False
+    # few passes over memory: a layer's output is large, and this division is what LRP costs beyond the gradient
+    denominator = torch.copysign(stabilizer, output).add_(output)
+    share = torch.div(relevance, denominator, out=denominator if relevance.shape == denominator.shape else None)
+    return share if never_zero else share.masked_fill_((output == 0) & (stabilizer == 0), 0.0)
+
+
+def one_signed_share(relevance: Tensor, output: Tensor, sign: int, stabilizer: Stabilizer) -> Tensor:
+    """The same for an output whose values all have one sign (or are 0); ``output`` is overwritten.
+
+    A neuron without any contribution of that sign has the output 0: its share meets contributions of 0, whatever it is.
+
+    >>> one_signed_share(torch.tensor([1.0, 1.0]), torch.tensor([-1.0, -3.0]), -1, 1.0)
+    tensor([-0.5000, -0.2500])
+    """
+    if callable(stabilizer):
+        return relevance / stabilizer(output)
+    if stabilizer == 0:
+        zero = output == 0
+        return torch.div(relevance, output, out=output).masked_fill_(zero, 0.0)
+    return torch.div(relevance, output.add_(sign * stabilizer), out=output)

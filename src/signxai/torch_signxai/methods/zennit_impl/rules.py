@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from zennit.core import Hook, RemovableHandle, RemovableHandleList
 
 from signxai.common.errors import OptionError
-from signxai.torch_signxai.engine.linear_layers import Layer
+from signxai.torch_signxai.engine.linear_layers import Layer, MappedLayer, WeightMap
 from signxai.torch_signxai.engine.nodes import layer_of_module, rule_output
-from signxai.torch_signxai.engine.shares import Stabilizer, stabilized_share
+from signxai.torch_signxai.engine.shares import Stabilizer, one_signed_share, stabilized_share
 from signxai.torch_signxai.methods.signed import sign_about
 
 
@@ -80,7 +80,7 @@ class Epsilon(LinearRule):
         self.epsilon = _checked("epsilon", epsilon)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        return x * layer.transposed(stabilized_share(relevance, z, self.epsilon), layer.weight, x)
+        return layer.transposed_own(stabilized_share(relevance, z, self.epsilon), x).mul_(x)
 
 
 class Z(Epsilon):
@@ -106,7 +106,7 @@ class StdxEpsilon(LinearRule):
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         epsilon = self.k * x.flatten(1).std(dim=1, correction=0)
         epsilon = epsilon.view(-1, *(1,) * (z.ndim - 1))
-        return x * layer.transposed(stabilized_share(relevance, z, epsilon), layer.weight, x)
+        return layer.transposed_own(stabilized_share(relevance, z, epsilon), x).mul_(x)
 
 
 class Sign(LinearRule):
@@ -124,30 +124,45 @@ class Sign(LinearRule):
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         share = stabilized_share(relevance, z, self.stabilizer)
-        return sign_about(x, self.mu) * layer.transposed(share, layer.weight, x)
+        return layer.transposed_own(share, x).mul_(sign_about(x, self.mu))
 
 
-class _Parts:
-    """A layer's weight, bias and input split by sign; negative inputs are skipped where there are none."""
+class _Signs:
+    """A layer's input split by sign, for weights that differ for positive and negative inputs; without negative inputs, whole."""
 
     def __init__(self, layer: Layer, x: Tensor) -> None:
         self.layer = layer
-        self.has_negative = bool((x < 0).any())
-        self.x_pos = x.clamp(min=0) if self.has_negative else x
-        self.x_neg = x.clamp(max=0) if self.has_negative else None
-        self.w_pos, self.w_neg = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        self.b_pos = None if layer.bias is None else layer.bias.clamp(min=0)
-        self.b_neg = None if layer.bias is None else layer.bias.clamp(max=0)
+        has_negative = bool(x.amin() < 0)
+        self.x_pos = x.clamp(min=0) if has_negative else x
+        self.x_neg = x.clamp(max=0) if has_negative else None
 
-    def output(self, for_pos: Tensor, for_neg: Tensor, bias: Tensor | None) -> Tensor:
-        """Output with one weight for the positive inputs and another for the negative ones."""
-        result = self.layer.output(self.x_pos, for_pos, bias)
-        return result if self.x_neg is None else result + self.layer.output(self.x_neg, for_neg, None)
+    def weights(self, for_pos: WeightMap, for_neg: WeightMap) -> tuple[MappedLayer, MappedLayer | None]:
+        """The layer for the positive and that for the negative inputs."""
+        return self.layer.mapped(for_pos), None if self.x_neg is None else self.layer.mapped(for_neg)
 
-    def relevance(self, share: Tensor, for_pos: Tensor, for_neg: Tensor) -> Tensor:
+    def output(self, weights: tuple[MappedLayer, MappedLayer | None], bias: Tensor | None) -> Tensor:
+        """The output of both together."""
+        result = weights[0].output(self.x_pos, bias)
+        return result if self.x_neg is None or weights[1] is None else result.add_(weights[1].output(self.x_neg, None))
+
+    def relevance(self, share: Tensor, weights: tuple[MappedLayer, MappedLayer | None]) -> Tensor:
         """Each input times the transposed weight that stands for its sign."""
-        result = self.x_pos * self.layer.transposed(share, for_pos, self.x_pos)
-        return result if self.x_neg is None else result + self.x_neg * self.layer.transposed(share, for_neg, self.x_neg)
+        result = weights[0].transposed(share, self.x_pos).mul_(self.x_pos)
+        if self.x_neg is None or weights[1] is None:
+            return result
+        return result.add_(weights[1].transposed(share, self.x_neg).mul_(self.x_neg))
+
+
+def _positive(weight: Tensor) -> Tensor:
+    return weight.clamp(min=0)
+
+
+def _negative(weight: Tensor) -> Tensor:
+    return weight.clamp(max=0)
+
+
+def _mapped_bias(bias: Tensor | None, bias_map: WeightMap) -> Tensor | None:
+    return None if bias is None else bias_map(bias)
 
 
 class AlphaBeta(LinearRule):
@@ -173,13 +188,18 @@ class AlphaBeta(LinearRule):
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        parts = _Parts(layer, x)
-        share = stabilized_share(relevance, parts.output(parts.w_pos, parts.w_neg, parts.b_pos), self.stabilizer)
-        result = self.alpha * parts.relevance(share, parts.w_pos, parts.w_neg)
+        signs = _Signs(layer, x)
+        result = self._part(signs, relevance, +1, _positive, _negative)
+        result = result if self.alpha == 1 else result.mul_(self.alpha)
         if self.beta == 0:
             return result
-        share = stabilized_share(relevance, parts.output(parts.w_neg, parts.w_pos, parts.b_neg), self.stabilizer)
-        return result - self.beta * parts.relevance(share, parts.w_neg, parts.w_pos)
+        return result.sub_(self._part(signs, relevance, -1, _negative, _positive), alpha=self.beta)
+
+    def _part(self, signs: _Signs, relevance: Tensor, sign: int, for_pos: WeightMap, for_neg: WeightMap) -> Tensor:
+        """The relevance that contributions of one sign get."""
+        weights = signs.weights(for_pos, for_neg)
+        output = signs.output(weights, _mapped_bias(signs.layer.bias, for_pos))
+        return signs.relevance(one_signed_share(relevance, output, sign, self.stabilizer), weights)
 
 
 class ZPlus(AlphaBeta):
@@ -210,15 +230,21 @@ class Gamma(LinearRule):
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        parts = _Parts(layer, x)
-        w_up = layer.weight + self.gamma * parts.w_pos
-        w_down = layer.weight + self.gamma * parts.w_neg
-        b_up = None if layer.bias is None else layer.bias + self.gamma * parts.b_pos
-        b_down = None if layer.bias is None else layer.bias + self.gamma * parts.b_neg
-        share = (z > 0) * stabilized_share(relevance, parts.output(w_up, w_down, b_up), self.stabilizer)
-        result = parts.relevance(share, w_up, w_down)
-        share = (z < 0) * stabilized_share(relevance, parts.output(w_down, w_up, b_down), self.stabilizer)
-        return result + parts.relevance(share, w_down, w_up)
+        signs = _Signs(layer, x)
+        result = self._part(signs, relevance, z > 0, self._raise_positive, self._raise_negative)
+        return result.add_(self._part(signs, relevance, z < 0, self._raise_negative, self._raise_positive))
+
+    def _part(self, signs: _Signs, relevance: Tensor, where: Tensor, for_pos: WeightMap, for_neg: WeightMap) -> Tensor:
+        """The relevance of the outputs ``where`` z has one sign."""
+        weights = signs.weights(for_pos, for_neg)
+        output = signs.output(weights, _mapped_bias(signs.layer.bias, for_pos))
+        return signs.relevance(stabilized_share(relevance, output, self.stabilizer).mul_(where), weights)
+
+    def _raise_positive(self, weight: Tensor) -> Tensor:
+        return torch.add(weight, weight.clamp(min=0), alpha=self.gamma)
+
+    def _raise_negative(self, weight: Tensor) -> Tensor:
+        return torch.add(weight, weight.clamp(max=0), alpha=self.gamma)
 
 
 class WSquare(LinearRule):
@@ -233,12 +259,12 @@ class WSquare(LinearRule):
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        weight = self._shares_of(layer.weight)
-        total = layer.output(torch.ones_like(x[:1]), weight, None)
-        return layer.transposed(stabilized_share(relevance, total, self.stabilizer), weight, x)
+        weights = layer.mapped(self._shares_of)
+        total = weights.output(torch.ones_like(x[:1]), None)
+        return weights.transposed(stabilized_share(relevance, total, self.stabilizer), x)
 
     def _shares_of(self, weight: Tensor) -> Tensor:
-        return weight**2
+        return weight.square()
 
 
 class Flat(WSquare):
@@ -275,11 +301,11 @@ class ZBox(LinearRule):
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         low, high = _bound(self.low, x, torch.amin), _bound(self.high, x, torch.amax)
-        w_pos, w_neg = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-        total = layer.output(x, layer.weight, None) - layer.output(low, w_pos, None) - layer.output(high, w_neg, None)
+        w_pos, w_neg = layer.mapped(_positive), layer.mapped(_negative)
+        total = layer.output(x, layer.weight, None).sub_(w_pos.output(low, None)).sub_(w_neg.output(high, None))
         share = stabilized_share(relevance, total, self.stabilizer)
-        result = x * layer.transposed(share, layer.weight, x)
-        return result - low * layer.transposed(share, w_pos, x) - high * layer.transposed(share, w_neg, x)
+        result = layer.transposed(share, layer.weight, x).mul_(x)
+        return result.sub_(w_pos.transposed(share, x).mul_(low)).sub_(w_neg.transposed(share, x).mul_(high))
 
 
 def _bound(value: float | Tensor | None, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:

@@ -1,0 +1,179 @@
+"""Files in, files out: pictures and arrays to explain, figures and relevance maps to keep."""
+
+import os
+import pickle
+import struct
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from signxai.common.errors import InputError, OptionError
+
+__all__ = ["ARRAY_SUFFIXES", "FIGURE_SUFFIXES", "check_destination", "read_array", "read_image", "read_tensors", "write_together"]
+
+Array = npt.NDArray[Any]
+
+ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
+FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff", ".webp")
+
+_INPUT_KEY = "x"
+# What Pillow's and NumPy's readers raise on broken files, beside OSError.
+_BROKEN = (ValueError, SyntaxError, EOFError, KeyError, IndexError, struct.error, BadZipFile, MemoryError)
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read a picture as 8-bit RGB, upright as its EXIF data says, transparency laid on white.
+
+    Raises:
+        InputError: no picture that Pillow can read, one deeper than 8 bits, or one so large that it may be a decompression
+            bomb (Pillow's `Image.MAX_IMAGE_PIXELS`).
+        OSError: the file cannot be opened.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of a picture up to twice as large as it finds safe.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with path.open("rb") as file, Image.open(file) as image:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{path}: the picture is too large to be safe to open ({error}); scale it down first") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: neither a picture that Pillow can read nor an array ({', '.join(ARRAY_SUFFIXES)})") from error
+    except OSError as error:
+        if error.errno is not None:  # the system's own errors name the file already
+            raise
+        raise InputError(f"{path}: the picture is broken: {error}") from error
+    except _BROKEN as error:
+        raise InputError(f"{path}: the picture is broken: {error}") from error
+    return _rgb(upright, path)
+
+
+def _rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"{path}: its pixels are deeper than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits, or give an array")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def read_array(path: Path) -> Array:
+    """Read an array: .npy, .npz or .pt (a tensor); of several arrays in one file the one named ``x``.
+
+    Nothing in the file is executed: neither NumPy nor torch may unpickle objects from it.
+
+    Raises:
+        InputError: no such array in the file, or an object that only unpickling could restore.
+        OSError: the file cannot be opened.
+    """
+    content = _read_torch(path) if path.suffix.lower() in (".pt", ".pth") else _read_numpy(path)
+    array = _only_array(content, path) if isinstance(content, Mapping) else content
+    if not np.issubdtype(array.dtype, np.number):
+        raise InputError(f"{path}: the array holds {array.dtype}, not numbers")
+    return array
+
+
+def _only_array(arrays: Mapping[str, Any], path: Path) -> Array:
+    key = next(iter(arrays)) if len(arrays) == 1 else _INPUT_KEY
+    if not isinstance(arrays.get(key), np.ndarray):
+        raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; the array to explain must be the only one, or named 'x'")
+    return np.asarray(arrays[key])
+
+
+def _read_numpy(path: Path) -> Array | dict[str, Array]:
+    _require(path)
+    try:
+        # Mapped, a file that declares more values than it has is an error before memory is taken for them.
+        content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
+        if isinstance(content, np.ndarray):
+            return np.array(content)
+        with content:
+            return {key: content[key] for key in ([_INPUT_KEY] if _INPUT_KEY in content.files else content.files)}
+    except (*_BROKEN, OSError) as error:
+        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+
+
+def _read_torch(path: Path) -> Array | dict[str, Any]:
+    content = read_tensors(path)
+    if isinstance(content, Mapping):
+        return {str(key): _to_numpy(value) if hasattr(value, "detach") else value for key, value in content.items()}
+    if hasattr(content, "detach"):
+        return _to_numpy(content)
+    raise InputError(f"{path}: holds a {type(content).__name__}, not a tensor")
+
+
+def read_tensors(path: Path) -> Any:
+    """Read what a .safetensors, .pt or .pth file holds, on the CPU, with ``weights_only=True``: no code in it is run.
+
+    Raises:
+        InputError: the file is broken, or holds objects that only unpickling could restore.
+        OSError: the file cannot be opened.
+    """
+    import torch  # torch takes seconds to load: only these files need it
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    _require(path)
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (*_BROKEN, OSError, RuntimeError, AttributeError, TypeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise InputError(f"{path}: broken, or holds more than tensors, which is never unpickled; save tensors alone") from error
+
+
+def _require(path: Path) -> None:
+    """Raise the system's error, which names the file, before a reader finds words of its own for it."""
+    with path.open("rb"):
+        pass
+
+
+def _to_numpy(tensor: Any) -> Array:
+    # NumPy has no bfloat16; float32 holds every value of it.
+    return np.asarray((tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor).detach().cpu())
+
+
+def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path, ...] = ()) -> None:
+    """Refuse a place that cannot be written to, before anything is computed for it.
+
+    Raises:
+        OptionError: another suffix than allowed, no such folder, a folder itself, or one of the inputs.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise OptionError(f"{path}: its name must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise OptionError(f"{path}: there is no folder {path.parent}; create it first")
+    if path.is_dir():
+        raise OptionError(f"{path}: is a folder")
+    if any(path.resolve() == given.resolve() for given in inputs):
+        raise OptionError(f"{path}: is an input too and would be lost; choose another name")
+
+
+def write_together(writers: Mapping[Path, Callable[[Path], None]]) -> None:
+    """Write files so that each is there whole or not at all: beside its place first, then renamed.
+
+    Args:
+        writers: for each file, what writes its content to the path it is given.
+
+    Raises:
+        OSError: a file cannot be written; then none of them has changed.
+    """
+    # The suffix stays at the end: writers choose the format by it. A link is followed, not replaced.
+    parts = {path.resolve(): path.resolve().with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in writers}
+    try:
+        for write, part in zip(writers.values(), parts.values(), strict=True):
+            write(part)
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            with suppress(FileNotFoundError):
+                part.unlink()

