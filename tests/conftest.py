@@ -1,7 +1,8 @@
 """Settings all tests share."""
 
-import matplotlib
+import os
+
 import torch
 
-matplotlib.use("Agg")  # no window, whatever the machine
+os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
 torch.set_num_threads(1)  # the networks are too small for more to pay

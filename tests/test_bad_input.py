@@ -107,6 +107,8 @@ OPTIONS = [
     ("smoothgrad", {"noise_level": -0.1}, ["noise", "-0.1"]),
     ("smoothgrad", {"noise_level": float("nan")}, ["noise", "nan"]),
     ("smoothgrad", {"seed": 1.5}, ["seed", "1.5"]),
+    ("smoothgrad", {"seed": -1}, ["seed", "-1"]),
+    ("smoothgrad", {"seed": 2**70}, ["seed", str(2**70)]),
     ("lrpsign_z", {"mu": float("inf")}, ["mu", "inf"]),
     ("lrpsign_z", {"mu": "0.5"}, ["mu", "0.5"]),
     ("zblrp_z", {"low": 2.0, "high": 1.0}, ["low", "high"]),
@@ -144,6 +146,7 @@ TARGETS = [
     ([0, 1, 2, 4], ["4"]),
     ([0, 1, 2.5, 3], ["2.5|float"]),
     ([0, 1, True, 3], ["True|bool"]),
+    ([0, 1, np.True_, 3], ["True|bool"]),
     ([[0, 1], [1, 0], [2, 0], [3, 0]], []),
     (np.array([0.0, 1.0, 2.0, 3.0]), ["float"]),
     (np.array([True] * 4), ["bool"]),
@@ -158,6 +161,7 @@ TARGETS = [
     (lambda output: output, ["callable|returned|shape"]),
     (lambda output: "cat", ["callable|returned|str"]),
     (lambda output: torch.tensor([0, 1, 2, 4]), ["4"]),
+    (lambda output: output[:, 1] * float("nan"), ["nan|finite"]),
 ]
 
 

@@ -148,6 +148,18 @@ def test_integer_input_is_converted(nets, dtype):
     np.testing.assert_array_equal(explain(net, x, "lrp_z_x_input", 1), explain(net, x.double(), "lrp_z_x_input", 1))
 
 
+def read_only(x):
+    array = x.numpy().copy()
+    array.setflags(write=False)  # as numpy.asarray(photo) and memory maps are
+    return array
+
+
+@pytest.mark.parametrize("convert", [read_only, lambda x: x.numpy().astype(">f8"), lambda x: x.numpy()[::-1][::-1]])
+def test_an_array_of_any_memory_layout(nets, convert):
+    net, x = nets["cnn2d"]
+    np.testing.assert_array_equal(explain(net, convert(x), "lrpsign_z_x_input", 1), explain(net, x, "lrpsign_z_x_input", 1))
+
+
 @pytest.mark.parametrize("name", ["gradient_x_input", "lrp_z", "lrpsign_z", "smoothgrad", "grad_cam"])
 def test_the_input_is_not_changed(nets, name):
     net, x = nets["cnn2d"]

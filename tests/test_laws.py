@@ -335,7 +335,7 @@ class Gated(nn.Module):
             self.up(F.relu(self.down(a.mean((2, 3)))))
         )[:, :, None, None]
         g = g.detach() if self.detached else g
-        product = {"a * g": lambda: a * g, "g * a": lambda: g * a, "torch.mul": lambda: torch.mul(a, g), "mul_": lambda: a.mul_(g)}
+        product = {"a * g": lambda: a * g, "g * a": lambda: g * a, "torch.mul": lambda: torch.mul(a, g), "mul_": lambda: a.clone().mul_(g)}
         return self.fc(product[self.how]().flatten(1))
 
 
@@ -377,11 +377,12 @@ class Attention(nn.Module):
             "@": lambda: F.softmax(q @ k.mT / 6**0.5, -1) @ v,
             "matmul": lambda: torch.matmul((torch.matmul(q, k.transpose(1, 2)) * 6**-0.5).softmax(-1), v),
             "bmm": lambda: torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)) / 6**0.5, 2), v),
+            "scaled_dot_product": lambda: F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0],
         }
         return self.fc(ways[self.how]().flatten(1))
 
 
-@pytest.mark.parametrize("how", ["@", "matmul", "bmm"])
+@pytest.mark.parametrize("how", ["@", "matmul", "bmm", "scaled_dot_product"])
 def test_softmax_and_products_of_attention_follow_attnlrp(how):
     net, oracle, x = randomized(Attention(how)), randomized(Attention(oracle=True)), inputs("mlp")
     expected = oracles.gradient(oracle, x, 1) * x.numpy()

@@ -160,6 +160,7 @@ def test_the_baseline_of_integrated_gradients_may_be_a_sample_or_a_batch():
         assert deviation(explain(net, x, "integrated_gradients", 1, baseline=baseline), expected) < 1e-12
     each = inputs("cnn1d", 2, seed=9)
     got = explain(net, x, "integrated_gradients", 1, baseline=each)
+    assert deviation(explain(net, x, "integrated_gradients", 1, baseline=each, batch_size=1), got) < 1e-12
     for i in range(2):
         assert deviation(got[i : i + 1], explain(net, x[i : i + 1], "integrated_gradients", 1, baseline=each[i])) < 1e-12
 

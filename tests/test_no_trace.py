@@ -144,6 +144,28 @@ def test_what_a_module_stores_on_itself_in_forward_is_undone(name):
     assert copy.deepcopy(net) is not None
 
 
+class Replaces(nn.Module):
+    """A network whose forward puts another tensor in the place of a buffer and of a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, CLASSES)
+        self.register_buffer("average", torch.zeros(CLASSES))
+
+    def forward(self, x):
+        self.average = 0.9 * self.average + 0.1 * torch.ones_like(self.average)
+        self.fc.bias = nn.Parameter(self.fc.bias.detach() + 1)
+        return self.fc(x)
+
+
+@pytest.mark.parametrize("name", ["gradient", "smoothgrad_samples_3", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "random_uniform"])
+def test_buffers_and_parameters_that_forward_replaces_come_back(name):
+    net = randomized(Replaces())
+    before = state(net)
+    explain(net, inputs("linear"), name, 1)
+    assert_untouched(net, before)
+
+
 class Boom(RuntimeError):
     """The exception that tests inject."""
 

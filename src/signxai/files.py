@@ -148,7 +148,7 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
         OptionError: another suffix than allowed, no such folder, a folder itself, or one of the inputs.
     """
     if path.suffix.lower() not in suffixes:
-        raise OptionError(f"{path}: its name must end in {' or '.join(suffixes)}")
+        raise OptionError(f"{path}: its name must end in {'one of ' if len(suffixes) > 1 else ''}{', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise OptionError(f"{path}: there is no folder {path.parent}; create it first")
     if path.is_dir():

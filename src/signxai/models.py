@@ -79,22 +79,23 @@ class Classifier:
             return matches[0]
         if matches:
             raise TargetError(f"target {text!r} is the name of the classes {' and '.join(map(str, matches))}; give the number")
-        raise TargetError(f"target {text!r} is no class: {self._near(text)}")
+        raise TargetError(f"target {text!r} is no class: {self._near(text, classes)}")
 
-    def _near(self, text: str) -> str:
+    def _near(self, text: str, classes: int) -> str:
         if not self.class_names:
-            return "this network's classes have numbers only"
+            return f"this network's classes have numbers only, 0 to {classes - 1}"
+        wanted = text.strip().lower()
         by_lower_case = {name.lower(): name for name in self.class_names}
-        containing = [name for name in by_lower_case if text.strip().lower() in name]
-        alike = get_close_matches(text.strip().lower(), by_lower_case, n=3)
-        near = list(dict.fromkeys([*alike, *containing]))[:5]
+        with_the_word = [name for name in by_lower_case if wanted in name.split()]
+        alike = get_close_matches(wanted, by_lower_case, n=3)
+        near = list(dict.fromkeys([*with_the_word, *alike]))[:5]
         return f"nearest: {', '.join(by_lower_case[name] for name in near)}" if near else "no class has a similar name; give its number"
 
     def picture(self, sample: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Show a network's input (C, H, W) as a picture (H, W, C) in [0, 1]: its preprocessing undone, or spread from black to white."""
         pixels = np.moveaxis(sample.astype(np.float64), 0, -1)
         if self.mean and len(self.mean) == pixels.shape[-1]:
-            return np.clip(pixels * np.asarray(self.std) + np.asarray(self.mean), 0.0, 1.0)
+            return np.asarray(np.clip(pixels * self.std + self.mean, 0.0, 1.0))
         if pixels.shape[-1] not in (1, 3):
             pixels = pixels.mean(axis=-1, keepdims=True)
         spread = float(np.ptp(pixels))

@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from signxai.common.errors import InputError
 from signxai.common.visualization import FloatArray, as_array, normalize_relevance_map, rgb_picture
@@ -56,14 +57,14 @@ def heading(predicted: str, logit: float, explained: str = "", explained_logit: 
     """Say what the network predicts, and which class the maps explain where it is another one.
 
     >>> heading("tabby", 7.5)
-    'predicted: tabby (logit 7.50)'
+    'predicted tabby (logit 7.50)'
     >>> heading("tabby", 7.5, "lynx", 3.25)
-    'predicted: tabby (logit 7.50); explained: lynx (logit 3.25)'
+    'predicted tabby (logit 7.50), explained lynx (logit 3.25)'
     """
-    said = f"predicted: {predicted} (logit {logit:.2f})"
+    said = f"predicted {predicted} (logit {logit:.2f})"
     if explained in ("", predicted):
         return said
-    return f"{said}; explained: {explained} (logit {explained_logit:.2f})"
+    return f"{said}, explained {explained} (logit {explained_logit:.2f})"
 
 
 def image_figure(samples: Sample | Sequence[Sample], *, percentile: float = 99, cmap: str = "bwr") -> Figure:
@@ -230,6 +231,7 @@ def _draw_signal(
         if relevance is not None:
             _colour_trace(axes, np.stack([time, trace], axis=-1), relevance[lead], cmap)
         _dress_trace(axes, names[lead], axis.label if lead == len(signal) - 1 else "")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=axis.sampling_rate == 1))  # there is no half sample
 
 
 def _colour_trace(axes: Axes, points: FloatArray, relevance: FloatArray, cmap: str) -> None:

@@ -88,9 +88,16 @@ class _ModuleState:
         current.update(self.attributes)
         for name, saved in self.tables.items():
             table = current[name]
-            if table != saved or (isinstance(saved, dict) and any(table[key] is not saved[key] for key in saved)):
+            if not _same(table, saved):
                 table.clear()
                 table.update(saved)
+
+
+def _same(table: Any, saved: Any) -> bool:
+    """Whether a table holds the same objects in the same order; tensors are not to be compared by value."""
+    if isinstance(saved, set):
+        return bool(table == saved)
+    return list(table) == list(saved) and all(table[key] is saved[key] for key in saved)
 
 
 @contextmanager

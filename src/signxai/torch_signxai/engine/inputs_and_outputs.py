@@ -50,7 +50,11 @@ def _as_tensor(x: Any) -> Tensor:
         raise InputError(f"x is not an array: {error}; give a tensor or array of shape (N, ...)") from error
     if array.dtype.kind not in "biuf":
         raise InputError(f"x is {type(x).__name__} of {array.dtype}; a numeric tensor or array of shape (N, ...) is needed")
-    return torch.from_numpy(np.ascontiguousarray(array)) if array.ndim else torch.tensor(array.item())
+    if not array.ndim:
+        return torch.tensor(array.item())
+    if not array.flags.writeable or not array.dtype.isnative or min(array.strides) < 0:
+        array = array.astype(array.dtype.newbyteorder("="))  # a copy: torch takes only writable, native memory
+    return torch.from_numpy(array)
 
 
 def _first_floating(net: nn.Module) -> Tensor | None:
@@ -200,7 +204,7 @@ def _score_gradient(score: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor
     """The gradient of a user's score by the logits; a score of whole numbers names classes."""
     leaf = logits.detach().requires_grad_(True)
     with torch.enable_grad():
-        values = score(leaf)
+        values = _scores(score, leaf)
     if isinstance(values, list | tuple | np.ndarray):
         values = torch.from_numpy(_integers(values))
     if not isinstance(values, Tensor) or values.shape != (len(logits),):
@@ -210,7 +214,16 @@ def _score_gradient(score: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor
         return as_target(values, len(logits)).starting_relevance(logits, "one_hot")
     if not values.requires_grad:
         raise TargetError("the callable target's scores do not depend on the outputs; compute them from its argument, without detach")
+    if not bool(torch.isfinite(values).all()):
+        raise TargetError("the callable target's scores hold NaN or infinity")
     return torch.autograd.grad(values.sum(), leaf)[0]
+
+
+def _scores(score: Callable[[Tensor], Any], leaf: Tensor) -> Any:
+    try:
+        return score(leaf)
+    except IndexError as error:
+        raise TargetError(f"the callable target failed on outputs of shape {tuple(leaf.shape)}: {error}") from error
 
 
 def as_target(target: Any, samples: int) -> Target:
@@ -242,7 +255,7 @@ def _integers(target: Any) -> np.ndarray[Any, Any]:
         array = np.asarray(values)
     except ValueError as error:
         raise TargetError(f"target {target!r} is not an integer or a sequence of integers") from error
-    has_bool = isinstance(target, bool) or (isinstance(target, list | tuple) and any(isinstance(item, bool) for item in target))
+    has_bool = isinstance(target, bool) or (isinstance(target, list | tuple) and any(isinstance(item, bool | np.bool_) for item in target))
     if array.dtype.kind not in "iu" or has_bool:
         kind = "bool" if has_bool or array.dtype.kind == "b" else type(target).__name__ if array.dtype.kind == "O" else array.dtype
         raise TargetError(

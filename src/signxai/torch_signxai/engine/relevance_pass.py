@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from signxai.torch_signxai.engine.forward_pass import (
     BASE_TABLE,
     CONVOLUTION_NAMES,
     ForwardPass,
+    Handler,
     TensorTable,
     functions_named,
     split_input,
@@ -255,6 +257,108 @@ def _addmm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[
     return watch.plain(func, args, kwargs)
 
 
+def _attention(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Scaled dot-product attention: its products and its softmax, one by one."""
+    if not any(map(needs_relevance, (*args, *kwargs.values()))):
+        return watch.plain(func, args, kwargs)
+    return _attention_steps(watch, *args, **kwargs)
+
+
+def _attention_steps(
+    watch: RelevancePass,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    if dropout_p > 0:
+        raise ModelError("scaled_dot_product_attention is called with dropout; pass dropout_p=0.0 in evaluation mode")
+    if enable_gqa:
+        repeats = query.size(-3) // key.size(-3)
+        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
+    factor = query.size(-1) ** -0.5 if scale is None else scale
+    scores = _scaled(_matmul(watch, torch.matmul, (query, key.transpose(-2, -1)), {}), factor, lambda t: t * factor)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask  # a constant per score: as the gradient
+    weights = watch.softmax(torch.softmax, (scores, -1), {})
+    return _matmul(watch, torch.matmul, (weights, value), {})  # type: ignore[no-any-return]
+
+
+def _normalized(linear_map: Callable[..., Callable[[Tensor], Tensor]]) -> Handler:
+    """A norm whose standard deviation counts as a constant; what remains is linear and shared (AttnLRP, section 3.3.3)."""
+
+    def handler(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        x, rest, named = split_input(args, kwargs)
+        if not needs_relevance(x):
+            return watch.plain(func, args, kwargs)
+        return watch.shared(linear_map(x.detach(), *rest, **named), (x,))
+
+    return handler
+
+
+def _layer_norm(x: Tensor, shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Callable[[Tensor], Tensor]:
+    axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
+    scale = (x.var(axes, correction=0, keepdim=True) + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = 0.0 if bias is None else bias
+    return lambda t: (t - t.mean(axes, keepdim=True)) * scale + shift
+
+
+def _rms_norm(x: Tensor, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Callable[[Tensor], Tensor]:
+    axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
+    scale = (x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
+    scale = scale if weight is None else scale * weight
+    return lambda t: t * scale
+
+
+def _group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Callable[[Tensor], Tensor]:
+    def by_channel(parameter: Any) -> Any:
+        return parameter.view(1, -1, *(1,) * (x.ndim - 2))
+
+    grouped = x.reshape(len(x), groups, -1)
+    scale = (grouped.var(2, correction=0, keepdim=True) + eps).rsqrt()
+
+    def linear(t: Tensor) -> Tensor:
+        centred = t.reshape(len(t), groups, -1)
+        result = ((centred - centred.mean(2, keepdim=True)) * scale).reshape(t.shape)
+        result = result if weight is None else result * by_channel(weight)
+        return result if bias is None else result + by_channel(bias)
+
+    return linear
+
+
+def _instance_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``F.instance_norm``: a group norm with one channel a group, or with running statistics a batch norm."""
+    return _instance_norm_of(watch, *args, **kwargs)
+
+
+def _instance_norm_of(
+    watch: RelevancePass,
+    input: Tensor,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    if not use_input_stats:
+        return _batch_norm(watch, F.batch_norm, (input, running_mean, running_var, weight, bias, False, momentum, eps), {})
+    if not needs_relevance(input):
+        return F.instance_norm(input, None, None, weight, bias, True, momentum, eps)
+    return watch.shared(_group_norm(input.detach(), input.shape[1], weight, bias, eps), (input,))
+
+
 def _batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
     x, _, _ = split_input(args, kwargs)
@@ -349,6 +453,11 @@ RelevancePass.handlers = {
         (("addmm",), _addmm),
         (("linear", *CONVOLUTION_NAMES), _layer),
     ),
+    F.scaled_dot_product_attention: _attention,
+    **dict.fromkeys(functions_named("layer_norm"), _normalized(_layer_norm)),
+    **dict.fromkeys(functions_named("group_norm"), _normalized(_group_norm)),
+    **dict.fromkeys(functions_named("rms_norm"), _normalized(_rms_norm)),
+    F.instance_norm: _instance_norm,
     F.batch_norm: _batch_norm,
     torch.batch_norm: _torch_batch_norm,
     **{

@@ -51,7 +51,7 @@ class Analyzer(ABC):
             raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, RELEVANCE_STARTS))}")
         self.model = model
         self.batch_size = None if batch_size is None else whole_number("batch_size", batch_size, at_least=1)
-        self.seed = whole_number("seed", seed, at_least=0)
+        self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
         self.as_tensor = as_tensor
 
@@ -118,10 +118,11 @@ def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def whole_number(name: str, value: Any, at_least: int) -> int:
+def whole_number(name: str, value: Any, at_least: int, at_most: float = float("inf")) -> int:
     """Check an option that counts something."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise OptionError(f"{name}={value!r} must be a whole number of at least {at_least}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not at_least <= value <= at_most:
+        limit = "" if at_most == float("inf") else f" and at most {at_most}"
+        raise OptionError(f"{name}={value!r} must be a whole number of at least {at_least}{limit}")
     return int(value)
 
 
