@@ -110,7 +110,7 @@ def test_every_sample_has_its_heading_its_image_and_its_maps():
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (224, 224), (100, 150)])
 def test_each_pixel_is_drawn_as_it_is_by_equally_many_dots(height, width):
     chessboard = np.indices((height, width)).sum(axis=0) % 2 * 2.0 - 1.0  # any smoothing would show in it
-    figure = image_figure(Sample(np.zeros((height, width)), {name: chessboard for name in NAMES}), cmap="bwr")
+    figure = image_figure(Sample(np.zeros((height, width)), dict.fromkeys(NAMES, chessboard)), cmap="bwr")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     for image in images(figure)[1:]:

@@ -214,9 +214,12 @@ def _downloaded(name: str, weights: Any, progress: bool) -> nn.Module:
 
 def _from_state_dict(name: str, path: Path) -> tuple[nn.Module, int]:
     state = _state(path)
-    # The last entry of every torchvision classifier is its last layer's bias: a value per class.
-    classes = len(list(state.values())[-1]) if list(state.values())[-1].ndim == 1 else 1000
-    model = torchvision.models.get_model(name, weights=None, num_classes=classes, **_NETWORK_ARGUMENTS.get(name, {}))
+    arguments = _NETWORK_ARGUMENTS.get(name, {})
+    model = torchvision.models.get_model(name, weights=None, **arguments)
+    last, own = list(model.state_dict().items())[-1]  # of the last layer: a row per class
+    classes = len(state.get(last, own))
+    if classes != len(own):
+        model = torchvision.models.get_model(name, weights=None, num_classes=classes, **arguments)
     _apply_state(model, state, path)
     return model, classes
 

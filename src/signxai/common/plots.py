@@ -271,8 +271,6 @@ class _Page:
     height: float
 
     def box(self, left: float, bottom: float, width: float, height: float) -> _Box:
-        """A box that begins on a whole dot."""
-        left, bottom = round(left * _DOTS) / _DOTS, round(bottom * _DOTS) / _DOTS
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
     def write(self, text: str, x: float, y: float, size: float, **style: Any) -> None:
@@ -291,7 +289,7 @@ def _figure(rows: Sequence[_Row], size: _PanelSize, bar_label: str, cmap: str) -
         for first in range(0, len(row.panels), columns):
             bands += _panel_bands(row.panels[first : first + columns], size)
     bands.append(_bar_band(bar_label, cmap))
-    width, height = math.ceil(width * _DOTS) / _DOTS, math.ceil(sum(band.height for band in bands) * _DOTS) / _DOTS
+    height = sum(band.height for band in bands)
     page = _Page(Figure(figsize=(width, height), dpi=_DOTS), width, height)
     for band in bands:
         height -= band.height

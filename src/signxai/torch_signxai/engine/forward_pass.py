@@ -154,6 +154,20 @@ class GradientPass(ForwardPass):
     handlers: Mapping[Any, Handler] = BASE_TABLE
 
 
+class MeasuringPass(GradientPass):
+    """A plain forward pass that adds up the memory of the activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        result = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(result, Tensor) and result._base is None:
+            self.bytes += result.nbytes
+        return result
+
+
 def _relu(watch: ReLUPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x, rest, named = split_input(args, kwargs)
     if not needs_relevance(x) or not _is_relu(func, rest, named):

@@ -125,6 +125,54 @@ class OverOutput(Function):
         return (share if ctx.factor == 1.0 else share * ctx.factor), None, None, None
 
 
+class SumSite:
+    """One sum of two signals as it was executed: its second term, its result, and its first term unless that was overwritten."""
+
+    __slots__ = ("first", "result", "second", "sign", "stabilizer")
+
+    def __init__(self, sign: int, stabilizer: Stabilizer) -> None:
+        self.sign, self.stabilizer = sign, stabilizer
+        self.first: Kept | None = None
+        self.second: Kept
+        self.result: Kept
+
+
+class SumNode(Function):
+    """``a + b`` or ``a - b`` of one shape: each term by its share of the result."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, compute: Callable[[Tensor, Tensor], Tensor], site: SumSite) -> Tensor:
+        ctx.site = site
+        result = compute(a, b)
+        if result is a:
+            ctx.mark_dirty(a)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        site: SumSite = ctx.site
+        result, second = site.result.take(), site.second.take()
+        share = stabilized_share(relevance, result, site.stabilizer)
+        first = site.first.take() if site.first is not None else torch.sub(result, second, alpha=site.sign)
+        to_second = second * share
+        return share.mul_(first), to_second if site.sign > 0 else to_second.neg_(), None, None
+
+
+def sum_by_contribution(
+    compute: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, sign: int, in_place: bool, keeper: Keeper, stabilizer: Stabilizer
+) -> Tensor:
+    """Run ``a + b`` or ``a - b``, possibly into ``a``; in backward each term gets its share (stabilized; 0 / 0 = 0)."""
+    site = SumSite(sign, stabilizer)
+    site.second = keeper.keep(b)  # before the write: b may be a itself, or a view of it
+    if in_place:
+        keeper.before_write(a)
+    else:
+        site.first = keeper.keep(a)
+    result: Tensor = SumNode.apply(a, b, compute, site)
+    site.result = keeper.keep(result)
+    return result
+
+
 class SoftmaxNode(Function):
     """Softmax along one axis: ``R_i = x_i (R_i - s_i sum_j R_j)`` (Achtibat et al. 2024, AttnLRP, proposition 3.1)."""
 

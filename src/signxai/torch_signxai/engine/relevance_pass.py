@@ -37,6 +37,7 @@ from signxai.torch_signxai.engine.nodes import (
     reads_input_only,
     share_by_contribution,
     squash_rank,
+    sum_by_contribution,
 )
 from signxai.torch_signxai.engine.shares import Stabilizer
 
@@ -178,6 +179,15 @@ def _shared(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict
         return func(*values, **kwargs)
 
     return watch.shared(compute, tuple(args[place] for place in places))
+
+
+def _sum(sign: int, watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A sum or difference: of two signals of one shape by a node of its own, which spares passes over memory."""
+    if len(args) == 2 and not kwargs and needs_relevance(args[0]) and needs_relevance(args[1]) and args[0].shape == args[1].shape:
+        return sum_by_contribution(func, *args, sign, func in _WRITING_SUMS, watch.keeper, watch.stabilizer)
+    if func in _WRITING_SUMS:
+        return _in_place(_shared, "add" if sign > 0 else "sub", watch, func, args, kwargs)
+    return _shared(watch, func, args, kwargs)
 
 
 def _named_input_first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -412,9 +422,11 @@ _WEAK_SQUASH = (
 )
 _SHARED = (
     *("mean", "sum", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
-    *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold", "add", "sub", "subtract"),
-    *("__add__", "__radd__", "__sub__", "__rsub__", "rsub"),
+    *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold", "rsub", "__rsub__"),
 )
+_SUMS = ("add", "add_", "__add__", "__radd__", "__iadd__")
+_DIFFERENCES = ("sub", "sub_", "subtract", "subtract_", "__sub__", "__isub__")
+_WRITING_SUMS = functions_named("add_", "__iadd__", "sub_", "subtract_", "__isub__")
 _PRODUCTS = ("mul", "multiply", "__mul__", "__rmul__")
 _QUOTIENTS = ("div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__rdiv__")
 _MOVES = (
@@ -446,6 +458,8 @@ RelevancePass.handlers = {
         (_SQUASH, partial(_activation, 2)),
         (("log",), _log),
         (_SHARED, _shared),
+        (_SUMS, partial(_sum, +1)),
+        (_DIFFERENCES, partial(_sum, -1)),
         (_PRODUCTS, _product),
         (_QUOTIENTS, _quotient),
         (("matmul", "mm", "bmm", "__matmul__"), _matmul),
@@ -462,7 +476,7 @@ RelevancePass.handlers = {
     torch.batch_norm: _torch_batch_norm,
     **{
         function: partial(_in_place, handler, name)
-        for name, handler in (("add", _shared), ("sub", _shared), ("mul", _product), ("div", _quotient))
+        for name, handler in (("mul", _product), ("div", _quotient))
         for function in functions_named(f"{name}_", {"div": "__itruediv__"}.get(name, f"__i{name}__"))
     },
 }

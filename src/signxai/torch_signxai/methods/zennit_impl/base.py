@@ -33,6 +33,7 @@ class Analyzer(ABC):
     """
 
     writes_parameters = False
+    chunks_itself = False
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Analyzer(ABC):
             torch.manual_seed(self.seed)
             x = as_input(net, input_tensor)
             target = as_target(target_class, len(x))
-            step = self.batch_size or len(x)
+            step = len(x) if self.chunks_itself else self.batch_size or len(x)
             parts = [
                 self._explain(net, x[start : start + step], target.rows(start, start + step), slice(start, start + step))
                 for start in range(0, len(x), step)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.torch_signxai.engine.forward_pass import GradientPass
+from signxai.torch_signxai.engine.forward_pass import GradientPass, MeasuringPass
 from signxai.torch_signxai.engine.inputs_and_outputs import Target, run_forward
 from signxai.torch_signxai.methods.signed import sign_about
-from signxai.torch_signxai.methods.zennit_impl.base import Analyzer, like_input, number, whole_number
+from signxai.torch_signxai.methods.zennit_impl.base import Analyzer, gradient_of, like_input, number, whole_number
+
+ACTIVATION_BYTES = 1 << 30
+"""About how much memory the activations of one chunk of points may take."""
+
+PointsOf: TypeAlias = Callable[[slice], Iterator[Tensor]]
+"""From a slice of samples to the points at which their gradients are taken, tensors (samples, ...), one after the other."""
 
 
 class GradientAnalyzer(Analyzer):
@@ -52,27 +59,43 @@ class GradientXSignAnalyzer(GradientAnalyzer):
 
 
 class _RepeatedGradientAnalyzer(Analyzer):
-    """Gradients at many points for each sample; the target and its starting relevance are those of the sample itself."""
+    """Gradients at many points for each sample; the target and its starting relevance are those of the sample itself.
 
-    def _gradients(self, net: nn.Module, x: Tensor, target: Target, points: Iterator[Tensor]) -> Iterator[Tensor]:
-        """The gradient at each of ``points``, tensors in the shape of ``x``."""
+    Points and samples run in chunks that hold about 1 GiB of activations, or ``batch_size`` of them.
+    """
+
+    chunks_itself = True
+
+    def _gradients(self, net: nn.Module, x: Tensor, target: Target, points: PointsOf) -> Iterator[tuple[slice, slice, Tensor]]:
+        """The gradients at all points of every sample, a chunk at a time.
+
+        Yields the slice of samples, the slice of points, and the gradients (points, samples, ...) of a chunk.
+        """
+        measure = MeasuringPass()
         with torch.no_grad():
-            logits = run_forward(net, x.clone(), GradientPass())
+            logits = run_forward(net, x.clone(), measure)
         start = target.starting_relevance(logits, self.relevance)
-        for point in points:
-            yield self._backward(net, point, _Fixed(start), GradientPass())
+        most = self.batch_size or max(1, ACTIVATION_BYTES * len(x) // max(1, measure.bytes))
+        step = min(len(x), most)
+        for first in range(0, len(x), step):
+            samples = slice(first, min(first + step, len(x)))
+            stride = max(1, most // (samples.stop - samples.start))
+            for begin, chunk in _grouped(points(samples), stride):
+                rows = torch.cat([start[samples]] * len(chunk))
+                gradient = self._gradient_at(net, torch.cat(chunk), rows)
+                yield samples, slice(begin, begin + len(chunk)), gradient.view(len(chunk), -1, *x.shape[1:])
+
+    def _gradient_at(self, net: nn.Module, points: Tensor, start: Tensor) -> Tensor:
+        leaf = points.requires_grad_(True)
+        return gradient_of(run_forward(net, leaf.clone(), GradientPass()), leaf, start)
 
 
-class _Fixed(Target):
-    """A target whose starting relevance is already known."""
-
-    def __init__(self, start: Tensor) -> None:
-        super().__init__()
-        object.__setattr__(self, "start", start)
-
-    def starting_relevance(self, logits: Tensor, relevance: str) -> Tensor:
-        start: Tensor = self.__dict__["start"]
-        return start
+def _grouped(points: Iterator[Tensor], size: int) -> Iterator[tuple[int, list[Tensor]]]:
+    """The points in groups of at most ``size``, each with the number of its first."""
+    begin = 0
+    while group := list(islice(points, size)):
+        yield begin, group
+        begin += len(group)
 
 
 class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
@@ -94,12 +117,17 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
         baseline = self._baseline_of(x, rows)
+        way = x - baseline
         places, weights = _trapezoid(self.steps)
-        points = (baseline + (x - baseline) * place for place in places)
+
+        def path(samples: slice) -> Iterator[Tensor]:
+            return (torch.add(baseline[samples], way[samples], alpha=place) for place in places)
+
+        weight = torch.tensor(weights, dtype=x.dtype, device=x.device)
         total = torch.zeros_like(x)
-        for weight, gradient in zip(weights, self._gradients(net, x, target, points), strict=True):
-            total += gradient * weight
-        return total * (x - baseline)
+        for samples, points, gradients in self._gradients(net, x, target, path):
+            total[samples] += torch.tensordot(weight[points], gradients, dims=1)
+        return total * way
 
     def _baseline_of(self, x: Tensor, rows: slice) -> Tensor:
         if self.baseline is None:
@@ -142,17 +170,21 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
         total = torch.zeros_like(x)
-        for gradient in self._gradients(net, x, target, self._noisy(x)):
-            total += gradient
+        for samples, _, gradients in self._gradients(net, x, target, self._noisy(x)):
+            total[samples] += gradients.sum(dim=0)
         return total / self.num_samples
 
-    def _noisy(self, x: Tensor) -> Iterator[Tensor]:
+    def _noisy(self, x: Tensor) -> PointsOf:
         axes = tuple(range(1, x.ndim))
         sigma = self.noise_level * (x.amax(axes, keepdim=True) - x.amin(axes, keepdim=True)) if axes else torch.zeros_like(x)
-        generator = torch.Generator().manual_seed(self.seed)
-        for _ in range(self.num_samples):
-            noise = torch.randn(x.shape[1:], generator=generator, dtype=torch.float64)
-            yield x + sigma * noise.to(x)
+
+        def points(samples: slice) -> Iterator[Tensor]:
+            generator = torch.Generator().manual_seed(self.seed)
+            for _ in range(self.num_samples):
+                noise = torch.randn(x.shape[1:], generator=generator, dtype=torch.float64).to(x)
+                yield torch.addcmul(x[samples], sigma[samples], noise)
+
+        return points
 
 
 class VarGradAnalyzer(SmoothGradAnalyzer):
@@ -169,10 +201,13 @@ class VarGradAnalyzer(SmoothGradAnalyzer):
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
         mean, squares = torch.zeros_like(x), torch.zeros_like(x)
-        for count, gradient in enumerate(self._gradients(net, x, target, self._noisy(x)), start=1):
-            change = gradient - mean  # Welford's update: no cancellation of large squares
-            mean += change / count
-            squares += change * (gradient - mean)
+        for samples, points, gradients in self._gradients(net, x, target, self._noisy(x)):
+            # mean and squared distances of the chunk join those so far (Chan et al. 1979): no large squares cancel
+            count, joined = points.stop - points.start, points.stop
+            of_chunk = gradients.mean(dim=0)
+            change = of_chunk - mean[samples]
+            squares[samples] += (gradients - of_chunk).square().sum(dim=0) + change.square() * (points.start * count / joined)
+            mean[samples] += change * (count / joined)
         return squares / self.num_samples
 
 

@@ -1,0 +1,103 @@
+"""Times, memory and deviations of calls."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+Call: TypeAlias = "Callable[[], Any]"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The middle and the ends of what repeats gave."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+
+def interleaved_seconds(calls: Mapping[str, Call], repeats: int, warm_up: bool = True) -> dict[str, list[float]]:
+    """Seconds of each call in each round; a round runs all of them once, each round beginning with the next one."""
+    names = list(calls)
+    if warm_up:
+        for call in calls.values():
+            call()
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(repeats):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            seconds[name].append(seconds_of(calls[name]))
+    return seconds
+
+
+def seconds_of(call: Call) -> float:
+    """One call's time, without the collection of garbage that earlier calls left."""
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+    finally:
+        gc.enable()
+
+
+def ratios(seconds: Mapping[str, list[float]], to: str) -> dict[str, Spread]:
+    """Each call's time relative to that of the call ``to`` in the same round."""
+    return {
+        name: Spread.of([value / reference for value, reference in zip(values, seconds[to], strict=True)])
+        for name, values in seconds.items()
+    }
+
+
+CAN_MEASURE_MEMORY = sys.platform == "linux" and Path("/proc/self/clear_refs").exists()
+
+
+def peak_mebibytes(call: Call) -> float:
+    """How far the process's resident memory rises above what it is just before the call; NaN where the system cannot tell.
+
+    Freed memory is given back to the system first, and the kernel's high-water mark set to the present state, so that the
+    whole rise is the call's own. Unlike torch's profiler this also counts what the kernels allocate for themselves.
+    """
+    if not CAN_MEASURE_MEMORY:
+        return float("nan")
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to VmRSS
+    before = _status("VmRSS")
+    kept = call()
+    peak = _status("VmHWM")
+    del kept
+    return peak - before
+
+
+def process_peak_mebibytes() -> float:
+    """The largest resident memory this process ever had. (ru_maxrss would include the process that started it.)"""
+    return _status("VmHWM") if CAN_MEASURE_MEMORY else float("nan")
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+def deviation(got: Tensor, expected: Tensor) -> float:
+    """The largest difference relative to the largest expected value."""
+    return float((got.double() - expected.double()).abs().max() / expected.double().abs().max())
