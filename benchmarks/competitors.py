@@ -44,8 +44,8 @@ SAME_IN_CAPTUM = ("lrp_epsilon_0_1", "lrp_z")  # its other rules treat biases, n
 
 def plain_gradient(case: Case) -> Tensor:
     """One forward pass and the gradient of the targets' logits by the input."""
-    x = case.x.detach().clone().requires_grad_()
-    logits = case.net(x.clone())  # a clone: the network may write to its input
+    x = case.x.detach().requires_grad_()
+    logits = case.net(x)
     return torch.autograd.grad(_logits_of_targets(logits, case).sum(), x)[0]
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -109,15 +110,27 @@ def cnn_1d() -> nn.Module:
     """Eight convolutions and two linear layers, as for an ECG of 12 leads."""
     channels = (12, 16, 16, 32, 32, 48, 48, 64, 64)
     layers: list[nn.Module] = []
-    for index, (before, after) in enumerate(zip(channels, channels[1:], strict=False)):
+    for index, (before, after) in enumerate(pairwise(channels)):
         layers += [nn.Conv1d(before, after, 5, padding=2, stride=1 + index % 2), nn.BatchNorm1d(after), nn.ReLU()]
     layers += [nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 5)]
     return randomized(nn.Sequential(*layers))
 
 
+class SmallCNN(nn.Module):
+    """Built as torchvision's VGG is, with a flattening that is no module: Captum's LRP knows none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(inplace=True)]
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(7))
+        self.classifier = nn.Linear(784, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x).flatten(1))
+
+
 def _small_cnn() -> nn.Module:
-    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(inplace=True)]
-    return randomized(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(784, 10)))
+    return randomized(SmallCNN())
 
 
 def randomized(net: nn.Module) -> nn.Module:

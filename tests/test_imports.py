@@ -57,8 +57,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 PATHS = {
-    "signxai": ["explain", "list_methods", "parse_method", "__version__", "register_method"],
-    "signxai.api": ["explain"],
+    "signxai": ["explain", "explain_all", "list_methods", "parse_method", "__version__", "register_method"],
+    "signxai.api": ["explain", "explain_all"],
     "signxai.torch_signxai": ["calculate_relevancemap", "calculate_relevancemaps"],
     "signxai.torch_signxai.utils": ["remove_softmax", "NoSoftmaxWrapper"],
     "signxai.torch_signxai.methods.signed": ["calculate_sign_mu"],

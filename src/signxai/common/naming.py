@@ -19,7 +19,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Generic, TypeVar
 
@@ -241,6 +241,11 @@ def parse_method(name: str) -> MethodSpec:
     """
     if not isinstance(name, str):
         raise MethodNameError(f"a method name is a string like 'lrp_epsilon_0_1', not {_shown(name)} ({type(name).__name__})")
+    return _parsed(name)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(name: str) -> MethodSpec:
     cursor = _Cursor(name)
     method, rule, values = _read_method(cursor)
     parameters = _parameters_of(method, rule)
@@ -286,6 +291,7 @@ def register_form(name: str, params: Mapping[str, type]) -> None:
         raise MethodNameError(f"cannot register {name!r}: a parameter beginning with 'x' reads as a multiplier (x_input, x_sign)")
     _check_one_reading(name, params)
     _registered[name] = {word: Parameter(word, int if kind is int else float) for word, kind in params.items()}
+    _parsed.cache_clear()
 
 
 def number(text: str) -> float:

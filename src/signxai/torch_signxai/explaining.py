@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.common.naming import MethodSpec, Multiplier, parse_method
 from signxai.torch_signxai.engine.borrowed_model import unwrapped
 from signxai.torch_signxai.engine.inputs_and_outputs import as_input
-from signxai.torch_signxai.methods.registry import analyzer_for, register
+from signxai.torch_signxai.methods.registry import analyzer_for, method_of, register
 from signxai.torch_signxai.methods.signed import sign_about
 from signxai.torch_signxai.methods.zennit_impl import Analyzer
 from signxai.torch_signxai.methods.zennit_impl.base import as_array, number
+from signxai.torch_signxai.utils import predicted_target
 
-__all__ = ["explain", "register_method"]
+__all__ = ["explain", "explain_all", "register_method"]
 
 
 def explain(
@@ -59,6 +61,63 @@ def explain(
     result = torch.as_tensor(analyzer.analyze(x, target_class))
     result = _multiplied(result, model, x, multipliers)
     return result if as_tensor else as_array(result)
+
+
+def explain_all(
+    model: nn.Module, x: Any, method_names: Sequence[str | MethodSpec], target_class: Any = None, **options: Any
+) -> dict[str, np.ndarray[Any, Any] | Tensor]:
+    """Explain one decision by several methods, which share what they can: the prediction, and the plain gradient.
+
+    Args:
+        model, x, target_class: as for ``explain``.
+        method_names: names or parsed names.
+        **options: as for ``explain``; each goes to the methods that take it.
+
+    Returns:
+        From each name, as given, to what ``explain`` gives for it.
+
+    Raises:
+        OptionError: if none of the methods takes an option, or a name already sets it.
+        SignxaiError: as ``explain`` does.
+
+    >>> import torch
+    >>> maps = explain_all(torch.nn.Linear(4, 3), torch.ones(2, 4), ["gradient", "gradient_x_sign", "lrp_z"])
+    >>> sorted(maps)
+    ['gradient', 'gradient_x_sign', 'lrp_z']
+    """
+    if isinstance(method_names, str):
+        raise OptionError(f"method_names={method_names!r} is one name; give a sequence of names, or call explain")
+    specs = {str(name): name if isinstance(name, MethodSpec) else parse_method(name) for name in method_names}
+    taken = {name: {key: value for key, value in options.items() if _takes(spec, key)} for name, spec in specs.items()}
+    unknown = [key for key in options if not any(key in own for own in taken.values())]
+    if unknown:
+        raise OptionError(f"none of the methods takes the option {unknown[0]!r}")
+    target = predicted_target(model, x) if target_class is None and len(specs) > 1 else target_class
+    gradient: dict[str, Any] = {}
+    maps = {}
+    for name, spec in specs.items():
+        if spec.method not in _FROM_GRADIENT:
+            maps[name] = explain(model, x, spec, target, **taken[name])
+            continue
+        multipliers, rest = _multipliers(_FROM_GRADIENT[spec.method](spec), taken[name])
+        as_tensor = _flag("as_tensor", rest.pop("as_tensor", False))
+        if not gradient:
+            gradient["map"] = explain(model, x, "gradient", target, as_tensor=True, **rest)
+        result = _multiplied(gradient["map"].clone(), model, x, multipliers)
+        maps[name] = result if as_tensor else as_array(result)
+    return maps
+
+
+_FROM_GRADIENT: dict[str, Callable[[MethodSpec], MethodSpec]] = {
+    "gradient": lambda spec: spec,
+    "input_t_gradient": lambda spec: replace(spec, multipliers=(Multiplier("input"), *spec.multipliers)),
+}
+"""Methods that are the plain gradient times multipliers, and which multipliers."""
+
+
+def _takes(spec: MethodSpec, option: str) -> bool:
+    open_threshold = any(multiplier.kind == "sign" and multiplier.mu is None for multiplier in spec.multipliers)
+    return option in method_of(spec).options or (option == "mu" and open_threshold)
 
 
 def register_method(name: str, analyzer_class: Callable[..., Any]) -> None:
@@ -108,10 +167,12 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _multiplied(result: Tensor, model: nn.Module, x: Any, multipliers: list[Multiplier]) -> Tensor:
-    tensor = as_input(unwrapped(model), x)
-    if result.shape != tensor.shape:
-        raise ModelError(f"the analyzer returned relevance of shape {tuple(result.shape)} for an input of shape {tuple(tensor.shape)}")
+    shape = tuple(x.shape) if isinstance(x, Tensor | np.ndarray) else np.shape(x)
+    if result.shape != shape:
+        raise ModelError(f"the analyzer returned relevance of shape {tuple(result.shape)} for an input of shape {shape}")
+    if not multipliers:
+        return result
+    tensor = as_input(unwrapped(model), x).to(result.device)
     for multiplier in multipliers:
-        factor = tensor if multiplier.kind == "input" else sign_about(tensor, multiplier.mu or 0.0)
-        result = result * factor.to(result.device)
+        result = result * (tensor if multiplier.kind == "input" else sign_about(tensor, multiplier.mu or 0.0))
     return result

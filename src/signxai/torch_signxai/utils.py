@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from signxai.torch_signxai.engine.borrowed_model import borrowed, unwrapped
 from signxai.torch_signxai.engine.forward_pass import GradientPass
-from signxai.torch_signxai.engine.inputs_and_outputs import as_input, first_tensor, run_forward
+from signxai.torch_signxai.engine.inputs_and_outputs import Target, as_input, first_tensor, run_forward
 
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
 
@@ -87,3 +87,13 @@ def predict(model: nn.Module, x: Any) -> Tensor:
     """
     with torch.inference_mode(False), torch.no_grad(), borrowed(model) as net:
         return run_forward(net, as_input(net, x), GradientPass())
+
+
+def predicted_target(model: nn.Module, x: Any) -> Target:
+    """Each sample's predicted class, the largest logit, as ``explain`` takes a target.
+
+    >>> import torch
+    >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
+    [[1], [0]]
+    """
+    return Target().settled(predict(model, x))

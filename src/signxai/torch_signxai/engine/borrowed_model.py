@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 
-_MODULE_TABLES = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
+_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
+"""Every module's tables of parameters, buffers, submodules and hooks."""
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -30,16 +32,23 @@ def unwrapped(model: Any) -> nn.Module:
             model = model._orig_mod
         else:
             break
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise ModelError("a TorchScript model hides its layers; explain the nn.Module that it was made from")
+    _refuse_script(model)
     return model  # type: ignore[no-any-return]
 
 
-def check_floating(model: nn.Module) -> None:
-    """Refuse a model whose parameters are not all real floating-point numbers (quantized, integer or complex ones)."""
-    for name, parameter in model.named_parameters():
-        if not parameter.is_floating_point():
-            raise ModelError(f"parameter {name!r} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
+def _refuse_script(module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError("a TorchScript model hides its layers; explain the nn.Module that it was made from")
+
+
+def _tensors_of(modules: list[nn.Module], table: str) -> dict[str, Tensor]:
+    """The parameters or buffers of all modules, each once, by a name that helps to find it."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for module in modules:
+        for name, tensor in module.__dict__[table].items():
+            if tensor is not None:
+                found.setdefault(id(tensor), (f"{type(module).__name__}.{name}#{len(found)}", tensor))
+    return dict(found.values())
 
 
 class _TensorState:
@@ -63,76 +72,87 @@ class _TensorState:
             with torch.no_grad():
                 self.data.copy_(self.copy)
         if tensor.is_leaf:
-            tensor.requires_grad_(self.requires_grad)
+            if tensor.requires_grad != self.requires_grad:
+                tensor.requires_grad_(self.requires_grad)
             if tensor.grad is not self.grad:
                 tensor.grad = self.grad
 
 
 class _ModuleState:
-    """A module's attributes, shallow, and the tables of its parameters, buffers, submodules and hooks."""
+    """A module's attributes, shallow, and the contents of its tables."""
 
     __slots__ = ("attributes", "module", "tables")
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.attributes = dict(module.__dict__)
-        self.tables = {
-            name: value.copy()
-            for name, value in self.attributes.items()
-            if isinstance(value, dict | set) and (name in _MODULE_TABLES or "hooks" in name)
-        }
+        self.tables = {name: table.copy() for name in _TABLES if (table := self.attributes.get(name))}
 
     def restore(self) -> None:
         current = self.module.__dict__
         current.clear()
         current.update(self.attributes)
-        for name, saved in self.tables.items():
-            table = current[name]
-            if not _same(table, saved):
+        for name in _TABLES:
+            table: Any = current.get(name)
+            saved = self.tables.get(name)
+            if (table or saved) and not _same(table, saved):
                 table.clear()
-                table.update(saved)
+                table.update(saved or ())
 
 
 def _same(table: Any, saved: Any) -> bool:
     """Whether a table holds the same objects in the same order; tensors are not to be compared by value."""
-    if isinstance(saved, set):
-        return bool(table == saved)
-    return list(table) == list(saved) and all(table[key] is saved[key] for key in saved)
+    if not table or not saved or isinstance(saved, set):
+        return bool(table) == bool(saved) and (not saved or bool(table == saved))
+    return list(table) == list(saved) and all(map(operator.is_, table.values(), saved.values()))
 
 
 @contextmanager
-def borrowed(model: nn.Module, copy_parameters: bool = False) -> Iterator[nn.Module]:
+def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> Iterator[nn.Module]:
     """Lend the model in evaluation mode with frozen parameters, and take it back exactly as it was, also after an error.
 
     Args:
         model: any module; ``DataParallel`` and compiled wrappers are taken off for the time being.
         copy_parameters: the borrower may write to the parameters' values (as Zennit's canonizers do).
+        seed: seeds what the model itself may draw; the global random state comes back too.
 
     Raises:
         ModelError: if the model's layers or gradients cannot be had.
     """
     net = unwrapped(model)
-    check_floating(net)
-    modules = [_ModuleState(module) for module in net.modules()]
-    tensors = [_TensorState(parameter, copy_parameters) for parameter in net.parameters()]
-    tensors += [_TensorState(buffer, True) for buffer in net.buffers()]
+    modules = list(net.modules())
+    parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
+    _check(modules, parameters)
+    module_states = [_ModuleState(module) for module in modules]
+    tensor_states = [_TensorState(tensor, copy_parameters) for tensor in parameters.values()]
+    tensor_states += [_TensorState(buffer, True) for buffer in buffers.values()]
     random_state = torch.get_rng_state()
     try:
-        for state in modules:
-            state.module.__dict__["training"] = False
-            if state.attributes.get("_compiled_call_impl") is not None:
-                state.module.__dict__["_compiled_call_impl"] = None
-        for tensor in tensors:
-            if tensor.requires_grad and tensor.tensor.is_leaf:
-                tensor.tensor.requires_grad_(False)
+        for module in modules:
+            module.__dict__["training"] = False
+            if module.__dict__.get("_compiled_call_impl") is not None:
+                module.__dict__["_compiled_call_impl"] = None
+        for state in tensor_states:
+            if state.requires_grad and state.tensor.is_leaf:
+                state.tensor.requires_grad_(False)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
         with _uncompiled():
             yield net
     finally:
-        for state in modules:
+        for module_state in module_states:
+            module_state.restore()
+        for state in tensor_states:
             state.restore()
-        for tensor in tensors:
-            tensor.restore()
         torch.set_rng_state(random_state)
+
+
+def _check(modules: list[nn.Module], parameters: dict[str, Tensor]) -> None:
+    """Refuse TorchScript parts, and parameters that are not real floating-point numbers (quantized, integer, complex)."""
+    for module in modules:
+        _refuse_script(module)
+    for name, parameter in parameters.items():
+        if not parameter.is_floating_point():
+            raise ModelError(f"parameter {name} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
 
 
 def _uncompiled() -> AbstractContextManager[Any]:

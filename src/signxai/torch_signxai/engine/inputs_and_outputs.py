@@ -165,6 +165,12 @@ class Target:
             return self
         return Target(self.indices[start:stop], None if self.classes is None else self.classes[start:stop])
 
+    def settled(self, logits: Tensor) -> Target:
+        """This target with its indices fixed by these logits, where it follows the largest one."""
+        if self.indices is not None or self.score is not None:
+            return self
+        return Target(torch.stack(self._index(logits), dim=1) if logits.ndim > 1 else logits.new_zeros(len(logits), 1).long())
+
     def starting_relevance(self, logits: Tensor, relevance: str) -> Tensor:
         """Relevance at the output, in the shape of ``logits``: 1 at the target ("one_hot") or its logit ("logit").
 

@@ -70,8 +70,7 @@ class Analyzer(ABC):
         Raises:
             InputError, TargetError, ModelError: if something does not fit; the message says what to do.
         """
-        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, self.writes_parameters) as net:
-            torch.manual_seed(self.seed)
+        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, self.writes_parameters, self.seed) as net:
             x = as_input(net, input_tensor)
             target = as_target(target_class, len(x))
             step = len(x) if self.chunks_itself else self.batch_size or len(x)
