@@ -6,6 +6,7 @@ A full run prints the tables and saves them as benchmarks/RESULTS.md; a part of 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
 import sys
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message="Setting .* hooks|Full backward hook")
     if options.quick or options.threads:
         torch.set_num_threads(options.threads or 1)
+    gc.freeze()  # the libraries' own objects: collecting garbage before each call is quick then, and leaves the caches warm
     started = time.perf_counter()
     settings, wanted = chosen(options)
     parts = [TABLES[name](settings) for name in wanted]

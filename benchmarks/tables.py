@@ -208,8 +208,8 @@ def overhead(settings: Settings) -> str:
     header = ["method", "plain gradient", "network never seen", "bound", "explain again", "bound", "analyzer used again"]
     explanation = (
         "Microseconds of one call of signxai.explain on one sample beyond those of the plain gradient of the same interleaved round "
-        "(median and range of the middle half): on a fresh copy of the 1-D CNN, on one already explained, and with an analyzer used "
-        "again. What a method computes beyond the gradient is part of it, so the line `gradient` shows the overhead alone."
+        "(median and range of the middle half), on one thread: on a fresh copy of the 1-D CNN, on one already explained, and with an "
+        "analyzer used again. What a method computes beyond the gradient is part of it: the line `gradient` shows the overhead alone."
     )
     return f"## Overhead on the 10-layer 1-D CNN\n\n{explanation}\n\n{markdown(header, rows)}"
 

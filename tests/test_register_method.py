@@ -9,7 +9,7 @@ import torch
 import oracles
 from networks import deviation, inputs, network
 from signxai import explain, list_methods, parse_method, register_method
-from signxai.common import MethodNameError, OptionError, SignxaiError
+from signxai.common import MethodNameError, OptionError, SignxaiError, naming
 from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer
 
 
@@ -36,8 +36,12 @@ class Constant:
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
+    before = dict(naming._registered)
     register_method("scaled_gradient", ScaledGradient)
     register_method("constant", Constant)
+    yield
+    naming._registered.clear()
+    naming._registered.update(before)
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from signxai.common import InputError, OptionError
 from signxai.common.visualization import normalize_relevance_map, overlay_heatmap, relevance_to_heatmap
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 ANY_VALUE = st.floats(allow_nan=True, allow_infinity=True, width=64)
 MAPS = arrays.arrays(np.float64, arrays.array_shapes(max_dims=4, max_side=5), elements=ANY_VALUE)
@@ -19,6 +21,7 @@ MODERATE = arrays.arrays(np.float64, arrays.array_shapes(max_dims=3, max_side=6)
 # normalize_relevance_map
 
 
+@PATIENT
 @given(MAPS, st.sampled_from([0, 50, 99, 100]))
 def test_whatever_comes_a_normalized_map_has_its_shape_its_signs_and_lies_in_minus_one_to_one(relevance, percentile):
     normalized = normalize_relevance_map(relevance, percentile)
@@ -28,6 +31,7 @@ def test_whatever_comes_a_normalized_map_has_its_shape_its_signs_and_lies_in_min
     assert np.all(np.sign(normalized) * finite_sign >= 0)
 
 
+@PATIENT
 @given(MODERATE, st.sampled_from([2.0, 0.5, 1024.0]))
 def test_the_unit_of_relevance_does_not_matter_and_its_sign_does(relevance, unit):
     np.testing.assert_allclose(normalize_relevance_map(unit * relevance), normalize_relevance_map(relevance), atol=1e-12)
@@ -91,6 +95,7 @@ def colour(name, position):
     return np.array(matplotlib.colormaps[name](position)[:3])
 
 
+@PATIENT
 @given(MAPS)
 def test_colours_are_rgb_in_zero_to_one(relevance):
     for symmetric in (True, False):
