@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.perf_counter()
     settings, wanted = chosen(options)
     parts = [TABLES[name](settings) for name in wanted]
+    gc.unfreeze()
     minutes = (time.perf_counter() - started) / 60
     text = "\n\n".join([*heading(options, minutes), *filter(None, parts)]) + "\n"
     print(text)

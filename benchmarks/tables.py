@@ -85,8 +85,8 @@ def lrp(settings: Settings) -> str:
         "plain gradient. Deviation: largest difference by the largest value, for signxai with Zennit's stabilizer 1e-6 (its default "
         "is 0: exact); in float64 on the first sample. Zennit has no rule std_x or sign. Its batch-norm merge is given without the "
         "eps that 0.5.1 leaves in place. Captum's LRP supports VGG16 only (no addition of two tensors, no Conv1d); its rules for z+ "
-        "and gamma compute something else for biases, negative inputs and negative outputs, so they have no deviation. lrp_z "
-        "divides by outputs however small: rounding is magnified."
+        "and gamma compute something else for biases, negative inputs and negative outputs, so they have no deviation. lrp_z, "
+        "and every rule at a residual addition, divides by sums however small: that magnifies float32's rounding, float64 tells more."
     )
     return "\n\n".join(["## LRP: cost and deviation", explanation, *parts]) if parts else ""
 

@@ -2,7 +2,20 @@
 
 import os
 
+import pytest
 import torch
+
+from signxai.common import naming
 
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
 torch.set_num_threads(1)  # the networks are too small for more to pay
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered_methods_are_forgotten():
+    """What a module's tests register is gone behind them."""
+    before = dict(naming._registered)
+    yield
+    naming._registered.clear()
+    naming._registered.update(before)
+    naming._parsed.cache_clear()
