@@ -40,5 +40,8 @@ check: $(STAMP)  ## lint and check types
 test-all:  ## run all tests on every Python >= 3.10 found
 	@tools/for-each-python $(PYTHONS)
 
+bench: $(STAMP)  ## measure against Zennit, Captum and the plain gradient: writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py --memory
+
 clean:  ## remove what was set up and generated
 	rm -rf .venv* out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -560,12 +560,8 @@ def test_values_that_are_no_numbers_are_refused(run, here):
 
 
 def test_nothing_in_a_file_is_executed(run, here):
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(here / "sprung"),)
-
-    torch.save({"weight": Trap()}, here / "trap.pt")
-    np.save(here / "trap.npy", np.array([Trap()], dtype=object), allow_pickle=True)
+    torch.save({"weight": Trap(here / "sprung")}, here / "trap.pt")
+    np.save(here / "trap.npy", np.array([Trap(here / "sprung")], dtype=object), allow_pickle=True)
     refused(run("explain", "trap.pt", *SMALL), "trap.pt")
     refused(run("explain", "trap.npy", *SMALL), "trap.npy")
     refused(run("explain", "x.npy", *SMALL, "--weights", "trap.pt"), "trap.pt")
@@ -606,21 +602,43 @@ def test_a_state_dict_gives_its_weights_and_its_number_of_classes(here, suffix):
     assert classifier.class_name(6) == "class 6"
 
 
-def test_pretrained_weights_come_from_torchs_cache_and_are_read_as_tensors_only(here, monkeypatch):
-    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+class Trap:
+    """Unpickled, it makes a folder."""
 
-    monkeypatch.setenv("TORCH_HOME", str(here.parent / "cache"))
-    cached = here.parent / "cache" / "hub" / "checkpoints" / Path(SqueezeNet1_1_Weights.DEFAULT.url).name
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    model = squeezenet1_1()
-    torch.save(model.state_dict(), cached)
-    for weights in ("DEFAULT", "IMAGENET1K_V1"):
-        loaded = load_classifier("torchvision:squeezenet1_1", weights)
-        assert torch.equal(loaded.model.state_dict()["classifier.1.bias"], model.state_dict()["classifier.1.bias"])
-        assert loaded.class_name(281) == "tabby"
-    torch.save({"classifier.1.bias": nn.Linear(1, 1)}, cached)
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture
+def torch_cache(here, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(here / "cache"))
+    folder = here / "cache" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("weights", ["DEFAULT", "IMAGENET1K_V1"])
+def test_pretrained_weights_come_with_their_own_preprocessing_and_class_names(torch_cache, weights):
+    from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+    model = mobilenet_v2()
+    torch.save(model.state_dict(), torch_cache / Path(MobileNet_V2_Weights[weights].url).name)
+    classifier = load_classifier("torchvision:mobilenet_v2", weights)
+    assert all(torch.equal(classifier.model.state_dict()[key], value) for key, value in model.state_dict().items())
+    assert repr(classifier.preprocess) == repr(MobileNet_V2_Weights[weights].transforms())
+    assert classifier.class_name(281) == "tabby"
+
+
+def test_pretrained_weights_are_never_unpickled(torch_cache, here):
+    from torchvision.models import SqueezeNet1_1_Weights
+
+    torch.save({"classifier.1.bias": Trap(here / "sprung")}, torch_cache / Path(SqueezeNet1_1_Weights.DEFAULT.url).name)
     with pytest.raises(signxai.common.ModelError, match="--weights FILE"):
         load_classifier("torchvision:squeezenet1_1")
+    assert not (here / "sprung").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 import oracles
 from networks import deviation, inputs, network
 from signxai import explain, list_methods, parse_method, register_method
-from signxai.common import MethodNameError, OptionError, SignxaiError, naming
+from signxai.common import MethodNameError, OptionError, SignxaiError
 from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer
 
 
