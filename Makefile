@@ -1,12 +1,13 @@
 # Sets up everything in .venv and runs it there. PYTHON chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINT ?=
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed-dev
 DEMO_STAMP = $(VENV)/.installed-demo
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo test test-all check bench clean help
+.PHONY: demo test test-all test-lowest check bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,8 +19,8 @@ $(DEMO_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo]"
 	@touch $@
 
-$(STAMP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+$(STAMP): pyproject.toml $(CONSTRAINT) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINT:%=-c %) -e ".[dev]"
 	@touch $@ $(DEMO_STAMP)
 
 demo: $(DEMO_STAMP)  ## set up and explain a bundled photo with a real network
@@ -39,6 +40,9 @@ check: $(STAMP)  ## lint and check types
 
 test-all:  ## run all tests on every Python >= 3.10 found
 	@tools/for-each-python $(PYTHONS)
+
+test-lowest:  ## run all tests on the lowest versions that are supported (Python 3.10)
+	@tools/for-each-python --constraint tests/lowest-versions.txt 3.10
 
 bench: $(STAMP)  ## measure against Zennit, Captum and the plain gradient: writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --memory

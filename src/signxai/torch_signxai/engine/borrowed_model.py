@@ -86,24 +86,22 @@ class _ModuleState:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.attributes = dict(module.__dict__)
-        self.tables = {name: table.copy() for name in _TABLES if (table := self.attributes.get(name))}
+        self.tables = [(table, table.copy()) for table in map(self.attributes.get, _TABLES) if table is not None]
 
     def restore(self) -> None:
         current = self.module.__dict__
         current.clear()
         current.update(self.attributes)
-        for name in _TABLES:
-            table: Any = current.get(name)
-            saved = self.tables.get(name)
+        for table, saved in self.tables:
             if (table or saved) and not _same(table, saved):
                 table.clear()
-                table.update(saved or ())
+                table.update(saved)
 
 
 def _same(table: Any, saved: Any) -> bool:
     """Whether a table holds the same objects in the same order; tensors are not to be compared by value."""
-    if not table or not saved or isinstance(saved, set):
-        return bool(table) == bool(saved) and (not saved or bool(table == saved))
+    if isinstance(saved, set):
+        return bool(table == saved)
     return list(table) == list(saved) and all(map(operator.is_, table.values(), saved.values()))
 
 
