@@ -108,7 +108,7 @@ def test_every_sample_has_its_heading_its_image_and_its_maps():
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (224, 224), (100, 150)])
-def test_each_pixel_is_drawn_as_it_is_by_equally_many_dots(height, width):
+def test_each_pixel_is_drawn_as_it_is_by_as_many_dots_give_or_take_one(height, width):
     chessboard = np.indices((height, width)).sum(axis=0) % 2 * 2.0 - 1.0  # any smoothing would show in it
     figure = image_figure(Sample(np.zeros((height, width)), dict.fromkeys(NAMES, chessboard)), cmap="bwr")
     canvas = FigureCanvasAgg(figure)
@@ -116,7 +116,8 @@ def test_each_pixel_is_drawn_as_it_is_by_equally_many_dots(height, width):
     for image in images(figure)[1:]:
         dots = blue_or_red_inside(np.asarray(canvas.buffer_rgba())[::-1], image.get_window_extent())
         edges = np.flatnonzero(np.diff(dots[len(dots) // 2])), np.flatnonzero(np.diff(dots[:, len(dots[0]) // 2]))
-        assert len({*np.diff(edges[0]), *np.diff(edges[1])}) == 1
+        dots_of_a_pixel = {*np.diff(edges[0]), *np.diff(edges[1])}
+        assert max(dots_of_a_pixel) - min(dots_of_a_pixel) <= 1  # matplotlib before 3.11 rounds each edge by itself
 
 
 def blue_or_red_inside(dots, box):
