@@ -278,3 +278,16 @@ def test_a_dict_layer_map_itself_is_not_changed():
     composite = LayerMapComposite(dict(PAIR_LIST))
     custom(network("cnn2d"), composite, inputs("cnn2d"), 1)
     assert composite.layer_map == dict(PAIR_LIST)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_pass_is_zennits_pass(inplace):
+    net = randomized(nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace), nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 2)), 1)
+    maps = []
+    for module in (rules, zennit.rules):
+        x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
+        # flat shares do not vanish with the activation: a gradient in place of a pass would show
+        with LayerMapComposite([((Activation,), module.Pass()), ((AnyLinear,), zennit.rules.Flat())]).context(net):
+            output = net(x)
+            maps.append(torch.autograd.grad(output, x, torch.ones_like(output))[0])
+    assert deviation(maps[0], maps[1]) < 1e-12

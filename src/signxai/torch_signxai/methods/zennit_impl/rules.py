@@ -16,7 +16,7 @@ from zennit.core import Hook, RemovableHandle, RemovableHandleList
 
 from signxai.common.errors import OptionError
 from signxai.torch_signxai.engine.linear_layers import Layer, MappedLayer, WeightMap
-from signxai.torch_signxai.engine.nodes import layer_of_module, rule_output
+from signxai.torch_signxai.engine.nodes import PassNode, layer_of_module, rule_output
 from signxai.torch_signxai.engine.shares import Stabilizer, one_signed_share, stabilized_share
 from signxai.torch_signxai.methods.signed import sign_about
 
@@ -308,6 +308,37 @@ class ZBox(LinearRule):
         return result.sub_(w_pos.transposed(share, x).mul_(low)).sub_(w_neg.transposed(share, x).mul_(high))
 
 
+class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
+    """Pass-through of an elementwise activation: relevance at its output is relevance at its input.
+
+    For composites; under a method name every activation has this rule already.
+    """
+
+    active: bool
+
+    def copy(self) -> Pass:
+        return type(self)()
+
+    def register(self, module: nn.Module) -> RemovableHandleList:
+        """Carry out this rule in ``module``, any elementwise activation, until the handle is removed."""
+        hooks = module.register_forward_pre_hook(self._set_input_aside), module.register_forward_hook(self._tie_to_input)
+        return RemovableHandleList([RemovableHandle(self), *hooks])
+
+    def _set_input_aside(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Let the module work on a copy, since it may do so in place."""
+        if not self.active or not args[0].requires_grad:
+            return None
+        self.stored_tensors["input"] = args[0]
+        return args[0].detach().clone(), *args[1:]
+
+    def _tie_to_input(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        x = self.stored_tensors.pop("input", None)
+        if x is None:
+            return None
+        result: Tensor = PassNode.apply(x, lambda _: output.detach(), 0)
+        return result
+
+
 def _bound(value: float | Tensor | None, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
     """A bound of the input box in the shape of ``x``; None: each sample's own extreme."""
     if value is None:
@@ -337,6 +368,7 @@ __all__ = [
     "Flat",
     "Gamma",
     "LinearRule",
+    "Pass",
     "Sign",
     "StdxEpsilon",
     "WSquare",
