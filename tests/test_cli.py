@@ -45,6 +45,15 @@ def mlp():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2))
 
+class Lonely(nn.Linear):
+    def forward(self, x):
+        if len(x) > 1:
+            raise RuntimeError("one at a time")
+        return super().forward(x)
+
+def lonely():
+    return Lonely(5, 2)
+
 def tagger():
     return nn.Conv1d(12, 3, 3)
 
@@ -322,6 +331,35 @@ def test_small_batches_change_nothing(run):
             np.testing.assert_allclose(whole[name], apart[name], atol=1e-5 * np.abs(whole[name]).max())
 
 
+def test_no_forward_pass_is_larger_than_the_batch_size(run):
+    args = ["explain", "table.npy", "--model", "nets:lonely", "--method", "gradient", "lrp_z"]
+    refused(run(*args))
+    explained(run(*args, "--batch-size", 1))
+
+
+RANDOM = ["--model", "torchvision:squeezenet1_1", "--weights", "none", "--method", "gradient"]
+
+
+def test_one_preprocessed_picture_without_a_batch_axis_is_a_batch_of_one(run, here):
+    x = load_classifier("torchvision:squeezenet1_1", "none").preprocess(Image.open("photo.png"))
+    np.save("picture.npy", x)
+    explained(run("explain", "picture.npy", *RANDOM, "--save", "array.npz"))
+    explained(run("explain", "photo.png", *RANDOM, "--save", "photo.npz"))
+    with np.load("array.npz") as array, np.load("photo.npz") as photo:
+        np.testing.assert_array_equal(array["gradient"], photo["gradient"])
+
+
+def test_pixels_are_not_taken_for_a_preprocessed_picture(run, here):
+    np.save("pixels.npy", np.asarray(Image.open("photo.png")))
+    refused(run("explain", "pixels.npy", *RANDOM), "pixels.npy", "uint8", "preprocessed")
+
+
+def test_random_weights_follow_the_seed(run):
+    zero, same, other = (explained(run("explain", "photo.png", *RANDOM, "--seed", seed)).splitlines()[1:6] for seed in (0, 0, 1))
+    assert zero == same
+    assert zero != other
+
+
 def test_methods_that_the_users_module_registers_are_known(run, here):
     (here / "added.py").write_text(
         "from nets import small\nfrom signxai import register_method\n"
@@ -419,6 +457,20 @@ def test_a_mistake_ends_in_one_line_with_status_2_and_nothing_written(run, here,
     given = ["banana"] if args is None else ["explain", *args, *([] if "--save" in args else ["--save", "out.npz"])]
     refused(run(*given), *words)
     assert {path: path.read_bytes() for path in here.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["volume.npy", "--model", "nets:volume", "--method", "gradient", "--output", "volume.png"],
+        ["x.npy", "--model", "nets:small", "--method", "gradient", "lrp_banana_7"],
+        ["x.npy", "--model", "nets:small", "--method", "gradient", "--output", "none/maps.png"],
+    ],
+)
+def test_what_can_be_seen_before_computing_is_told_before(run, args):
+    done = run("explain", *args)
+    refused(done)
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("name", ["no input", "unknown method", "no such file", "failing factory", "overwriting an input"])

@@ -440,3 +440,12 @@ def test_a_hook_that_zennit_has_not_in_a_zennit_composite(hook, rule, bias):
     w, b = oracles.matrix(layer, (3, 8, 8))
     expected = torch.stack([rule(w, b, a.flatten(), s.flatten()).reshape(3, 8, 8) for a, s in zip(x.detach(), r, strict=True)])
     assert deviation(got, expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients_steps_5", "smoothgrad_samples_5", "vargrad_samples_5", "lrp_z", "grad_cam"])
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_no_forward_pass_takes_more_than_batch_size(name, batch_size):
+    net, x, seen = network("cnn2d"), inputs("cnn2d"), []
+    net.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    explain(net, x, name, 1, batch_size=batch_size)
+    assert 0 < max(seen) <= batch_size

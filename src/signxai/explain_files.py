@@ -111,7 +111,8 @@ def _read_inputs(paths: tuple[Path, ...], classifier: Classifier) -> tuple[list[
         said = "; ".join(f"{path} {shape}" for shape, path in shapes.items())
         raise InputError(f"inputs explained together have one shape, behind the batch axis these have: {said}; explain them apart")
     names = [name for path, batch in zip(paths, batches, strict=True) for name in _sample_names(path, len(batch))]
-    return names, np.concatenate(batches)
+    # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
+    return names, np.ascontiguousarray(np.concatenate(batches))
 
 
 def _sample_names(path: Path, samples: int) -> list[str]:

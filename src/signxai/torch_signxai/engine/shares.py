@@ -26,13 +26,13 @@ def stabilized_share(relevance: Tensor, output: Tensor, stabilizer: Stabilizer |
         if stabilizer == 0:
             return (relevance / output).masked_fill_(output == 0, 0.0)
         stabilizer = output.new_full((), stabilizer)
-        never_zero = True
+        may_be_zero = False
     else:
-        never_zero = False
+        may_be_zero = bool((stabilizer == 0).any())
     # few passes over memory: a layer's output is large, and this division is what LRP costs beyond the gradient
     denominator = torch.copysign(stabilizer, output).add_(output)
     share = torch.div(relevance, denominator, out=denominator if relevance.shape == denominator.shape else None)
-    return share if never_zero else share.masked_fill_((output == 0) & (stabilizer == 0), 0.0)
+    return share.masked_fill_((output == 0) & (stabilizer == 0), 0.0) if may_be_zero else share
 
 
 def one_signed_share(relevance: Tensor, output: Tensor, sign: int, stabilizer: Stabilizer) -> Tensor:

@@ -72,8 +72,10 @@ class _RepeatedGradientAnalyzer(Analyzer):
         Yields the slice of samples, the slice of points, and the gradients (points, samples, ...) of a chunk.
         """
         measure = MeasuringPass()
+        step = self.batch_size or len(x)
         with torch.no_grad():
-            logits = run_forward(net, x.clone(), measure)
+            parts = (x[first : first + step].clone() for first in range(0, len(x), step))
+            logits = torch.cat([run_forward(net, part, measure) for part in parts])
         start = target.starting_relevance(logits, self.relevance)
         most = self.batch_size or max(1, ACTIVATION_BYTES * len(x) // max(1, measure.bytes))
         step = min(len(x), most)

@@ -104,9 +104,16 @@ class StdxEpsilon(LinearRule):
         self.k = _checked("k", k)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        epsilon = self.k * x.flatten(1).std(dim=1, correction=0)
-        epsilon = epsilon.view(-1, *(1,) * (z.ndim - 1))
+        epsilon = self.k * _standard_deviation(x).view(-1, *(1,) * (z.ndim - 1))
         return layer.transposed_own(stabilized_share(relevance, z, epsilon), x).mul_(x)
+
+
+def _standard_deviation(x: Tensor) -> Tensor:
+    """The population standard deviation of each sample (N,); in two passes, many times as fast on the CPU as ``Tensor.std``."""
+    rows = x.flatten(1)
+    distances = rows - rows.mean(dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(distances, dim=1)
+    return norms / rows.shape[1] ** 0.5
 
 
 class Sign(LinearRule):
