@@ -112,8 +112,8 @@ def _standard_deviation(x: Tensor) -> Tensor:
     """The population standard deviation of each sample (N,); in two passes, many times as fast on the CPU as ``Tensor.std``."""
     rows = x.flatten(1)
     distances = rows - rows.mean(dim=1, keepdim=True)
-    norms: Tensor = torch.linalg.vector_norm(distances, dim=1)
-    return norms / rows.shape[1] ** 0.5
+    result: Tensor = torch.linalg.vector_norm(distances, dim=1) / rows.shape[1] ** 0.5
+    return result
 
 
 class Sign(LinearRule):
