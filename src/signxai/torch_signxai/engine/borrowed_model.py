@@ -41,36 +41,48 @@ def _refuse_script(module: nn.Module) -> None:
         raise ModelError("a TorchScript model hides its layers; explain the nn.Module that it was made from")
 
 
-def _tensors_of(modules: list[nn.Module], table: str) -> dict[str, Tensor]:
-    """The parameters or buffers of all modules, each once, by a name that helps to find it."""
-    found: dict[int, tuple[str, Tensor]] = {}
+def _modules_of(net: nn.Module) -> list[nn.Module]:
+    """Each module once; ``net.modules()`` makes their names as well, which takes many times as long."""
+    found = {id(net): net}
+    pending = [net]
+    while pending:
+        for child in pending.pop().__dict__["_modules"].values():
+            if child is not None and id(child) not in found:
+                found[id(child)] = child
+                pending.append(child)
+    return list(found.values())
+
+
+def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, str, Tensor]]:
+    """The parameters or buffers of all modules, each once, with the module and the name it has there."""
+    seen: set[int] = set()
+    found = []
     for module in modules:
         for name, tensor in module.__dict__[table].items():
-            if tensor is not None:
-                found.setdefault(id(tensor), (f"{type(module).__name__}.{name}#{len(found)}", tensor))
-    return dict(found.values())
+            if tensor is not None and id(tensor) not in seen:
+                seen.add(id(tensor))
+                found.append((module, name, tensor))
+    return found
 
 
 class _TensorState:
-    """What a borrower may change about one parameter or buffer."""
+    """What a borrower may change about one parameter or buffer; its values too where they are ``copied``."""
 
-    __slots__ = ("copy", "data", "grad", "requires_grad", "tensor", "version")
+    __slots__ = ("copy", "data", "grad", "requires_grad", "tensor")
 
     def __init__(self, tensor: Tensor, copied: bool) -> None:
         self.tensor = tensor
         self.requires_grad = tensor.requires_grad
         self.grad = tensor.grad if tensor.is_leaf else None
-        self.version = None if tensor.is_inference() else tensor._version
         self.data = tensor.data
-        self.copy = tensor.detach().clone() if copied else None
+        self.copy = self.data.clone() if copied else None
 
     def restore(self) -> None:
-        tensor = self.tensor
-        if tensor.data_ptr() != self.data.data_ptr() or tensor.shape != self.data.shape:
-            tensor.data = self.data
-        if self.copy is not None and self.version is not None and self.data._version != self.version:
-            with torch.no_grad():
-                self.data.copy_(self.copy)
+        tensor, data = self.tensor, self.data
+        if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
+            tensor.data = data
+        if self.copy is not None and not torch.equal(data, self.copy):  # a version would miss what is written to ``.data``
+            data.copy_(self.copy)
         if tensor.is_leaf:
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
@@ -85,24 +97,32 @@ class _ModuleState:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.attributes = dict(module.__dict__)
-        self.tables = [(table, table.copy()) for table in map(self.attributes.get, _TABLES) if table is not None]
+        self.attributes = attributes = module.__dict__.copy()
+        self.tables = {name: table.copy() for name in _TABLES if (table := attributes.get(name))}
 
     def restore(self) -> None:
-        current = self.module.__dict__
-        current.clear()
-        current.update(self.attributes)
-        for table, saved in self.tables:
-            if (table or saved) and not _same(table, saved):
+        current, attributes = self.module.__dict__, self.attributes
+        if not _same(current, attributes):
+            current.clear()
+            current.update(attributes)
+        for name in _TABLES:
+            table: Any = attributes.get(name)
+            saved = self.tables.get(name)
+            if saved is None:
+                if table:
+                    table.clear()
+            elif not _same(table, saved):
                 table.clear()
                 table.update(saved)
 
 
 def _same(table: Any, saved: Any) -> bool:
     """Whether a table holds the same objects in the same order; tensors are not to be compared by value."""
+    if len(table) != len(saved):
+        return False
     if isinstance(saved, set):
         return bool(table == saved)
-    return list(table) == list(saved) and all(map(operator.is_, table.values(), saved.values()))
+    return all(map(operator.is_, table.values(), saved.values())) and all(map(operator.eq, table, saved))
 
 
 @contextmanager
@@ -118,18 +138,20 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
         ModelError: if the model's layers or gradients cannot be had.
     """
     net = unwrapped(model)
-    modules = list(net.modules())
+    modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
     _check(modules, parameters)
     module_states = [_ModuleState(module) for module in modules]
-    tensor_states = [_TensorState(tensor, copy_parameters) for tensor in parameters.values()]
-    tensor_states += [_TensorState(buffer, True) for buffer in buffers.values()]
+    tensor_states = [_TensorState(tensor, copy_parameters) for _, _, tensor in parameters]
+    tensor_states += [_TensorState(buffer, True) for _, _, buffer in buffers]
     random_state = torch.get_rng_state()
     try:
         for module in modules:
-            module.__dict__["training"] = False
-            if module.__dict__.get("_compiled_call_impl") is not None:
-                module.__dict__["_compiled_call_impl"] = None
+            attributes = module.__dict__
+            if attributes["training"]:
+                attributes["training"] = False
+            if attributes.get("_compiled_call_impl") is not None:
+                attributes["_compiled_call_impl"] = None
         for state in tensor_states:
             if state.requires_grad and state.tensor.is_leaf:
                 state.tensor.requires_grad_(False)
@@ -144,13 +166,14 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
         torch.set_rng_state(random_state)
 
 
-def _check(modules: list[nn.Module], parameters: dict[str, Tensor]) -> None:
+def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
     """Refuse TorchScript parts, and parameters that are not real floating-point numbers (quantized, integer, complex)."""
     for module in modules:
         _refuse_script(module)
-    for name, parameter in parameters.items():
+    for module, name, parameter in parameters:
         if not parameter.is_floating_point():
-            raise ModelError(f"parameter {name} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
+            where = f"{type(module).__name__}.{name}"
+            raise ModelError(f"parameter {where} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
 
 
 def _uncompiled() -> AbstractContextManager[Any]:

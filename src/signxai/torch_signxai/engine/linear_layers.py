@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -19,34 +18,60 @@ from torch import Tensor
 WeightMap: TypeAlias = Callable[[Tensor], Tensor]
 """An elementwise map of weights, for example the positive part."""
 
+ConvolutionOptions: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], bool, Sequence[int], int]
+
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
+
+_convolution_backward = torch.ops.aten.convolution_backward.default
 
 _BLOCK = 1 << 20
 """Weights of a matrix mapped at a time: they stay in the cache, where a mapped copy of the matrix would not."""
 
 
-@dataclass(frozen=True)
-class Layer(ABC):
-    """``y = W x + b``, with a scale and shift per output channel behind it where a batch norm is folded in."""
+class ChannelMap:
+    """``y -> scale * y + shift`` per channel, computed when a rule asks for it: what a batch norm in evaluation mode is."""
 
-    own_weight: Tensor
-    own_bias: Tensor | None
-    scale: Tensor | None = None
-    shift: Tensor | None = None
+    def __init__(self, scale: Callable[[], Tensor], shift: Callable[[Tensor], Tensor]) -> None:
+        self._scale = scale
+        self._shift = shift
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """The factors (channels,)."""
+        return self._scale()
+
+    @cached_property
+    def shift(self) -> Tensor:
+        """The summands (channels,)."""
+        return self._shift(self.scale)
+
+    def then(self, other: ChannelMap) -> ChannelMap:
+        """This map with another behind it."""
+        return ChannelMap(lambda: self.scale * other.scale, lambda _: self.shift * other.scale + other.shift)
+
+
+class Layer(ABC):
+    """``y = W x + b``, with a map per output channel behind it where a batch norm is folded in."""
 
     kind: ClassVar[str]
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.own_weight = weight
+        self.own_bias = bias
+        self.channel_map: ChannelMap | None = None
 
     @cached_property
     def weight(self) -> Tensor:
         """The weight, what is folded in included."""
-        return self.own_weight if self.scale is None else self._scaled_weight(self.scale)
+        return self.own_weight if self.channel_map is None else self._scaled_weight(self.channel_map.scale)
 
     @cached_property
     def bias(self) -> Tensor | None:
         """The bias (out,), what is folded in included, or None."""
-        if self.scale is None or self.shift is None:
+        if self.channel_map is None:
             return self.own_bias
-        return self.shift if self.own_bias is None else self.own_bias * self.scale + self.shift
+        shift = self.channel_map.shift
+        return shift if self.own_bias is None else self.own_bias * self.channel_map.scale + shift
 
     @abstractmethod
     def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -68,17 +93,19 @@ class Layer(ABC):
     def _channels_last_axis(self) -> bool:
         """Whether the output's channels are its last axis (else axis 1)."""
 
-    def folded(self: AnyLayer, scale: Tensor, shift: Tensor) -> AnyLayer:
-        """This layer with ``y -> scale * y + shift`` per output channel behind it."""
-        if self.scale is None or self.shift is None:
-            return replace(self, scale=scale, shift=shift)
-        return replace(self, scale=self.scale * scale, shift=self.shift * scale + shift)
+    def folded(self: AnyLayer, channel_map: ChannelMap) -> AnyLayer:
+        """This layer with a map per output channel behind it."""
+        result = object.__new__(type(self))
+        result.__dict__.update({name: value for name, value in self.__dict__.items() if name not in ("weight", "bias")})
+        result.channel_map = channel_map if self.channel_map is None else self.channel_map.then(channel_map)
+        return result
 
     def transposed_own(self, gradient: Tensor, x: Tensor) -> Tensor:
         """``W^T g`` for the layer's own weight; ``gradient`` may be overwritten."""
-        if self.scale is None or self.own_weight.numel() < gradient.numel():
+        if self.channel_map is None or self.own_weight.numel() < gradient.numel():
             return self.transposed(gradient, self.weight, x)
-        scale = self.scale if self._channels_last_axis() else self.scale.view(-1, *(1,) * (gradient.ndim - 2))
+        scale = self.channel_map.scale
+        scale = scale if self._channels_last_axis() else scale.view(-1, *(1,) * (gradient.ndim - 2))
         return self.transposed(gradient.mul_(scale), self.own_weight, x)
 
     def mapped(self, weight_map: WeightMap) -> MappedLayer:
@@ -132,7 +159,6 @@ class _BlockwiseMap(MappedLayer):
         return result
 
 
-@dataclass(frozen=True)
 class LinearLayer(Layer):
     """``torch.nn.functional.linear`` over the last axis: x (N, ..., in), W (out, in), b (out,)."""
 
@@ -159,30 +185,29 @@ class LinearLayer(Layer):
         return _BlockwiseMap(self.weight, weight_map)
 
 
-@dataclass(frozen=True)
 class ConvolutionLayer(Layer):
-    """A convolution of one to three spatial axes, or its transpose: x (N, C, ...), as ``torch.convolution``."""
+    """A convolution of one to three spatial axes, or its transpose: x (N, C, ...), as ``torch.convolution``.
 
-    stride: Sequence[int] = ()
-    padding: Sequence[int] = ()
-    dilation: Sequence[int] = ()
-    is_transpose: bool = False
-    output_padding: Sequence[int] = ()
-    groups: int = 1
-    extra_padding: Sequence[int] = ()  # 'same' with an even kernel: as for F.pad, in front of the convolution
+    Args:
+        weight, bias: as that function takes them.
+        options: stride, padding, dilation, whether it is transposed, output padding, groups, as that function takes them.
+        extra_padding: 'same' with an even kernel: as for ``F.pad``, in front of the convolution.
+    """
 
     kind: ClassVar[str] = "convolution"
 
+    def __init__(self, weight: Tensor, bias: Tensor | None, options: ConvolutionOptions, extra_padding: Sequence[int] = ()) -> None:
+        super().__init__(weight, bias)
+        self.options = options
+        self.extra_padding = extra_padding
+
     def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = F.pad(x, self.extra_padding) if self.extra_padding else x
-        return torch.convolution(
-            x, weight, bias, self.stride, self.padding, self.dilation, self.is_transpose, self.output_padding, self.groups
-        )
+        return torch.convolution(x, weight, bias, *self.options)
 
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         padded = F.pad(x, self.extra_padding) if self.extra_padding else x
-        options = (self.stride, self.padding, self.dilation, self.is_transpose, self.output_padding, self.groups)
-        result: Tensor = torch.ops.aten.convolution_backward(gradient, padded, weight, None, *options, (True, False, False))[0]
+        result: Tensor = _convolution_backward(gradient, padded, weight, None, *self.options, (True, False, False))[0]
         return F.pad(result, [-amount for amount in self.extra_padding]) if self.extra_padding else result
 
     def can_fold(self, output: Tensor) -> bool:
@@ -191,9 +216,10 @@ class ConvolutionLayer(Layer):
     def _scaled_weight(self, scale: Tensor) -> Tensor:
         weight = self.own_weight
         spatial = (1,) * (weight.ndim - 2)
-        if not self.is_transpose:
+        is_transpose, groups = self.options[3], self.options[5]
+        if not is_transpose:
             return weight * scale.view(-1, 1, *spatial)
-        grouped = weight.reshape(self.groups, -1, *weight.shape[1:]) * scale.view(self.groups, 1, -1, *spatial)
+        grouped = weight.reshape(groups, -1, *weight.shape[1:]) * scale.view(groups, 1, -1, *spatial)
         return grouped.flatten(0, 1)
 
     def _channels_last_axis(self) -> bool:
@@ -201,6 +227,8 @@ class ConvolutionLayer(Layer):
 
 
 def _per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
+    if type(value) is tuple and len(value) == axes:
+        return value
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * axes if len(values) == 1 else values
 
@@ -227,16 +255,8 @@ def convolution(
         paddings, extra = _named_padding(padding, weight.shape[2:], dilations)
     else:
         paddings = _per_axis(padding, axes)
-    return ConvolutionLayer(
-        weight.detach(),
-        None if bias is None else bias.detach(),
-        stride=_per_axis(stride, axes),
-        padding=paddings,
-        dilation=dilations,
-        output_padding=(0,) * axes,
-        groups=groups,
-        extra_padding=extra,
-    )
+    options = (_per_axis(stride, axes), paddings, dilations, False, (0,) * axes, groups)
+    return ConvolutionLayer(weight.detach(), None if bias is None else bias.detach(), options, extra)
 
 
 def _named_padding(name: str, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -262,16 +282,11 @@ def transposed_convolution(
 ) -> ConvolutionLayer:
     """The layer of a call ``F.conv_transpose1d(...)`` to ``F.conv_transpose3d(...)``."""
     axes = weight.ndim - 2
-    return ConvolutionLayer(
-        weight.detach(),
-        None if bias is None else bias.detach(),
-        stride=_per_axis(stride, axes),
-        padding=_per_axis(padding, axes),
-        dilation=_per_axis(dilation, axes),
-        is_transpose=True,
-        output_padding=_per_axis(output_padding, axes),
-        groups=groups,
+    options = (
+        *(_per_axis(stride, axes), _per_axis(padding, axes), _per_axis(dilation, axes)),
+        *(True, _per_axis(output_padding, axes), groups),
     )
+    return ConvolutionLayer(weight.detach(), None if bias is None else bias.detach(), options)
 
 
 LAYER_OF_FUNCTION: dict[Any, Any] = {

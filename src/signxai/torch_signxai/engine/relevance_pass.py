@@ -26,7 +26,7 @@ from signxai.torch_signxai.engine.forward_pass import (
     table_of,
     writes_in_place,
 )
-from signxai.torch_signxai.engine.linear_layers import Layer
+from signxai.torch_signxai.engine.linear_layers import ChannelMap, Layer
 from signxai.torch_signxai.engine.nodes import (
     LinearNode,
     PassNode,
@@ -102,8 +102,8 @@ class RelevancePass(ForwardPass):
         self.layers += 1
         return self._under_rule(layer, x, compute, index, first)
 
-    def folded_layer(self, output: Tensor, scale: Tensor, shift: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """A per-channel affine map straight behind a linear layer: both as one layer; None if it does not stand there."""
+    def folded_layer(self, output: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """A per-channel map straight behind a linear layer: both as one layer; None if it does not stand there."""
         made = self._made_by_layer.get(output)
         if made is None:
             return None
@@ -111,17 +111,20 @@ class RelevancePass(ForwardPass):
         if output._version != version or not layer.can_fold(output):
             return None
         values = output.detach()
-        return self._under_rule(layer.folded(scale, shift), x, lambda _: compute(values), index, first)
+        return self._under_rule(layer.folded(channel_map), x, lambda _: compute(values), index, first)
 
     def shared(self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], factor: float = 1.0) -> Tensor:
         """Run ``function`` on ``tensors``, each of which is given its share of the relevance, times ``factor``."""
         return share_by_contribution(function, tensors, self.keeper, self.stabilizer, factor)
 
     def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
-        site = RuleSite(layer, lambda: self.choose_rule(layer.kind, first, index == self.layers - 1))
+        site = RuleSite(layer, partial(self._rule_of, layer.kind, first, index))
         result: Tensor = LinearNode.apply(x, compute, site, self.keeper)
         self._made_by_layer.put(result, (layer, x, index, first, result._version))
         return result
+
+    def _rule_of(self, kind: str, first: bool, index: int) -> Rule:
+        return self.choose_rule(kind, first, index == self.layers - 1)
 
     def _unknown(self, func: Any) -> None:
         name = getattr(func, "__name__", repr(func))
@@ -150,13 +153,18 @@ def _layer(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[
     return watch.linear_layer(layer, x, lambda t: func(t, *rest, **named))
 
 
+def _on_input(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Callable[[Tensor], Any]:
+    """A call as a function of its input alone."""
+    return (lambda t: func(t, *rest, **named)) if rest or named else func
+
+
 def _activation(rank: int, watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x, rest, named = split_input(args, kwargs)
     if not needs_relevance(x) or any(map(needs_relevance, rest)):
         return watch.plain(func, args, kwargs)
     if writes_in_place(func, args, kwargs):
         watch.keeper.before_write(x)
-    return PassNode.apply(x, lambda t: func(t, *rest, **named), rank)
+    return PassNode.apply(x, _on_input(func, rest, named), rank)
 
 
 def _log(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -371,16 +379,14 @@ def _instance_norm_of(
 
 def _batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
-    x, _, _ = split_input(args, kwargs)
+    x, rest, named = split_input(args, kwargs)
     if not needs_relevance(x):
         return watch.plain(func, args, kwargs)
-    scale, shift = _affine_map(*args, **kwargs)
-    rest, named = split_input(args, kwargs)[1:]
-    folded = watch.folded_layer(x, scale, shift, lambda t: func(t, *rest, **named))
+    folded = watch.folded_layer(x, _channel_map(x, *rest, **named), lambda t: func(t, *rest, **named))
     return folded if folded is not None else watch.shared(lambda t: func(t, *rest, **named), (x,))
 
 
-def _affine_map(
+def _channel_map(
     input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -389,17 +395,22 @@ def _affine_map(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> tuple[Tensor, Tensor]:
-    """The scale and shift per channel that a call of ``F.batch_norm`` is."""
+) -> ChannelMap:
+    """The map per channel that a call of ``F.batch_norm`` is."""
     if training or running_mean is None or running_var is None:
         raise ModelError(
             "a batch norm without running statistics mixes the samples of a batch, so no sample has a map of its own; "
             "use track_running_stats=True"
         )
-    scale = (running_var + eps).rsqrt()
-    scale = scale if weight is None else scale * weight
-    shift = -running_mean * scale
-    return scale, shift if bias is None else shift + bias
+
+    def scale() -> Tensor:
+        inverse = (running_var + eps).rsqrt_()
+        return inverse if weight is None else inverse.mul_(weight)
+
+    def shift(scale: Tensor) -> Tensor:
+        return -running_mean * scale if bias is None else torch.addcmul(bias, running_mean, scale, value=-1)
+
+    return ChannelMap(scale, shift)
 
 
 def _torch_batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
