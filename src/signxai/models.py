@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -202,7 +204,8 @@ def _torchvision(name: str, weights: str, progress: bool) -> Classifier:
 def _downloaded(name: str, weights: Any, progress: bool) -> nn.Module:
     try:
         # torchvision itself loads without weights_only. A file that passes here holds tensors alone; the second reading is from the cache.
-        weights.get_state_dict(progress=progress, check_hash=True, weights_only=True)
+        with nullcontext() if progress else redirect_stderr(StringIO()):  # before torch 2.7 a line there says what is downloaded
+            weights.get_state_dict(progress=progress, check_hash=True, weights_only=True)
         model: nn.Module = torchvision.models.get_model(name, weights=weights, progress=progress)
     except (OSError, RuntimeError, UnpicklingError) as error:
         raise ModelError(

@@ -185,7 +185,7 @@ def _without_batch_axis(values: npt.ArrayLike, axes: int) -> npt.NDArray[Any]:
 def _draw_image(figure: Figure, box: _Box, pixels: FloatArray, **colours: Any) -> None:
     axes = figure.add_axes(box)
     # matplotlib would smooth across pixels; only where they are smaller than a dot must it average.
-    axes.imshow(pixels, interpolation="nearest" if axes.get_window_extent().width >= len(pixels[0]) - 1 else "auto", **colours)
+    axes.imshow(pixels, interpolation="nearest" if axes.get_window_extent().width >= len(pixels[0]) - 1 else "antialiased", **colours)
     axes.set_xticks([])
     axes.set_yticks([])
 
