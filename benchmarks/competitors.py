@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from captum.attr import LRP, IntegratedGradients, NoiseTunnel, Saliency
@@ -83,6 +84,101 @@ def _logits_of_targets(logits: Tensor, case: Case) -> Tensor:
 
 def _one_hot(logits: Tensor, case: Case) -> Tensor:
     return torch.nn.functional.one_hot(torch.tensor(case.target), logits.shape[1]).to(logits)
+
+
+# The arithmetic alone
+
+
+def by_hand(case: Case, method: str) -> Tensor:
+    """The tensor operations of a method on the 1-D CNN, spelled out for this network: no watching, no autograd, no checks."""
+    if method == "gradient":
+        return plain_gradient(case)
+    with torch.no_grad():
+        tape, logits = _taped_forward(case)
+        relevance = _one_hot(logits, case)
+        for step in reversed(tape):
+            relevance = step(relevance, HAND_WRITTEN[method])
+    return relevance
+
+
+_Rule: TypeAlias = "Callable[[Any, Tensor, Tensor, Tensor, Any, Tensor], Tensor]"
+_Step: TypeAlias = "Callable[[Tensor, _Rule], Tensor]"
+
+
+def _taped_forward(case: Case) -> tuple[list[_Step], Tensor]:
+    modules, x, tape = list(case.net.children()), case.x, []
+    for module, follower in zip(modules, [*modules[1:], nn.Identity()], strict=True):
+        if isinstance(module, nn.BatchNorm1d):
+            continue  # done with the convolution in front of it
+        z = module(x)
+        if isinstance(module, nn.Conv1d):
+            assert isinstance(follower, nn.BatchNorm1d)
+            z = follower(z)
+            scale = follower.weight * (follower.running_var + follower.eps).rsqrt()  # type: ignore[operator]
+            weight = module.weight * scale.view(-1, 1, 1)
+            bias = (module.bias - follower.running_mean) * scale + follower.bias  # type: ignore[operator]
+            tape.append(partial(_through_layer, module, x, z, weight, bias))
+        elif isinstance(module, nn.Linear):
+            tape.append(partial(_through_layer, module, x, z, module.weight, module.bias))
+        elif isinstance(module, nn.AdaptiveAvgPool1d):
+            tape.append(partial(_through_pooling, x, z))
+        elif isinstance(module, nn.Flatten):
+            tape.append(partial(_through_flatten, x))
+        x = z
+    return tape, x
+
+
+def _through_layer(module: Any, x: Tensor, z: Tensor, weight: Tensor, bias: Tensor, relevance: Tensor, rule: _Rule) -> Tensor:
+    return rule(module, x, z, weight, bias, relevance)
+
+
+def _through_flatten(x: Tensor, relevance: Tensor, rule: _Rule) -> Tensor:
+    return relevance.view_as(x)
+
+
+def _through_pooling(x: Tensor, z: Tensor, relevance: Tensor, rule: _Rule) -> Tensor:
+    share = (relevance / z).masked_fill_(z == 0, 0.0)
+    spread = torch.ops.aten._adaptive_avg_pool2d_backward(share.unsqueeze(-2), x.unsqueeze(-2))
+    return spread.squeeze(-2).mul_(x)  # type: ignore[no-any-return]
+
+
+def _transposed(module: Any, x: Tensor, weight: Tensor, share: Tensor) -> Tensor:
+    if isinstance(module, nn.Linear):
+        return share.matmul(weight)
+    options = (module.stride, module.padding, module.dilation, False, (0,), module.groups)
+    return torch.ops.aten.convolution_backward(share, x, weight, None, *options, (True, False, False))[0]  # type: ignore[no-any-return]
+
+
+def _hand_written_epsilon(module: Any, x: Tensor, z: Tensor, weight: Tensor, bias: Any, relevance: Tensor) -> Tensor:
+    share = relevance / torch.copysign(torch.full((), 0.1), z).add_(z)
+    return _transposed(module, x, weight, share).mul_(x)
+
+
+def _hand_written_std_x(module: Any, x: Tensor, z: Tensor, weight: Tensor, bias: Any, relevance: Tensor) -> Tensor:
+    epsilon = 0.25 * torch.std(x, correction=0)
+    share = (relevance / torch.copysign(epsilon, z).add_(z)).masked_fill_((z == 0) & (epsilon == 0), 0.0)
+    return _transposed(module, x, weight, share).mul_(x)
+
+
+def _hand_written_zplus(module: Any, x: Tensor, z: Tensor, weight: Tensor, bias: Any, relevance: Tensor) -> Tensor:
+    signs = [(1, x)] if x.amin() >= 0 else [(1, x.clamp(min=0)), (-1, x.clamp(max=0))]
+    parts = [(part, weight.clamp(min=0) if sign > 0 else weight.clamp(max=0)) for sign, part in signs]
+    biases = [bias.clamp(min=0), None]
+    if isinstance(module, nn.Linear):
+        outputs = [nn.functional.linear(part, w, b) for (part, w), b in zip(parts, biases, strict=False)]
+    else:
+        outputs = [nn.functional.conv1d(part, w, b, module.stride, module.padding) for (part, w), b in zip(parts, biases, strict=False)]
+    output = sum(outputs[1:], outputs[0])
+    share = (relevance / output).masked_fill_(output == 0, 0.0)
+    relevances = [_transposed(module, part, w, share).mul_(part) for part, w in parts]
+    return sum(relevances[1:], relevances[0])
+
+
+HAND_WRITTEN: dict[str, _Rule] = {
+    "lrp_epsilon_0_1": _hand_written_epsilon,
+    "lrp_epsilon_0_25_std_x": _hand_written_std_x,
+    "lrp_zplus": _hand_written_zplus,
+}
 
 
 # Many gradients for one sample

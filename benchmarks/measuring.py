@@ -33,8 +33,8 @@ class Spread:
         return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
 
 
-def interleaved_seconds(calls: Mapping[str, Call], repeats: int, warm_up: bool = True) -> dict[str, list[float]]:
-    """Seconds of each call in each round; a round runs all of them once, each round beginning with the next one."""
+def interleaved_seconds(calls: Mapping[str, Call], repeats: int, warm_up: bool = True, number: int = 1) -> dict[str, list[float]]:
+    """Seconds of each call in each round; a round runs each ``number`` times (their mean), each round beginning with the next one."""
     names = list(calls)
     if warm_up:
         for call in calls.values():
@@ -43,18 +43,19 @@ def interleaved_seconds(calls: Mapping[str, Call], repeats: int, warm_up: bool =
     for turn in range(repeats):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
-            seconds[name].append(seconds_of(calls[name]))
+            seconds[name].append(seconds_of(calls[name], number))
     return seconds
 
 
-def seconds_of(call: Call) -> float:
-    """One call's time, without the collection of garbage that earlier calls left."""
+def seconds_of(call: Call, number: int = 1) -> float:
+    """The mean time of some calls in a row, without the collection of garbage that earlier calls left."""
     gc.collect()
     gc.disable()
     try:
         start = time.perf_counter()
-        call()
-        return time.perf_counter() - start
+        for _ in range(number):
+            call()
+        return (time.perf_counter() - start) / number
     finally:
         gc.enable()
 

@@ -145,6 +145,26 @@ def test_what_a_module_stores_on_itself_in_forward_is_undone(name):
     assert copy.deepcopy(net) is not None
 
 
+class Graph(nn.Module):
+    """A network with a sparse buffer, as graph networks have it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("adjacency", torch.eye(12, dtype=torch.float64).to_sparse())
+        self.fc = nn.Linear(12, CLASSES)
+
+    def forward(self, x):
+        return self.fc(x.relu())
+
+
+def test_a_sparse_buffer_stays():
+    net = randomized(Graph())
+    buffer, before = net.adjacency, net.adjacency.to_dense().clone()
+    explain(net, torch.randn(2, 12), "lrp_z", 1)
+    assert net.adjacency is buffer
+    assert torch.equal(net.adjacency.to_dense(), before)
+
+
 class Replaces(nn.Module):
     """A network whose forward puts another tensor in the place of a buffer and of a parameter."""
 

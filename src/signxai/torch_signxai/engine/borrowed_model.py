@@ -79,15 +79,21 @@ class _TensorState:
 
     def restore(self) -> None:
         tensor, data = self.tensor, self.data
-        if tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
+        is_sparse = tensor.layout != torch.strided  # no memory of its own to compare
+        if is_sparse or tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
             tensor.data = data
-        if self.copy is not None and not torch.equal(data, self.copy):  # a version would miss what is written to ``.data``
+        if self.copy is not None and not _equal(data, self.copy):  # a version would miss what is written to ``.data``
             data.copy_(self.copy)
         if tensor.is_leaf:
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
             if tensor.grad is not self.grad:
                 tensor.grad = self.grad
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same; of sparse ones nobody can tell."""
+    return a.layout == torch.strided and torch.equal(a, b)
 
 
 class _ModuleState:
@@ -98,22 +104,28 @@ class _ModuleState:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.attributes = attributes = module.__dict__.copy()
-        self.tables = {name: table.copy() for name in _TABLES if (table := attributes.get(name))}
+        self.tables = [(table, table.copy()) for table in _tables_of(attributes)]
 
     def restore(self) -> None:
         current, attributes = self.module.__dict__, self.attributes
         if not _same(current, attributes):
             current.clear()
             current.update(attributes)
-        for name in _TABLES:
-            table: Any = attributes.get(name)
-            saved = self.tables.get(name)
-            if saved is None:
-                if table:
-                    table.clear()
-            elif not _same(table, saved):
+        for table, saved in self.tables:
+            if not _same(table, saved):
                 table.clear()
                 table.update(saved)
+        filled = _tables_of(attributes)
+        if len(filled) != len(self.tables):
+            known = {id(table) for table, _ in self.tables}
+            for table in filled:
+                if id(table) not in known:
+                    table.clear()
+
+
+def _tables_of(attributes: dict[str, Any]) -> list[Any]:
+    """A module's tables that hold anything."""
+    return [table for table in map(attributes.get, _TABLES) if table]
 
 
 def _same(table: Any, saved: Any) -> bool:

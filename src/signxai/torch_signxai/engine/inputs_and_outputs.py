@@ -182,7 +182,11 @@ class Target:
         else:
             values = logits.detach()
             index = self._index(values)
-            start = torch.zeros_like(values).index_put_((torch.arange(len(values), device=values.device), *index), values.new_ones(()))
+            start = torch.zeros_like(values)
+            if len(index) == 1:
+                start.scatter_(1, index[0].unsqueeze(1), 1.0)
+            else:
+                start.index_put_((torch.arange(len(values), device=values.device), *index), values.new_ones(()))
         return start if relevance == "one_hot" else start * logits.detach()
 
     def _index(self, logits: Tensor) -> tuple[Tensor, ...]:
@@ -200,9 +204,9 @@ class Target:
                 f"{'index' if len(axes) == 1 else 'indices'} behind the batch axis, not {indices.shape[1]}"
             )
         for column, size in zip(indices.unbind(1), axes, strict=True):
-            wrong = column[(column < 0) | (column >= size)]
-            if len(wrong):
-                raise TargetError(f"target {int(wrong[0])} is out of range: the output has {size} entries on that axis, 0 to {size - 1}")
+            wrong = [entry for entry in column.tolist() if not 0 <= entry < size]
+            if wrong:
+                raise TargetError(f"target {wrong[0]} is out of range: the output has {size} entries on that axis, 0 to {size - 1}")
         return tuple(indices.to(logits.device).unbind(1))
 
 
