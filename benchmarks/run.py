@@ -43,15 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.freeze()  # the libraries' own objects: collecting garbage before each call is quick then, and leaves the caches warm
     started = time.perf_counter()
     settings, wanted = chosen(options)
-    parts = [TABLES[name](settings) for name in wanted]
-    gc.unfreeze()
-    minutes = (time.perf_counter() - started) / 60
-    text = "\n\n".join([*heading(options, minutes), *filter(None, parts)]) + "\n"
-    print(text)
     part = options.quick or options.only
     output = options.output or (None if part else RESULTS)
-    if output:
-        write(output, text)
+    parts: list[str] = []
+    for name in wanted:
+        parts += filter(None, [TABLES[name](settings)])
+        text = "\n\n".join([*heading(options, (time.perf_counter() - started) / 60), *parts]) + "\n"
+        if output:
+            write(output, text)  # after each table: what is measured is kept, whatever happens to the rest
+    gc.unfreeze()
+    print(text)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -152,17 +152,17 @@ def repeated(settings: Settings) -> str:
     header += ["Captum / signxai", "from Captum"]
     explanation = (
         f"{points} points on one sample, in units of {points} plain gradients in chunks of the size that is fastest for them; Captum "
-        f"with the chunk that is fastest for it, by the faster of two tries of {', '.join(map(str, chunks))}; signxai with its "
-        "defaults. Deviation of integrated_gradients: Captum's trapezoid sums to (n - 1) / n, which is taken out; the others draw "
+        f"with the chunk that is fastest for it, by the faster of two tries of a chunk of {', '.join(map(str, chunks))}; signxai with "
+        "its defaults. Deviation of integrated_gradients: Captum's trapezoid sums to (n - 1) / n, which is taken out; the others draw "
         "their own noise."
     )
     return f"## Many gradients: integrated gradients, SmoothGrad, VarGrad\n\n{explanation}\n\n{markdown(header, rows)}" if rows else ""
 
 
 def _repeated_rows(case: Case, methods: list[str], points: int, chunks: Sequence[int], settings: Settings) -> Iterable[list[str]]:
-    fastest = _fastest({chunk: partial(run.gradients_in_chunks, case, points, chunk) for chunk in chunks}, settings)
+    fastest = _fastest({chunk: partial(run.gradients_in_chunks, case, chunk, chunk) for chunk in chunks}, settings)
     for method in methods:
-        captum_fastest = _fastest({chunk: partial(run.repeated_by_captum, case, method, points, chunk) for chunk in chunks}, settings)
+        captum_fastest = _fastest({chunk: partial(run.repeated_by_captum, case, method, chunk, chunk) for chunk in chunks[1:]}, settings)
         calls: dict[str, Call] = {
             "gradient": partial(run.gradients_in_chunks, case, points, fastest),
             "signxai": partial(run.repeated_by_signxai, case, method, points),
@@ -181,9 +181,9 @@ def _repeated_rows(case: Case, methods: list[str], points: int, chunks: Sequence
 
 
 def _fastest(calls: Mapping[int, Call], settings: Settings) -> int:
-    """The chunk size whose call is fastest: the better of two tries each."""
+    """The chunk size whose call, of one chunk, is fastest by point: the better of two tries each."""
     seconds = interleaved_seconds({str(chunk): call for chunk, call in calls.items()}, min(2, settings.repeats), warm_up=False)
-    return min(calls, key=lambda chunk: min(seconds[str(chunk)]))
+    return min(calls, key=lambda chunk: min(seconds[str(chunk)]) / chunk)
 
 
 def _from_captum(case: Case, method: str, points: int, chunk: int) -> str:

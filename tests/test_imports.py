@@ -57,7 +57,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 PATHS = {
-    "signxai": ["explain", "explain_all", "list_methods", "parse_method", "__version__", "register_method"],
+    "signxai": ["explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "register_method"],
     "signxai.api": ["explain", "explain_all"],
     "signxai.torch_signxai": ["calculate_relevancemap", "calculate_relevancemaps"],
     "signxai.torch_signxai.utils": ["remove_softmax", "NoSoftmaxWrapper"],

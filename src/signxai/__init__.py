@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from signxai._version import __version__
 
 if TYPE_CHECKING:
-    from signxai.api import explain, explain_all, register_method
+    from signxai.api import explain, explain_all, inspect_model, register_method
     from signxai.common.naming import list_methods, parse_method
 
-__all__ = ["__version__", "explain", "explain_all", "list_methods", "parse_method", "register_method"]
+__all__ = ["__version__", "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "register_method"]
 
 _HOME = {
     "explain": "signxai.api",
     "explain_all": "signxai.api",
     "register_method": "signxai.api",
+    "inspect_model": "signxai.api",
     "list_methods": "signxai.common.naming",
     "parse_method": "signxai.common.naming",
 }

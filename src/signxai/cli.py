@@ -76,9 +76,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@cli.command(cls=_ExplainCommand)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
+_model_option = click.option(
     "--model",
     default="efficientnet_lite0",
     show_default=True,
@@ -86,7 +84,7 @@ def cli(context: click.Context) -> None:
     help="efficientnet_lite0 (its weights come with the extra `demo`), torchvision:NAME, or package.module:factory, a callable "
     "that returns a torch.nn.Module, or a signxai.models.Classifier to have pictures read and classes named.",
 )
-@click.option(
+_weights_option = click.option(
     "--weights",
     default="DEFAULT",
     show_default=True,
@@ -94,6 +92,23 @@ def cli(context: click.Context) -> None:
     help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
     "(.pt, .pth, .safetensors).",
 )
+_relevance_option = click.option(
+    "--relevance",
+    type=click.Choice(["one_hot", "logit"]),
+    default="one_hot",
+    show_default=True,
+    help="What relevance starts with at the target: 1, or its logit.",
+)
+_seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise, and of random weights."
+)
+_device_option = click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
+
+
+@cli.command(cls=_ExplainCommand)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_model_option
+@_weights_option
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
 @click.option(
     "--target",
@@ -111,16 +126,10 @@ def cli(context: click.Context) -> None:
     metavar="KEY=VALUE",
     help="A parameter that the methods' names do not set, as steps=100; METHOD:KEY=VALUE gives it to one method alone.",
 )
-@click.option(
-    "--relevance",
-    type=click.Choice(["one_hot", "logit"]),
-    default="one_hot",
-    show_default=True,
-    help="What relevance starts with at the target: 1, or its logit.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise, and of random weights.")
+@_relevance_option
+@_seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory.")
-@click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
+@_device_option
 def explain(
     inputs: tuple[Path, ...],
     model: str,
@@ -193,6 +202,44 @@ def _value(text: str) -> object:
         except ValueError:
             continue
     return text
+
+
+@cli.command()
+@click.argument("input", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_model_option
+@_weights_option
+@click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
+@click.option("--target", metavar="CLASS", help="Class to explain, by number or name. Without it: the class that the network predicts.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@_relevance_option
+@_seed_option
+@_device_option
+def inspect(
+    input: Path,
+    model: str,
+    weights: str,
+    method: str,
+    target: str | None,
+    save: Path | None,
+    options: tuple[str, ...],
+    relevance: str,
+    seed: int,
+    device: str,
+) -> None:
+    """Account for where relevance goes on INPUT, operation by operation: is the map of an LRP method to be trusted?
+
+    \b
+    signxai inspect cat.jpg --method lrp_epsilon_0_1
+    signxai inspect ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save report.json
+    """
+    if not _may_register_methods(model):
+        parse_method(method)
+    parsed = _parsed_options(options, [method])[method]
+
+    from signxai.inspect_files import InspectRequest, inspect_files
+
+    inspect_files(InspectRequest(input, model, weights, method, target, save, parsed, relevance, seed, device), say=click.echo)
 
 
 @cli.command()

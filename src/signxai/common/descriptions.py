@@ -104,7 +104,7 @@ REFERENCES: Mapping[str, str] = {
 }
 
 _LEGEND = "x: the layer's input, w: weights, b: bias, z: pre-activation, ^+ and ^-: positive and negative part, sign(0) = +1, 0/0 = 0"
-_LAYER = ("layer", "the last convolution executed")
+_LAYER = ("layer", "the last feature map executed: a convolution's, or a transformer's tokens as a grid")
 _SEED = ("seed", "0")
 
 _METHOD_TEXTS: Mapping[str, Text] = {
@@ -145,7 +145,7 @@ _METHOD_TEXTS: Mapping[str, Text] = {
         ("Zeiler 2014",),
     ),
     "grad_cam": Text(
-        "where the last convolution's feature maps speak for the class",
+        "where the last feature maps speak for the class",
         (
             "R = ReLU( sum_k a_k A_k ),  a_k = mean over positions of d f_c / d A_k,  A_k: channel k of the layer's output",
             "up-sampled linearly to the input's size, then divided by its maximum",

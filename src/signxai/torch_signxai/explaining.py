@@ -38,7 +38,8 @@ def explain(
         **options: parameters of the method that the name does not set (``epsilon=``, ``steps=``, ``mu=``, ``low=``,
             ``high=``, ``layer=``, ``baseline=``, ...), and for every method ``batch_size=`` (most samples in one forward
             pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
-            logit) and ``as_tensor=`` (return a tensor on the model's device).
+            logit) and ``as_tensor=`` (return a tensor on the model's device). LRP and gradient methods of one backward pass
+            also take ``at="features.10"``: the relevance that arrives at that module's output, in its shape.
 
     Returns:
         Relevance in the shape of ``x``, a floating-point NumPy array or tensor.
@@ -59,7 +60,7 @@ def explain(
     if isinstance(analyzer, Analyzer):
         analyzer.as_tensor = True
     result = torch.as_tensor(analyzer.analyze(x, target_class))
-    result = _multiplied(result, model, x, multipliers)
+    result = _multiplied(result, model, x, multipliers) if options.get("at") is None else result
     return result if as_tensor else as_array(result)
 
 
@@ -103,7 +104,8 @@ def explain_all(
         as_tensor = _flag("as_tensor", rest.pop("as_tensor", False))
         if not gradient:
             gradient["map"] = explain(model, x, "gradient", target, as_tensor=True, **rest)
-        result = _multiplied(gradient["map"].clone(), model, x, multipliers)
+        result = gradient["map"].clone()
+        result = _multiplied(result, model, x, multipliers) if rest.get("at") is None else result
         maps[name] = result if as_tensor else as_array(result)
     return maps
 
@@ -149,6 +151,8 @@ def register_method(name: str, analyzer_class: Callable[..., Any]) -> None:
 def _multipliers(spec: MethodSpec, options: dict[str, Any]) -> tuple[list[Multiplier], dict[str, Any]]:
     """The name's multipliers with every threshold filled in, and the remaining options."""
     options = dict(options)
+    if spec.multipliers and options.get("at") is not None:
+        raise OptionError(f"{str(spec)!r} multiplies by the input, so at= does not go with it; leave one of them out")
     if not any(multiplier.kind == "sign" and multiplier.mu is None for multiplier in spec.multipliers):
         return list(spec.multipliers), options
     if "mu" not in options:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
+from signxai.torch_signxai.engine.checkpoints import without_checkpoints
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
@@ -168,7 +169,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
             if state.requires_grad and state.tensor.is_leaf:
                 state.tensor.requires_grad_(False)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
-        with _uncompiled():
+        with _uncompiled(), without_checkpoints():
             yield net
     finally:
         for module_state in module_states:

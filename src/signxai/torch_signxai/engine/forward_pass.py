@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from signxai.common.errors import InputError
 from signxai.torch_signxai.engine.kept_tensors import Keeper
 from signxai.torch_signxai.engine.nodes import ReLUNode, needs_relevance
 
@@ -140,12 +141,20 @@ def _after_softmax(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs:
     return result
 
 
+def _embedding(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Inputs are floating-point numbers here; token ids among them become whole numbers again."""
+    indices, rest, named = split_input(args, kwargs)
+    if needs_relevance(indices):
+        raise InputError("token ids have no gradient; explain them by an LRP method, or explain the embeddings that they stand for")
+    return watch.plain(func, (indices.long() if indices.is_floating_point() else indices, *rest), named)
+
+
 SOFTMAX_NAMES = ("softmax", "log_softmax")
 KEEPS_LOGITS_NAMES = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
     *("to", "float", "double", "half", "bfloat16", "type", "dropout", "__getitem__"),
 )
-BASE_TABLE = table_of((SOFTMAX_NAMES, _softmax), (("log",), _log), (KEEPS_LOGITS_NAMES, _after_softmax))
+BASE_TABLE = table_of((SOFTMAX_NAMES, _softmax), (("log",), _log), (("embedding",), _embedding), (KEEPS_LOGITS_NAMES, _after_softmax))
 
 
 class GradientPass(ForwardPass):
@@ -230,28 +239,4 @@ class ReLUPass(ForwardPass):
         self.relus = 0
 
 
-def _convolution(watch: FeatureMapPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    result: Tensor = func(*args, **kwargs)
-    if needs_relevance(result):
-        watch.capture(result)
-    return result
-
-
 CONVOLUTION_NAMES = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-
-
-class FeatureMapPass(ForwardPass):
-    """Remembers one feature map: that of the last convolution executed, or what ``capture`` was called with last."""
-
-    handlers: Mapping[Any, Handler] = {**BASE_TABLE, **table_of((CONVOLUTION_NAMES, _convolution))}
-
-    def __init__(self, every_convolution: bool) -> None:
-        super().__init__()
-        self.handlers = type(self).handlers if every_convolution else BASE_TABLE
-        self.edge: Any = None
-        self.values: Any = None
-
-    def capture(self, feature_map: Tensor) -> None:
-        """Remember these values and this place in the graph, whatever is done in place to the tensor later."""
-        self.edge = torch.autograd.graph.get_gradient_edge(feature_map)
-        self.values = self.keeper.keep(feature_map)

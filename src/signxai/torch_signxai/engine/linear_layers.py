@@ -108,6 +108,13 @@ class Layer(ABC):
         scale = scale if self._channels_last_axis() else scale.view(-1, *(1,) * (gradient.ndim - 2))
         return self.transposed(gradient.mul_(scale), self.own_weight, x)
 
+    def through_bias(self, share: Tensor, bias: Tensor | None) -> float:
+        """``sum_j b_j s_j``: what flows into a bias (out,) when the outputs have these shares."""
+        if bias is None:
+            return 0.0
+        channels = share if self._channels_last_axis() else share.movedim(1, -1)
+        return float((channels * bias).sum(dtype=torch.float64))
+
     def mapped(self, weight_map: WeightMap) -> MappedLayer:
         """This layer with each weight replaced by its map."""
         return _WholeMap(self, weight_map)

@@ -26,6 +26,10 @@ class Rule(Protocol):
         """Relevance at the input of ``layer``."""
         ...
 
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        """How much of the relevance the bias and the stabilizer take."""
+        ...
+
 
 class RuleSite:
     """One linear layer as it was executed: what its rule needs, and which rule that is (settled at the latest in backward)."""
@@ -190,6 +194,18 @@ class SoftmaxNode(Function):
         return x * (relevance - ctx.s.take() * relevance.sum(dim=ctx.axis, keepdim=True)), None, None, None
 
 
+class EmbeddingNode(Function):
+    """The rows of a table that indices name: each index gets the relevance of its row."""
+
+    @staticmethod
+    def forward(ctx: Any, indices: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        return compute(indices.long())
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return relevance.sum(dim=-1), None
+
+
 _LAYER_TYPES: tuple[tuple[type[nn.Module], Any], ...] = (
     (nn.Linear, F.linear),
     (nn.Conv1d, F.conv1d),
@@ -259,15 +275,21 @@ def share_by_contribution(
     return result
 
 
-# Nodes of operations that only move or select elements: behind them a gate is still the same gate.
-_MOVES = ("View", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Permute", "Transpose", "Alias", "Clone", "Repeat", "Slice", "Select", "T")
+# Nodes of operations that only move or select elements, or combine them with constants (1 - gate): a gate stays one behind them.
+_MOVES = (
+    *("View", "Reshape", "Expand", "Unsqueeze", "Squeeze", "Permute", "Transpose", "Alias", "Clone", "Repeat", "Slice", "Select", "T"),
+    *("Split", "Unbind", "Rsub", "Sub", "Add", "OverOutput", "TimesInput", "ScaleNode", "UnsafeView", "Mul"),
+)
 
 
 def squash_rank(tensor: Tensor) -> int:
     """How surely a factor is a gate: 2 for sigmoids and softmax, 1 for tanh and clamps, 0 for anything else."""
     node: Any = tensor.grad_fn
-    while node is not None and node.name().removesuffix("0").removesuffix("Backward").endswith(_MOVES):
-        node = node.next_functions[0][0]
+    while node is not None and node.name().rstrip("0123456789").removesuffix("Backward").endswith(_MOVES):
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        if len(parents) != 1:
+            return 0
+        node = parents[0]
     return int(getattr(node, "squash", 0))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import InputError, ModelError
 from signxai.torch_signxai.engine import linear_layers
+from signxai.torch_signxai.engine.decomposed_operations import STEPS
 from signxai.torch_signxai.engine.forward_pass import (
     BASE_TABLE,
     CONVOLUTION_NAMES,
@@ -28,6 +28,7 @@ from signxai.torch_signxai.engine.forward_pass import (
 )
 from signxai.torch_signxai.engine.linear_layers import ChannelMap, Layer
 from signxai.torch_signxai.engine.nodes import (
+    EmbeddingNode,
     LinearNode,
     PassNode,
     Rule,
@@ -39,6 +40,7 @@ from signxai.torch_signxai.engine.nodes import (
     squash_rank,
     sum_by_contribution,
 )
+from signxai.torch_signxai.engine.places import place_of_call
 from signxai.torch_signxai.engine.shares import Stabilizer
 
 RuleChooser = Callable[[str, bool, bool], Rule]
@@ -49,7 +51,7 @@ class UnknownOperationWarning(UserWarning):
     """An operation mixes its inputs and no LRP rule is known for it: the map follows its gradient there."""
 
 
-class _ScaleNode(Function):
+class ScaleNode(Function):
     """A product with a constant: relevance passes wherever the constant is not 0, and is summed over broadcast axes."""
 
     @staticmethod
@@ -71,6 +73,8 @@ class RelevancePass(ForwardPass):
         strict: an operation without a known rule is an error instead of a warning.
     """
 
+    site_type = RuleSite
+
     def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False) -> None:
         super().__init__()
         self.choose_rule = choose_rule
@@ -78,11 +82,12 @@ class RelevancePass(ForwardPass):
         self.strict = strict
         self.layers = 0
         self._made_by_layer = TensorTable()
+        self.whole_numbers = TensorTable()
         self._warned: set[str] = set()
 
     def plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = super().plain(func, args, kwargs)
-        if func not in _AS_GRADIENT and _depends_on_input(result):
+        if func not in FOLLOWS_GRADIENT and _depends_on_input(result):
             self._unknown(func)
         return result
 
@@ -118,7 +123,7 @@ class RelevancePass(ForwardPass):
         return share_by_contribution(function, tensors, self.keeper, self.stabilizer, factor)
 
     def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
-        site = RuleSite(layer, partial(self._rule_of, layer.kind, first, index))
+        site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index))
         result: Tensor = LinearNode.apply(x, compute, site, self.keeper)
         self._made_by_layer.put(result, (layer, x, index, first, result._version))
         return result
@@ -127,13 +132,47 @@ class RelevancePass(ForwardPass):
         return self.choose_rule(kind, first, index == self.layers - 1)
 
     def _unknown(self, func: Any) -> None:
-        name = getattr(func, "__name__", repr(func))
-        message = f"no LRP rule is known for the operation {name!r}: relevance follows its gradient there"
+        self.unknown_operation(getattr(func, "__name__", repr(func)), str(place_of_call()))
+
+    def unknown_operation(self, name: str, place: str) -> None:
+        """Say that relevance follows the gradient at an operation; once for each name and place.
+
+        Raises:
+            ModelError: with ``strict``.
+        """
+        message = f"no LRP rule is known for the operation {name!r}{place and f' in {place}'}: relevance follows its gradient there"
         if self.strict:
             raise ModelError(f"{message}; leave out strict=True to accept that")
-        if name not in self._warned:
-            self._warned.add(name)
+        if message not in self._warned:
+            self._warned.add(message)
             warnings.warn(message, UnknownOperationWarning, stacklevel=2)
+
+    def logits_of(self, output: Tensor) -> Tensor:
+        logits = super().logits_of(output)
+        for function in _foreign_functions_behind(logits):
+            self.unknown_operation(function.__qualname__, f"{function.__module__}, a torch.autograd.Function")
+        return logits
+
+
+def _foreign_functions_behind(output: Tensor) -> set[type]:
+    """Autograd functions of other people's making, whose calls no mode sees, that relevance passes on its way from ``output``."""
+    if not any(map(_is_foreign, Function.__subclasses__())):
+        return set()
+    found, seen, pending = set(), set(), [output.grad_fn]
+    while pending:
+        node: Any = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        function = getattr(node, "_forward_cls", None)
+        if function is not None and _is_foreign(function):
+            found.add(function)
+        pending.extend(parent for parent, _ in node.next_functions)
+    return found
+
+
+def _is_foreign(function: type) -> bool:
+    return function.__module__.partition(".")[0] not in ("torch", "signxai", "zennit")
 
 
 def _depends_on_input(result: Any) -> bool:
@@ -145,12 +184,37 @@ def _depends_on_input(result: Any) -> bool:
 def _layer(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x, rest, named = split_input(args, kwargs)
     weight = rest[0] if rest else named["weight"]
-    if not needs_relevance(x) or needs_relevance(weight):
+    if needs_relevance(weight):
+        return _dynamic_layer(watch, func, (x, *rest), named)
+    if not needs_relevance(x):
         return watch.plain(func, args, kwargs)
     if weight.ndim == 1:
         return _matmul(watch, torch.matmul, (x, weight), {})
     layer = linear_layers.LAYER_OF_FUNCTION[func](x, *rest, **named)
     return watch.linear_layer(layer, x, lambda t: func(t, *rest, **named))
+
+
+def _dynamic_layer(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A layer whose weight the network computes: a product of two signals, half of the relevance to each."""
+    if needs_relevance(kwargs.get("weight")):
+        args, kwargs = (args[0], kwargs["weight"]), {key: value for key, value in kwargs.items() if key != "weight"}
+    signals = tuple(value for value in args[:2] if needs_relevance(value))
+    if any(map(needs_relevance, (*args[2:], *kwargs.values()))):
+        return watch.plain(func, args, kwargs)
+    return watch.shared(_replacing(func, args, kwargs), signals, factor=1 / len(signals))
+
+
+def _replacing(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
+    """A call as a function of those of its positional arguments that relevance passes."""
+    places = [place for place, value in enumerate(args) if needs_relevance(value)]
+
+    def compute(*tensors: Tensor) -> Any:
+        values = list(args)
+        for place, tensor in zip(places, tensors, strict=True):
+            values[place] = tensor
+        return func(*values, **kwargs)
+
+    return compute
 
 
 def _on_input(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Callable[[Tensor], Any]:
@@ -176,17 +240,10 @@ def _log(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[st
 def _shared(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Sums, means and the like: each tensor by its share of the result."""
     args, kwargs = _named_input_first(args, kwargs)
-    places = [place for place, value in enumerate(args) if needs_relevance(value)]
-    if not places or any(map(needs_relevance, kwargs.values())):
+    signals = tuple(value for value in args if needs_relevance(value))
+    if not signals or any(map(needs_relevance, kwargs.values())):
         return watch.plain(func, args, kwargs)
-
-    def compute(*tensors: Tensor) -> Any:
-        values = list(args)
-        for place, tensor in zip(places, tensors, strict=True):
-            values[place] = tensor
-        return func(*values, **kwargs)
-
-    return watch.shared(compute, tuple(args[place] for place in places))
+    return watch.shared(_replacing(func, args, kwargs), signals)
 
 
 def _sum(sign: int, watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -233,7 +290,7 @@ def _quotient(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: di
 
 def _scaled(x: Tensor, constant: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
     scale = constant.detach() if isinstance(constant, Tensor) else torch.tensor(constant, device=x.device)
-    result: Tensor = _ScaleNode.apply(x, scale, compute)
+    result: Tensor = ScaleNode.apply(x, scale, compute)
     return result
 
 
@@ -275,40 +332,35 @@ def _addmm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[
     return watch.plain(func, args, kwargs)
 
 
-def _attention(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Scaled dot-product attention: its products and its softmax, one by one."""
-    if not any(map(needs_relevance, (*args, *kwargs.values()))):
+def _bilinear(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``x1 A x2 + b``: half of the relevance to each of two signals."""
+    if kwargs or len(args) < 3 or any(map(needs_relevance, args[2:])):
         return watch.plain(func, args, kwargs)
-    return _attention_steps(watch, *args, **kwargs)
+    signals = tuple(value for value in args[:2] if needs_relevance(value))
+    if not signals:
+        return watch.plain(func, args, kwargs)
+    return watch.shared(_replacing(func, args, kwargs), signals, factor=1 / len(signals))
 
 
-def _attention_steps(
-    watch: RelevancePass,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    if dropout_p > 0:
-        raise ModelError("scaled_dot_product_attention is called with dropout; pass dropout_p=0.0 in evaluation mode")
-    if enable_gqa:
-        repeats = query.size(-3) // key.size(-3)
-        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-    factor = query.size(-1) ** -0.5 if scale is None else scale
-    scores = _scaled(_matmul(watch, torch.matmul, (query, key.transpose(-2, -1)), {}), factor, lambda t: t * factor)
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask  # a constant per score: as the gradient
-    weights = watch.softmax(torch.softmax, (scores, -1), {})
-    return _matmul(watch, torch.matmul, (weights, value), {})  # type: ignore[no-any-return]
+def _embedding(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Rows of a table: of constant indices a constant, of the input's own each index gets what its row gets."""
+    indices, rest, named = split_input(args, kwargs)
+    origin = indices if needs_relevance(indices) else watch.whole_numbers.get(indices)
+    if origin is None:
+        return watch.plain(func, args, kwargs)
+    if not torch.equal(origin.detach(), origin.detach().round()):
+        raise InputError("the model looks its input up in an embedding, so x must hold whole numbers (token ids)")
+    return EmbeddingNode.apply(origin, lambda t: func(t, *rest, **named))
+
+
+def _to_whole_numbers(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A conversion may be to integers, where autograd ends: an embedding behind it finds its way back by a note."""
+    x = split_input(args, kwargs)[0]
+    result = BASE_TABLE[func](watch, func, args, kwargs) if func in BASE_TABLE else watch.plain(func, args, kwargs)
+    origin = x if needs_relevance(x) else watch.whole_numbers.get(x)
+    if origin is not None and isinstance(result, Tensor) and not result.requires_grad and result.shape == origin.shape:
+        watch.whole_numbers.put(result, origin)
+    return result
 
 
 def _normalized(linear_map: Callable[..., Callable[[Tensor], Tensor]]) -> Handler:
@@ -453,13 +505,15 @@ _MOVES = (
     *("__getitem__", "__setitem__", "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
     *("feature_alpha_dropout", "feature_dropout", "copy_", "as_strided", "diagonal", "tril", "triu", "atleast_1d", "atleast_2d"),
     *("atleast_3d", "scatter", "index_put", "index_copy", "select_scatter", "slice_scatter", "kthvalue", "median", "alias", "view_as_real"),
+    *("_pack_padded_sequence", "_pad_packed_sequence"),
     *("hsplit", "vsplit", "dsplit", "requires_grad_", "retain_grad", "data", "register_hook", "max_pool1d_with_indices"),
     *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d_with_indices"),
     *("adaptive_max_pool3d_with_indices", "__iter__", "unsafe_chunk", "unsafe_split", "cat_", "swapaxes_", "detach", "item", "numpy"),
 )
-_AS_GRADIENT = functions_named(*_MOVES) | {F.max_pool1d, F.max_pool2d, F.max_pool3d}
+FOLLOWS_GRADIENT: set[Any] = functions_named(*_MOVES) | {F.max_pool1d, F.max_pool2d, F.max_pool3d}
 _GETTERS = ("T", "mT", "H", "mH", "real", "data", "grad")
-_AS_GRADIENT |= {getattr(torch.Tensor, name).__get__ for name in _GETTERS}
+FOLLOWS_GRADIENT |= {getattr(torch.Tensor, name).__get__ for name in _GETTERS}
+"""Operations that only move or select values: for relevance as for the gradient."""
 
 RelevancePass.handlers = {
     **BASE_TABLE,
@@ -478,7 +532,10 @@ RelevancePass.handlers = {
         (("addmm",), _addmm),
         (("linear", *CONVOLUTION_NAMES), _layer),
     ),
-    F.scaled_dot_product_attention: _attention,
+    **STEPS,
+    **dict.fromkeys(functions_named("embedding"), _embedding),
+    **dict.fromkeys(functions_named("long", "int", "short", "to", "type", "type_as"), _to_whole_numbers),
+    **dict.fromkeys(functions_named("bilinear"), _bilinear),
     **dict.fromkeys(functions_named("layer_norm"), _normalized(_layer_norm)),
     **dict.fromkeys(functions_named("group_norm"), _normalized(_group_norm)),
     **dict.fromkeys(functions_named("rms_norm"), _normalized(_rms_norm)),

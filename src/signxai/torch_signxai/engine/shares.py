@@ -49,3 +49,12 @@ def one_signed_share(relevance: Tensor, output: Tensor, sign: int, stabilizer: S
         zero = output == 0
         return torch.div(relevance, output, out=output).masked_fill_(zero, 0.0)
     return torch.div(relevance, output.add_(sign * stabilizer), out=output)
+
+
+def not_shared(relevance: Tensor, output: Tensor, share: Tensor) -> float:
+    """The sum of what a stabilizer keeps: ``R - z s``. (Where 0 / 0 makes the share 0, no stabilizer is at work.)
+
+    >>> not_shared(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0]))
+    1.0
+    """
+    return float(torch.where(share == 0, 0.0, relevance - output * share).sum(dtype=torch.float64))

@@ -28,7 +28,7 @@ from signxai.torch_signxai.methods.zennit_impl import (
 )
 
 _COMMON_OPTIONS = ("batch_size", "seed", "relevance", "as_tensor")
-_LRP_OPTIONS = (*_COMMON_OPTIONS, "stabilizer", "strict")
+_LRP_OPTIONS = (*_COMMON_OPTIONS, "stabilizer", "strict", "at")
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ def _method(analyzer: Callable[..., Any], *own: str, **renamed: str) -> Method:
 
 
 _METHODS: dict[str, Method] = {
-    "gradient": _method(GradientAnalyzer),
+    "gradient": _method(GradientAnalyzer, "at"),
     "input_t_gradient": _method(GradientXInputAnalyzer),
     "integrated_gradients": _method(IntegratedGradientsAnalyzer, "steps", "baseline"),
     "smoothgrad": _method(SmoothGradAnalyzer, "noise_level", "num_samples"),
     "vargrad": _method(VarGradAnalyzer, "noise_level", "num_samples"),
-    "guided_backprop": _method(GuidedBackpropAnalyzer),
-    "deconvnet": _method(DeconvNetAnalyzer),
+    "guided_backprop": _method(GuidedBackpropAnalyzer, "at"),
+    "deconvnet": _method(DeconvNetAnalyzer, "at"),
     "grad_cam": _method(GradCAMAnalyzer, layer="target_layer", target_layer="target_layer"),
     "grad_cam_timeseries": _method(GradCAMAnalyzer, layer="target_layer", target_layer="target_layer"),
     "guided_grad_cam": _method(GuidedGradCAMAnalyzer, layer="target_layer", target_layer="target_layer"),
-    "deep_taylor": _method(DeepTaylorAnalyzer, "epsilon", "stabilizer", "strict"),
+    "deep_taylor": _method(DeepTaylorAnalyzer, "epsilon", "stabilizer", "strict", "at"),
     "random_uniform": _method(RandomUniformAnalyzer),
 }
 

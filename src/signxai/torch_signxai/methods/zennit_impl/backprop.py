@@ -13,6 +13,8 @@ from signxai.torch_signxai.methods.zennit_impl.base import Analyzer
 class _ReLUAnalyzer(Analyzer):
     """Replaces the backward pass of ReLU, ReLU6 and their other spellings (clamp at 0, hardtanh from 0, threshold 0)."""
 
+    is_one_backward_pass = True
+
     @staticmethod
     def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:
         """What a ReLU hands back, from the gradient at its output and where it was active."""

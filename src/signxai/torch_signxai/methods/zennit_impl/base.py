@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.torch_signxai.engine.borrowed_model import borrowed, unwrapped
 from signxai.torch_signxai.engine.forward_pass import ForwardPass
 from signxai.torch_signxai.engine.inputs_and_outputs import Target, as_input, as_target, run_forward
+from signxai.torch_signxai.engine.module_outputs import OutputOf
 
 RELEVANCE_STARTS = ("one_hot", "logit")
 
@@ -26,6 +29,8 @@ class Analyzer(ABC):
         seed: seeds every random draw, together with the sample's own index in what is drawn for it.
         relevance: what relevance starts with at the output: "one_hot" (1 at the target) or "logit" (the target's logit).
         as_tensor: return a tensor on the model's device instead of a NumPy array.
+        at: dotted name of a module: instead of at the input, what arrives at that module's output, in its shape; of a module
+            executed several times with the number of the execution, ``"relu[0]"``. For methods of one backward pass.
 
     Raises:
         ModelError: if the model is no module, or its layers are hidden (TorchScript).
@@ -34,6 +39,7 @@ class Analyzer(ABC):
 
     writes_parameters = False
     chunks_itself = False
+    is_one_backward_pass = False
 
     def __init__(
         self,
@@ -43,6 +49,7 @@ class Analyzer(ABC):
         seed: int = 0,
         relevance: str = "one_hot",
         as_tensor: bool = False,
+        at: str | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -50,7 +57,10 @@ class Analyzer(ABC):
         unwrapped(model)
         if relevance not in RELEVANCE_STARTS:
             raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, RELEVANCE_STARTS))}")
+        if at is not None and (not self.is_one_backward_pass or not isinstance(at, str)):
+            raise OptionError(f"at={at!r} must be a module's name, and {type(self).__name__} a method of one backward pass (LRP, gradient)")
         self.model = model
+        self.at = at
         self.batch_size = None if batch_size is None else whole_number("batch_size", batch_size, at_least=1)
         self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
@@ -88,11 +98,33 @@ class Analyzer(ABC):
     def _backward(self, net: nn.Module, x: Tensor, target: Target, watch: ForwardPass) -> Tensor:
         """Carry what relevance starts with from the output to the input, along the graph that ``watch`` builds."""
         leaf = x.detach().requires_grad_(True)
-        logits = run_forward(net, leaf.clone(), watch)  # a clone: the network may write to its input
-        return gradient_of(logits, leaf, target.starting_relevance(logits, self.relevance))
+        place = None if self.at is None else OutputOf(net, self.at)
+        with nullcontext() if place is None else place.watching:
+            logits = run_forward(net, leaf.clone(), watch)  # a clone: the network may write to its input
+        start = target.starting_relevance(logits, self.relevance)
+        if place is None:
+            return gradient_of(logits, leaf, start)
+        with _folded_layers_named(self.at):
+            return gradient_of(logits, place.edge(), start)
 
 
-def gradient_of(logits: Tensor, leaf: Any, start: Tensor) -> Tensor:
+@contextmanager
+def _folded_layers_named(at: str | None) -> Iterator[None]:
+    """Say why relevance may not arrive at a module's output, though it does at the input."""
+    try:
+        yield
+    except UnreachedError as error:
+        raise ModelError(
+            f"no relevance arrives at the output of {at!r}: the prediction does not depend on it, or a batch norm behind it makes one "
+            "layer with it; ask for the output of that batch norm"
+        ) from error
+
+
+class UnreachedError(ModelError):
+    """The gradient does not reach what it was asked for."""
+
+
+def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = False) -> Tensor:
     """The vector-Jacobian product from the logits to ``leaf``.
 
     Raises:
@@ -103,9 +135,9 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor) -> Tensor:
             "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
             "remove that cut"
         )
-    gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True)[0]
+    gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
     if gradient is None:
-        raise ModelError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
+        raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
     return gradient
 
 

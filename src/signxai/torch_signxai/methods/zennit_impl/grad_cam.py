@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from signxai.common.errors import InputError, ModelError, OptionError
-from signxai.torch_signxai.engine.forward_pass import FeatureMapPass
-from signxai.torch_signxai.engine.inputs_and_outputs import Target, first_tensor, run_forward
+from signxai.common.errors import InputError, ModelError
+from signxai.torch_signxai.engine.feature_maps import FeatureMapPass, Layout
+from signxai.torch_signxai.engine.inputs_and_outputs import Target, run_forward
+from signxai.torch_signxai.engine.module_outputs import EachOutput, find_module
 from signxai.torch_signxai.methods.zennit_impl.backprop import GuidedBackpropAnalyzer
 from signxai.torch_signxai.methods.zennit_impl.base import Analyzer, gradient_of
 
@@ -26,10 +27,11 @@ class GradCAMAnalyzer(Analyzer):
 
     Args:
         model: as for ``Analyzer``, and its keyword options.
-        target_layer: a module of the model or its dotted name; None: the last convolution executed.
+        target_layer: a module of the model or its dotted name; None: the last spatial feature map executed, which is the output
+            of a convolution or, in a transformer, of a norm over tokens, laid out as a grid without the class token.
 
     Raises:
-        ModelError: if no convolution is executed, or the target layer gives no feature map (N, C, ...).
+        ModelError: if no feature map is found, or the target layer gives none: (N, C, ...), (N, ..., C) or (N, tokens, C).
         OptionError: if the target layer is not in the model.
     """
 
@@ -38,14 +40,13 @@ class GradCAMAnalyzer(Analyzer):
         self.target_layer = target_layer
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        watch = FeatureMapPass(every_convolution=self.target_layer is None)
+        watch = FeatureMapPass(x.shape, automatic=self.target_layer is None)
         with self._capturing(net, watch):
             leaf = x.detach().requires_grad_(True)
             logits = run_forward(net, leaf.clone(), watch)
-        if watch.edge is None:
+        if not watch.found:
             raise ModelError(self._nothing_captured())
-        features = watch.values.take()
-        gradient = gradient_of(logits, watch.edge, target.starting_relevance(logits, self.relevance))
+        features, gradient = _last_reached(watch, logits, target.starting_relevance(logits, self.relevance))
         return _spread(_class_activation(features, gradient), x)
 
     def _nothing_captured(self) -> str:
@@ -56,37 +57,18 @@ class GradCAMAnalyzer(Analyzer):
     def _capturing(self, net: nn.Module, watch: FeatureMapPass) -> AbstractContextManager[Any]:
         if self.target_layer is None:
             return nullcontext()
-        module = _find(net, self.target_layer)
-
-        def capture(_: nn.Module, args: Any, output: Any) -> None:
-            if first_tensor(output).requires_grad:
-                watch.capture(first_tensor(output))
-
-        return _Removing(module.register_forward_hook(capture))
+        return EachOutput(find_module(net, self.target_layer), watch.capture)
 
 
-class _Removing:
-    """Removes a hook at the end of a block."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        self.handle.remove()
-
-
-def _find(net: nn.Module, layer: nn.Module | str) -> nn.Module:
-    modules: dict[str, nn.Module] = dict(net.named_modules())
-    if isinstance(layer, str):
-        if layer not in modules:
-            raise OptionError(f"the model has no module {layer!r}; its modules are {', '.join(filter(None, modules))}")
-        return modules[layer]
-    if not any(layer is module for module in modules.values()):
-        raise OptionError(f"the target layer {layer!r} is not a module of this model; give one of model.named_modules() or its name")
-    return layer
+def _last_reached(watch: FeatureMapPass, logits: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """The last feature map whose gradient is not at one place alone, and that gradient: both (N, C, ...)."""
+    for found in reversed(watch.found):
+        gradient = gradient_of(logits, found.edge, start, keep_graph=True)
+        layout = found.layout or Layout(())
+        features, gradient = layout.channels_first(found.values.take()), layout.channels_first(gradient)
+        if found.is_certain or bool((gradient.flatten(2).abs().amax(1) > 0).sum(1).gt(1).all()):
+            return features, gradient
+    raise ModelError("no feature map of this transformer has a gradient at more than one token; give target_layer=")
 
 
 def _class_activation(features: Tensor, gradient: Tensor) -> Tensor:

@@ -31,12 +31,16 @@ class GradientAnalyzer(Analyzer):
     True
     """
 
+    is_one_backward_pass = True
+
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
         return self._backward(net, x, target, GradientPass())
 
 
 class GradientXInputAnalyzer(GradientAnalyzer):
     """Gradient times input (Shrikumar et al. 2016)."""
+
+    is_one_backward_pass = False
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
         return super()._explain(net, x, target, rows) * x
@@ -49,6 +53,8 @@ class GradientXSignAnalyzer(GradientAnalyzer):
         model: as for ``Analyzer``, and its keyword options.
         mu: threshold in the units of the input.
     """
+
+    is_one_backward_pass = False
 
     def __init__(self, model: nn.Module, mu: float = 0.0, **common: Any) -> None:
         super().__init__(model, **common)

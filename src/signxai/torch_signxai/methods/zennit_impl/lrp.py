@@ -32,6 +32,8 @@ class _LayerRulesAnalyzer(Analyzer):
         strict: an operation without a known rule is an error instead of a warning.
     """
 
+    is_one_backward_pass = True
+
     def __init__(self, model: nn.Module, *, stabilizer: Stabilizer = 0.0, strict: bool = False, **common: Any) -> None:
         super().__init__(model, **common)
         self.stabilizer = stabilizer if callable(stabilizer) else number("stabilizer", stabilizer, at_least=0)

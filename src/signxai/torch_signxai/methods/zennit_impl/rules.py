@@ -17,7 +17,7 @@ from zennit.core import Hook, RemovableHandle, RemovableHandleList
 from signxai.common.errors import OptionError
 from signxai.torch_signxai.engine.linear_layers import Layer, MappedLayer, WeightMap
 from signxai.torch_signxai.engine.nodes import PassNode, layer_of_module, rule_output
-from signxai.torch_signxai.engine.shares import Stabilizer, one_signed_share, stabilized_share
+from signxai.torch_signxai.engine.shares import Stabilizer, not_shared, one_signed_share, stabilized_share
 from signxai.torch_signxai.methods.signed import sign_about
 
 
@@ -36,6 +36,13 @@ class LinearRule(Hook):  # type: ignore[misc]  # zennit is untyped
             relevance: relevance at the output, in the shape of ``z``.
         """
         raise NotImplementedError
+
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        """How much of the relevance at the output the bias and the stabilizer take; for reports.
+
+        The rest of what does not reach the input is lost elsewhere: at 0 / 0, or because a rule does not share (sign).
+        """
+        return 0.0, 0.0
 
     def copy(self) -> LinearRule:
         """A rule with the same parameters and no state of its own, as Zennit's composites need one for each module."""
@@ -82,6 +89,14 @@ class Epsilon(LinearRule):
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         return layer.transposed_own(stabilized_share(relevance, z, self.epsilon), x).mul_(x)
 
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self.epsilon))
+
+
+def _absorbed(layer: Layer, bias: Tensor | None, relevance: Tensor, output: Tensor, share: Tensor) -> tuple[float, float]:
+    """What the bias in an output and the stabilizer beside it take, when the output has this share."""
+    return layer.through_bias(share, bias), not_shared(relevance, output, share)
+
 
 class Z(Epsilon):
     """LRP-z: ``R_i = sum_j x_i w_ij / z_j R_j``, where 0 / 0 is 0 (Bach et al. 2015, eq. 56)."""
@@ -104,8 +119,14 @@ class StdxEpsilon(LinearRule):
         self.k = _checked("k", k)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        epsilon = self.k * _standard_deviation(x).view(-1, *(1,) * (z.ndim - 1))
-        return layer.transposed_own(stabilized_share(relevance, z, epsilon), x).mul_(x)
+        return layer.transposed_own(stabilized_share(relevance, z, self._epsilon(x, z)), x).mul_(x)
+
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self._epsilon(x, z)))
+
+    def _epsilon(self, x: Tensor, z: Tensor) -> Tensor:
+        epsilon: Tensor = self.k * _standard_deviation(x).view(-1, *(1,) * (z.ndim - 1))
+        return epsilon
 
 
 def _standard_deviation(x: Tensor) -> Tensor:
@@ -202,6 +223,16 @@ class AlphaBeta(LinearRule):
             return result
         return result.sub_(self._part(signs, relevance, -1, _negative, _positive), alpha=self.beta)
 
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        signs, total = _Signs(layer, x), [0.0, 0.0]
+        for factor, sign, for_pos, for_neg in ((self.alpha, +1, _positive, _negative), (-self.beta, -1, _negative, _positive)):
+            bias = _mapped_bias(layer.bias, for_pos)
+            output = signs.output(signs.weights(for_pos, for_neg), bias)
+            share = one_signed_share(relevance, output.clone(), sign, self.stabilizer)
+            by_bias, by_stabilizer = _absorbed(layer, bias, relevance, output, share)
+            total = [total[0] + factor * by_bias, total[1] + factor * by_stabilizer]
+        return total[0], total[1]
+
     def _part(self, signs: _Signs, relevance: Tensor, sign: int, for_pos: WeightMap, for_neg: WeightMap) -> Tensor:
         """The relevance that contributions of one sign get."""
         weights = signs.weights(for_pos, for_neg)
@@ -241,6 +272,19 @@ class Gamma(LinearRule):
         result = self._part(signs, relevance, z > 0, self._raise_positive, self._raise_negative)
         return result.add_(self._part(signs, relevance, z < 0, self._raise_negative, self._raise_positive))
 
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        signs, total = _Signs(layer, x), [0.0, 0.0]
+        for where, for_pos, for_neg in (
+            (z > 0, self._raise_positive, self._raise_negative),
+            (z < 0, self._raise_negative, self._raise_positive),
+        ):
+            bias = _mapped_bias(layer.bias, for_pos)
+            output = signs.output(signs.weights(for_pos, for_neg), bias)
+            share = stabilized_share(relevance, output, self.stabilizer).mul_(where)
+            by_bias, by_stabilizer = _absorbed(layer, bias, relevance, output, share)
+            total = [total[0] + by_bias, total[1] + by_stabilizer]
+        return total[0], total[1]
+
     def _part(self, signs: _Signs, relevance: Tensor, where: Tensor, for_pos: WeightMap, for_neg: WeightMap) -> Tensor:
         """The relevance of the outputs ``where`` z has one sign."""
         weights = signs.weights(for_pos, for_neg)
@@ -269,6 +313,10 @@ class WSquare(LinearRule):
         weights = layer.mapped(self._shares_of)
         total = weights.output(torch.ones_like(x[:1]), None)
         return weights.transposed(stabilized_share(relevance, total, self.stabilizer), x)
+
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        total = layer.mapped(self._shares_of).output(torch.ones_like(x[:1]), None)
+        return 0.0, not_shared(relevance, total, stabilized_share(relevance, total, self.stabilizer))
 
     def _shares_of(self, weight: Tensor) -> Tensor:
         return weight.square()
@@ -307,12 +355,23 @@ class ZBox(LinearRule):
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        low, high = _bound(self.low, x, torch.amin), _bound(self.high, x, torch.amax)
+        low, high = self._bounds(x)
         w_pos, w_neg = layer.mapped(_positive), layer.mapped(_negative)
-        total = layer.output(x, layer.weight, None).sub_(w_pos.output(low, None)).sub_(w_neg.output(high, None))
-        share = stabilized_share(relevance, total, self.stabilizer)
+        share = stabilized_share(relevance, self._total(layer, x), self.stabilizer)
         result = layer.transposed(share, layer.weight, x).mul_(x)
         return result.sub_(w_pos.transposed(share, x).mul_(low)).sub_(w_neg.transposed(share, x).mul_(high))
+
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        total = self._total(layer, x)
+        return 0.0, not_shared(relevance, total, stabilized_share(relevance, total, self.stabilizer))
+
+    def _bounds(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return _bound(self.low, x, torch.amin), _bound(self.high, x, torch.amax)
+
+    def _total(self, layer: Layer, x: Tensor) -> Tensor:
+        low, high = self._bounds(x)
+        of_low = layer.mapped(_positive).output(low, None)
+        return layer.output(x, layer.weight, None).sub_(of_low).sub_(layer.mapped(_negative).output(high, None))
 
 
 class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
