@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, what it writes, and how it ends."""
 
+import json
 import os
 import shutil
 import struct
@@ -516,6 +517,55 @@ def test_weights_that_cannot_be_downloaded_are_one_line_too(here):
     refused(done, "squeezenet1_1", "--weights FILE")
 
 
+# inspect
+
+
+
+def test_a_report_of_a_photo_by_the_demo_network(tmp_path):
+    out = tmp_path / "report.json"
+    done = in_a_process("inspect", CHELSEA, "--method", "lrp_epsilon_0_25_std_x", "--save", out)
+    text = explained(done)
+    assert "tiger cat" in text
+    assert "Every operation has a rule" in text
+    report = json.loads(out.read_text())
+    assert report["method"] == "lrp_epsilon_0_25_std_x"
+    absorbed = report["absorbed_by_bias"] + report["absorbed_by_stabilizer"] + report["absorbed_elsewhere"]
+    assert report["relevance_at_output"] == pytest.approx(1.0)
+    assert report["relevance_at_input"] + absorbed == pytest.approx(1.0, abs=1e-4)
+    assert len(text.splitlines()) > len(report["rows"]) > 100
+
+
+def test_the_report_is_the_librarys(run, here):
+    args = ("x.npy", "--model", "nets:small", "--method", "lrp_alpha_2_beta_1", "--target", "1", "--option", "stabilizer=0.001")
+    out = explained(run("inspect", *args, "--save", "report.json"))
+    report = signxai.inspect_model(load_classifier("nets:small").model, np.load("x.npy"), "lrp_alpha_2_beta_1", [1, 1], stabilizer=0.001)
+    assert str(report) in out
+    assert json.loads((here / "report.json").read_text()) == json.loads(json.dumps(report.to_dict()))
+
+
+INSPECT_MISTAKES = {
+    "no LRP method": (["x.npy", "--model", "nets:small", "--method", "gradient"], ["gradient", "LRP"]),
+    "a multiplier": (["x.npy", "--model", "nets:small", "--method", "lrp_z_x_sign"], ["multiplie"]),
+    "a name with a slip": (["x.npy", "--model", "nets:small", "--method", "lrp_banana"], ["lrp_banana"]),
+    "an unknown option": (["x.npy", "--model", "nets:small", "--option", "banana=1"], ["banana"]),
+    "a target out of range": (["x.npy", "--model", "nets:small", "--target", "7"], ["7"]),
+    "no JSON file": (["x.npy", "--model", "nets:small", "--save", "report.png"], ["report.png", ".json"]),
+    "another shape": (["ecg.npy", "--model", "nets:small"], ["shape"]),
+}
+
+
+@pytest.mark.parametrize("name", INSPECT_MISTAKES)
+def test_a_mistake_of_inspect_ends_in_one_line_and_nothing_written(run, here, name):
+    args, words = INSPECT_MISTAKES[name]
+    before = sorted(path.name for path in here.iterdir() if path.name != "__pycache__")
+    refused(run("inspect", *args), *words)
+    assert sorted(path.name for path in here.iterdir() if path.name != "__pycache__") == before
+
+
+def test_a_layers_maps_are_for_python(run, here):
+    refused(run("explain", "x.npy", *SMALL, "--option", "at=0", "--save", "maps.npz"), "at=", "Python")
+
+
 # Files
 
 
@@ -792,5 +842,7 @@ def test_an_input_without_known_preprocessing_is_spread_from_black_to_white(chan
 
 def test_the_help_names_every_option():
     said = CliRunner().invoke(cli.cli, ["explain", "--help"]).output
+    for option in ("--model", "--weights", "--method", "--target", "--save", "--option", "--seed", "--relevance", "--device"):
+        assert option in CliRunner().invoke(cli.cli, ["inspect", "--help"]).output
     for option in ("--model", "--weights", "--method", "--target", "--output", "--save", "--option", "--seed", "--batch-size", "--device"):
         assert option in said

@@ -148,6 +148,15 @@ def test_z_from_the_logit_is_gradient_times_input(name, method):
     assert deviation(explain(net, x, method, 2, relevance="logit"), expected) < 1e-9
 
 
+def test_layers_that_are_not_registered_are_layers_too():
+    layer, last = randomized(conv(3, 4)), randomized(head(256))
+    registered = nn.Sequential(layer, nn.ReLU(), nn.Flatten(), last)
+    expected = explain(registered, inputs("cnn2d"), "lrp_epsilon_0_1", 1)
+    borrowed = Written(lambda m, x: last(F.relu(layer(x)).flatten(1)))  # trainable, and unknown to the network
+    np.testing.assert_array_equal(explain(borrowed, inputs("cnn2d"), "lrp_epsilon_0_1", 1), expected)
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in registered.parameters())
+
+
 # --- law 2
 
 CONSERVING = ["lrp_z", "lrp_alpha_1_beta_0", "lrp_alpha_2_beta_1", "lrp_alpha_1_5_beta_0_5", "lrp_gamma_0_25", "lrp_zplus", "lrp_wsquare",

@@ -101,7 +101,7 @@ class Report:
     @property
     def unknown_operations(self) -> list[str]:
         """Operations without a known rule, with their places."""
-        return [f"{row.operation} in {row.place}" for row in self.rows if not row.is_known]
+        return [f"{row.operation} in {row.place}" if row.place else row.operation for row in self.rows if not row.is_known]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists, strings and numbers."""

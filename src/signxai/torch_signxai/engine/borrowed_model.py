@@ -183,6 +183,9 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
     """Refuse TorchScript parts, and parameters that are not real floating-point numbers (quantized, integer, complex)."""
     for module in modules:
         _refuse_script(module)
+        if ".quantized" in type(module).__module__:
+            name = type(module).__name__
+            raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
     for module, name, parameter in parameters:
         if not parameter.is_floating_point():
             where = f"{type(module).__name__}.{name}"

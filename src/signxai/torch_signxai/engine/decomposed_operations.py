@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ def _attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     """``F.scaled_dot_product_attention``."""
+    if is_causal and attn_mask is not None:
+        raise ModelError("scaled_dot_product_attention takes attn_mask or is_causal=True, not both")
     if dropout_p > 0:
         raise ModelError("scaled_dot_product_attention is called with dropout; pass dropout_p=0.0 in evaluation mode")
     if enable_gqa:
@@ -63,20 +66,28 @@ def _attention(
         key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
     if is_causal:
         attn_mask = torch.ones(query.size(-2), key.size(-2), dtype=torch.bool, device=query.device).tril()
-    return _attention_and_weights(query, key, value, attn_mask, scale)[0]
+    return _attention_and_weights(query, key, value, attn_mask, scale, blind_gives_zero=True)[0]
 
 
 def _attention_and_weights(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None = None
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float | None = None, blind_gives_zero: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Attention, and how much each query (axis -2) attends to each key (axis -1); a boolean mask is True where it may."""
+    """Attention, and how much each query (axis -2) attends to each key (axis -1); a boolean mask is True where it may.
+
+    A query that may attend to nothing gets NaN, as a softmax gives it, or zeros.
+    """
     scores = torch.matmul(query, key.transpose(-2, -1)) * (query.size(-1) ** -0.5 if scale is None else scale)
     if mask is not None and mask.dtype == torch.bool:
         scores = scores.masked_fill(mask.logical_not(), -math.inf)
     elif mask is not None:
         scores = scores + mask
-    weights = torch.softmax(scores, -1)
+    weights = _softmax_or_zeros(scores) if blind_gives_zero and mask is not None else torch.softmax(scores, -1)
     return torch.matmul(weights, value), weights
+
+
+def _softmax_or_zeros(scores: Tensor) -> Tensor:
+    blind = (scores == -math.inf).all(-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
 
 
 def _multi_head_attention(
@@ -122,7 +133,7 @@ def _multi_head_attention(
         k, v = (torch.cat([t, t.new_zeros(len(t), 1, t.size(2))], 1) for t in (k, v))
     q, k, v = (t.reshape(*t.shape[:2], num_heads, -1).transpose(1, 2) for t in (q, k, v))
     mask = _attention_mask(attn_mask, key_padding_mask, (len(q), num_heads, q.size(2), k.size(2)), batched)
-    mixed, attended = _attention_and_weights(q, k, v, None if mask is None else mask.to(q))
+    mixed, attended = _attention_and_weights(q, k, v, None if mask is None else mask.to(q), blind_gives_zero=not need_weights)
     output = F.linear(mixed.transpose(1, 2).flatten(2), out_proj_weight, out_proj_bias)
     output = output.transpose(0, 1) if batched else output.squeeze(0)
     if not need_weights:
@@ -272,10 +283,11 @@ def _direction(
         if size < len(state[0]):
             ended.append(tuple(h[size:] for h in state))
             state = tuple(h[:size] for h in state)
-        elif size > len(state[0]):
-            begun = len(state[0])
-            state = tuple(torch.cat([h, first[begun:size]]) for h, first in zip(state, start, strict=True))
-        state = cell(x[time], state, parameters)
+        going_on = len(state[0])
+        parts = [cell(x[time][:going_on], state, parameters)]
+        if size > going_on:  # apart from the others: for sequences that begin here the state is a constant, as it would be alone
+            parts.append(cell(x[time][going_on:], tuple(first[going_on:size] for first in start), parameters))
+        state = parts[0] if len(parts) == 1 else tuple(torch.cat(both) for both in zip(*parts, strict=True))
         outputs[time] = state[0]
     if ended:
         state = tuple(torch.cat(parts) for parts in zip(state, *reversed(ended), strict=True))
@@ -378,11 +390,106 @@ def _arranged(tensor: Tensor, labels: str, wanted: str) -> Tensor:
     return tensor if order == list(range(len(order))) else tensor.permute(order)
 
 
+# Shorthands
+
+
+def _glu(input: Tensor, dim: int = -1) -> Tensor:
+    signal, gate = input.chunk(2, dim)
+    return signal.mul(gate.sigmoid())
+
+
+def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    return torch.add((1 - weight) * input, weight * end)
+
+
+def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    return input + _times(tensor1 * tensor2, value)
+
+
+def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    return input + _times(tensor1 / tensor2, value)
+
+
+def _add_product(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``addmm``, ``baddbmm``, ``addmv``."""
+    return _times(input, beta) + _times(torch.matmul(mat1, mat2), alpha)
+
+
+def _times(tensor: Tensor, factor: float) -> Tensor:
+    return tensor if factor == 1 else tensor * factor
+
+
+def _inner(input: Tensor, other: Tensor) -> Tensor:
+    return _tensordot(input, other, (-1, -1))
+
+
+def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
+    of_a, of_b = (list(range(a.ndim - dims, a.ndim)), list(range(dims))) if isinstance(dims, int) else map(_as_list, dims)
+    of_a, of_b = [axis % a.ndim for axis in of_a], [axis % b.ndim for axis in of_b]
+    rest_a, rest_b = ([axis for axis in range(t.ndim) if axis not in of] for t, of in ((a, of_a), (b, of_b)))
+    length = math.prod(a.size(axis) for axis in of_a)
+    rows = a.permute(*rest_a, *of_a).reshape(-1, length)
+    columns = b.permute(*of_b, *rest_b).reshape(length, -1)
+    return torch.matmul(rows, columns).reshape(*(a.size(axis) for axis in rest_a), *(b.size(axis) for axis in rest_b))
+
+
+def _as_list(axes: Any) -> list[int]:
+    return [axes] if isinstance(axes, int) else [int(axis) for axis in axes]
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """``F.embedding_bag`` of bags that are rows (N, ids)."""
+    if input.ndim != 2 or offsets is not None or max_norm is not None:
+        raise ModelError("embedding_bag is supported for bags that are rows (N, ids), without offsets and max_norm")
+    rows = F.embedding(input, weight)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    if padding_idx is None:
+        return rows.amax(1) if mode == "max" else rows.mean(1) if mode == "mean" else rows.sum(1)
+    padding = (input == padding_idx).unsqueeze(-1)
+    if mode == "max":
+        return rows.masked_fill(padding, -math.inf).amax(1)
+    total = rows.masked_fill(padding, 0.0).sum(1)
+    return total / padding.logical_not().sum(1).clamp(min=1) if mode == "mean" else total
+
+
+def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    product: Tensor = reduce(torch.matmul, tensors[1:], tensors[0])
+    return product
+
+
+_SHORTHANDS: dict[str, Callable[..., Any]] = {
+    "glu": _glu,
+    "lerp": _lerp,
+    "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
+    **dict.fromkeys(("addmm", "baddbmm", "addmv"), _add_product),
+    "inner": _inner,
+    "tensordot": _tensordot,
+}
+
 STEPS: dict[Any, Handler] = {
     F.scaled_dot_product_attention: in_steps(_attention),
     F.multi_head_attention_forward: in_steps(_multi_head_attention),
     **{function: in_steps(_recurrent(*of)) for name, of in _CELLS.items() for function in functions_named(name)},
     **{function: in_steps(_cell_call(*of)) for name, of in _CELLS.items() for function in functions_named(f"{name}_cell")},
     **dict.fromkeys(functions_named("einsum"), in_steps(_einsum)),
+    **{function: in_steps(steps) for name, steps in _SHORTHANDS.items() for function in functions_named(name)},
+    torch.linalg.multi_dot: in_steps(_multi_dot),
 }
 """From operation to the handler that carries it out in steps."""
+
+RELU_STEPS: dict[Any, Handler] = {function: STEPS[function] for function in functions_named("rnn_relu", "rnn_relu_cell")}
+"""Those among them that have a ReLU in them."""

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from signxai.common.errors import InputError
+from signxai.common.errors import InputError, ModelError
 from signxai.torch_signxai.engine.kept_tensors import Keeper
-from signxai.torch_signxai.engine.nodes import ReLUNode, needs_relevance
+from signxai.torch_signxai.engine.nodes import needs_relevance
 
 Handler: TypeAlias = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 
@@ -149,12 +149,47 @@ def _embedding(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dic
     return watch.plain(func, (indices.long() if indices.is_floating_point() else indices, *rest), named)
 
 
+def _batch_norm(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    values = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False)) | kwargs
+    check_statistics(values.get("running_mean"), values.get("running_var"), values.get("training", False))
+    return watch.plain(func, args, kwargs)
+
+
+def check_statistics(mean: Any, var: Any, training: bool) -> None:
+    """Refuse a batch norm that takes its statistics from the batch.
+
+    Raises:
+        ModelError: if it does.
+    """
+    if training or mean is None or var is None:
+        raise ModelError(
+            "a batch norm without running statistics mixes the samples of a batch, so no sample has a map of its own; "
+            "use track_running_stats=True"
+        )
+
+
+def embedding_by_table(handler: Any) -> Handler:
+    """``torch.embedding`` takes the table first: a handler for it from one for ``F.embedding``."""
+
+    def by_table(watch: Any, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        values = dict(zip(("weight", "indices", "padding_idx", "scale_grad_by_freq", "sparse"), args, strict=False)) | kwargs
+        return handler(watch, F.embedding, (values["indices"], values["weight"]), {})
+
+    return by_table
+
+
 SOFTMAX_NAMES = ("softmax", "log_softmax")
 KEEPS_LOGITS_NAMES = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
     *("to", "float", "double", "half", "bfloat16", "type", "dropout", "__getitem__"),
 )
-BASE_TABLE = table_of((SOFTMAX_NAMES, _softmax), (("log",), _log), (("embedding",), _embedding), (KEEPS_LOGITS_NAMES, _after_softmax))
+BASE_TABLE = table_of((SOFTMAX_NAMES, _softmax), (("log",), _log), (KEEPS_LOGITS_NAMES, _after_softmax))
+BASE_TABLE |= {
+    F.embedding: _embedding,
+    torch.embedding: embedding_by_table(_embedding),
+    F.embedding_bag: _embedding,
+    F.batch_norm: _batch_norm,
+}
 
 
 class GradientPass(ForwardPass):
@@ -175,68 +210,6 @@ class MeasuringPass(GradientPass):
         if isinstance(result, Tensor) and result._base is None:
             self.bytes += result.nbytes
         return result
-
-
-def _relu(watch: ReLUPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    x, rest, named = split_input(args, kwargs)
-    if not needs_relevance(x) or not _is_relu(func, rest, named):
-        return watch.plain(func, args, kwargs)
-    watch.relus += 1
-    if writes_in_place(func, args, kwargs):
-        watch.keeper.before_write(x)
-    upper = _upper_limit(func, rest, named)
-    return ReLUNode.apply(x, lambda t: func(t, *rest, **named), watch.relu_backward, upper)
-
-
-_CLAMPS = functions_named("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
-_CLAMP_MINS = functions_named("clamp_min", "clamp_min_")
-_RELU6 = functions_named("relu6", "relu6_")
-_HARDTANH = functions_named("hardtanh", "hardtanh_")
-_THRESHOLD = functions_named("threshold", "threshold_")
-
-
-def _is_relu(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Whether a clamp, hardtanh or threshold is a ReLU (or ReLU6), spelled another way."""
-    if func in _CLAMPS:
-        return bool(_argument("min", 0, rest, named) == 0)
-    if func in _HARDTANH:
-        return bool(_argument("min_val", 0, rest, named) == 0)
-    if func in _THRESHOLD:
-        return bool(_argument("threshold", 0, rest, named) == 0 and _argument("value", 1, rest, named) == 0)
-    return True
-
-
-def _upper_limit(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> float | None:
-    """Where a ReLU6, or a clamp or hardtanh that is one, is cut off."""
-    if func in _RELU6:
-        return 6.0
-    if func in _CLAMPS - _CLAMP_MINS:
-        return _argument("max", 1, rest, named)  # type: ignore[no-any-return]
-    if func in _HARDTANH:
-        return _argument("max_val", 1, rest, named)  # type: ignore[no-any-return]
-    return None
-
-
-def _argument(name: str, position: int, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    value = rest[position] if len(rest) > position else named.get(name)
-    return None if isinstance(value, Tensor) else value
-
-
-RELU_NAMES = (
-    *("relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_", "threshold", "threshold_"),
-    *("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"),
-)
-
-
-class ReLUPass(ForwardPass):
-    """Gives every ReLU, module or function, another backward: ``(gradient, where active) -> gradient``."""
-
-    handlers: Mapping[Any, Handler] = {**BASE_TABLE, **table_of((RELU_NAMES, _relu))}
-
-    def __init__(self, relu_backward: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.relu_backward = relu_backward
-        self.relus = 0
 
 
 CONVOLUTION_NAMES = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")

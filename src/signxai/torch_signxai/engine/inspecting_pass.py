@@ -21,7 +21,7 @@ from signxai.torch_signxai.engine.nodes import (
     SumNode,
 )
 from signxai.torch_signxai.engine.places import Place, place_of_call
-from signxai.torch_signxai.engine.relevance_pass import FOLLOWS_GRADIENT, RelevancePass, ScaleNode
+from signxai.torch_signxai.engine.relevance_pass import FOLLOWS_GRADIENT, RelevancePass, ScaleNode, is_foreign
 from signxai.torch_signxai.engine.shares import not_shared, stabilized_share
 
 
@@ -53,6 +53,7 @@ class Record:
         self.at_output = 0.0
         self.at_input = 0.0
         self.stabilizer = 0.0
+        self.lost = 0.0  # where a share is 0 / 0
         members = set(nodes)
         for node in nodes:
             node.register_hook(self._accountant(node, members))
@@ -61,11 +62,13 @@ class Record:
         """A hook for one autograd node: what arrives from and goes to nodes outside of this operation."""
 
         def account(to_inputs: Any, at_outputs: Any) -> None:
-            self.at_output += _total(at_outputs)
-            inside = [gradient for gradient, (parent, _) in zip(to_inputs, node.next_functions, strict=False) if parent in members]
-            self.at_output -= _total(inside)
-            self.at_input += _total(to_inputs) - _total(inside)
-            self.stabilizer += _absorbed_by_stabilizer(node, at_outputs)
+            handed_on = [(gradient, parent) for gradient, (parent, _) in zip(to_inputs, node.next_functions, strict=False)]
+            inside = _total(gradient for gradient, parent in handed_on if parent in members)
+            self.at_output += _total(at_outputs) - inside
+            # what a constant operand would get, without a parent, is absorbed here
+            self.at_input += _total(gradient for gradient, parent in handed_on if parent is not None) - inside
+            stabilizer, lost = _not_shared(node, at_outputs)
+            self.stabilizer, self.lost = self.stabilizer + stabilizer, self.lost + lost
 
         return account
 
@@ -82,7 +85,7 @@ class Record:
         if site is not None:
             return site.bias, site.stabilizer, total - site.bias - site.stabilizer
         if any(_is(node, OverOutput, SumNode, SoftmaxNode) for node in self.nodes):
-            return total - self.stabilizer, self.stabilizer, 0.0
+            return total - self.stabilizer - self.lost, self.stabilizer, self.lost
         return 0.0, 0.0, total
 
     @property
@@ -125,14 +128,16 @@ def _total(gradients: Any) -> float:
     return sum(float(gradient.sum(dtype=torch.float64)) for gradient in gradients if gradient is not None)
 
 
-def _absorbed_by_stabilizer(node: Any, at_outputs: Any) -> float:
-    """Of a share by contribution: what the stabilizer in its denominator takes."""
-    if at_outputs[0] is None or not _is(node, OverOutput, SumNode):
-        return 0.0
+def _not_shared(node: Any, at_outputs: Any) -> tuple[float, float]:
+    """Of a share by contribution: what the stabilizer in its denominator takes, and what is lost at 0 / 0."""
+    relevance = at_outputs[0]
+    if relevance is None or not _is(node, OverOutput, SumNode):
+        return 0.0, 0.0
     output = node.kept.take() if _is(node, OverOutput) else node.site.result.take()
     stabilizer = node.stabilizer if _is(node, OverOutput) else node.site.stabilizer
-    share = stabilized_share(at_outputs[0], output, stabilizer)
-    return not_shared(at_outputs[0], output, share)
+    share = stabilized_share(relevance, output, stabilizer)
+    lost = relevance.masked_fill((output != 0) | (share != 0), 0.0)
+    return not_shared(relevance, output, share), float(lost.sum(dtype=torch.float64))
 
 
 class InspectingPass(RelevancePass):
@@ -177,7 +182,13 @@ class InspectingPass(RelevancePass):
             self._owner[node] = None
             nodes.append(node)
             pending.extend(parent for parent, _ in node.next_functions)
-        if nodes:
-            record = Record(operation, place_of_call(self.names), nodes)
-            self._owner.update(dict.fromkeys(nodes, record))
-            self.records.append(record)
+        foreign = [node for node in nodes if is_foreign(getattr(node, "_forward_cls", None))]
+        for node in reversed(foreign):  # no call of it was seen
+            self._add(node._forward_cls, [node])
+        if len(nodes) > len(foreign):
+            self._add(operation, [node for node in nodes if node not in foreign])
+
+    def _add(self, operation: Any, nodes: list[Any]) -> None:
+        record = Record(operation, place_of_call(self.names), nodes)
+        self._owner.update(dict.fromkeys(nodes, record))
+        self.records.append(record)

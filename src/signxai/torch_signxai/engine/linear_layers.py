@@ -192,6 +192,28 @@ class LinearLayer(Layer):
         return _BlockwiseMap(self.weight, weight_map)
 
 
+class MatmulLayer(Layer):
+    """``torch.matmul`` with constant matrices: x (N, ..., k, in), W (..., in, out), one for each place on the axes in front."""
+
+    kind: ClassVar[str] = "linear"
+
+    def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        result = torch.matmul(x, weight)
+        return result if bias is None else result + bias
+
+    def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        return gradient.matmul(weight.transpose(-1, -2)).sum_to_size(x.shape)
+
+    def can_fold(self, output: Tensor) -> bool:
+        return False
+
+    def _scaled_weight(self, scale: Tensor) -> Tensor:
+        return self.own_weight * scale
+
+    def _channels_last_axis(self) -> bool:
+        return True
+
+
 class ConvolutionLayer(Layer):
     """A convolution of one to three spatial axes, or its transpose: x (N, C, ...), as ``torch.convolution``.
 

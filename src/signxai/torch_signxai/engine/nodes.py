@@ -198,8 +198,8 @@ class EmbeddingNode(Function):
     """The rows of a table that indices name: each index gets the relevance of its row."""
 
     @staticmethod
-    def forward(ctx: Any, indices: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        return compute(indices.long())
+    def forward(ctx: Any, origin: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        return compute()
 
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
@@ -308,5 +308,9 @@ def reads_input_only(tensor: Tensor) -> bool:
 
 
 def needs_relevance(value: Any) -> bool:
-    """Whether a value depends on the network's input (parameters are frozen while a network is explained)."""
-    return isinstance(value, torch.Tensor) and value.requires_grad
+    """Whether a value depends on the network's input.
+
+    Parameters are frozen while a network is explained; those of modules that it only borrows from elsewhere are leaves, which
+    the input never is.
+    """
+    return isinstance(value, torch.Tensor) and value.requires_grad and not value.is_leaf

@@ -12,15 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from signxai.common.errors import InputError, ModelError
+from signxai.common.errors import ModelError
 from signxai.torch_signxai.engine import linear_layers
-from signxai.torch_signxai.engine.decomposed_operations import STEPS
+from signxai.torch_signxai.engine.decomposed_operations import STEPS, embedding_bag
 from signxai.torch_signxai.engine.forward_pass import (
     BASE_TABLE,
     CONVOLUTION_NAMES,
     ForwardPass,
     Handler,
     TensorTable,
+    check_statistics,
+    embedding_by_table,
     functions_named,
     split_input,
     table_of,
@@ -42,6 +44,7 @@ from signxai.torch_signxai.engine.nodes import (
 )
 from signxai.torch_signxai.engine.places import place_of_call
 from signxai.torch_signxai.engine.shares import Stabilizer
+from signxai.torch_signxai.engine.token_ids import TokenIds
 
 RuleChooser = Callable[[str, bool, bool], Rule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
@@ -82,12 +85,14 @@ class RelevancePass(ForwardPass):
         self.strict = strict
         self.layers = 0
         self._made_by_layer = TensorTable()
-        self.whole_numbers = TensorTable()
+        self.token_ids = TokenIds()
         self._warned: set[str] = set()
 
     def plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = super().plain(func, args, kwargs)
         if func not in FOLLOWS_GRADIENT and _depends_on_input(result):
+            self._unknown(func)
+        if self.token_ids.any and not self.token_ids.follow(func, args, kwargs, result, func in FOLLOWS_GRADIENT):
             self._unknown(func)
         return result
 
@@ -156,7 +161,7 @@ class RelevancePass(ForwardPass):
 
 def _foreign_functions_behind(output: Tensor) -> set[type]:
     """Autograd functions of other people's making, whose calls no mode sees, that relevance passes on its way from ``output``."""
-    if not any(map(_is_foreign, Function.__subclasses__())):
+    if not any(map(is_foreign, Function.__subclasses__())):
         return set()
     found, seen, pending = set(), set(), [output.grad_fn]
     while pending:
@@ -165,14 +170,15 @@ def _foreign_functions_behind(output: Tensor) -> set[type]:
             continue
         seen.add(node)
         function = getattr(node, "_forward_cls", None)
-        if function is not None and _is_foreign(function):
+        if function is not None and is_foreign(function):
             found.add(function)
         pending.extend(parent for parent, _ in node.next_functions)
     return found
 
 
-def _is_foreign(function: type) -> bool:
-    return function.__module__.partition(".")[0] not in ("torch", "signxai", "zennit")
+def is_foreign(function: Any) -> bool:
+    """Whether an autograd function is neither torch's nor ours."""
+    return function is not None and function.__module__.partition(".")[0] not in ("torch", "signxai", "zennit")
 
 
 def _depends_on_input(result: Any) -> bool:
@@ -311,12 +317,24 @@ def _matmul(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict
         return watch.plain(func, args, kwargs)
     if needs_relevance(a) and needs_relevance(b):
         return watch.shared(func, (a, b), factor=0.5)
-    if needs_relevance(a) and b.ndim == 2 and a.ndim >= 2:
-        return watch.linear_layer(linear_layers.linear(a, b.t()), a, lambda t: func(t, b))
-    if needs_relevance(b) and a.ndim == 2 and b.ndim >= 2:
-        columns = b.transpose(-1, -2)
-        return watch.linear_layer(linear_layers.linear(columns, a), columns, lambda t: F.linear(t, a)).transpose(-1, -2)
-    return _shared(watch, func, args, kwargs)
+    if needs_relevance(a):
+        return _constant_product(watch, a, b)
+    if a.ndim == 1:
+        return _constant_product(watch, b.transpose(-1, -2) if b.ndim > 1 else b, a)
+    columns = b.unsqueeze(-1) if b.ndim == 1 else b
+    product = _constant_product(watch, columns.transpose(-1, -2), a.transpose(-1, -2)).transpose(-1, -2)
+    return product.squeeze(-1) if b.ndim == 1 else product
+
+
+def _constant_product(watch: RelevancePass, x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight`` as the linear layer that it is."""
+    if x.ndim == 1:
+        return _constant_product(watch, x.unsqueeze(0), weight).squeeze(-2 if weight.ndim > 1 else 0)
+    if weight.ndim == 1:
+        return _constant_product(watch, x, weight.unsqueeze(-1)).squeeze(-1)
+    if weight.ndim == 2:
+        return watch.linear_layer(linear_layers.linear(x, weight.t()), x, lambda t: torch.matmul(t, weight))
+    return watch.linear_layer(linear_layers.MatmulLayer(weight.detach(), None), x, lambda t: torch.matmul(t, weight))
 
 
 def _right_matmul(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -329,7 +347,7 @@ def _addmm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[
         bias, x, weight = args
         if bias.ndim == 1:
             return watch.linear_layer(linear_layers.linear(x, weight.t(), bias), x, lambda t: func(bias, t, weight))
-    return watch.plain(func, args, kwargs)
+    return STEPS[func](watch, func, args, kwargs)
 
 
 def _bilinear(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -345,21 +363,26 @@ def _bilinear(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: di
 def _embedding(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Rows of a table: of constant indices a constant, of the input's own each index gets what its row gets."""
     indices, rest, named = split_input(args, kwargs)
-    origin = indices if needs_relevance(indices) else watch.whole_numbers.get(indices)
+    origin = indices if needs_relevance(indices) else watch.token_ids.origin_of(indices)
     if origin is None:
         return watch.plain(func, args, kwargs)
-    if not torch.equal(origin.detach(), origin.detach().round()):
-        raise InputError("the model looks its input up in an embedding, so x must hold whole numbers (token ids)")
-    return EmbeddingNode.apply(origin, lambda t: func(t, *rest, **named))
+    if indices.is_floating_point():
+        indices = watch.token_ids.as_whole_numbers(indices)
+    return EmbeddingNode.apply(origin, lambda: func(indices, *rest, **named))
+
+
+def _embedding_bag(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Bags of equal size: the rows, then their sum, mean or maximum."""
+    with watch:
+        return embedding_bag(*args, **kwargs)
 
 
 def _to_whole_numbers(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A conversion may be to integers, where autograd ends: an embedding behind it finds its way back by a note."""
     x = split_input(args, kwargs)[0]
     result = BASE_TABLE[func](watch, func, args, kwargs) if func in BASE_TABLE else watch.plain(func, args, kwargs)
-    origin = x if needs_relevance(x) else watch.whole_numbers.get(x)
-    if origin is not None and isinstance(result, Tensor) and not result.requires_grad and result.shape == origin.shape:
-        watch.whole_numbers.put(result, origin)
+    if needs_relevance(x) and isinstance(result, Tensor) and not result.requires_grad:
+        watch.token_ids.note(result, x)
     return result
 
 
@@ -449,11 +472,9 @@ def _channel_map(
     eps: float = 1e-5,
 ) -> ChannelMap:
     """The map per channel that a call of ``F.batch_norm`` is."""
-    if training or running_mean is None or running_var is None:
-        raise ModelError(
-            "a batch norm without running statistics mixes the samples of a batch, so no sample has a map of its own; "
-            "use track_running_stats=True"
-        )
+    check_statistics(running_mean, running_var, training)
+    assert running_mean is not None
+    assert running_var is not None
 
     def scale() -> Tensor:
         inverse = (running_var + eps).rsqrt_()
@@ -517,6 +538,7 @@ FOLLOWS_GRADIENT |= {getattr(torch.Tensor, name).__get__ for name in _GETTERS}
 
 RelevancePass.handlers = {
     **BASE_TABLE,
+    **STEPS,
     **table_of(
         (_PASS, partial(_activation, 0)),
         (_WEAK_SQUASH, partial(_activation, 1)),
@@ -527,13 +549,15 @@ RelevancePass.handlers = {
         (_DIFFERENCES, partial(_sum, -1)),
         (_PRODUCTS, _product),
         (_QUOTIENTS, _quotient),
-        (("matmul", "mm", "bmm", "__matmul__"), _matmul),
+        (("matmul", "mm", "bmm", "mv", "dot", "__matmul__"), _matmul),
         (("__rmatmul__",), _right_matmul),
         (("addmm",), _addmm),
         (("linear", *CONVOLUTION_NAMES), _layer),
     ),
-    **STEPS,
-    **dict.fromkeys(functions_named("embedding"), _embedding),
+    torch.linalg.matmul: _matmul,
+    F.embedding: _embedding,
+    F.embedding_bag: _embedding_bag,
+    torch.embedding: embedding_by_table(_embedding),
     **dict.fromkeys(functions_named("long", "int", "short", "to", "type", "type_as"), _to_whole_numbers),
     **dict.fromkeys(functions_named("bilinear"), _bilinear),
     **dict.fromkeys(functions_named("layer_norm"), _normalized(_layer_norm)),

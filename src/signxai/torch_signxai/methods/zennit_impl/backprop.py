@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
-from signxai.torch_signxai.engine.forward_pass import ReLUPass
 from signxai.torch_signxai.engine.inputs_and_outputs import Target
+from signxai.torch_signxai.engine.relu_pass import ReLUPass
 from signxai.torch_signxai.methods.zennit_impl.base import Analyzer
 
 

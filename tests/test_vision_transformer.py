@@ -1,0 +1,73 @@
+"""AttnLRP on torchvision's vit_b_16 is what the formulas of the paper, written out, give."""
+
+import pytest
+import torch
+from torchvision.models import VisionTransformer, vit_b_16
+
+import vit_oracle
+from networks import deviation, randomized
+from signxai import explain
+
+# Relevance of the random network neither explodes nor dies under any of these, so that one tolerance does for all.
+TOLERANCE = 1e-10
+
+
+def lively(net):
+    """The network with random parameters whose attention is far from uniform, so that scores have relevance to speak of."""
+    net = randomized(net)
+    for block in net.encoder.layers:
+        attention = block.self_attention
+        attention.in_proj_weight.data[: 2 * attention.embed_dim] *= 2
+    return net
+
+
+@pytest.fixture(scope="module")
+def small():
+    """vit_b_16 for images of 32 x 32: four patches and the class token."""
+    net = VisionTransformer(image_size=32, patch_size=16, num_layers=12, num_heads=12, hidden_dim=768, mlp_dim=3072, num_classes=10)
+    return lively(net)
+
+
+def images(n, size):
+    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("relevance", ["one_hot", "logit"])
+@pytest.mark.parametrize("method", vit_oracle.RULES)
+def test_a_method_gives_the_map_of_the_written_out_formulas(small, method, relevance):
+    x = images(1, 32)
+    expected, logits = vit_oracle.attnlrp(small, x, 3, relevance=relevance, **vit_oracle.RULES[method])
+    with torch.no_grad():
+        assert torch.allclose(small(x), logits, rtol=0, atol=1e-12), "the oracle computes another function"
+    assert expected.abs().max() > 1e-7
+    assert deviation(explain(small, x, method, 3, relevance=relevance), expected.numpy()) < TOLERANCE
+
+
+def test_a_batch_gives_the_maps_of_its_images(small):
+    x = images(3, 32)
+    expected, _ = vit_oracle.attnlrp(small, x, 5, **vit_oracle.RULES["lrp_epsilon_0_1"])
+    assert deviation(explain(small, x, "lrp_epsilon_0_1", 5), expected.numpy()) < TOLERANCE
+
+
+WRONG = {
+    "softmax_relevance": lambda x, s, r: x * s * (r - (s * r).sum(-1, keepdim=True)),  # the gradient's
+    "layer_norm_relevance": lambda x, scale, output, r: r,  # the identity, as other rules for transformers have it
+    "product": lambda a, b, r: (torch.zeros_like(a), b * (a.transpose(-2, -1) @ vit_oracle.share(r, a @ b))),  # all to the second factor
+    "sum_": lambda a, b, r: (r / 2, r / 2),
+}
+
+
+@pytest.mark.parametrize("operation", WRONG)
+def test_another_rule_for_an_operation_would_show(small, monkeypatch, operation):
+    x, method = images(1, 32), "lrp_epsilon_0_1"
+    right = explain(small, x, method, 3)
+    monkeypatch.setattr(vit_oracle, operation, WRONG[operation])
+    assert deviation(vit_oracle.attnlrp(small, x, 3, **vit_oracle.RULES[method])[0].numpy(), right) > 1e-2
+
+
+def test_vit_b_16_on_images_of_224():
+    net, x = lively(vit_b_16(weights=None)), images(1, 224)
+    for method in ("lrp_epsilon_0_1", "lrp_z"):
+        expected, _ = vit_oracle.attnlrp(net, x, 281, **vit_oracle.RULES[method])
+        assert expected.abs().max() > 1e-7
+        assert deviation(explain(net, x, method, 281), expected.numpy()) < TOLERANCE
