@@ -31,6 +31,7 @@ TABLES = {
     "memory": tables.memory,
     "path_memory": tables.path_memory,
 }
+QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "repeated")
 PACKAGES = ("torch", "torchvision", "zennit", "captum", "signxai")
 
 
@@ -45,10 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings, wanted = chosen(options)
     part = options.quick or options.only
     output = options.output or (None if part else RESULTS)
-    parts: list[str] = []
-    for name in wanted:
-        parts += filter(None, [TABLES[name](settings)])
-        text = "\n\n".join([*heading(options, (time.perf_counter() - started) / 60), *parts]) + "\n"
+    parts: dict[str, str] = {}
+    for name in sorted(wanted, key=QUICK_FIRST.index):
+        parts[name] = TABLES[name](settings)
+        text = (
+            "\n\n".join([*heading(options, (time.perf_counter() - started) / 60), *filter(None, (parts.get(name) for name in TABLES))])
+            + "\n"
+        )
         if output:
             write(output, text)  # after each table: what is measured is kept, whatever happens to the rest
     gc.unfreeze()
