@@ -44,16 +44,16 @@ def test_the_report_accounts_for_all_relevance(case):
     assert architectures.imbalance(report) <= 1e-9
 
 
-def test_nothing_in_mobilenet_exceeds_6_where_relu6_is_no_relu():
-    network, highest = NETWORKS["mobilenet_v2"], []
-    net = network.built()
-    for module in net.modules():
-        if isinstance(module, nn.ReLU6):
-            module.register_forward_hook(lambda module, args, output: highest.append(output.max()))
-    with torch.no_grad():
-        net(network.sample())
-    assert len(highest) == 35
-    assert max(highest) < 6
+@pytest.mark.parametrize("size", [96, 224])
+def test_law_1_on_real_weights_where_relu6_cuts_off(size):
+    made = architectures.lite0()
+    if made is None:
+        pytest.skip("its packages are not installed")
+    net, x = made[0].double(), nn.functional.interpolate(made[1].double(), size=(size, size))
+    target = architectures.predicted(net, x)
+    report = inspect_model(net, x, "lrp_z", target)
+    assert any(row.operation == "hardtanh" and abs(row.absorbed_elsewhere) > 1e-6 for row in report.rows)
+    assert architectures.law_1_deviation(net, x, target) <= 1e-9
 
 
 @pytest.mark.parametrize("target", [(4, 10, 21), (0, 0, 0), (9, 31, 31)])

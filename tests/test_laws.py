@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import zennit.rules
 from torch import Tensor, nn
+from zennit.composites import LayerMapComposite
 
 import oracles
 from networks import CLASSES, SHAPES, Residual, deviation, inputs, network, randomized
 from signxai import explain
+from signxai.torch_signxai.methods.zennit_impl import AdvancedLRPAnalyzer
 
 
 class Written(nn.Module):
@@ -63,6 +66,13 @@ def dense_block(m, x):
 def downsampling(m, x):
     a = F.relu(m["n1"](m["c1"](x)))
     return m["fc"](F.relu(m["n2"](m["c2"](a)) + m["n3"](m["c3"](a))).flatten(1))
+
+
+def saturating(activation):
+    """A network whose activation is cut off at many places."""
+    net = randomized(nn.Sequential(conv(3, 4), activation, nn.Flatten(), head(256)))
+    net[0].weight.data *= 8
+    return net
 
 
 # law 1: each a piecewise-linear network; batch norm after a convolution, before one, at the very start, and in the wrong order
@@ -120,6 +130,10 @@ PIECEWISE_LINEAR = {
     ),
     "leaky": lambda: randomized(nn.Sequential(conv(3, 4), nn.LeakyReLU(0.2), nn.Flatten(), head(256))),
     "parametric": lambda: randomized(nn.Sequential(conv(3, 4), nn.PReLU(), nn.Flatten(), head(256))),
+    "ReLU6 cut off": lambda: saturating(nn.ReLU6()),
+    "ReLU6 cut off in place": lambda: saturating(nn.ReLU6(inplace=True)),
+    "hardtanh cut off": lambda: saturating(nn.Hardtanh(-0.5, 0.7)),
+    "clamp": lambda: written(lambda m, x: m["f"](m["c"](x).clamp(-0.3, 0.4).flatten(1)), c=conv(3, 4), f=head(256)),
     "no activation": lambda: randomized(nn.Sequential(conv(3, 4), nn.Flatten(), head(256))),
     **{f"residual {add}": (lambda add=add: randomized(Residual(add))) for add in ("+", "+=", "torch.add", "method", "add_", "module")},
     **{
@@ -146,6 +160,15 @@ def test_z_from_the_logit_is_gradient_times_input(name, method):
     expected = oracles.gradient(net, x, 2) * x.numpy()
     assert np.abs(expected).max() > 0
     assert deviation(explain(net, x, method, 2, relevance="logit"), expected) < 1e-9
+
+
+def test_other_rules_pass_a_cut_off_as_zennit_does():
+    net, x = saturating(nn.ReLU6()), inputs("cnn2d")
+    with torch.no_grad():
+        assert (net[0](x) > 6).any()
+    composite = LayerMapComposite([(nn.ReLU6, zennit.rules.Pass()), ((nn.Conv2d, nn.Linear), zennit.rules.Epsilon(0.1))])
+    expected = AdvancedLRPAnalyzer(net, rule_type="custom", composite=composite).analyze(x, 1)
+    assert deviation(explain(net, x, "lrp_epsilon_0_1", 1), expected) < 1e-12
 
 
 def test_layers_that_are_not_registered_are_layers_too():

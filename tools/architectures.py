@@ -1,6 +1,6 @@
 """Measures the methods on the networks that people use, and writes the figures into docs/architectures.md.
 
-All networks are random (see ``alive`` and ``family_member``) with ten classes, but for EfficientNet-Lite0 with its real weights. The tests
+All networks are random (see ``family_member``) with ten classes, but for EfficientNet-Lite0 with its real weights. The tests
 take networks and measures from here.
 """
 
@@ -115,17 +115,6 @@ def hugging_face_bert(attention: str = "eager") -> nn.Module:
     return Logits(transformers.BertForSequenceClassification(config), "inputs_embeds", attention_mask=mask)
 
 
-def alive(net: nn.Module) -> nn.Module:
-    """The network in float64 and eval, drawn anew; where ReLU6 stands, with norms so small that nothing exceeds 6."""
-    net = randomized(net)
-    if any(isinstance(module, nn.ReLU6) for module in net.modules()):
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.data *= 0.5
-                module.bias.data *= 0.5
-    return net
-
-
 def from_torchvision(name: str, **options: Any) -> nn.Module:
     """A classifier of torchvision by its name, without weights."""
     model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=CLASSES, **_OPTIONS.get(name, {}), **options)
@@ -152,7 +141,7 @@ class Network:
 
     def built(self) -> nn.Module:
         """The network with random parameters, in float64 and eval."""
-        return alive(self.build())
+        return randomized(self.build())
 
     def sample(self) -> Tensor:
         """One random sample (1, ...)."""
@@ -291,16 +280,16 @@ def _account(say: Callable[[str], None]) -> list[str]:
         net, x = network.built(), network.sample()
         target = predicted(net, x) if network.target is None else network.target
         rows.append(_account_row(name, net, x, target, network.piecewise_linear))
-    lite = _lite0()
+    lite = lite0()
     if lite is not None:
         say("efficientnet_lite0")
         net, x = lite[0].double(), lite[1].double()
-        rows.append(_account_row("EfficientNet-Lite0, real weights", net, x, predicted(net, x), piecewise_linear=False))
+        rows.append(_account_row("EfficientNet-Lite0, real weights", net, x, predicted(net, x), piecewise_linear=True))
     sums = ("R at input", "bias", "stabilizer", "elsewhere", "unaccounted")
     return table(("network", "million parameters", "sample", "operations", "law 1", *sums), rows)
 
 
-def _lite0() -> tuple[nn.Module, Tensor] | None:
+def lite0() -> tuple[nn.Module, Tensor] | None:
     """EfficientNet-Lite0 with its weights and the photo of a cat, or None where its packages are missing."""
     from signxai.models import load_classifier
 
@@ -316,7 +305,7 @@ def _sweep(say: Callable[[str], None]) -> list[str]:
     rows, reasons = [], list[str]()
     members: list[tuple[str, Callable[[], tuple[nn.Module, Tensor] | None]]] = [
         *((name, partial(family_member, name)) for name in FAMILIES),
-        ("EfficientNet-Lite0, real weights", _lite0),
+        ("EfficientNet-Lite0, real weights", lite0),
     ]
     for name, make in members:
         made = make()

@@ -16,7 +16,6 @@ from signxai.torch_signxai.engine.inputs_and_outputs import as_input, as_target,
 from signxai.torch_signxai.engine.inspecting_pass import InspectingPass, Record
 from signxai.torch_signxai.methods.registry import analyzer_for
 from signxai.torch_signxai.methods.zennit_impl.base import gradient_of
-from signxai.torch_signxai.methods.zennit_impl.composites import LayerRules
 from signxai.torch_signxai.methods.zennit_impl.lrp import MethodLRPAnalyzer
 
 __all__ = ["Report", "Row", "inspect_model"]
@@ -177,10 +176,9 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     analyzer = analyzer_for(spec, model, options)
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.at is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
-    assert isinstance(analyzer.composite, LayerRules)
     with torch.inference_mode(False), torch.enable_grad(), borrowed(model, False, analyzer.seed) as net:
         tensor = as_input(net, x)
-        watch = InspectingPass(analyzer.composite, analyzer.stabilizer, analyzer.strict)
+        watch = analyzer.watch(InspectingPass)
         watch.names = {id(module): name for name, module in net.named_modules()}
         leaf = tensor.detach().requires_grad_(True)
         copy = leaf.clone()

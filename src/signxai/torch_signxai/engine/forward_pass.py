@@ -54,6 +54,10 @@ class TensorTable:
         notes = self._notes
         notes[key] = (weakref.ref(tensor, lambda _: notes.pop(key, None)), note)
 
+    def drop(self, tensor: Tensor) -> None:
+        """Forget the note of ``tensor``, and what it holds."""
+        self._notes.pop(id(tensor), None)
+
     def get(self, tensor: Any) -> Any:
         """The note of ``tensor``, or None."""
         entry = self._notes.get(id(tensor))

@@ -11,6 +11,7 @@ from torch import Tensor
 from signxai.torch_signxai.engine.decomposed_operations import tensors_in
 from signxai.torch_signxai.engine.linear_layers import ChannelMap, Layer
 from signxai.torch_signxai.engine.nodes import (
+    CutOffNode,
     EmbeddingNode,
     LinearNode,
     OverOutput,
@@ -30,13 +31,14 @@ class AccountedSite(RuleSite):
 
     __slots__ = ("bias", "rule", "stabilizer")
 
-    def __init__(self, layer: Layer, choose_rule: Callable[[], Rule]) -> None:
-        super().__init__(layer, choose_rule)
+    def __init__(self, layer: Layer, choose_rule: Callable[[], Rule], once: bool = True) -> None:
+        super().__init__(layer, choose_rule, once)
         self.rule: Rule | None = None
         self.bias = self.stabilizer = 0.0
 
     def relevance(self, relevance: Tensor) -> Tensor:
         self.rule = self.choose_rule()
+        assert self.x is not None
         bias, stabilizer = self.rule.absorbed(self.layer, self.x.take(), self.z.take(), relevance)
         self.bias, self.stabilizer = self.bias + bias, self.stabilizer + stabilizer
         return super().relevance(relevance)
@@ -110,13 +112,14 @@ class Record:
         return self.operation in FOLLOWS_GRADIENT or any(_is(node, *_OURS) for node in self.nodes)
 
 
-_OURS = (LinearNode, PassNode, OverOutput, SumNode, SoftmaxNode, EmbeddingNode, ScaleNode)
+_OURS = (LinearNode, PassNode, CutOffNode, OverOutput, SumNode, SoftmaxNode, EmbeddingNode, ScaleNode)
 _WORDS: tuple[tuple[Any, str], ...] = (
     (SoftmaxNode, "softmax (AttnLRP)"),
     (SumNode, "each its share"),
     (EmbeddingNode, "sum over the row"),
     (ScaleNode, "all to the signal"),
     (PassNode, "pass through"),
+    (CutOffNode, "pass through below the cut-off"),
 )
 
 
@@ -143,7 +146,7 @@ def _not_shared(node: Any, at_outputs: Any) -> tuple[float, float]:
 class InspectingPass(RelevancePass):
     """Keeps a record of every operation that relevance may pass, in order of execution."""
 
-    site_type = AccountedSite
+    site_type: type[RuleSite] = AccountedSite
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

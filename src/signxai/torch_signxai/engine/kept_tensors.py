@@ -13,6 +13,8 @@ from torch import Tensor
 
 from signxai.common.errors import ModelError
 
+_FREED = "relevance was asked to pass a layer for the second time, but its tensors are freed after the first"
+
 
 class Kept:
     """One tensor's values as they were when it was kept."""
@@ -29,16 +31,40 @@ class Kept:
             self._tensor = self._tensor.clone()
             self._version = self._tensor._version
 
+    def release(self) -> None:
+        """Let go of the values: nobody will ask for them again."""
+        self._tensor = None
+
     def take(self) -> Tensor:
         """Return the kept values; a write that went unseen is an error, never a wrong map."""
         if self._tensor is None:
-            raise RuntimeError("relevance was asked to pass a layer for the second time, but its tensors are freed after the first")
+            raise RuntimeError(_FREED)
         if self._tensor._version != self._version:
             raise ModelError(
                 "an operation that cannot be watched (custom C++ or autograd code) has overwritten an activation in place; "
                 "write that operation out of place"
             )
         return self._tensor
+
+
+class KeptReLU(Kept):
+    """The ReLU of other kept values, computed again when it is asked for: one activation in memory instead of two."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self, before: Kept) -> None:
+        self._before: Kept | None = before
+
+    def secure(self) -> None:
+        return
+
+    def release(self) -> None:
+        self._before = None
+
+    def take(self) -> Tensor:
+        if self._before is None:
+            raise RuntimeError(_FREED)
+        return self._before.take().clamp(min=0)
 
 
 class Keeper:

@@ -32,19 +32,27 @@ class Rule(Protocol):
 
 
 class RuleSite:
-    """One linear layer as it was executed: what its rule needs, and which rule that is (settled at the latest in backward)."""
+    """One linear layer as it was executed: what its rule needs, and which rule that is (settled at the latest in backward).
 
-    __slots__ = ("choose_rule", "layer", "x", "z")
+    Where relevance passes ``once``, input and output are let go of then, which bounds the memory.
+    """
 
-    def __init__(self, layer: Layer, choose_rule: Callable[[], Rule]) -> None:
+    __slots__ = ("choose_rule", "layer", "once", "x", "z")
+
+    def __init__(self, layer: Layer, choose_rule: Callable[[], Rule], once: bool = True) -> None:
         self.layer = layer
         self.choose_rule = choose_rule
-        self.x: Kept
+        self.once = once
+        self.x: Kept | None = None  # set in front of the forward pass where the input is kept already
         self.z: Kept
 
     def relevance(self, relevance: Tensor) -> Tensor:
         rule = self.choose_rule()
+        assert self.x is not None
         x, z = self.x.take(), self.z.take()
+        if self.once:
+            self.x.release()
+            self.z.release()
         if not rule.active:
             return self.layer.transposed(relevance, self.layer.weight, x)
         return rule.relevance(self.layer, x, z, relevance)
@@ -56,7 +64,8 @@ class LinearNode(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, compute: Callable[[Tensor], Tensor], site: RuleSite, keeper: Keeper) -> Tensor:
         z = compute(x)
-        site.x, site.z = keeper.keep(x), keeper.keep(z)
+        site.x = keeper.keep(x) if site.x is None else site.x
+        site.z = keeper.keep(z)
         ctx.site = site
         return z
 
@@ -79,6 +88,24 @@ class PassNode(Function):
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
         return relevance, None, None
+
+
+class CutOffNode(Function):
+    """An activation that is cut off at constants (ReLU6): relevance passes, but where a constant stands for the input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, compute: Callable[[Tensor], Tensor], squash: int) -> Tensor:
+        ctx.squash = squash
+        before = x.clone()
+        result = compute(x)
+        if result is x:
+            ctx.mark_dirty(x)
+        ctx.is_constant = (result != before) & (result != 0)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return relevance.masked_fill(ctx.is_constant, 0.0), None, None
 
 
 class ReLUNode(Function):
@@ -249,7 +276,7 @@ def _padded(module: Any, x: Tensor) -> Tensor:
 
 def rule_output(module: nn.Module, rule: Rule, x: Tensor, output: Tensor) -> Tensor:
     """A module's output, cut from its own graph and tied to its input by ``rule``; copies, so in-place code may follow."""
-    site = RuleSite(layer_of_module(module), lambda: rule)
+    site = RuleSite(layer_of_module(module), lambda: rule, once=False)
     compute = output.detach().clone
     result: Tensor = LinearNode.apply(_padded(module, x), lambda _: compute(), site, _CopyingKeeper())
     return result

@@ -28,8 +28,10 @@ from signxai.torch_signxai.engine.forward_pass import (
     table_of,
     writes_in_place,
 )
+from signxai.torch_signxai.engine.kept_tensors import Kept, KeptReLU
 from signxai.torch_signxai.engine.linear_layers import ChannelMap, Layer
 from signxai.torch_signxai.engine.nodes import (
+    CutOffNode,
     EmbeddingNode,
     LinearNode,
     PassNode,
@@ -74,17 +76,23 @@ class RelevancePass(ForwardPass):
         choose_rule: says which rule each linear layer takes.
         stabilizer: added to the denominators of sums, means and products, with their sign; 0: exact, where 0 / 0 is 0.
         strict: an operation without a known rule is an error instead of a warning.
+        cut_offs_absorb: where an activation is cut off at a constant (ReLU6 above 6), the constant takes the relevance, as the
+            z rule on a piecewise-linear network has it; otherwise relevance passes there too, as at any activation.
     """
 
-    site_type = RuleSite
+    site_type: type[RuleSite] = RuleSite
 
-    def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False) -> None:
+    def __init__(
+        self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False, cut_offs_absorb: bool = False
+    ) -> None:
         super().__init__()
+        self.cut_offs_absorb = cut_offs_absorb
         self.choose_rule = choose_rule
         self.stabilizer = stabilizer
         self.strict = strict
         self.layers = 0
         self._made_by_layer = TensorTable()
+        self._relu_of_layer = TensorTable()
         self.token_ids = TokenIds()
         self._warned: set[str] = set()
 
@@ -117,7 +125,7 @@ class RelevancePass(ForwardPass):
         made = self._made_by_layer.get(output)
         if made is None:
             return None
-        layer, x, index, first, version = made
+        layer, x, index, first, version, _ = made
         if output._version != version or not layer.can_fold(output):
             return None
         values = output.detach()
@@ -129,9 +137,22 @@ class RelevancePass(ForwardPass):
 
     def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
         site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index))
+        relu = self._relu_of_layer.get(x)
+        if relu is not None and relu[1] == x._version:
+            site.x = KeptReLU(relu[0])
         result: Tensor = LinearNode.apply(x, compute, site, self.keeper)
-        self._made_by_layer.put(result, (layer, x, index, first, result._version))
+        self._made_by_layer.put(result, (layer, x, index, first, result._version, site.z))
         return result
+
+    def output_of_layer(self, tensor: Tensor) -> Kept | None:
+        """What is kept of a tensor that is the unchanged output of a linear layer."""
+        made = self._made_by_layer.get(tensor)
+        return made[5] if made is not None and made[4] == tensor._version else None
+
+    def note_relu(self, result: Tensor, of: Kept) -> None:
+        """Remember that a tensor is the ReLU of a layer's output; if written in place, that output is no more."""
+        self._made_by_layer.drop(result)
+        self._relu_of_layer.put(result, (of, result._version))
 
     def _rule_of(self, kind: str, first: bool, index: int) -> Rule:
         return self.choose_rule(kind, first, index == self.layers - 1)
@@ -234,7 +255,12 @@ def _activation(rank: int, watch: RelevancePass, func: Any, args: tuple[Any, ...
         return watch.plain(func, args, kwargs)
     if writes_in_place(func, args, kwargs):
         watch.keeper.before_write(x)
-    return PassNode.apply(x, _on_input(func, rest, named), rank)
+    node = CutOffNode if watch.cut_offs_absorb and func in _CUT_OFFS else PassNode
+    kept = watch.output_of_layer(x) if func in _RELUS else None
+    result = node.apply(x, _on_input(func, rest, named), rank)
+    if kept is not None:
+        watch.note_relu(result, kept)
+    return result
 
 
 def _log(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -500,10 +526,12 @@ _PASS = (
     *("square_", "pow_", "__rpow__", "__pow__", "float_power", "normalize"),
 )
 _SQUASH = ("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "expit")
-_WEAK_SQUASH = (
-    *("tanh", "tanh_", "hardtanh", "hardtanh_", "relu6", "relu6_", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"),
-    *("clamp_max", "clamp_max_"),
+_CUT_OFF_NAMES = (
+    *("hardtanh", "hardtanh_", "relu6", "relu6_", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "clamp_max", "clamp_max_"),
 )
+_RELUS = functions_named("relu", "relu_")
+_CUT_OFFS = functions_named(*_CUT_OFF_NAMES)
+_WEAK_SQUASH = ("tanh", "tanh_", *_CUT_OFF_NAMES)
 _SHARED = (
     *("mean", "sum", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
     *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold", "rsub", "__rsub__"),

@@ -38,6 +38,12 @@ class LayerRules:
     last: LinearRule | None = None
     first_is_convolution: bool = False
 
+    @property
+    def is_z(self) -> bool:
+        """Whether the rule for all layers but the first is z, or epsilon with 0: then ``lrp_z`` is gradient times input."""
+        rules = (self.linear, self.convolution, self.last or self.linear)
+        return all(isinstance(rule, Epsilon) and isinstance(rule.epsilon, int | float) and rule.epsilon == 0 for rule in rules)
+
     def __call__(self, kind: str, reads_input: bool, is_last: bool) -> LinearRule:
         """The rule of one layer: of kind "linear" or "convolution"."""
         if self.first is not None and reads_input and (kind == "convolution" or not self.first_is_convolution):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zennit.composites
@@ -16,6 +16,8 @@ from signxai.torch_signxai.engine.relevance_pass import RelevancePass
 from signxai.torch_signxai.engine.shares import Stabilizer
 from signxai.torch_signxai.methods.zennit_impl.base import Analyzer, number
 from signxai.torch_signxai.methods.zennit_impl.composites import RULES, LayerRules, RuleParameters, layer_rules
+
+AnyPass = TypeVar("AnyPass", bound=RelevancePass)
 
 INPUT_LAYER_RULES = ("zbox", "wsquare", "flat", "sign")
 """Rules of ``AdvancedLRPAnalyzer`` that are for the layers that read the input."""
@@ -41,7 +43,12 @@ class _LayerRulesAnalyzer(Analyzer):
         self.composite: LayerRules | zennit.core.Composite
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        return self._backward(net, x, target, RelevancePass(self.composite, self.stabilizer, self.strict))
+        return self._backward(net, x, target, self.watch(RelevancePass))
+
+    def watch(self, kind: type[AnyPass]) -> AnyPass:
+        """A pass of this kind for one forward and backward under this analyzer's rules."""
+        assert isinstance(self.composite, LayerRules)
+        return kind(self.composite, self.stabilizer, self.strict, cut_offs_absorb=self.composite.is_z)
 
 
 class MethodLRPAnalyzer(_LayerRulesAnalyzer):
