@@ -24,7 +24,7 @@ EVERY_CASE = [(kind, attention) for kind in MAKERS for attention in ("eager", "s
 
 
 def made(kind, attention):
-    net = architectures.alive(MAKERS[kind](attention))
+    net = architectures.randomized(MAKERS[kind](attention))
     assert net.model.config._attn_implementation == attention
     return net
 
