@@ -14,6 +14,10 @@ from signxai.torch_signxai.engine.feature_maps import Layout, layout_of
 WIDTH = 8
 
 
+def drawn(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
 class Transformer(nn.Module):
     """Patches by a convolution, two blocks of attention and MLP, and a read-out by a class token or by the mean."""
 
@@ -55,7 +59,7 @@ def by_hand(net, layer, x, target, grid, in_front):
 @pytest.mark.parametrize(("size", "grid"), [((16, 16), (4, 4)), ((24, 12), (6, 3)), ((18, 17), (4, 4))])
 @pytest.mark.parametrize("in_front", [1, 2, 5])
 def test_a_class_token_reads_the_last_norm_before_attention(size, grid, in_front):
-    net, x = randomized(Transformer(tokens_in_front=in_front)), torch.randn(2, 3, *size, dtype=torch.float64)
+    net, x = randomized(Transformer(tokens_in_front=in_front)), drawn(2, 3, *size)
     expected = by_hand(net, net.blocks[-1].norm1, x, 2, grid, in_front)
     assert np.isfinite(expected).all()
     assert expected.std() > 0.01
@@ -63,18 +67,18 @@ def test_a_class_token_reads_the_last_norm_before_attention(size, grid, in_front
 
 
 def test_a_mean_over_tokens_reads_the_last_norm():
-    net, x = randomized(Transformer(tokens_in_front=0, read_out="mean")), torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    net, x = randomized(Transformer(tokens_in_front=0, read_out="mean")), drawn(2, 3, 16, 16)
     assert deviation(explain(net, x, "grad_cam", 1), by_hand(net, net.norm, x, 1, (4, 4), 0)) < 1e-12
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "grad_cam_timeseries"])
 def test_a_transformer_on_signals_has_its_tokens_in_a_row(method):
-    net, x = randomized(Transformer(axes=1)), torch.randn(2, 3, 40, dtype=torch.float64)
+    net, x = randomized(Transformer(axes=1)), drawn(2, 3, 40)
     assert deviation(explain(net, x, method, 3), by_hand(net, net.blocks[-1].norm1, x, 3, (10,), 1)) < 1e-12
 
 
 def test_a_target_layer_of_tokens_is_laid_out_too():
-    net, x = randomized(Transformer()), torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    net, x = randomized(Transformer()), drawn(2, 3, 16, 16)
     expected = by_hand(net, net.blocks[0], x, 1, (4, 4), 1)
     assert deviation(explain(net, x, "grad_cam", 1, layer="blocks.0"), expected) < 1e-12
 
@@ -91,7 +95,7 @@ class ChannelsLast(nn.Module):
 
 
 def test_channels_last_are_put_first():
-    net, x = randomized(ChannelsLast()), torch.randn(2, 3, 12, 8, dtype=torch.float64)
+    net, x = randomized(ChannelsLast()), drawn(2, 3, 12, 8)
     hand = by_hand_channels_last(net, x)
     assert deviation(explain(net, x, "grad_cam", 1), hand) < 1e-12
     assert deviation(explain(net, x, "grad_cam", 1, layer="norm"), hand) < 1e-12
@@ -109,13 +113,13 @@ def by_hand_channels_last(net, x):
 
 
 def test_a_batch_equals_its_samples():
-    net, x = randomized(Transformer()), torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    net, x = randomized(Transformer()), drawn(3, 3, 16, 16)
     single = np.concatenate([explain(net, x[i : i + 1], "grad_cam", t) for i, t in enumerate([0, 1, 2])])
     assert deviation(explain(net, x, "grad_cam", [0, 1, 2]), single) < 1e-12
 
 
 def test_a_layer_that_is_no_map_is_refused():
-    net, x = randomized(Transformer()), torch.randn(1, 3, 16, 16, dtype=torch.float64)
+    net, x = randomized(Transformer()), drawn(1, 3, 16, 16)
     with pytest.raises((ModelError, InputError), match="feature map"):
         explain(net, x, "grad_cam", 1, layer="head")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.torch_signxai.engine.borrowed_model import borrowed, unwrapped
@@ -135,10 +136,26 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = Fal
             "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
             "remove that cut"
         )
+    if isinstance(leaf, GradientEdge) and not _is_behind(logits, leaf.node):  # of which torch before 2.7 crashes
+        raise UnreachedError("the model's output does not depend on it")
     gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
     if gradient is None:
         raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
     return gradient
+
+
+def _is_behind(output: Tensor, wanted: Any) -> bool:
+    """Whether a node of the graph lies on the way from an output to what it was computed from."""
+    seen: set[Any] = set()
+    pending: list[Any] = [output.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is wanted:
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            pending.extend(parent for parent, _ in node.next_functions)
+    return False
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:
