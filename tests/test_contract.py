@@ -53,16 +53,13 @@ def test_every_method_on_every_network(nets, kind, name):
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [3, 13, 17])  # logits near 0 among them
 def test_batch_of_four_equals_four_single_calls_in_float32(kind, name, seed):
     net, x = network(kind).float(), inputs(kind, seed=seed).float()
     batch = explain(net, x, name, TARGETS, **quick(name))
     assert batch.dtype == np.float32
     single = np.concatenate([explain(net, x[i : i + 1], name, TARGETS[i], **quick(name)) for i in range(4)])
-    # torch convolves batches of different sizes in different ways, and a pre-activation near 0 magnifies that rounding: a batch may
-    # lie beyond 1e-5 from its samples by as much as float32 lies from float64
-    rounding = deviation(single, explain(net.double(), x.double(), name, TARGETS, **quick(name)))
-    assert deviation(single, batch) < 1e-5 + rounding
+    assert deviation(single, batch) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])

@@ -23,6 +23,13 @@ ConvolutionOptions: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int
 AnyLayer = TypeVar("AnyLayer", bound="Layer")
 
 _convolution_backward = torch.ops.aten.convolution_backward.default
+_convolution_by_sample = torch.ops.aten.thnn_conv2d.default
+
+_SMALL_CONVOLUTION = 1 << 18
+"""Products per sample up to which a convolution runs sample by sample, where that is as fast as all at once."""
+
+_SMALL_MATRIX = 1 << 14
+"""Weights up to which a linear layer is computed in float64, where that costs little more than its call."""
 
 _BLOCK = 1 << 20
 """Weights of a matrix mapped at a time: they stay in the cache, where a mapped copy of the matrix would not."""
@@ -80,6 +87,14 @@ class Layer(ABC):
     @abstractmethod
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         """``W^T g`` for another weight, in the shape of ``x``."""
+
+    def is_batch_invariant(self, x: Tensor) -> bool:
+        """Whether ``output`` takes an algorithm of its own, which treats each sample alike in a batch and alone.
+
+        Torch's algorithms for one sample and for several differ by float32's rounding, which a rule without a stabilizer
+        magnifies where a pre-activation is near 0. For a small layer there is one that costs no more and does not.
+        """
+        return False
 
     @abstractmethod
     def can_fold(self, output: Tensor) -> bool:
@@ -172,7 +187,13 @@ class LinearLayer(Layer):
     kind: ClassVar[str] = "linear"
 
     def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.is_batch_invariant(x):
+            return F.linear(x.double(), weight.double(), None if bias is None else bias.double()).float()
         return F.linear(x, weight, bias)
+
+    def is_batch_invariant(self, x: Tensor) -> bool:
+        """Whether this is a small matrix on samples without further axes, computed in float64."""
+        return x.ndim == 2 and self.own_weight.numel() <= _SMALL_MATRIX and _in_float32_on_cpu(x, self.own_weight)
 
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         return gradient.matmul(weight)
@@ -232,7 +253,30 @@ class ConvolutionLayer(Layer):
 
     def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = F.pad(x, self.extra_padding) if self.extra_padding else x
+        if self.is_batch_invariant(x):
+            return self._by_sample(x, weight, bias)
         return torch.convolution(x, weight, bias, *self.options)
+
+    def is_batch_invariant(self, x: Tensor) -> bool:
+        """Whether this is a small convolution that torch can run sample by sample, outside oneDNN."""
+        weight, (stride, padding, dilation, is_transpose, _, groups) = self.own_weight, self.options
+        if is_transpose or groups != 1 or not 3 <= weight.ndim == x.ndim <= 4 or not _in_float32_on_cpu(x, weight):
+            return False
+        if any(step != 1 for step in dilation) or x.shape[1] != weight.shape[1]:
+            return False
+        outputs = 1
+        for size, kernel, step, pad in zip(x.shape[2:], weight.shape[2:], stride, padding, strict=True):
+            outputs *= (size + 2 * pad - kernel) // step + 1
+        return 0 < outputs * weight.numel() <= _SMALL_CONVOLUTION
+
+    def _by_sample(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        stride, padding = self.options[:2]
+        if x.ndim == 4:
+            result: Tensor = _convolution_by_sample(x, weight, weight.shape[2:], bias, stride, padding)
+            return result
+        wide, weight = x.unsqueeze(2), weight.unsqueeze(2)
+        result = _convolution_by_sample(wide, weight, weight.shape[2:], bias, (1, *stride), (0, *padding))
+        return result.squeeze(2)
 
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         padded = F.pad(x, self.extra_padding) if self.extra_padding else x
@@ -253,6 +297,10 @@ class ConvolutionLayer(Layer):
 
     def _channels_last_axis(self) -> bool:
         return False
+
+
+def _in_float32_on_cpu(x: Tensor, weight: Tensor) -> bool:
+    return x.dtype == weight.dtype == torch.float32 and x.device.type == "cpu"
 
 
 def _per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:

@@ -217,7 +217,9 @@ def _layer(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[
         return watch.plain(func, args, kwargs)
     if weight.ndim == 1:
         return _matmul(watch, torch.matmul, (x, weight), {})
-    layer = linear_layers.LAYER_OF_FUNCTION[func](x, *rest, **named)
+    layer: Layer = linear_layers.LAYER_OF_FUNCTION[func](x, *rest, **named)
+    if layer.is_batch_invariant(x):
+        return watch.linear_layer(layer, x, lambda t: layer.output(t, layer.own_weight, layer.own_bias))
     return watch.linear_layer(layer, x, lambda t: func(t, *rest, **named))
 
 
