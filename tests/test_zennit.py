@@ -16,6 +16,7 @@ from zennit.types import Linear as AnyLinear
 
 from networks import deviation, inputs, network, randomized
 from signxai import explain
+from signxai.torch_signxai.engine import linear_layers
 from signxai.torch_signxai.methods.zennit_impl import AdvancedLRPAnalyzer, rules
 
 STABILIZER = 1e-6
@@ -91,6 +92,18 @@ def test_a_rule_is_zennits_rule(rule, layer, bias, signs):
     expected = relevance_through(PAIRS[rule](zennit.rules), module, x, random_relevance)
     got = relevance_through(PAIRS[rule](rules), module, x, random_relevance)
     assert deviation(got, expected) < 1e-12
+
+
+@pytest.mark.parametrize("signs", SIGNS)
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("shape", [(6,), (4, 6)], ids=["samples", "sequences"])
+@pytest.mark.parametrize("rule", PAIRS)
+def test_a_rule_on_a_matrix_mapped_in_blocks_is_zennits_rule(rule, shape, bias, signs, monkeypatch):
+    monkeypatch.setattr(linear_layers, "_BLOCK", 24)  # four rows at a time, and two that are left
+    layer = randomized(nn.Linear(6, 50, bias=bias), 2)
+    x = SIGNS[signs](torch.randn(3, *shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    expected = relevance_through(PAIRS[rule](zennit.rules), layer, x, random_relevance)
+    assert deviation(relevance_through(PAIRS[rule](rules), layer, x, random_relevance), expected) < 1e-12
 
 
 @pytest.mark.parametrize("rule", PAIRS)

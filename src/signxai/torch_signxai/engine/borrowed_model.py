@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 from signxai.torch_signxai.engine.checkpoints import without_checkpoints
+from signxai.torch_signxai.engine.straight_runs import is_lent, lend_forward
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
@@ -69,23 +70,23 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
 class _TensorState:
     """What a borrower may change about one parameter or buffer; its values too where they are ``copied``."""
 
-    __slots__ = ("copy", "data", "grad", "requires_grad", "tensor")
+    __slots__ = ("copy", "data", "grad", "is_leaf", "requires_grad", "tensor")
 
     def __init__(self, tensor: Tensor, copied: bool) -> None:
         self.tensor = tensor
         self.requires_grad = tensor.requires_grad
-        self.grad = tensor.grad if tensor.is_leaf else None
+        self.is_leaf = tensor.is_leaf
+        self.grad = tensor.grad if self.is_leaf else None
         self.data = tensor.data
         self.copy = self.data.clone() if copied else None
 
     def restore(self) -> None:
         tensor, data = self.tensor, self.data
-        is_sparse = tensor.layout != torch.strided  # no memory of its own to compare
-        if is_sparse or tensor.data_ptr() != data.data_ptr() or tensor.shape != data.shape:
+        if tensor.layout != torch.strided or not tensor.is_set_to(data):  # a sparse one has no memory of its own to compare
             tensor.data = data
         if self.copy is not None and not _equal(data, self.copy):  # a version would miss what is written to ``.data``
             data.copy_(self.copy)
-        if tensor.is_leaf:
+        if self.is_leaf:
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
             if tensor.grad is not self.grad:
@@ -97,36 +98,31 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return a.layout == torch.strided and torch.equal(a, b)
 
 
-class _ModuleState:
-    """A module's attributes, shallow, and the contents of its tables."""
+class _ModuleStates:
+    """Every module's attributes, shallow, and the contents of its tables."""
 
-    __slots__ = ("attributes", "module", "tables")
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.attributes = attributes = module.__dict__.copy()
-        self.tables = [(table, table.copy()) for table in _tables_of(attributes)]
+    def __init__(self, modules: list[nn.Module]) -> None:
+        self.attributes = [(module.__dict__, _own_attributes(module)) for module in modules]
+        tables = [table for attributes, _ in self.attributes for table in map(attributes.get, _TABLES)]
+        self.filled = [(table, table.copy()) for table in tables if table]
+        self.empty = [table for table in tables if not table]
 
     def restore(self) -> None:
-        current, attributes = self.module.__dict__, self.attributes
-        if not _same(current, attributes):
-            current.clear()
-            current.update(attributes)
-        for table, saved in self.tables:
+        """Put back whatever is not as it was."""
+        for table, saved in (*self.attributes, *self.filled):
             if not _same(table, saved):
                 table.clear()
                 table.update(saved)
-        filled = _tables_of(attributes)
-        if len(filled) != len(self.tables):
-            known = {id(table) for table, _ in self.tables}
-            for table in filled:
-                if id(table) not in known:
-                    table.clear()
+        if any(self.empty):
+            for table in filter(None, self.empty):
+                table.clear()
 
 
-def _tables_of(attributes: dict[str, Any]) -> list[Any]:
-    """A module's tables that hold anything."""
-    return [table for table in map(attributes.get, _TABLES) if table]
+def _own_attributes(module: nn.Module) -> dict[str, Any]:
+    attributes = module.__dict__.copy()
+    if is_lent(attributes.get("forward")):
+        del attributes["forward"]
+    return attributes
 
 
 def _same(table: Any, saved: Any) -> bool:
@@ -135,7 +131,7 @@ def _same(table: Any, saved: Any) -> bool:
         return False
     if isinstance(saved, set):
         return bool(table == saved)
-    return all(map(operator.is_, table.values(), saved.values())) and all(map(operator.eq, table, saved))
+    return list(table) == list(saved) and all(map(operator.is_, table.values(), saved.values()))
 
 
 @contextmanager
@@ -154,7 +150,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
     modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
     _check(modules, parameters)
-    module_states = [_ModuleState(module) for module in modules]
+    module_states = _ModuleStates(modules)
     tensor_states = [_TensorState(tensor, copy_parameters) for _, _, tensor in parameters]
     tensor_states += [_TensorState(buffer, True) for _, _, buffer in buffers]
     random_state = torch.get_rng_state()
@@ -165,15 +161,15 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
                 attributes["training"] = False
             if attributes.get("_compiled_call_impl") is not None:
                 attributes["_compiled_call_impl"] = None
+            lend_forward(module)
         for state in tensor_states:
-            if state.requires_grad and state.tensor.is_leaf:
+            if state.requires_grad and state.is_leaf:
                 state.tensor.requires_grad_(False)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
         with _uncompiled(), without_checkpoints():
             yield net
     finally:
-        for module_state in module_states:
-            module_state.restore()
+        module_states.restore()
         for state in tensor_states:
             state.restore()
         torch.set_rng_state(random_state)

@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from signxai.common.errors import InputError, ModelError
 from signxai.torch_signxai.engine.kept_tensors import Keeper
 from signxai.torch_signxai.engine.nodes import needs_relevance
+from signxai.torch_signxai.engine.straight_runs import Plan, Run, plan_of
 
 Handler: TypeAlias = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 
@@ -201,9 +202,20 @@ class GradientPass(ForwardPass):
 
     handlers: Mapping[Any, Handler] = BASE_TABLE
 
+    def plan_of(self, sequential: nn.Sequential) -> Plan | None:
+        return plan_of(sequential)
+
+    def carry_out(self, run: Run, x: Tensor) -> Tensor:
+        for module in run.modules:
+            x = module(x)
+        return x
+
 
 class MeasuringPass(GradientPass):
     """A plain forward pass that adds up the memory of the activations."""
+
+    def plan_of(self, sequential: nn.Sequential) -> Plan | None:
+        return None
 
     def __init__(self) -> None:
         super().__init__()

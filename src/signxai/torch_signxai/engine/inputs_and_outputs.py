@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,9 +37,14 @@ def as_input(net: nn.Module, x: Any) -> Tensor:
     tensor = tensor.detach().to(device=device, dtype=dtype)
     if tensor.is_inference():
         tensor = tensor.clone()
-    if not bool(torch.isfinite(tensor).all()):
+    if not _is_finite(tensor):
         raise InputError(f"x holds NaN or infinity ({int((~torch.isfinite(tensor)).sum())} of {tensor.numel()} values); clean it first")
     return tensor
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite. NaN and infinity show in the sum, which is many times as fast; a large one may just overflow."""
+    return math.isfinite(float(tensor.detach().sum())) or bool(torch.isfinite(tensor).all())
 
 
 def _as_tensor(x: Any) -> Tensor:
@@ -142,7 +148,7 @@ def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass) -> Tensor:
         )
     if not logits.is_floating_point():
         raise ModelError(f"the model's output is {logits.dtype}; it must be floating-point logits")
-    if not bool(torch.isfinite(logits).all()):
+    if not _is_finite(logits):
         raise ModelError("the model's output holds NaN or infinity for this input; its relevance would be meaningless")
     return logits
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from signxai.torch_signxai.engine.decomposed_operations import tensors_in
 from signxai.torch_signxai.engine.linear_layers import ChannelMap, Layer
@@ -24,6 +24,7 @@ from signxai.torch_signxai.engine.nodes import (
 from signxai.torch_signxai.engine.places import Place, place_of_call
 from signxai.torch_signxai.engine.relevance_pass import FOLLOWS_GRADIENT, RelevancePass, ScaleNode, is_foreign
 from signxai.torch_signxai.engine.shares import not_shared, stabilized_share
+from signxai.torch_signxai.engine.straight_runs import Plan
 
 
 class AccountedSite(RuleSite):
@@ -153,6 +154,9 @@ class InspectingPass(RelevancePass):
         self.records: list[Record] = []
         self.names: dict[int, str] | None = None
         self._owner: dict[Any, Record | None] = {}
+
+    def plan_of(self, sequential: nn.Sequential) -> Plan | None:
+        return None
 
     def begin(self, x: Tensor) -> None:
         """Say which tensor is the network's input."""

@@ -7,7 +7,7 @@ vector-Jacobian product). No rule needs anything else, so none branches on the t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -57,14 +57,27 @@ class ChannelMap:
         return ChannelMap(lambda: self.scale * other.scale, lambda _: self.shift * other.scale + other.shift)
 
 
+def batch_norm_map(mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> ChannelMap:
+    """The map per channel that a batch norm in evaluation mode is."""
+
+    def scale() -> Tensor:
+        inverse = (var + eps).rsqrt_()
+        return inverse if weight is None else inverse.mul_(weight)
+
+    def shift(scale: Tensor) -> Tensor:
+        return -mean * scale if bias is None else torch.addcmul(bias, mean, scale, value=-1)
+
+    return ChannelMap(scale, shift)
+
+
 class Layer(ABC):
     """``y = W x + b``, with a map per output channel behind it where a batch norm is folded in."""
 
     kind: ClassVar[str]
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.own_weight = weight
-        self.own_bias = bias
+        self.own_weight = weight.detach() if weight.requires_grad else weight
+        self.own_bias = bias.detach() if bias is not None and bias.requires_grad else bias
         self.channel_map: ChannelMap | None = None
 
     @cached_property
@@ -111,7 +124,10 @@ class Layer(ABC):
     def folded(self: AnyLayer, channel_map: ChannelMap) -> AnyLayer:
         """This layer with a map per output channel behind it."""
         result = object.__new__(type(self))
-        result.__dict__.update({name: value for name, value in self.__dict__.items() if name not in ("weight", "bias")})
+        state = result.__dict__
+        state.update(self.__dict__)
+        state.pop("weight", None)  # computed from the map
+        state.pop("bias", None)
         result.channel_map = channel_map if self.channel_map is None else self.channel_map.then(channel_map)
         return result
 
@@ -129,6 +145,10 @@ class Layer(ABC):
             return 0.0
         channels = share if self._channels_last_axis() else share.movedim(1, -1)
         return float((channels * bias).sum(dtype=torch.float64))
+
+    def runs_in_blocks(self) -> bool:
+        """Whether the weight is a matrix so large that it is best mapped block by block; see ``LinearLayer.signed_blocks``."""
+        return False
 
     def mapped(self, weight_map: WeightMap) -> MappedLayer:
         """This layer with each weight replaced by its map."""
@@ -161,14 +181,18 @@ class _WholeMap(MappedLayer):
         return self.layer.transposed(gradient, self.weight, x)
 
 
+def _row_blocks(weight: Tensor) -> list[slice]:
+    rows = max(1, _BLOCK // weight.shape[1])
+    return [slice(start, start + rows) for start in range(0, len(weight), rows)]
+
+
 class _BlockwiseMap(MappedLayer):
     """A large matrix mapped block by block, at each use: faster than writing and reading a mapped copy of it."""
 
     def __init__(self, weight: Tensor, weight_map: WeightMap) -> None:
         self.weight = weight
         self.weight_map = weight_map
-        rows = max(1, _BLOCK // weight.shape[1])
-        self.blocks = [slice(start, start + rows) for start in range(0, len(weight), rows)]
+        self.blocks = _row_blocks(weight)
 
     def output(self, x: Tensor, bias: Tensor | None) -> Tensor:
         result = torch.cat([F.linear(x, self.weight_map(self.weight[rows])) for rows in self.blocks], dim=-1)
@@ -208,9 +232,19 @@ class LinearLayer(Layer):
         return True
 
     def mapped(self, weight_map: WeightMap) -> MappedLayer:
-        if self.own_weight.numel() <= 4 * _BLOCK:
-            return _WholeMap(self, weight_map)
-        return _BlockwiseMap(self.weight, weight_map)
+        return _BlockwiseMap(self.weight, weight_map) if self.runs_in_blocks() else _WholeMap(self, weight_map)
+
+    def runs_in_blocks(self) -> bool:
+        return self.own_weight.numel() > 4 * _BLOCK
+
+    def signed_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Rows of the weight, their positive and their negative part, which are valid until the next ones are asked for."""
+        weight, blocks = self.weight, _row_blocks(self.weight)
+        positive, negative = torch.empty_like(weight[blocks[0]]), torch.empty_like(weight[blocks[0]])
+        for rows in blocks:
+            block = weight[rows]
+            count = len(block)
+            yield rows, torch.clamp(block, min=0, out=positive[:count]), torch.clamp(block, max=0, out=negative[:count])
 
 
 class MatmulLayer(Layer):
@@ -259,10 +293,12 @@ class ConvolutionLayer(Layer):
 
     def is_batch_invariant(self, x: Tensor) -> bool:
         """Whether this is a small convolution that torch can run sample by sample, outside oneDNN."""
+        if self.own_weight.numel() > _SMALL_CONVOLUTION:
+            return False
         weight, (stride, padding, dilation, is_transpose, _, groups) = self.own_weight, self.options
         if is_transpose or groups != 1 or not 3 <= weight.ndim == x.ndim <= 4 or not _in_float32_on_cpu(x, weight):
             return False
-        if any(step != 1 for step in dilation) or x.shape[1] != weight.shape[1]:
+        if max(dilation) != 1 or x.shape[1] != weight.shape[1]:
             return False
         outputs = 1
         for size, kernel, step, pad in zip(x.shape[2:], weight.shape[2:], stride, padding, strict=True):
@@ -312,7 +348,7 @@ def _per_axis(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> LinearLayer:
     """The layer of a call ``F.linear(input, weight, bias)``."""
-    return LinearLayer(weight.detach(), None if bias is None else bias.detach())
+    return LinearLayer(weight, bias)
 
 
 def convolution(
@@ -333,7 +369,7 @@ def convolution(
     else:
         paddings = _per_axis(padding, axes)
     options = (_per_axis(stride, axes), paddings, dilations, False, (0,) * axes, groups)
-    return ConvolutionLayer(weight.detach(), None if bias is None else bias.detach(), options, extra)
+    return ConvolutionLayer(weight, bias, options, extra)
 
 
 def _named_padding(name: str, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -363,7 +399,7 @@ def transposed_convolution(
         *(_per_axis(stride, axes), _per_axis(padding, axes), _per_axis(dilation, axes)),
         *(True, _per_axis(output_padding, axes), groups),
     )
-    return ConvolutionLayer(weight.detach(), None if bias is None else bias.detach(), options)
+    return ConvolutionLayer(weight, bias, options)
 
 
 LAYER_OF_FUNCTION: dict[Any, Any] = {

@@ -61,6 +61,8 @@ class RuleSite:
 class LinearNode(Function):
     """A linear layer under an LRP rule."""
 
+    holds_linear_layers = True
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, compute: Callable[[Tensor], Tensor], site: RuleSite, keeper: Keeper) -> Tensor:
         z = compute(x)
@@ -233,15 +235,15 @@ class EmbeddingNode(Function):
         return relevance.sum(dim=-1), None
 
 
-_LAYER_TYPES: tuple[tuple[type[nn.Module], Any], ...] = (
-    (nn.Linear, F.linear),
-    (nn.Conv1d, F.conv1d),
-    (nn.Conv2d, F.conv2d),
-    (nn.Conv3d, F.conv3d),
-    (nn.ConvTranspose1d, F.conv_transpose1d),
-    (nn.ConvTranspose2d, F.conv_transpose2d),
-    (nn.ConvTranspose3d, F.conv_transpose3d),
-)
+_LAYER_TYPES: dict[type[nn.Module], Any] = {
+    nn.Linear: F.linear,
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+    nn.ConvTranspose1d: F.conv_transpose1d,
+    nn.ConvTranspose2d: F.conv_transpose2d,
+    nn.ConvTranspose3d: F.conv_transpose3d,
+}
 
 
 def layer_of_module(module: nn.Module) -> Layer:
@@ -250,22 +252,21 @@ def layer_of_module(module: nn.Module) -> Layer:
     Raises:
         ModelError: if the module is not a Linear, ConvNd or ConvTransposeNd.
     """
-    for module_type, function in _LAYER_TYPES:
-        if isinstance(module, module_type):
-            layer: Layer = linear_layers.LAYER_OF_FUNCTION[function](None, module.weight, module.bias, **_options_of(module))
-            return layer
-    raise ModelError(f"{type(module).__name__} is not a linear layer; LRP rules apply to Linear, Conv1d-3d and ConvTranspose1d-3d")
+    kind = type(module) if type(module) in _LAYER_TYPES else next((kind for kind in _LAYER_TYPES if isinstance(module, kind)), None)
+    if kind is None:
+        raise ModelError(f"{type(module).__name__} is not a linear layer; LRP rules apply to Linear, Conv1d-3d and ConvTranspose1d-3d")
+    make = linear_layers.LAYER_OF_FUNCTION[_LAYER_TYPES[kind]]
+    layer: Layer = make(None, module.weight, module.bias, *_options_of(module))
+    return layer
 
 
-def _options_of(module: Any) -> dict[str, Any]:
+def _options_of(module: Any) -> tuple[Any, ...]:
+    """What a module's function takes behind input, weight and bias."""
     if isinstance(module, nn.Linear):
-        return {}
-    options = {name: getattr(module, name) for name in ("stride", "padding", "dilation", "groups")}
+        return ()
     if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-        options["output_padding"] = module.output_padding
-    elif module.padding_mode != "zeros":
-        options["padding"] = 0
-    return options
+        return module.stride, module.padding, module.output_padding, module.groups, module.dilation
+    return module.stride, module.padding if module.padding_mode == "zeros" else 0, module.dilation, module.groups
 
 
 def _padded(module: Any, x: Tensor) -> Tensor:
@@ -327,7 +328,7 @@ def reads_input_only(tensor: Tensor) -> bool:
         node = stack.pop()
         if node is None or node in seen:
             continue
-        if isinstance(node, LinearNode._backward_cls):
+        if getattr(getattr(node, "_forward_cls", None), "holds_linear_layers", False):
             return False
         seen.add(node)
         stack.extend(parent for parent, _ in node.next_functions)

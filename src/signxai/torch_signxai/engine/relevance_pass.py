@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
 from signxai.common.errors import ModelError
@@ -46,6 +46,7 @@ from signxai.torch_signxai.engine.nodes import (
 )
 from signxai.torch_signxai.engine.places import place_of_call
 from signxai.torch_signxai.engine.shares import Stabilizer
+from signxai.torch_signxai.engine.straight_runs import Plan, Run, RunNode, plan_of
 from signxai.torch_signxai.engine.token_ids import TokenIds
 
 RuleChooser = Callable[[str, bool, bool], Rule]
@@ -137,12 +138,30 @@ class RelevancePass(ForwardPass):
 
     def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
         site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index))
-        relu = self._relu_of_layer.get(x)
-        if relu is not None and relu[1] == x._version:
-            site.x = KeptReLU(relu[0])
+        site.x = self._kept_input(x)
         result: Tensor = LinearNode.apply(x, compute, site, self.keeper)
         self._made_by_layer.put(result, (layer, x, index, first, result._version, site.z))
         return result
+
+    def plan_of(self, sequential: nn.Sequential) -> Plan | None:
+        return plan_of(sequential)
+
+    def carry_out(self, run: Run, x: Tensor) -> Tensor:
+        sites, first = [], reads_input_only(x)
+        for stage in run.stages:
+            choose_rule = partial(self._rule_of, stage.layer.kind, first, self.layers)
+            sites.append(RuleSite(stage.folded_layer(), choose_rule))
+            self.layers += 1
+            first = False
+        sites[0].x = self._kept_input(x) or self.keeper.keep(x)
+        result: Tensor = RunNode.apply(x, run.stages, sites)
+        self._relu_of_layer.put(result, (sites[-1].z, result._version))
+        return result
+
+    def _kept_input(self, x: Tensor) -> Kept | None:
+        """The input of a layer as the ReLU of another layer's kept output, if it still is that."""
+        relu = self._relu_of_layer.get(x)
+        return KeptReLU(relu[0]) if relu is not None and relu[1] == x._version else None
 
     def output_of_layer(self, tensor: Tensor) -> Kept | None:
         """What is kept of a tensor that is the unchanged output of a linear layer."""
@@ -182,8 +201,6 @@ class RelevancePass(ForwardPass):
 
 def _foreign_functions_behind(output: Tensor) -> set[type]:
     """Autograd functions of other people's making, whose calls no mode sees, that relevance passes on its way from ``output``."""
-    if not any(map(is_foreign, Function.__subclasses__())):
-        return set()
     found, seen, pending = set(), set(), [output.grad_fn]
     while pending:
         node: Any = pending.pop()
@@ -362,7 +379,7 @@ def _constant_product(watch: RelevancePass, x: Tensor, weight: Tensor) -> Tensor
         return _constant_product(watch, x, weight.unsqueeze(-1)).squeeze(-1)
     if weight.ndim == 2:
         return watch.linear_layer(linear_layers.linear(x, weight.t()), x, lambda t: torch.matmul(t, weight))
-    return watch.linear_layer(linear_layers.MatmulLayer(weight.detach(), None), x, lambda t: torch.matmul(t, weight))
+    return watch.linear_layer(linear_layers.MatmulLayer(weight, None), x, lambda t: torch.matmul(t, weight))
 
 
 def _right_matmul(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -503,15 +520,7 @@ def _channel_map(
     check_statistics(running_mean, running_var, training)
     assert running_mean is not None
     assert running_var is not None
-
-    def scale() -> Tensor:
-        inverse = (running_var + eps).rsqrt_()
-        return inverse if weight is None else inverse.mul_(weight)
-
-    def shift(scale: Tensor) -> Tensor:
-        return -running_mean * scale if bias is None else torch.addcmul(bias, running_mean, scale, value=-1)
-
-    return ChannelMap(scale, shift)
+    return linear_layers.batch_norm_map(running_mean, running_var, weight, bias, eps)
 
 
 def _torch_batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

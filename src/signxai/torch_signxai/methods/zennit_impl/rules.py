@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from zennit.core import Hook, RemovableHandle, RemovableHandleList
 
 from signxai.common.errors import OptionError
-from signxai.torch_signxai.engine.linear_layers import Layer, MappedLayer, WeightMap
+from signxai.torch_signxai.engine.linear_layers import Layer, LinearLayer, MappedLayer, WeightMap
 from signxai.torch_signxai.engine.nodes import PassNode, layer_of_module, rule_output
 from signxai.torch_signxai.engine.shares import Stabilizer, not_shared, one_signed_share, stabilized_share
 from signxai.torch_signxai.methods.signed import sign_about
@@ -217,6 +218,8 @@ class AlphaBeta(LinearRule):
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         signs = _Signs(layer, x)
+        if self.beta != 0 and signs.x_neg is None and isinstance(layer, LinearLayer) and layer.runs_in_blocks():
+            return self._by_blocks(layer, x, relevance)
         result = self._part(signs, relevance, +1, _positive, _negative)
         result = result if self.alpha == 1 else result.mul_(self.alpha)
         if self.beta == 0:
@@ -232,6 +235,21 @@ class AlphaBeta(LinearRule):
             by_bias, by_stabilizer = _absorbed(layer, bias, relevance, output, share)
             total = [total[0] + factor * by_bias, total[1] + factor * by_stabilizer]
         return total[0], total[1]
+
+    def _by_blocks(self, layer: LinearLayer, x: Tensor, relevance: Tensor) -> Tensor:
+        """Both parts at once for inputs >= 0 and a large matrix, which is read from memory but once for both."""
+        outputs = [(F.linear(x, positive), F.linear(x, negative)) for _, positive, negative in layer.signed_blocks()]
+        shares = []
+        for parts, sign, bias_map in zip(zip(*outputs, strict=True), (+1, -1), (_positive, _negative), strict=True):
+            output, bias = torch.cat(parts, dim=-1), _mapped_bias(layer.bias, bias_map)
+            output = output if bias is None else output.add_(bias)
+            shares.append(one_signed_share(relevance, output, sign, self.stabilizer))
+        to_positive, to_negative = shares[0].mul_(self.alpha), shares[1].mul_(-self.beta)
+        result = torch.zeros_like(x)
+        for rows, positive, negative in layer.signed_blocks():
+            result += to_positive[..., rows].matmul(positive)
+            result += to_negative[..., rows].matmul(negative)
+        return result.mul_(x)
 
     def _part(self, signs: _Signs, relevance: Tensor, sign: int, for_pos: WeightMap, for_neg: WeightMap) -> Tensor:
         """The relevance that contributions of one sign get."""
