@@ -34,6 +34,9 @@ _SMALL_MATRIX = 1 << 14
 _BLOCK = 1 << 20
 """Weights of a matrix mapped at a time: they stay in the cache, where a mapped copy of the matrix would not."""
 
+_FEW_VECTORS = 4
+"""At most so many vectors are multiplied with such blocks element by element."""
+
 
 class ChannelMap:
     """``y -> scale * y + shift`` per channel, computed when a rule asks for it: what a batch norm in evaluation mode is."""
@@ -181,9 +184,42 @@ class _WholeMap(MappedLayer):
         return self.layer.transposed(gradient, self.weight, x)
 
 
-def _row_blocks(weight: Tensor) -> list[slice]:
+def row_blocks(weight: Tensor) -> list[slice]:
+    """The rows of a large matrix in blocks."""
     rows = max(1, _BLOCK // weight.shape[1])
     return [slice(start, start + rows) for start in range(0, len(weight), rows)]
+
+
+class BlockProducts:
+    """Products of vectors x (n, in) or g (n, out) with a matrix of which blocks of rows are made one after the other.
+
+    A few vectors are multiplied element by element: BLAS may divide a block among threads otherwise than the operation that has
+    just made it, and half of it would move from one core's cache to another's, which takes several times as long.
+    """
+
+    def __init__(self, weight: Tensor, vectors: int) -> None:
+        shape = (len(weight[row_blocks(weight)[0]]), weight.shape[1])
+        self.by_element = vectors <= _FEW_VECTORS
+        self._scratch = weight.new_empty(shape if self.by_element else 0)
+        self._sums = weight.new_zeros((vectors, *shape) if self.by_element else (vectors, weight.shape[1]))
+
+    def output(self, x: Tensor, block: Tensor) -> Tensor:
+        """``block x`` (n, rows)."""
+        if not self.by_element:
+            return F.linear(x, block)
+        return torch.stack([torch.mul(block, vector, out=self._scratch[: len(block)]).sum(1) for vector in x])
+
+    def add_transposed(self, gradient: Tensor, block: Tensor) -> None:
+        """Add ``block^T g`` to the result."""
+        if not self.by_element:
+            self._sums += gradient.matmul(block)
+            return
+        for sums, vector in zip(self._sums, gradient, strict=True):
+            sums[: len(block)].addcmul_(block, vector.unsqueeze(1))
+
+    def transposed(self) -> Tensor:
+        """The sum of what was added (n, in)."""
+        return self._sums.sum(1) if self.by_element else self._sums
 
 
 class _BlockwiseMap(MappedLayer):
@@ -192,17 +228,21 @@ class _BlockwiseMap(MappedLayer):
     def __init__(self, weight: Tensor, weight_map: WeightMap) -> None:
         self.weight = weight
         self.weight_map = weight_map
-        self.blocks = _row_blocks(weight)
+        self.blocks = row_blocks(weight)
 
     def output(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        result = torch.cat([F.linear(x, self.weight_map(self.weight[rows])) for rows in self.blocks], dim=-1)
-        return result if bias is None else result.add_(bias)
+        vectors = x.reshape(-1, x.shape[-1])
+        products = BlockProducts(self.weight, len(vectors))
+        result = torch.cat([products.output(vectors, self.weight_map(self.weight[rows])) for rows in self.blocks], dim=1)
+        result = result if bias is None else result.add_(bias)
+        return result.view(*x.shape[:-1], len(self.weight))
 
     def transposed(self, gradient: Tensor, x: Tensor) -> Tensor:
-        result = torch.zeros_like(x)
+        vectors = gradient.reshape(-1, gradient.shape[-1])
+        products = BlockProducts(self.weight, len(vectors))
         for rows in self.blocks:
-            result += gradient[..., rows].matmul(self.weight_map(self.weight[rows]))
-        return result
+            products.add_transposed(vectors[:, rows], self.weight_map(self.weight[rows]))
+        return products.transposed().view(x.shape)
 
 
 class LinearLayer(Layer):
@@ -239,7 +279,7 @@ class LinearLayer(Layer):
 
     def signed_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Rows of the weight, their positive and their negative part, which are valid until the next ones are asked for."""
-        weight, blocks = self.weight, _row_blocks(self.weight)
+        weight, blocks = self.weight, row_blocks(self.weight)
         positive, negative = torch.empty_like(weight[blocks[0]]), torch.empty_like(weight[blocks[0]])
         for rows in blocks:
             block = weight[rows]

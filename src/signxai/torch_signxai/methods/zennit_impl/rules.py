@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from zennit.core import Hook, RemovableHandle, RemovableHandleList
 
 from signxai.common.errors import OptionError
-from signxai.torch_signxai.engine.linear_layers import Layer, LinearLayer, MappedLayer, WeightMap
+from signxai.torch_signxai.engine.linear_layers import BlockProducts, Layer, LinearLayer, MappedLayer, WeightMap
 from signxai.torch_signxai.engine.nodes import PassNode, layer_of_module, rule_output
 from signxai.torch_signxai.engine.shares import Stabilizer, not_shared, one_signed_share, stabilized_share
 from signxai.torch_signxai.methods.signed import sign_about
@@ -238,18 +237,19 @@ class AlphaBeta(LinearRule):
 
     def _by_blocks(self, layer: LinearLayer, x: Tensor, relevance: Tensor) -> Tensor:
         """Both parts at once for inputs >= 0 and a large matrix, which is read from memory but once for both."""
-        outputs = [(F.linear(x, positive), F.linear(x, negative)) for _, positive, negative in layer.signed_blocks()]
+        vectors = x.reshape(-1, x.shape[-1])
+        products = BlockProducts(layer.weight, len(vectors))
+        outputs = [[products.output(vectors, part) for part in parts] for _, *parts in layer.signed_blocks()]
         shares = []
-        for parts, sign, bias_map in zip(zip(*outputs, strict=True), (+1, -1), (_positive, _negative), strict=True):
-            output, bias = torch.cat(parts, dim=-1), _mapped_bias(layer.bias, bias_map)
+        for blocks, sign, bias_map in zip(zip(*outputs, strict=True), (+1, -1), (_positive, _negative), strict=True):
+            output, bias = torch.cat(blocks, dim=1), _mapped_bias(layer.bias, bias_map)
             output = output if bias is None else output.add_(bias)
-            shares.append(one_signed_share(relevance, output, sign, self.stabilizer))
+            shares.append(one_signed_share(relevance.reshape(output.shape), output, sign, self.stabilizer))
         to_positive, to_negative = shares[0].mul_(self.alpha), shares[1].mul_(-self.beta)
-        result = torch.zeros_like(x)
         for rows, positive, negative in layer.signed_blocks():
-            result += to_positive[..., rows].matmul(positive)
-            result += to_negative[..., rows].matmul(negative)
-        return result.mul_(x)
+            products.add_transposed(to_positive[:, rows], positive)
+            products.add_transposed(to_negative[:, rows], negative)
+        return products.transposed().view(x.shape).mul_(x)
 
     def _part(self, signs: _Signs, relevance: Tensor, sign: int, for_pos: WeightMap, for_neg: WeightMap) -> Tensor:
         """The relevance that contributions of one sign get."""
