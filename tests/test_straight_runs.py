@@ -51,6 +51,11 @@ NETWORKS = {
         *(nn.Sequential(nn.Conv1d(5, 5, 1), nn.ReLU(), nn.Conv1d(5, 6, 1)), nn.BatchNorm1d(6), nn.ReLU(), nn.MaxPool1d(2)),
         *(nn.Conv1d(6, 6, 1), nn.Tanh(), nn.Flatten(), nn.Linear(36, CLASSES), nn.ReLU()),
     ],
+    "of two axes": lambda: [
+        *(nn.Unflatten(1, (3, 1)), nn.Conv2d(3, 4, (1, 3)), nn.ReLU(), nn.AdaptiveAvgPool2d((None, 5)), nn.Conv2d(4, 4, 1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(2), nn.Flatten(2), nn.Conv1d(4, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, CLASSES)),
+        nn.BatchNorm1d(CLASSES),
+    ],
     "of linear layers": lambda: [nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(24, CLASSES)],
 }
 
@@ -61,8 +66,8 @@ def pair(name: str) -> tuple[nn.Sequential, OneByOne, torch.Tensor]:
     return net, OneByOne(copy.deepcopy(net)), x
 
 
-def runs_in(net: nn.Sequential) -> list[list[str]]:
-    return [[type(module).__name__ for module in step.modules] for step in plan_of(net) or () if isinstance(step, Run)]
+def runs_in(net: nn.Sequential, is_network: bool = False) -> list[list[str]]:
+    return [[type(module).__name__ for module in step.modules] for step in plan_of(net, is_network) or () if isinstance(step, Run)]
 
 
 @pytest.mark.parametrize(("name", "method"), [pair for pair in product(NETWORKS, METHODS) if pair != ("of linear layers", "grad_cam")])
@@ -75,11 +80,30 @@ def test_a_run_gives_what_its_modules_give(name, method):
 
 
 def test_runs_are_found():
-    assert runs_in(pair("with batch norms")[0].eval()) == [
-        ["Conv1d", "BatchNorm1d", "ReLU", "Conv1d", "BatchNorm1d", "ReLU", "Dropout", "Conv1d", "ReLU"],
-        ["Linear", "BatchNorm1d", "ReLU", "Dropout"],
-    ]
+    net = pair("with batch norms")[0]
+    everything = [type(module).__name__ for module in net]
+    assert runs_in(net) == [everything[:-1]]
+    assert runs_in(net, is_network=True) == [everything]
+    assert runs_in(nn.Sequential(nn.Flatten(), *net[:-1]).eval()) == [everything[:-1]]
     assert runs_in(pair("with all it may meet")[0]) == [["Conv1d", "ReLU"], ["Linear", "ReLU"]]
+    assert runs_in(nn.Sequential(nn.Conv1d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()).eval()) == [["Conv1d", "ReLU"]]
+
+
+def test_a_batch_norm_behind_the_sequential_makes_one_layer_with_its_last():
+    class Normed(nn.Module):
+        def __init__(self, steps):
+            super().__init__()
+            self.steps, self.norm = steps, nn.BatchNorm1d(CLASSES)
+
+        def forward(self, x):
+            return self.norm(self.steps(x))
+
+    net, _, x = pair("with batch norms")
+    normed = randomized(Normed(net))
+    other = copy.deepcopy(normed)
+    other.steps = OneByOne(other.steps)
+    for method in ("lrp_alpha_2_beta_1", "lrp_epsilon_0_1"):
+        np.testing.assert_allclose(explain(normed, x, method, 1), explain(other, x, method, 1), rtol=1e-11, atol=1e-14)
 
 
 def test_a_module_with_a_hook_is_called():

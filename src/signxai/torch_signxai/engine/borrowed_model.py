@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -17,6 +17,8 @@ from signxai.torch_signxai.engine.straight_runs import is_lent, lend_forward
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
+
+_all_tables = operator.itemgetter(*_TABLES)
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -67,30 +69,36 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
     return found
 
 
-class _TensorState:
-    """What a borrower may change about one parameter or buffer; its values too where they are ``copied``."""
+class _TensorStates:
+    """What a borrower may change about parameters or buffers; their values too where they are ``copied``."""
 
-    __slots__ = ("copy", "data", "grad", "is_leaf", "requires_grad", "tensor")
+    def __init__(self, tensors: list[Tensor], copied: bool) -> None:
+        self.tensors = tensors
+        self.leaves = [tensor for tensor in tensors if tensor.is_leaf]
+        self.requires_grad = [tensor.requires_grad for tensor in self.leaves]
+        self.grads = [tensor.grad for tensor in self.leaves]
+        self.data = [tensor.data for tensor in tensors]
+        self.copies = [data.clone() for data in self.data] if copied else []
 
-    def __init__(self, tensor: Tensor, copied: bool) -> None:
-        self.tensor = tensor
-        self.requires_grad = tensor.requires_grad
-        self.is_leaf = tensor.is_leaf
-        self.grad = tensor.grad if self.is_leaf else None
-        self.data = tensor.data
-        self.copy = self.data.clone() if copied else None
+    def freeze(self) -> None:
+        """Let no tensor ask for a gradient."""
+        if any(self.requires_grad):
+            for tensor in self.leaves:
+                tensor.requires_grad_(False)
 
     def restore(self) -> None:
-        tensor, data = self.tensor, self.data
-        if tensor.layout != torch.strided or not tensor.is_set_to(data):  # a sparse one has no memory of its own to compare
-            tensor.data = data
-        if self.copy is not None and not _equal(data, self.copy):  # a version would miss what is written to ``.data``
-            data.copy_(self.copy)
-        if self.is_leaf:
-            if tensor.requires_grad != self.requires_grad:
-                tensor.requires_grad_(self.requires_grad)
-            if tensor.grad is not self.grad:
-                tensor.grad = self.grad
+        """Put back whatever is not as it was."""
+        for tensor, data in zip(self.tensors, self.data, strict=True):
+            if tensor.layout != torch.strided or not tensor.is_set_to(data):  # a sparse one has no memory of its own to compare
+                tensor.data = data
+        for data, copy in zip(self.data, self.copies, strict=False):
+            if not _equal(data, copy):  # a version would miss what is written to ``.data``
+                data.copy_(copy)
+        for tensor, requires_grad, grad in zip(self.leaves, self.requires_grad, self.grads, strict=True):
+            if tensor.requires_grad != requires_grad:
+                tensor.requires_grad_(requires_grad)
+            if tensor.grad is not grad:
+                tensor.grad = grad
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -103,7 +111,7 @@ class _ModuleStates:
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.attributes = [(module.__dict__, _own_attributes(module)) for module in modules]
-        tables = [table for attributes, _ in self.attributes for table in map(attributes.get, _TABLES)]
+        tables = [table for attributes, _ in self.attributes for table in _tables_of(attributes)]
         self.filled = [(table, table.copy()) for table in tables if table]
         self.empty = [table for table in tables if not table]
 
@@ -116,6 +124,13 @@ class _ModuleStates:
         if any(self.empty):
             for table in filter(None, self.empty):
                 table.clear()
+
+
+def _tables_of(attributes: dict[str, Any]) -> Iterable[Any]:
+    try:
+        return _all_tables(attributes)  # type: ignore[no-any-return]
+    except KeyError:  # a module pickled by an older torch lacks the latest
+        return map(attributes.get, _TABLES)
 
 
 def _own_attributes(module: nn.Module) -> dict[str, Any]:
@@ -151,8 +166,8 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
     _check(modules, parameters)
     module_states = _ModuleStates(modules)
-    tensor_states = [_TensorState(tensor, copy_parameters) for _, _, tensor in parameters]
-    tensor_states += [_TensorState(buffer, True) for _, _, buffer in buffers]
+    tensor_states = [_TensorStates([tensor for *_, tensor in parameters], copy_parameters)]
+    tensor_states.append(_TensorStates([buffer for *_, buffer in buffers], copied=True))
     random_state = torch.get_rng_state()
     try:
         for module in modules:
@@ -163,8 +178,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
                 attributes["_compiled_call_impl"] = None
             lend_forward(module)
         for state in tensor_states:
-            if state.requires_grad and state.is_leaf:
-                state.tensor.requires_grad_(False)
+            state.freeze()
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
         with _uncompiled(), without_checkpoints():
             yield net

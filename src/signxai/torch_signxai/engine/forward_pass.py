@@ -89,6 +89,7 @@ class ForwardPass(TorchFunctionMode):
         super().__init__()
         self.keeper = Keeper()
         self._before_softmax = TensorTable()
+        self.net: nn.Module | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}

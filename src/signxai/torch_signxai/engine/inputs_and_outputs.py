@@ -138,6 +138,7 @@ def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass) -> Tensor:
         InputError: if ``x`` has no batch axis.
         ModelError: if the output has not one row per sample, is no floating-point tensor, or holds NaN or infinity.
     """
+    watch.net = net
     with _ForwardErrors(net, x), watch:
         output = net(x)
     logits = watch.logits_of(first_tensor(output))

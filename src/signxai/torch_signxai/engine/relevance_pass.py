@@ -46,7 +46,18 @@ from signxai.torch_signxai.engine.nodes import (
 )
 from signxai.torch_signxai.engine.places import place_of_call
 from signxai.torch_signxai.engine.shares import Stabilizer
-from signxai.torch_signxai.engine.straight_runs import Plan, Run, RunNode, plan_of
+from signxai.torch_signxai.engine.straight_runs import (
+    Flattening,
+    FlatteningPassage,
+    Passage,
+    Plan,
+    Pooling,
+    PoolingPassage,
+    Run,
+    RunNode,
+    Step,
+    plan_of,
+)
 from signxai.torch_signxai.engine.token_ids import TokenIds
 
 RuleChooser = Callable[[str, bool, bool], Rule]
@@ -144,19 +155,27 @@ class RelevancePass(ForwardPass):
         return result
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
-        return plan_of(sequential)
+        return plan_of(sequential, sequential is self.net)
 
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
-        sites, first = [], reads_input_only(x)
-        for stage in run.stages:
-            choose_rule = partial(self._rule_of, stage.layer.kind, first, self.layers)
-            sites.append(RuleSite(stage.folded_layer(), choose_rule))
-            self.layers += 1
+        passages: list[Any] = []
+        first = reads_input_only(x)
+        for step in run.steps:
+            passages.append(self._passage(step, first))
             first = False
-        sites[0].x = self._kept_input(x) or self.keeper.keep(x)
-        result: Tensor = RunNode.apply(x, run.stages, sites)
-        self._relu_of_layer.put(result, (sites[-1].z, result._version))
+        kept = self._kept_input(x) or self.keeper.keep(x)
+        result: Tensor = RunNode.apply(x, kept, run.steps, passages)
+        if run.ends_in_relu:
+            self._relu_of_layer.put(result, (passages[-1].z, result._version))
         return result
+
+    def _passage(self, step: Step, first: bool) -> Passage:
+        if isinstance(step, Pooling):
+            return PoolingPassage(self.stabilizer)
+        if isinstance(step, Flattening):
+            return FlatteningPassage()
+        self.layers += 1
+        return RuleSite(step.folded_layer(), partial(self._rule_of, step.layer.kind, first, self.layers - 1))
 
     def _kept_input(self, x: Tensor) -> Kept | None:
         """The input of a layer as the ReLU of another layer's kept output, if it still is that."""

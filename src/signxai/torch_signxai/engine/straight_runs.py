@@ -1,4 +1,4 @@
-"""Straight runs: linear layers with a ReLU behind each, in a row inside an ``nn.Sequential``.
+"""Straight runs: layers in a row inside an ``nn.Sequential``, each linear one with a ReLU behind it.
 
 Nobody sees or uses what lies between them, so a pass may carry out a run as a whole. In a small network, calls take longer
 than the arithmetic, and this spares most of them. Whatever is not exactly such a run is called as ever.
@@ -10,6 +10,7 @@ from types import MethodType
 from typing import Any, Protocol, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.module import _has_any_global_hook
@@ -18,30 +19,53 @@ from torch.overrides import _get_current_function_mode
 from signxai.torch_signxai.engine.kept_tensors import Kept, KeptReLU
 from signxai.torch_signxai.engine.linear_layers import Layer, batch_norm_map
 from signxai.torch_signxai.engine.nodes import RuleSite, layer_of_module, needs_relevance
+from signxai.torch_signxai.engine.shares import Stabilizer, stabilized_share
 
 _INPUT_AXES: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv1d: 3, nn.Conv2d: 4, nn.Conv3d: 5}
 """Modules that a stage begins with, and how many axes their input has (0: any number)."""
 
+_POOLS: dict[type[nn.Module], int] = {nn.AdaptiveAvgPool1d: 3, nn.AdaptiveAvgPool2d: 4}
 _NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
 _IDENTITIES = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d}
+_SMALL = 1 << 16
+"""Values up to which a ReLU's output is kept beside its input, which takes less time than computing it again."""
+
 _TENSORS = {nn.Parameter, Tensor, type(None)}
 
 
+class Passage(Protocol):
+    """One step of a run as it was executed."""
+
+    def relevance(self, relevance: Tensor) -> Tensor:
+        """Relevance at its input, from that at its output."""
+
+
 class Stage:
-    """A linear layer, a batch norm or none, and a ReLU."""
+    """A linear layer, a batch norm or none, and a ReLU (which only the last layer of a network lacks)."""
 
-    __slots__ = ("axes", "layer", "norm")
+    __slots__ = ("axes", "has_relu", "layer", "norm")
 
-    def __init__(self, linear: nn.Module, norm: nn.Module | None) -> None:
+    def __init__(self, linear: nn.Module, norm: nn.Module | None, has_relu: bool) -> None:
         self.layer = layer_of_module(linear)
         self.axes = _INPUT_AXES[type(linear)] or (2 if norm is not None else 0)
         self.norm = None if norm is None else _norm_arguments(norm)
+        self.has_relu = has_relu
 
-    def before_relu(self, x: Tensor) -> Tensor:
-        """What the ReLU reads."""
+    def axes_behind(self, axes: int) -> int:
+        """How many axes the output has; 0 if it does not take an input of so many."""
+        return axes if self.axes in (0, axes) else 0
+
+    def run(self, x: Tensor, kept: Kept, site: RuleSite) -> tuple[Tensor, Kept]:
+        """The output, also as a rule of the next layer keeps it."""
         layer = self.layer
         z = layer.output(x, layer.own_weight, layer.own_bias)
-        return z if self.norm is None else torch.batch_norm(z, *self.norm)
+        if self.norm is not None:
+            z = torch.batch_norm(z, *self.norm)
+        site.x, site.z = kept, Kept(z)
+        if not self.has_relu:
+            return z, site.z
+        output = torch.relu(z)
+        return output, Kept(output) if z.numel() < _SMALL else KeptReLU(site.z)
 
     def folded_layer(self) -> Layer:
         """The layer with its batch norm."""
@@ -58,21 +82,104 @@ def _norm_arguments(norm: Any) -> tuple[Any, ...]:
     return parameters["weight"], parameters["bias"], *statistics, False, 0.0, norm.eps, torch.backends.cudnn.enabled
 
 
+class Pooling:
+    """An ``nn.AdaptiveAvgPool1d`` or ``2d``."""
+
+    __slots__ = ("axes", "size")
+
+    def __init__(self, module: Any) -> None:
+        self.axes = _POOLS[type(module)]
+        self.size = module.output_size
+
+    def axes_behind(self, axes: int) -> int:
+        """How many axes the output has; 0 if it does not take an input of so many."""
+        return axes if axes == self.axes else 0
+
+    def run(self, x: Tensor, kept: Kept, passage: PoolingPassage) -> tuple[Tensor, Kept]:
+        """The output, also as a rule of the next layer keeps it."""
+        output = F.adaptive_avg_pool1d(x, self.size) if self.axes == 3 else F.adaptive_avg_pool2d(x, self.size)
+        passage.x, passage.output = kept, Kept(output)
+        return output, Kept(output)  # another one: the next layer lets go of it first
+
+
+class PoolingPassage:
+    """A mean as it was executed: each value gets its share of the mean that it is part of."""
+
+    __slots__ = ("output", "stabilizer", "x")
+
+    def __init__(self, stabilizer: Stabilizer) -> None:
+        self.stabilizer = stabilizer
+        self.x: Kept
+        self.output: Kept
+
+    def relevance(self, relevance: Tensor) -> Tensor:
+        x = self.x.take()
+        share = stabilized_share(relevance, self.output.take(), self.stabilizer)
+        if x.ndim == 4:
+            return _pool_backward(share, x).mul_(x)
+        return _pool_backward(share.unsqueeze(2), x.unsqueeze(2)).squeeze(2).mul_(x)
+
+
+def _pool_backward(share: Tensor, x: Tensor) -> Tensor:
+    result: Tensor = torch.ops.aten._adaptive_avg_pool2d_backward.default(share, x)
+    return result
+
+
+class Flattening:
+    """An ``nn.Flatten`` of all axes behind the batch."""
+
+    __slots__ = ()
+
+    def axes_behind(self, axes: int) -> int:
+        """How many axes the output has."""
+        return 2
+
+    def run(self, x: Tensor, kept: Kept, passage: FlatteningPassage) -> tuple[Tensor, Kept]:
+        """The output, also as a rule of the next layer keeps it."""
+        passage.shape = x.shape
+        output = x.flatten(1)
+        return output, Kept(output)
+
+
+class FlatteningPassage:
+    """A flattening as it was executed."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self) -> None:
+        self.shape: torch.Size
+
+    def relevance(self, relevance: Tensor) -> Tensor:
+        return relevance.view(self.shape)
+
+
+Step: TypeAlias = Stage | Pooling | Flattening
+
+
 class Run:
-    """Stages in a row, and the modules that they are."""
+    """Steps in a row, and the modules that they are."""
 
-    __slots__ = ("modules", "stages")
+    __slots__ = ("modules", "steps")
 
-    def __init__(self, stages: list[Stage], modules: list[Any]) -> None:
-        self.stages = stages
+    def __init__(self, steps: list[Step], modules: list[Any]) -> None:
+        self.steps = steps
         self.modules = modules
+
+    @property
+    def ends_in_relu(self) -> bool:
+        last = self.steps[-1]
+        return isinstance(last, Stage) and last.has_relu
 
     def takes(self, x: Any) -> bool:
         """Whether ``x`` is an ordinary batch that relevance is to pass."""
         if type(x) is not Tensor or not needs_relevance(x):
             return False
-        allowed = (0, x.ndim)
-        return all(stage.axes in allowed for stage in self.stages)
+        axes = x.ndim
+        for step in self.steps:
+            axes = step.axes_behind(axes)
+            if not axes:
+                return False
+        return True
 
 
 Plan: TypeAlias = "list[Run | nn.Module | None]"
@@ -80,54 +187,58 @@ Plan: TypeAlias = "list[Run | nn.Module | None]"
 
 
 class RunNode(Function):
-    """A run under LRP rules: relevance passes its layers from the last to the first, and its ReLUs unchanged."""
+    """A run under LRP rules: relevance passes its steps from the last to the first, and its ReLUs unchanged."""
 
     holds_linear_layers = True
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, stages: list[Stage], sites: list[RuleSite]) -> Tensor:
-        ctx.sites = sites
-        for stage, site, following in zip(stages, sites, (*sites[1:], None), strict=True):
-            z = stage.before_relu(x)
-            site.z = Kept(z)
-            if following is not None:
-                following.x = KeptReLU(site.z)
-            x = torch.relu(z)
+    def forward(ctx: Any, x: Tensor, kept: Kept, steps: list[Any], passages: list[Passage]) -> Tensor:
+        ctx.passages = passages
+        for step, passage in zip(steps, passages, strict=True):
+            x, kept = step.run(x, kept, passage)
         return x
 
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        for site in reversed(ctx.sites):
-            relevance = site.relevance(relevance)
-        return relevance, None, None
+        for passage in reversed(ctx.passages):
+            relevance = passage.relevance(relevance)
+        return relevance, None, None, None
 
 
-def plan_of(sequential: nn.Sequential) -> Plan | None:
-    """What to call instead of the modules of an ``nn.Sequential`` one by one; None if there is no run in it."""
+def plan_of(sequential: nn.Sequential, is_network: bool = False) -> Plan | None:
+    """What to call instead of the modules of an ``nn.Sequential`` one by one; None if there is no run in it.
+
+    Args:
+        sequential: in evaluation mode.
+        is_network: it is the network that is explained: nothing comes behind its last module.
+    """
     if _has_any_global_hook() or type(sequential).__iter__ is not nn.Sequential.__iter__:  # type: ignore[no-untyped-call]
         return None
+    is_network = is_network and _is_plain(sequential, may_have_forward=True)
     modules: list[Any] = list(sequential._modules.values())
     plan: Plan = []
     index, has_run = 0, False
     while index < len(modules):
-        run = _run_from(modules, index)
+        run = _run_from(modules, index, is_network)
         plan.append(run or modules[index])
         has_run = has_run or run is not None
         index += len(run.modules) if run is not None else 1
     return plan if has_run else None
 
 
-def _run_from(modules: list[Any], start: int) -> Run | None:
-    """The longest run that begins there."""
-    stages: list[Stage] = []
-    end = start
-    while (found := _stage_from(modules, end)) is not None:
-        stages.append(found[0])
-        end = found[1]
-    return Run(stages, modules[start:end]) if stages else None
+def _run_from(modules: list[Any], start: int, is_network: bool) -> Run | None:
+    """The longest run that begins there: it begins and ends with a stage."""
+    steps: list[Step] = []
+    count, index, end = 0, start, start
+    while (found := _stage_from(modules, index, is_network) or _link_from(modules, index if steps else len(modules))) is not None:
+        step, index = found
+        steps.append(step)
+        if isinstance(step, Stage):
+            count, end = len(steps), index
+    return Run(steps[:count], modules[start:end]) if count else None
 
 
-def _stage_from(modules: list[Any], start: int) -> tuple[Stage, int] | None:
+def _stage_from(modules: list[Any], start: int, is_network: bool) -> tuple[Stage, int] | None:
     """A stage that begins there, and where it ends."""
     linear: Any = modules[start] if start < len(modules) else None
     if type(linear) not in _INPUT_AXES or not _is_plain(linear) or linear.__dict__.get("padding_mode", "zeros") != "zeros":
@@ -140,9 +251,19 @@ def _stage_from(modules: list[Any], start: int) -> tuple[Stage, int] | None:
         if type(module) in _NORMS and norm is None and module._buffers["running_mean"] is not None:
             norm = module
         elif type(module) is nn.ReLU:
-            return Stage(linear, norm), _behind_identities(modules, index + 1)
+            return Stage(linear, norm, has_relu=True), _behind_identities(modules, index + 1)
         elif type(module) not in _IDENTITIES:
             return None
+    return (Stage(linear, norm, has_relu=False), len(modules)) if is_network else None
+
+
+def _link_from(modules: list[Any], index: int) -> tuple[Step, int] | None:
+    """A step between stages that begins there, and where it ends."""
+    module = modules[index] if index < len(modules) else None
+    if type(module) in _POOLS and _is_plain(module):
+        return Pooling(module), index + 1
+    if type(module) is nn.Flatten and _is_plain(module) and (module.start_dim, module.end_dim) == (1, -1):
+        return Flattening(), index + 1
     return None
 
 
@@ -152,12 +273,12 @@ def _behind_identities(modules: list[Any], index: int) -> int:
     return index
 
 
-def _is_plain(module: Any) -> bool:
+def _is_plain(module: Any, may_have_forward: bool = False) -> bool:
     """Whether a module is as its class made it: no hooks, no forward of its own, no tensors of other kinds."""
     state = module.__dict__
     if state["_forward_hooks"] or state["_forward_pre_hooks"] or state["_backward_hooks"] or state["_backward_pre_hooks"]:
         return False
-    if "forward" in state or "_conv_forward" in state or state["training"]:
+    if ("forward" in state and not may_have_forward) or "_conv_forward" in state or state["training"]:
         return False
     parameters, buffers = state["_parameters"], state["_buffers"]
     return _TENSORS.issuperset(map(type, parameters.values())) and _TENSORS.issuperset(map(type, buffers.values()))
