@@ -111,13 +111,13 @@ def _leads(path: Path, content: FileContent, wanted: Sequence[str] | None) -> tu
     if isinstance(wanted, str):
         raise OptionError(f"lead_names={wanted!r}: give a list of names, as [{wanted!r}]")
     count = len(content.leads)
+    if not count:
+        raise InputError(f"{path}: holds no lead")
     if content.lead_names is None:
         names = [str(number) for number in range(1, count + 1)] if wanted is None else list(wanted)
         if len(names) != count:
             raise OptionError(f"{path}: {len(names)} names for {count} leads; the file names none, so give one for each")
         return list(range(count)), names
-    if not count:
-        raise InputError(f"{path}: holds no lead")
     try:
         chosen = list(range(count)) if wanted is None else lead_indices(content.lead_names, wanted)
     except InputError as error:

@@ -36,6 +36,8 @@ def read_wfdb(path: Path, annotator: str) -> FileContent:
         # Frames are not smoothed: that would bring leads of several sampling rates to one behind the reader's back.
         record = wfdb.rdrecord(record_name, physical=True, smooth_frames=False)
         leads = [np.asarray(lead, dtype=np.float64) for lead in record.e_p_signal or ()]
+    if leads and not record.units:  # wfdb drops what differs between segments
+        raise InputError(f"{header}: its segments are in different units; read them one by one")
     times, symbols = _read_beats(wfdb, header, record_name, annotator, float(record.fs))
     return FileContent(
         leads=leads,
