@@ -116,11 +116,10 @@ def test_a_missing_lead_is_named_with_those_that_are_there():
 
 
 def test_leads_of_different_sampling_rates_are_refused_and_can_be_read_apart(tmp_path):
-    fast, slow = np.arange(800, dtype=np.int64), np.arange(200, dtype=np.int64)
-    with_wfdb(
-        wfdb.wrsamp, "mixed", fs=62.5, units=["mV", "mV"], sig_name=["II", "Resp"], e_d_signal=[fast, slow], samps_per_frame=[4, 1],
-        fmt=["32", "32"], adc_gain=[200.0, 200.0], baseline=[0, 0], write_dir=str(tmp_path),
-    )  # fmt: skip
+    fast, slow = np.arange(800), np.arange(200)
+    frames = np.concatenate([fast.reshape(200, 4), slow[:, None]], axis=1)
+    frames.astype("<i2").tofile(tmp_path / "mixed.dat")
+    (tmp_path / "mixed.hea").write_text("mixed 2 62.5 200\nmixed.dat 16x4 200/mV 16 0 0 0 0 II\nmixed.dat 16 200/mV 16 0 0 0 0 Resp\n")
     with raises(InputError, "II at 250 Hz", "Resp at 62.5 Hz", "lead_names="):
         read_signal(tmp_path / "mixed.hea")
     signal = read_signal(tmp_path / "mixed.hea", lead_names=["II"])
@@ -129,10 +128,10 @@ def test_leads_of_different_sampling_rates_are_refused_and_can_be_read_apart(tmp
 
 
 def test_annotations_in_a_clock_of_their_own_lie_at_the_same_time(tmp_path):
-    path = record(tmp_path, WAVES, rate=250)
-    with_wfdb(wfdb.wrann, "made", "qrs", np.array([100, 300]), symbol=["N", "V"], fs=500, write_dir=str(tmp_path))
-    assert read_signal(path).beats is None  # nobody annotated it by hand
-    np.testing.assert_array_equal(read_signal(path, annotator="qrs").beats.positions, [50, 150])
+    path = record(tmp_path, np.random.default_rng(4).normal(size=(2, 60 * 720)), rate=720)
+    shutil.copy(E208.with_suffix(".atr"), tmp_path / "made.qrs")  # these say themselves that they count at 360 Hz
+    assert read_signal(path).beats is None  # the reference annotations would be made.atr
+    np.testing.assert_array_equal(read_signal(path, annotator="qrs").beats.positions, 2 * read_signal(E208).beats.positions)
     with raises(OptionError, "annotator='ecg'", r"made\.ecg"):
         read_signal(path, annotator="ecg")
 
