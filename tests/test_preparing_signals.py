@@ -41,7 +41,7 @@ def middle(values, share=0.25):
 
 def test_a_signal_belongs_to_nobody_else():
     values = RANDOM.normal(size=(1, 10))
-    signal = signal_of(values[0])
+    signal = Signal(values, ["II"], "mV", 250)
     kept = values.copy()
     values[:] = 0
     np.testing.assert_array_equal(signal.values, kept)
@@ -91,6 +91,13 @@ def test_two_stretches_that_meet_are_the_whole(start, length, rate):
     parts = [signal.between(first / rate, last / rate) for first, last in ((0, start), (start, end), (end, 200)) if first < last]
     np.testing.assert_array_equal(np.concatenate([part.values for part in parts], axis=1), signal.values)
     assert sum(len(part.beats) for part in parts) == 29
+
+
+def test_a_time_means_its_nearest_sample():
+    signal = signal_of(np.arange(100.0), rate=100)
+    assert 0.29 * 100 < 29  # in floating point
+    assert signal.between(0.29, 0.58).values[0].tolist() == [*range(29, 58)]
+    assert signal.between(0.104, 0.106).values[0].tolist() == [10]
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 5), (5, 5), (6, 5), (0, 20.1), (float("nan"), 5), (0, float("inf"))])

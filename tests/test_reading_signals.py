@@ -271,6 +271,15 @@ def test_an_edf_that_is_cut_off_is_refused(tmp_path, name, length):
         read_signal(path)
 
 
+@pytest.mark.parametrize("name", ["made.edf", "made.bdf"])
+@pytest.mark.parametrize("missing", [1, 250 * 3])
+def test_an_edf_that_lacks_a_part_of_its_end_is_refused(tmp_path, name, missing):
+    path = edf(tmp_path, [(WAVES[0], 250, "II", "mV")], name=name, data_record_duration=1)
+    path.write_bytes(path.read_bytes()[:-missing])
+    with raises(InputError, name.replace(".", r"\."), "record"):
+        read_signal(path)
+
+
 def test_an_edf_of_annotations_alone_holds_no_lead(tmp_path):
     edfio = pytest.importorskip("edfio")
     with raises(InputError, "no lead"):
@@ -348,6 +357,7 @@ def test_the_ways_to_write_a_table(tmp_path, lines):
 WRONG_TABLES = {
     "no names": (["0.0,1.0", "0.1,2.0"], ["first line", "names?"]),
     "not a number": (["time,II (mV)", "0,1", "1,high"], ["line 3", "'II'|II", "'high'"]),
+    "not a number below units": (["time,II", "s,mV", "0,1", "1,high"], ["line 4", "'high'"]),
     "short line": (["time,II (mV)", "0,1", "1"], ["line 3", "1 fields", "2 columns"]),
     "empty": ([""], ["first line"]),
     "no samples": (["time,II (mV)"], ["no sample"]),
