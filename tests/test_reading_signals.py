@@ -180,6 +180,18 @@ def test_a_record_that_is_cut_off_or_whose_annotations_are_no_annotations_is_ref
         read_signal(tmp_path / E208.name)
 
 
+@pytest.mark.parametrize("note", [b"## time_resolution: 360", b"## time resolution: abc", b"## something: else 1234"])
+def test_a_definition_that_wfdb_would_never_leave_is_refused(tmp_path, note):
+    content = E208.with_suffix(".atr").read_bytes()
+    known = b"## time resolution: 360"
+    assert content.count(known) == 1
+    for suffix in (".hea", ".dat"):
+        shutil.copy(E208.with_suffix(suffix), tmp_path)
+    (tmp_path / E208.name).with_suffix(".atr").write_bytes(content.replace(known, note))
+    with raises(InputError, r"208_1020s\.atr", "'## '"):
+        read_signal(tmp_path / E208.name)
+
+
 def test_files_that_are_not_there():
     for name in ("none.hea", "none.edf", "none.csv", "none.npy"):
         with pytest.raises(FileNotFoundError, match="none"):

@@ -1,5 +1,6 @@
 """Records and annotations in PhysioNet's WFDB format, read by the package wfdb."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from signxai.timeseries.packages import deprecations_ignored, package
 __all__ = ["REFERENCE_ANNOTATOR", "read_wfdb"]
 
 REFERENCE_ANNOTATOR = "atr"
+
+_DEFINITION = re.compile(rb"## (?!annotation type definitions|end of definitions)")
+_TIME_RESOLUTION = re.compile(rb"## time resolution: \d")
 
 
 def read_wfdb(path: Path, annotator: str) -> FileContent:
@@ -56,6 +60,7 @@ def _read_beats(wfdb: Any, header: Path, record_name: str, annotator: str, rate:
             return None, ()
         raise OptionError(f"annotator={annotator!r}: there is no file {path}")
     with refused(path, "WFDB annotations"), deprecations_ignored():
+        _check_definitions(path)
         annotations = wfdb.rdann(record_name, annotator)
         times = np.asarray(annotations.sample, dtype=np.float64) / float(annotations.fs or rate)
         beats = [index for index, symbol in enumerate(annotations.symbol) if symbol in AAMI_CLASSES]
@@ -63,3 +68,11 @@ def _read_beats(wfdb: Any, header: Path, record_name: str, annotator: str, rate:
         raise InputError(f"{path}: a beat before the record's beginning")
     return times[beats], tuple(annotations.symbol[index] for index in beats)
 
+
+
+def _check_definitions(path: Path) -> None:
+    """Refuse definitions at which wfdb (4.3.1 at least) would turn for ever: one it does not know, or a second time resolution."""
+    content = path.read_bytes()
+    definitions = len(_DEFINITION.findall(content))
+    if definitions > 1 or definitions != len(_TIME_RESOLUTION.findall(content)):
+        raise InputError(f"{path}: of notes beginning with '## ' it may hold one time resolution and definitions of annotation types")
