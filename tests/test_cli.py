@@ -635,13 +635,14 @@ def broken_files(folder):
     # A header that declares more values than any machine holds, and none behind it.
     header = (folder / "x.npy").read_bytes()[:128].replace(b"(2, 3, 8, 8), }     ", b"(9" + b"9" * 11 + b", 3, 8), }")
     (folder / "huge.npy").write_bytes(header.ljust(127)[:127] + b"\n")
+    (folder / "open.npy").write_bytes((folder / "x.npy").read_bytes().replace(b"}", b" ", 1))
 
 
 BROKEN = {
     "picture is broken": ["cut.png", "cut.jpg"],
     "neither a picture": ["empty.png", "text.png", "flipped.png"],
     "8 bits": ["deep.png"],
-    "no array": ["text.npy", "cut.npy", "empty.npy", "huge.npy", "text.npz", "objects.npy"],
+    "no array": ["text.npy", "cut.npy", "empty.npy", "huge.npy", "open.npy", "text.npz", "objects.npy"],
     "the only one, or named 'x'": ["two.npz"],
     "broken, or holds more than tensors": ["text.pt", "empty.pt", "module.pt"],
     "not a tensor": ["list.pt"],

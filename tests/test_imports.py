@@ -35,6 +35,7 @@ HEAVY = "[name for name in ('torch', 'torchvision', 'zennit', 'matplotlib', 'num
         "import signxai; signxai.list_methods('lrp*')",
         "from signxai.common import MethodNameError, SignxaiError",
         "import signxai.common.naming, signxai.common.errors",
+        "import signxai.timeseries; dir(signxai.timeseries)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -67,6 +68,10 @@ PATHS = {
         "VarGradAnalyzer", "GuidedBackpropAnalyzer", "DeconvNetAnalyzer", "GradCAMAnalyzer", "LRPAnalyzer", "AdvancedLRPAnalyzer",
         "LRPSequential", "DeepTaylorAnalyzer",
     ],
+    "signxai.timeseries": [
+        "AAMI_CLASSES", "BeatWindows", "Beats", "Normalization", "Signal", "Stretch", "bandpass", "beat_windows", "check_signal",
+        "find_flat_lines", "find_gaps", "notch", "read_signal", "resample", "window",
+    ],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": ["SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError"],
 }  # fmt: skip
@@ -78,7 +83,9 @@ def test_what_a_path_gives(path):
     assert [name for name in PATHS[path] if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("path", ["signxai", "signxai.torch_signxai", "signxai.torch_signxai.methods.zennit_impl", "signxai.common"])
+@pytest.mark.parametrize(
+    "path", ["signxai", "signxai.torch_signxai", "signxai.torch_signxai.methods.zennit_impl", "signxai.common", "signxai.timeseries"]
+)
 def test_all_is_pinned(path):
     beyond = {"Analyzer", "GuidedGradCAMAnalyzer", "MethodLRPAnalyzer", "RandomUniformAnalyzer"} if path.endswith("zennit_impl") else set()
     assert set(importlib.import_module(path).__all__) == set(PATHS[path]) | beyond

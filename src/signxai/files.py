@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+import tokenize
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,7 +26,7 @@ FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff", ".w
 
 _INPUT_KEY = "x"
 # What Pillow's and NumPy's readers raise on broken files, beside OSError.
-_BROKEN = (ValueError, SyntaxError, EOFError, KeyError, IndexError, struct.error, BadZipFile, MemoryError)
+_BROKEN = (ValueError, SyntaxError, EOFError, KeyError, IndexError, struct.error, BadZipFile, MemoryError, tokenize.TokenError)
 
 
 def read_image(path: Path) -> Image.Image:
