@@ -25,7 +25,7 @@ Values = npt.NDArray[Any] | Tensor
 
 _WINDOWS = ("half_sine", "rectangular")
 # Below this share of the largest |x|, x and with it R / x is mostly rounding error.
-_ZERO_BELOW = {torch.float32: 1e-5, torch.float64: 1e-10}
+_ZERO_BELOW = {torch.float32: 1e-4, torch.float64: 1e-10}
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _LARGEST_ITEM = 8  # bytes, of the numbers that torch knows
 
@@ -137,7 +137,7 @@ def dft_relevance(
         signal: tensor or array (..., n), float32 or float64 (integers take the other's type).
         relevance: the relevance of its samples, of the same shape.
         sampling_rate: samples per second.
-        zero_below: samples count as zero up to this share of the largest |x| of their signal, in [0, 1); None: 1e-5 for
+        zero_below: samples count as zero up to this share of the largest |x| of their signal, in [0, 1); None: 1e-4 for
             float32, 1e-10 for float64.
 
     Returns:
@@ -158,7 +158,7 @@ def dft_relevance(
     x, r, as_values = _signal_and_relevance(signal, relevance)
     parts = _parts(x, _quotient(x, r, zero_below), r.sum(dim=-1))
     return SpectralRelevance(
-        relevance=as_values(torch.view_as_real(parts).sum(dim=-1)),
+        relevance=as_values(parts.real + parts.imag),
         frequencies=as_values(_frequencies(x.shape[-1], sampling_rate, x)),
         parts=as_values(parts),
     )
@@ -215,7 +215,7 @@ def stdft_relevance(
     parts = _parts(shares * framing.framed(x), quotient, (shares * framing.framed(r)).sum(dim=-1))
     starts = hop * torch.arange(framing.frames, dtype=x.dtype, device=x.device)
     return ShortTimeRelevance(
-        relevance=as_values(torch.view_as_real(parts).sum(dim=-1)),
+        relevance=as_values(parts.real + parts.imag),
         times=as_values((starts + (window_length - 1) / 2) / sampling_rate),
         frequencies=as_values(_frequencies(window_length, sampling_rate, x)),
         parts=as_values(parts),
@@ -235,49 +235,51 @@ def _quotient(x: Tensor, r: Tensor, zero_below: float | None) -> Tensor:
     elif not 0 <= zero_below < 1:
         raise OptionError(f"zero_below={zero_below}: it must lie in [0, 1); None takes the default")
     zero = x.detach().abs() <= zero_below * _largest(x)
-    return torch.where(zero, 0.0, r / torch.where(zero, 1.0, x))
+    return r / x.masked_fill(zero, math.inf)
 
 
 def _parts(x: Tensor, quotient: Tensor, total: Tensor) -> Tensor:
     """Relevance of the cosines and sines of x (..., n), complex; `total` (...) is what they share."""
     n = x.shape[-1]
-    weights = _weights(n, x)
     spectrum = torch.view_as_real(torch.fft.rfft(x))
-    parts = weights / n * spectrum * torch.view_as_real(torch.fft.rfft(quotient))
-    left = total - parts.sum(dim=(-2, -1))
-    power = weights * _scaled(spectrum, dim=(-2, -1)) ** 2
-    return torch.view_as_complex(parts + left[..., None, None] * _proportion(power, _coefficients(n, x) / n, dim=(-2, -1)))
+    weighted = _weights(n, x) / n * spectrum
+    parts = weighted * torch.view_as_real(torch.fft.rfft(quotient))
+    return torch.view_as_complex(_with_what_is_left(parts, total, weighted * spectrum, _coefficients(n, x), axes=(-2, -1)))
 
 
 def _relevance_of_samples(x: Tensor, parts: Tensor, support: Tensor) -> Tensor:
     """Relevance of the samples of x (..., n), of which those with no `support` get none."""
     n = x.shape[-1]
     pairs, spectrum = torch.view_as_real(parts), torch.view_as_real(torch.fft.rfft(x))
-    zero = spectrum.detach().abs() <= _ZERO_BELOW[x.dtype] * _largest(spectrum, dim=(-2, -1))
-    quotient = torch.where(zero, 0.0, n / _weights(n, x) * pairs / torch.where(zero, 1.0, spectrum))
-    relevance: Tensor = x * torch.fft.irfft(torch.view_as_complex(quotient), n)
-    left = pairs.sum(dim=(-2, -1)) - relevance.sum(dim=-1)
-    return relevance + left[..., None] * _proportion(_scaled(x) ** 2, support / support.sum(dim=-1, keepdim=True), dim=(-1,))
+    below = _ZERO_BELOW[x.dtype]
+    # In a window where all of the signal counts as zero, so does its spectrum.
+    zero = spectrum.detach().abs() <= below * _largest(spectrum.flatten(-2))[..., None].clamp(min=below)
+    quotient = n / _weights(n, x) * pairs / spectrum.masked_fill(zero, math.inf)
+    relevance = x * torch.fft.irfft(torch.view_as_complex(quotient), n)
+    return _with_what_is_left(relevance, pairs.sum(dim=(-2, -1)), x**2, support, axes=(-1,))
 
 
-def _proportion(amounts: Tensor, otherwise: Tensor, dim: tuple[int, ...]) -> Tensor:
-    """Each amount's part of their sum; `otherwise` where all amounts are 0."""
-    total = amounts.sum(dim=dim, keepdim=True)
-    return torch.where(total == 0, otherwise, amounts / _nonzero(total))
+def _with_what_is_left(relevance: Tensor, total: Tensor, amounts: Tensor, otherwise: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Add what is missing to the total, in proportion to `amounts`, or to `otherwise` where all of them are 0."""
+    # In float32 the sum of large relevance of both signs would lose more than is missing.
+    left = (total.double() - relevance.sum(dim=axes, dtype=torch.float64)).to(relevance.dtype)
+    left = left.reshape(*left.shape, *[1] * len(axes))
+    whole = amounts.sum(dim=axes, keepdim=True)
+    nothing = whole == 0
+    relevance = torch.addcmul(relevance, amounts, left.masked_fill(nothing, 0.0) / whole.masked_fill(nothing, 1.0))
+    return torch.addcmul(relevance, otherwise, left.masked_fill(~nothing, 0.0) / otherwise.sum(dim=axes, keepdim=True))
 
 
-def _largest(values: Tensor, dim: tuple[int, ...] = (-1,)) -> Tensor:
-    """The largest |value| along the axes, a constant for gradients: nothing that is scaled by it depends on it."""
-    return values.detach().abs().amax(dim=dim, keepdim=True)
+def _largest(x: Tensor) -> Tensor:
+    """The largest |x_t|, (..., 1), a constant for gradients: nothing that is scaled by it depends on it."""
+    least, most = torch.aminmax(x.detach(), dim=-1, keepdim=True)
+    return torch.maximum(-least, most)
 
 
-def _scaled(values: Tensor, dim: tuple[int, ...] = (-1,)) -> Tensor:
-    """Divided by the largest |value|, so that neither squares nor quotients leave the range of the type; zeros stay zeros."""
-    return values / _nonzero(_largest(values, dim))
-
-
-def _nonzero(values: Tensor) -> Tensor:
-    return torch.where(values == 0, 1.0, values)
+def _scaled(x: Tensor) -> Tensor:
+    """Divided by the largest |x_t|, so that neither squares nor quotients leave the range of the type; zeros stay zeros."""
+    largest = _largest(x)
+    return x / largest.masked_fill(largest == 0, 1.0)
 
 
 def _weights(n: int, like: Tensor) -> Tensor:
@@ -332,7 +334,8 @@ class _Framing:
     def shares(self, window: Tensor) -> Tensor:
         """The share that each window takes of each sample, (frames, window_length); 0 behind the end."""
         weights = self.framed(torch.ones_like(window[:1]).expand(self.length)) * window
-        return weights / _nonzero(self.framed(self.overlapped(weights)))
+        whole = self.framed(self.overlapped(weights))
+        return weights / whole.masked_fill(whole == 0, 1.0)
 
 
 def _window(name: str, length: int, like: Tensor) -> Tensor:
@@ -383,7 +386,7 @@ def _tensor(name: str, values: npt.ArrayLike | Tensor) -> Tensor:
     tensor = values if isinstance(values, Tensor) else _tensor_of(name, np.asarray(values))
     if not (tensor.dtype in _ZERO_BELOW or tensor.dtype in _INTEGERS):
         raise _type_error(name, tensor.dtype)
-    if not bool(torch.isfinite(tensor).all()):
+    if tensor.numel() and not all(math.isfinite(value) for value in torch.aminmax(tensor.detach())):
         raise InputError(f"the {name} has NaN or infinity in it; fill or cut out what is missing first")
     return tensor
 
