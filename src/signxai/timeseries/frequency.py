@@ -251,8 +251,8 @@ def _relevance_of_samples(x: Tensor, parts: Tensor, support: Tensor) -> Tensor:
     """Relevance of the samples of x (..., n), of which those with no `support` get none."""
     n = x.shape[-1]
     pairs, spectrum = torch.view_as_real(parts), torch.view_as_real(torch.fft.rfft(x))
-    below = _ZERO_BELOW[x.dtype]
-    # In a window where all of the signal counts as zero, so does its spectrum.
+    # What rounding leaves of a coefficient that is missing. The signal's own scale is 1: in a window of next to nothing, all are.
+    below = 16 * torch.finfo(x.dtype).eps
     zero = spectrum.detach().abs() <= below * _largest(spectrum.flatten(-2))[..., None].clamp(min=below)
     quotient = n / _weights(n, x) * pairs / spectrum.masked_fill(zero, math.inf)
     relevance = x * torch.fft.irfft(torch.view_as_complex(quotient), n)
