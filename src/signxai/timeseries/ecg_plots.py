@@ -15,13 +15,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter, NullLocator
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import FloatArray, as_array
+from signxai.timeseries.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
 __all__ = ["STANDARD_LEADS", "plot_ecg"]
 
@@ -49,7 +49,7 @@ _NARROWEST, _WIDEST, _TALLEST, _TALLEST_ENLARGED = 110.0, 290.0, 400.0, 180.0
 _LARGEST_SCALE, _SMALLEST_WITH_MINOR_LINES = 6.0, 0.7
 _MARGIN, _LETTER, _LINE = 4.0, 2.1, 4.5
 _TIME_AXIS, _BAR_BAND, _BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 13.0, 18.0, 100.0, 3.5, 12.0
-_TEXT_SIZE, _NAME_SIZE, _TITLE_SIZE = 9.0, 10.0, 12.0
+_NAME_SIZE, _TITLE_SIZE = 10.0, 12.0
 _COLOUR_WIDTH = 3.0  # of the broad line, in points, 72 to the inch
 _DOTS = 150  # per inch
 
@@ -57,7 +57,7 @@ _TIME_STEPS = (0.2, 0.4, 1, 2, 5, 10, 20)  # seconds
 _TIME_LABEL = 12.0
 
 _NO_SIGNAL, _NO_LEAD = "no signal", "not recorded"
-_NOTE: dict[str, Any] = {"fontsize": _TEXT_SIZE, "style": "italic", "color": "0.35"}
+_NOTE: dict[str, Any] = {"fontsize": TEXT_SIZE, "style": "italic", "color": "0.35"}
 
 _MAJOR_COLOUR, _MINOR_COLOUR = "#eab8b0", "#f8e2de"
 
@@ -123,7 +123,7 @@ def plot_ecg(
     recording = _recording(signal, relevance, sampling_rate, lead_names, units, start)
     beats = _beats(r_peaks, beat_labels, recording.samples)
     gain = _gain(recording) if gain is None else _positive("gain", gain)
-    norm = None if recording.relevance is None else _norm(recording.relevance, limit, percentile)
+    norm = None if recording.relevance is None else relevance_norm(recording.relevance, limit, percentile)
     sheet = _sheet(recording, layout, rhythm_lead, gain)
     if axes is None:
         scale = _scale(sheet.width, sheet.height)
@@ -131,10 +131,10 @@ def plot_ecg(
         axes = _page(sheet, scale, title, norm, cmap, recording)
     else:
         axes.set_title(title, fontsize=_TITLE_SIZE, weight="bold", parse_math=False)
-        if norm is not None:
+        if norm is not None and recording.relevance is not None:
             place: dict[str, Any] = {"ax": axes, "location": "bottom", "shrink": 0.5, "aspect": 30}
-            bar = axes.figure.colorbar(ScalarMappable(norm, cmap), extend=_beyond(recording, norm), **place)
-            _label_bar(bar, recording, norm)
+            bar = axes.figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(recording.relevance, norm), **place)
+            label_bar(bar, recording.relevance, norm)
         # Text makes the paper higher, and that makes the scale smaller.
         scale = _scale_of(axes, _with_headroom(sheet, _scale_of(axes, sheet), bool(beats), bool(beat_labels)))
         sheet = _with_headroom(sheet, scale, bool(beats), bool(beat_labels))
@@ -237,26 +237,6 @@ def _positive(name: str, value: float) -> float:
     if not 0 < value < math.inf:
         raise OptionError(f"{name}={value}: it must be positive and finite")
     return value
-
-
-def _norm(relevance: FloatArray, limit: float | None, percentile: float) -> Normalize:
-    if not 0 <= percentile <= 100:
-        raise OptionError(f"percentile={percentile}: it must lie in [0, 100]")
-    strength = np.abs(relevance)
-    most = float(np.percentile(strength, percentile)) or float(strength.max()) or 1.0
-    end = most if limit is None else _positive("limit", limit)
-    return Normalize(-end, end)
-
-
-def _beyond(recording: _Recording, norm: Normalize) -> str:
-    """Whether the ends of the colour scale stand for more than their value, in matplotlib's words; 0 stays in the middle."""
-    assert recording.relevance is not None
-    return "both" if np.abs(recording.relevance).max() > _end(norm) else "neither"
-
-
-def _end(norm: Normalize) -> float:
-    assert norm.vmax is not None
-    return norm.vmax
 
 
 def _gain(recording: _Recording) -> float:
@@ -395,7 +375,7 @@ def _below_each_other(recording: _Recording, gain: float) -> _Sheet:
 def _rows(cells: Sequence[_Cell], recording: _Recording, gain: float) -> list[_Row]:
     """As high as their traces, in whole major squares, so that baselines lie on lines of the grid."""
     rows = []
-    for row in range(cells[-1].row + 1):
+    for row in range(max(cell.row for cell in cells) + 1):
         traces = [recording.traces[cell.lead, cell.first : cell.stop] for cell in cells if cell.row == row and cell.lead is not None]
         pulse = [np.ones(1)] if recording.unit == "mV" else []
         known = gain * np.nan_to_num(np.concatenate([*traces, *pulse, np.zeros(1)]))
@@ -441,8 +421,8 @@ def _page(sheet: _Sheet, scale: float, title: str, norm: Normalize | None, cmap:
     """A figure with the paper on it, and the colour bar below."""
     left = _MARGIN if sheet.in_columns else 2 * _MARGIN + _LETTER * _longest_side_name(sheet, recording)
     width = max(left + sheet.width * scale + 2 * _MARGIN, _BAR_WIDTH + 4 * _MARGIN)
-    lines = wrap(title, int((width - 2 * _MARGIN) / (_LETTER * _TITLE_SIZE / _TEXT_SIZE)))
-    head = _MARGIN + len(lines) * _LINE * _TITLE_SIZE / _TEXT_SIZE
+    lines = wrap(title, int((width - 2 * _MARGIN) / (_LETTER * _TITLE_SIZE / TEXT_SIZE)))
+    head = _MARGIN + len(lines) * _LINE * _TITLE_SIZE / TEXT_SIZE
     bottom = _TIME_AXIS + (_BAR_BAND if norm else 0.0)
     height = bottom + sheet.height * scale + head
     figure = Figure(figsize=(width / _INCH, height / _INCH), dpi=_DOTS)
@@ -450,21 +430,13 @@ def _page(sheet: _Sheet, scale: float, title: str, norm: Normalize | None, cmap:
         y = 1 - _MARGIN / 2 / height
         figure.text(0.5, y, "\n".join(lines), fontsize=_TITLE_SIZE, weight="bold", ha="center", va="top", parse_math=False)
     axes = figure.add_axes((left / width, bottom / height, sheet.width * scale / width, sheet.height * scale / height))
-    if norm:
+    if norm is not None and recording.relevance is not None:
         box = ((width - _BAR_WIDTH) / 2 / width, _BAR_LABELS / height, _BAR_WIDTH / width, _BAR_HEIGHT / height)
         bar = figure.colorbar(
-            ScalarMappable(norm, cmap), cax=figure.add_axes(box), orientation="horizontal", extend=_beyond(recording, norm)
+            ScalarMappable(norm, cmap), cax=figure.add_axes(box), orientation="horizontal", extend=beyond(recording.relevance, norm)
         )
-        _label_bar(bar, recording, norm)
+        label_bar(bar, recording.relevance, norm)
     return axes
-
-
-def _label_bar(bar: Colorbar, recording: _Recording, norm: Normalize) -> None:
-    assert recording.relevance is not None
-    end = _end(norm)
-    bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[f"{share * end:.2g}" for share in (-1, -0.5, 0, 0.5, 1)])
-    bar.set_label("relevance" if recording.relevance.any() else "relevance (0 everywhere)", fontsize=_TEXT_SIZE)
-    bar.ax.tick_params(labelsize=_TEXT_SIZE)
 
 
 # How it is drawn
@@ -479,7 +451,7 @@ def _draw_paper(axes: Axes, sheet: _Sheet, scale: float) -> None:
     axes.grid(which="major", color=_MAJOR_COLOUR, linewidth=0.7)
     axes.grid(which="minor", color=_MINOR_COLOUR, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, labelsize=_TEXT_SIZE)
+    axes.tick_params(which="both", length=0, labelsize=TEXT_SIZE)
     for spine in axes.spines.values():
         spine.set_color(_MAJOR_COLOUR)
 
@@ -498,7 +470,7 @@ def _label_time(axes: Axes, sheet: _Sheet, scale: float, gain: float, recording:
     time = "time from the start of the row (s)" if sheet.wrapped else "time (s)"
     size = "" if math.isclose(scale, 1.0, abs_tol=0.005) else f"; drawn at {scale:.2g} times its size"
     of_unit = f"{gain:.3g} mm/mV" if recording.unit == "mV" else f"{gain:.3g} mm per {recording.unit}"
-    axes.set_xlabel(f"{time}; {_SPEED:g} mm/s, {of_unit}{size}", fontsize=_TEXT_SIZE, parse_math=False)
+    axes.set_xlabel(f"{time}; {_SPEED:g} mm/s, {of_unit}{size}", fontsize=TEXT_SIZE, parse_math=False)
 
 
 def _draw_cell(
@@ -574,5 +546,5 @@ def _mark_beats(axes: Axes, cell: _Cell, sheet: _Sheet, scale: float, sampling_r
     for x, beat in zip(positions, inside, strict=True):
         half = _LETTER * len(beat.label) / 2 / scale
         if beat.label and x - half >= free_from:
-            axes.text(x, y + 1 / scale, beat.label, ha="center", va="bottom", fontsize=_TEXT_SIZE, parse_math=False)
+            axes.text(x, y + 1 / scale, beat.label, ha="center", va="bottom", fontsize=TEXT_SIZE, parse_math=False)
             free_from = x + half + _LETTER / 2 / scale
