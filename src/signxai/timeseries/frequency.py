@@ -131,7 +131,7 @@ def dft_relevance(
     rounding is shared in the same way.
 
     Relevance that does not vanish where the signal crosses zero, as that of SIGN, gives large relevance of both signs to
-    many frequencies, which cancels in the sum: a larger `zero_below` keeps such samples from drowning the others.
+    many frequencies, which cancels in the sum: a `zero_below` of 0.01 or 0.05 keeps such samples from drowning the others.
 
     Args:
         signal: tensor or array (..., n), float32 or float64 (integers take the other's type).

@@ -40,7 +40,7 @@ def beyond(relevance: FloatArray, norm: Normalize) -> str:
 def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize) -> None:
     """Ticks at the ends, at 0 and halfway between, and what the colours mean."""
     end = _end(norm)
-    bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[f"{share * end:.2g}" for share in (-1, -0.5, 0, 0.5, 1)])
+    bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[_short(share * end) for share in (-1, -0.5, 0, 0.5, 1)])
     bar.set_label("relevance" if relevance.any() else "relevance (0 everywhere)", fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=TEXT_SIZE)
 
@@ -48,3 +48,12 @@ def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize) -> None:
 def _end(norm: Normalize) -> float:
     assert norm.vmax is not None
     return norm.vmax
+
+
+def _short(value: float) -> str:
+    """Two digits, in the form that is easiest to read.
+
+    >>> [_short(value) for value in (-3841.0, 0.12345, 0.0, 1.26e-7)]
+    ['-3800', '0.12', '0', '1.3e-07']
+    """
+    return f"{float(f'{value:.2g}'):g}"

@@ -27,8 +27,8 @@ __all__ = ["plot_spectrogram", "plot_spectrum"]
 AxesArray = npt.NDArray[np.object_]
 
 # Lengths in inches
-_WIDTH, _BAR_BAND = 8.0, 1.4
-_SPECTRUM_HEIGHT, _LEAST_SPECTRUM_HEIGHT = 1.3, 0.8
+_WIDTH, _BAR_BAND = 9.0, 1.4
+_SPECTRUM_HEIGHT, _LEAST_SPECTRUM_HEIGHT = 1.6, 0.8
 _SPECTROGRAM_HEIGHT, _LEAST_SPECTROGRAM_HEIGHT = 2.2, 1.2
 _MANY_LEADS = 4
 _DOTS = 150  # per inch
@@ -48,7 +48,10 @@ def plot_spectrum(
     percentile: float = 100,
     cmap: str = "coolwarm",
 ) -> AxesArray:
-    """Draw the amplitudes of a signal's frequencies, and below them their signed relevance, over the frequency in Hz.
+    """Draw the amplitudes of a signal's frequencies, and beside them their signed relevance, over the frequency in Hz.
+
+    All leads share the scale of relevance, in height and in colour. Amplitudes have a scale of their own in each lead; the
+    one at 0 Hz, the signal's mean, may run off it.
 
     Args:
         signal: (leads, samples) or (samples,).
@@ -85,14 +88,17 @@ def plot_spectrum(
     amplitudes = _amplitudes(traces)[:, shown]
     norm = relevance_norm(relevance, limit, percentile)
     names = _names(lead_names, len(traces))
-    figure, grid = _page(2 * len(traces), _SPECTRUM_HEIGHT if len(traces) < _MANY_LEADS else _LEAST_SPECTRUM_HEIGHT, title)
-    pairs: AxesArray = grid.reshape(-1, 2)
-    for (above, below), name, amplitude, values in zip(pairs, names, amplitudes, relevance, strict=True):
-        _draw_amplitudes(above, frequencies, amplitude, f"{name}\namplitude ({units})".lstrip("\n"))
-        _draw_relevance(below, frequencies, values, norm, cmap)
-        figure.align_ylabels([above, below])
+    height = _SPECTRUM_HEIGHT if len(traces) < _MANY_LEADS else _LEAST_SPECTRUM_HEIGHT
+    figure, grid = _page(len(traces), 2, height, title)
+    for (left, right), name, amplitude, values in zip(grid, names, amplitudes, relevance, strict=True):
+        _draw_amplitudes(left, frequencies, amplitude)
+        _draw_relevance(right, frequencies, values, norm, cmap)
+        _set_reach(right, relevance)
+        left.set_ylabel(name, fontsize=_NAME_SIZE, weight="bold", rotation=0, ha="right", va="center", parse_math=False)
+    for axes, heading in zip(grid[0], (f"amplitude ({units})", "relevance"), strict=True):
+        axes.set_title(heading, fontsize=TEXT_SIZE, parse_math=False)
     _finish(figure, grid, "frequency (Hz)", relevance, norm, cmap)
-    return pairs
+    return grid
 
 
 def plot_spectrogram(
@@ -137,14 +143,14 @@ def plot_spectrogram(
     norm = relevance_norm(relevance, limit, percentile)
     names = _names(lead_names, len(relevance))
     height = _SPECTROGRAM_HEIGHT if len(relevance) < _MANY_LEADS else _LEAST_SPECTROGRAM_HEIGHT
-    figure, grid = _page(len(relevance), height, title)
+    figure, grid = _page(len(relevance), 1, height, title)
     edges = _edges(times, _step(times, otherwise=1 / window)), _edges(frequencies[shown], window)
-    for axes, name, values in zip(grid, names, relevance, strict=True):
+    for axes, name, values in zip(grid[:, 0], names, relevance, strict=True):
         axes.pcolormesh(*edges, values.T, norm=norm, cmap=cmap, rasterized=True)
         axes.set_ylim(max(0.0, edges[1][0]), edges[1][-1])
         axes.set_ylabel(f"{name}\nfrequency (Hz)".lstrip("\n"), fontsize=TEXT_SIZE, parse_math=False)
     _finish(figure, grid, "time (s)", relevance, norm, cmap)
-    return grid
+    return grid[:, 0]
 
 
 def _leads(values: Any, axes: int, name: str, shape: str) -> FloatArray:
@@ -194,34 +200,39 @@ def _edges(middles: FloatArray, step: float) -> FloatArray:
 # How it is drawn
 
 
-def _page(panels: int, height: float, title: str) -> tuple[Figure, AxesArray]:
-    figure = Figure(figsize=(_WIDTH, panels * height + _BAR_BAND), dpi=_DOTS, layout="constrained")
+def _page(leads: int, columns: int, height: float, title: str) -> tuple[Figure, AxesArray]:
+    figure = Figure(figsize=(_WIDTH, leads * height + _BAR_BAND), dpi=_DOTS, layout="constrained")
     figure.suptitle(title, fontsize=_TITLE_SIZE, weight="bold", parse_math=False, wrap=True)
-    grid: AxesArray = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
-    for axes in grid:
+    grid: AxesArray = figure.subplots(leads, columns, sharex=True, squeeze=False)
+    for axes in grid.flat:
         axes.tick_params(labelsize=TEXT_SIZE)
     return figure, grid
 
 
-def _draw_amplitudes(axes: Axes, frequencies: FloatArray, amplitudes: FloatArray, label: str) -> None:
+def _draw_amplitudes(axes: Axes, frequencies: FloatArray, amplitudes: FloatArray) -> None:
     axes.plot(frequencies, amplitudes, color="black", linewidth=0.8)
     axes.fill_between(frequencies, amplitudes, color="0.85", linewidth=0)
-    # The mean of the signal is its amplitude at 0 Hz, and often larger than all the others.
+    # The mean of the signal is often larger than all amplitudes.
     axes.set_ylim(0, 1.05 * float(amplitudes[1:].max(initial=0.0)) or 1.05 * float(amplitudes[0]) or 1.0)
-    axes.set_ylabel(label, fontsize=TEXT_SIZE, parse_math=False)
 
 
 def _draw_relevance(axes: Axes, frequencies: FloatArray, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
     bars = np.stack([np.stack([frequencies, 0 * relevance], axis=-1), np.stack([frequencies, relevance], axis=-1)], axis=1)
-    width = min(max(0.6 * _WIDTH * _POINTS / len(frequencies), 0.8), 6.0)
-    axes.add_collection(LineCollection(list(bars), array=relevance, cmap=cmap, norm=norm, linewidths=width, zorder=2))
+    width = min(max(0.3 * _WIDTH * _POINTS / len(frequencies), 1.0), 6.0)
+    axes.add_collection(LineCollection(list(bars), array=relevance, cmap=cmap, norm=norm, linewidths=width, zorder=2), autolim=False)
     axes.axhline(0.0, color="black", linewidth=0.5)
-    axes.margins(x=0.01, y=0.08)
-    axes.autoscale_view()
-    axes.set_ylabel("relevance", fontsize=TEXT_SIZE)
+    axes.set_xmargin(0.01)
+
+
+def _set_reach(axes: Axes, relevance: FloatArray) -> None:
+    """From the least to the largest relevance of all leads, with 0 and some room."""
+    least, most = min(float(relevance.min()), 0.0), max(float(relevance.max()), 0.0)
+    room = 0.08 * (most - least) or 1.0
+    axes.set_ylim(least - room, most + room)
 
 
 def _finish(figure: Figure, grid: AxesArray, label: str, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
-    grid[-1].set_xlabel(label, fontsize=TEXT_SIZE)
-    place: dict[str, Any] = {"ax": list(grid), "location": "bottom", "shrink": 0.6, "aspect": 35}
+    for axes in grid[-1]:
+        axes.set_xlabel(label, fontsize=TEXT_SIZE)
+    place: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": 0.6, "aspect": 35}
     label_bar(figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **place), relevance, norm)
