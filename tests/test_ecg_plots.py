@@ -312,6 +312,11 @@ def test_r_peaks_are_marked_and_labelled_above_their_samples():
         assert at[label][1] > max(marks.get_ydata())
 
 
+def test_beats_come_in_arrays_too():
+    axes = plot_ecg(ecg(2, 5), sampling_rate=RATE, r_peaks=np.array([50, 150]), beat_labels=np.array(["N", "V"]))
+    assert {"N", "V"} <= set(texts(axes))
+
+
 def test_beats_stand_at_the_rhythm_lead_of_the_clinical_layout():
     axes = twelve(r_peaks=[50, 950], rhythm_lead="V1")
     [marks] = [line for line in axes.lines if line.get_marker() == "v"]

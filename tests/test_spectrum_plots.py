@@ -155,12 +155,26 @@ FIGURES = {
 def test_no_words_overlap_and_nothing_leaves_the_page(name):
     figure = FIGURES[name]().flat[0].figure
     FigureCanvasAgg(figure).draw()
-    words = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible() and text.get_window_extent().width]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in words]
+    titles = [text.get_window_extent() for text in figure.texts if text.get_text()]
+    panels = [axes.get_tightbbox() for axes in figure.axes]
     page = figure.bbox.padded(1)
-    assert [word for word, box in boxes if not (page.x0 <= box.x0 and page.y0 <= box.y0 and box.x1 <= page.x1 and box.y1 <= page.y1)] == []
-    assert [(a, b) for (a, box), (b, other) in itertools.combinations(boxes, 2) if box.padded(-1).overlaps(other.padded(-1))] == []
-    assert min(text.get_fontsize() for text in words) >= 9
+    for box in [*titles, *panels]:
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1
+    assert not any(one.padded(-1).overlaps(other.padded(-1)) for one, other in itertools.combinations([*titles, *panels], 2))
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 9
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_labels_of_an_axis_do_not_run_into_each_other(name):
+    figure = FIGURES[name]().flat[0].figure
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            ticks = [tick for tick in axis.get_major_ticks() if min(limits) <= tick.get_loc() <= max(limits)]
+            words = [tick.label1 for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]
+            boxes = [word.get_window_extent() for word in words]
+            assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("of", [spectrum, spectrogram])

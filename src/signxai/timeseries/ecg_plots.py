@@ -127,17 +127,13 @@ def plot_ecg(
     sheet = _sheet(recording, layout, rhythm_lead, gain)
     if axes is None:
         scale = _scale(sheet.width, sheet.height)
-        sheet = _with_headroom(sheet, scale, bool(beats), bool(beat_labels))
+        sheet = _with_headroom(sheet, scale, beats)
         axes = _page(sheet, scale, title, norm, cmap, recording)
     else:
-        axes.set_title(title, fontsize=_TITLE_SIZE, weight="bold", parse_math=False)
-        if norm is not None and recording.relevance is not None:
-            place: dict[str, Any] = {"ax": axes, "location": "bottom", "shrink": 0.5, "aspect": 30}
-            bar = axes.figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(recording.relevance, norm), **place)
-            label_bar(bar, recording.relevance, norm)
+        _title_and_bar(axes, title, norm, cmap, recording)
         # Text makes the paper higher, and that makes the scale smaller.
-        scale = _scale_of(axes, _with_headroom(sheet, _scale_of(axes, sheet), bool(beats), bool(beat_labels)))
-        sheet = _with_headroom(sheet, scale, bool(beats), bool(beat_labels))
+        scale = _scale_of(axes, _with_headroom(sheet, _scale_of(axes, sheet), beats))
+        sheet = _with_headroom(sheet, scale, beats)
     _draw_paper(axes, sheet, scale)
     _label_time(axes, sheet, scale, gain, recording)
     for cell in sheet.cells:
@@ -224,7 +220,7 @@ def _relevance(relevance: npt.ArrayLike | None, traces: FloatArray) -> FloatArra
 
 
 def _beats(r_peaks: Sequence[int], beat_labels: Sequence[str], samples: int) -> list[_Beat]:
-    labels = list(beat_labels) or [""] * len(r_peaks)
+    labels = [str(label) for label in beat_labels] or [""] * len(r_peaks)
     if len(labels) != len(r_peaks):
         raise InputError(f"{len(labels)} beat labels for {len(r_peaks)} R peaks")
     outside = [int(peak) for peak in r_peaks if not 0 <= peak < samples]
@@ -388,12 +384,13 @@ def _to_major(millimetres: float) -> float:
     return _MAJOR * math.ceil(round(millimetres / _MAJOR, 6))
 
 
-def _with_headroom(sheet: _Sheet, scale: float, with_peaks: bool, with_labels: bool) -> _Sheet:
+def _with_headroom(sheet: _Sheet, scale: float, beats: Sequence[_Beat]) -> _Sheet:
     """Make room for text above the traces; text has its size in the figure, not on the paper."""
+    of_beats = 0.6 * bool(beats) + any(beat.label for beat in beats)
     marked = {cell.row for cell in sheet.cells if cell.marked}
     rows = []
     for number, row in enumerate(sheet.rows):
-        lines = sheet.in_columns + (number in marked) * (with_peaks * 0.6 + with_labels)
+        lines = sheet.in_columns + (number in marked) * of_beats
         headroom = _LINE * lines / scale
         rows.append(replace(row, above=_to_major(row.above + headroom), headroom=headroom))
     return replace(sheet, rows=rows)
@@ -437,6 +434,15 @@ def _page(sheet: _Sheet, scale: float, title: str, norm: Normalize | None, cmap:
         )
         label_bar(bar, recording.relevance, norm)
     return axes
+
+
+def _title_and_bar(axes: Axes, title: str, norm: Normalize | None, cmap: str, recording: _Recording) -> None:
+    """What `_page` adds, for axes that are there."""
+    axes.set_title(title, fontsize=_TITLE_SIZE, weight="bold", parse_math=False)
+    if norm is not None and recording.relevance is not None:
+        place: dict[str, Any] = {"ax": axes, "location": "bottom", "shrink": 0.5, "aspect": 30}
+        bar = axes.figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(recording.relevance, norm), **place)
+        label_bar(bar, recording.relevance, norm)
 
 
 # How it is drawn

@@ -5,6 +5,7 @@ Nothing here computes relevance or touches pyplot's global state.
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import FloatArray, as_array
@@ -27,13 +29,15 @@ __all__ = ["plot_spectrogram", "plot_spectrum"]
 AxesArray = npt.NDArray[np.object_]
 
 # Lengths in inches
-_WIDTH, _BAR_BAND = 9.0, 1.4
-_SPECTRUM_HEIGHT, _LEAST_SPECTRUM_HEIGHT = 1.6, 0.8
-_SPECTROGRAM_HEIGHT, _LEAST_SPECTROGRAM_HEIGHT = 2.2, 1.2
+_WIDTH, _BAR_BAND = 9.0, 0.75
+_BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 4.6, 0.14, 0.5
+_SPECTRUM_HEIGHT, _LEAST_SPECTRUM_HEIGHT = 2.0, 0.9
+_SPECTROGRAM_HEIGHT, _LEAST_SPECTROGRAM_HEIGHT = 2.4, 1.3
 _MANY_LEADS = 4
 _DOTS = 150  # per inch
 _POINTS = 72  # to the inch
 _TITLE_SIZE, _NAME_SIZE = 12.0, 10.0
+_LETTER = 0.7  # width of a letter, on the wide side, per point of its size
 
 
 def plot_spectrum(
@@ -201,8 +205,11 @@ def _edges(middles: FloatArray, step: float) -> FloatArray:
 
 
 def _page(leads: int, columns: int, height: float, title: str) -> tuple[Figure, AxesArray]:
-    figure = Figure(figsize=(_WIDTH, leads * height + _BAR_BAND), dpi=_DOTS, layout="constrained")
-    figure.suptitle(title, fontsize=_TITLE_SIZE, weight="bold", parse_math=False, wrap=True)
+    whole = leads * height + _BAR_BAND
+    above_the_bar = ConstrainedLayoutEngine(rect=(0.0, _BAR_BAND / whole, 1.0, 1.0 - _BAR_BAND / whole))
+    figure = Figure(figsize=(_WIDTH, whole), dpi=_DOTS, layout=above_the_bar)
+    lines = wrap(title, int(_WIDTH * _POINTS / (_LETTER * _TITLE_SIZE)))
+    figure.suptitle("\n".join(lines), fontsize=_TITLE_SIZE, weight="bold", parse_math=False)
     grid: AxesArray = figure.subplots(leads, columns, sharex=True, squeeze=False)
     for axes in grid.flat:
         axes.tick_params(labelsize=TEXT_SIZE)
@@ -234,5 +241,7 @@ def _set_reach(axes: Axes, relevance: FloatArray) -> None:
 def _finish(figure: Figure, grid: AxesArray, label: str, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
     for axes in grid[-1]:
         axes.set_xlabel(label, fontsize=TEXT_SIZE)
-    place: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": 0.6, "aspect": 35}
+    height = figure.get_figheight()
+    box = ((_WIDTH - _BAR_WIDTH) / 2 / _WIDTH, _BAR_LABELS / height, _BAR_WIDTH / _WIDTH, _BAR_HEIGHT / height)
+    place: dict[str, Any] = {"cax": figure.add_axes(box), "orientation": "horizontal"}
     label_bar(figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **place), relevance, norm)
