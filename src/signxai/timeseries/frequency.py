@@ -229,12 +229,12 @@ def stdft_relevance(
 
 
 def _quotient(x: Tensor, r: Tensor, zero_below: float | None) -> Tensor:
-    """R / x, and 0 where x counts as zero."""
+    """R / x of a scaled signal, and 0 where it counts as zero."""
     if zero_below is None:
         zero_below = _ZERO_BELOW[x.dtype]
     elif not 0 <= zero_below < 1:
         raise OptionError(f"zero_below={zero_below}: it must lie in [0, 1); None takes the default")
-    zero = x.detach().abs() <= zero_below * _largest(x)
+    zero = x.detach().abs() <= zero_below  # the largest is 1
     return r / x.masked_fill(zero, math.inf)
 
 
@@ -260,12 +260,12 @@ def _relevance_of_samples(x: Tensor, parts: Tensor, support: Tensor) -> Tensor:
 
 
 def _with_what_is_left(relevance: Tensor, total: Tensor, amounts: Tensor, otherwise: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Add what is missing to the total, in proportion to `amounts`, or to `otherwise` where all of them are 0."""
+    """Add what is missing to the total, in proportion to `amounts`, or to `otherwise` where all of them are next to 0."""
     # In float32 the sum of large relevance of both signs would lose more than is missing.
     left = (total.double() - relevance.sum(dim=axes, dtype=torch.float64)).to(relevance.dtype)
     left = left.reshape(*left.shape, *[1] * len(axes))
     whole = amounts.sum(dim=axes, keepdim=True)
-    nothing = whole == 0
+    nothing = whole <= torch.finfo(whole.dtype).eps ** 2  # of the square of the signal's largest value
     relevance = torch.addcmul(relevance, amounts, left.masked_fill(nothing, 0.0) / whole.masked_fill(nothing, 1.0))
     return torch.addcmul(relevance, otherwise, left.masked_fill(~nothing, 0.0) / otherwise.sum(dim=axes, keepdim=True))
 
