@@ -1,0 +1,59 @@
+"""The colour scale of signed relevance, the same for every figure of time series: symmetric about 0, and labelled."""
+
+import math
+
+import numpy as np
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
+
+from signxai.common.errors import OptionError
+from signxai.common.visualization import FloatArray
+
+__all__ = ["TEXT_SIZE", "beyond", "label_bar", "relevance_norm"]
+
+TEXT_SIZE = 9.0  # points, 72 to the inch
+
+
+def relevance_norm(relevance: FloatArray, limit: float | None, percentile: float) -> Normalize:
+    """The scale from -limit to limit; without a limit, to that percentile of |R|, or to their maximum if that is 0.
+
+    Raises:
+        OptionError: a limit that is not positive, or a percentile outside [0, 100].
+
+    >>> relevance_norm(np.array([0.5, -2.0]), limit=None, percentile=100).vmin
+    -2.0
+    """
+    if not 0 <= percentile <= 100:
+        raise OptionError(f"percentile={percentile}: it must lie in [0, 100]")
+    if limit is not None and not 0 < limit < math.inf:
+        raise OptionError(f"limit={limit}: it must be positive and finite")
+    strength = np.abs(relevance)
+    end = limit or float(np.percentile(strength, percentile)) or float(strength.max()) or 1.0
+    return Normalize(-end, end)
+
+
+def beyond(relevance: FloatArray, norm: Normalize) -> str:
+    """Whether the scale's ends stand for more than their value, in matplotlib's words; always both, so that 0 is in the middle."""
+    return "both" if np.abs(relevance).max() > _end(norm) else "neither"
+
+
+def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize) -> None:
+    """Ticks at the ends, at 0 and halfway between, and what the colours mean."""
+    end = _end(norm)
+    bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[_short(share * end) for share in (-1, -0.5, 0, 0.5, 1)])
+    bar.set_label("relevance" if relevance.any() else "relevance (0 everywhere)", fontsize=TEXT_SIZE)
+    bar.ax.tick_params(labelsize=TEXT_SIZE)
+
+
+def _end(norm: Normalize) -> float:
+    assert norm.vmax is not None
+    return norm.vmax
+
+
+def _short(value: float) -> str:
+    """Two digits, in the form that is easiest to read.
+
+    >>> [_short(value) for value in (-3841.0, 0.12345, 0.0, 1.26e-7)]
+    ['-3800', '0.12', '0', '1.3e-07']
+    """
+    return f"{float(f'{value:.2g}'):g}"
