@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as modules_of_torch
 from torch.overrides import _get_current_function_mode
 
 from signxai.torch_signxai.engine.kept_tensors import Kept, KeptReLU
@@ -27,6 +27,9 @@ _INPUT_AXES: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv1d: 3, nn.Conv2d
 _POOLS: dict[type[nn.Module], int] = {nn.AdaptiveAvgPool1d: 3, nn.AdaptiveAvgPool2d: 4}
 _NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
 _IDENTITIES = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d}
+_GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")
+"""Where torch keeps the hooks on all modules."""
+
 _SMALL = 1 << 16
 """Values up to which a ReLU's output is kept beside its input, which takes less time than computing it again."""
 
@@ -212,7 +215,7 @@ def plan_of(sequential: nn.Sequential, is_network: bool = False) -> Plan | None:
         sequential: in evaluation mode.
         is_network: it is the network that is explained: nothing comes behind its last module.
     """
-    if _has_any_global_hook() or type(sequential).__iter__ is not nn.Sequential.__iter__:  # type: ignore[no-untyped-call]
+    if any(getattr(modules_of_torch, name) for name in _GLOBAL_HOOKS) or type(sequential).__iter__ is not nn.Sequential.__iter__:
         return None
     is_network = is_network and _is_plain(sequential, may_have_forward=True)
     modules: list[Any] = list(sequential._modules.values())
