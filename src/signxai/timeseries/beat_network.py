@@ -31,6 +31,7 @@ _KERNEL = 7
 class BeatNetwork(nn.Module):
     """A 1-D residual network: prepared windows (N, 2, samples) about a beat to logits (N, 4) of ``BEAT_CLASSES``.
 
+    >>> import torch
     >>> BeatNetwork().eval()(torch.zeros(1, 2, 792)).shape
     torch.Size([1, 4])
     """
