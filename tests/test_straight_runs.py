@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from networks import CLASSES, randomized
 from signxai import explain
+from signxai.common import ForwardError
 from signxai.torch_signxai.engine.straight_runs import Run, plan_of
 
 METHODS = [
@@ -165,6 +166,12 @@ def test_what_is_read_off_inside_of_a_run_is_the_same():
     for place in ("2", "5", "8", "13"):
         inside = explain(net, x, "lrp_alpha_2_beta_1", 2, at=place)
         np.testing.assert_allclose(inside, explain(one_by_one, x, "lrp_alpha_2_beta_1", 2, at=f"steps.{place}"), rtol=1e-11, atol=1e-14)
+
+
+def test_a_batch_norm_for_other_axes_is_refused_as_the_network_refuses_it():
+    net = nn.Sequential(nn.Conv1d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14, CLASSES)).double().eval()
+    with pytest.raises(ForwardError, match="expected 4D input"):
+        explain(net, pair("with batch norms")[2], "lrp_z", 1)
 
 
 def test_no_forward_stays_behind_after_an_error():

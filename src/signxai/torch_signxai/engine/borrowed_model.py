@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 from signxai.torch_signxai.engine.checkpoints import without_checkpoints
-from signxai.torch_signxai.engine.straight_runs import is_lent, lend_forward
+from signxai.torch_signxai.engine.straight_runs import lend_forward, without_lent_forward
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
@@ -110,13 +110,15 @@ class _ModuleStates:
     """Every module's attributes, shallow, and the contents of its tables."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
-        self.attributes = [(module.__dict__, _own_attributes(module)) for module in modules]
+        self.attributes = [(module.__dict__, without_lent_forward(module.__dict__.copy())) for module in modules]
         tables = [table for attributes, _ in self.attributes for table in _tables_of(attributes)]
         self.filled = [(table, table.copy()) for table in tables if table]
         self.empty = [table for table in tables if not table]
 
     def restore(self) -> None:
         """Put back whatever is not as it was."""
+        for attributes, _ in self.attributes:
+            without_lent_forward(attributes)  # nothing else of a module that another thread runs may be missing, be it for a moment
         for table, saved in (*self.attributes, *self.filled):
             if not _same(table, saved):
                 table.clear()
@@ -131,13 +133,6 @@ def _tables_of(attributes: dict[str, Any]) -> Iterable[Any]:
         return _all_tables(attributes)  # type: ignore[no-any-return]
     except KeyError:  # a module pickled by an older torch lacks the latest
         return map(attributes.get, _TABLES)
-
-
-def _own_attributes(module: nn.Module) -> dict[str, Any]:
-    attributes = module.__dict__.copy()
-    if is_lent(attributes.get("forward")):
-        del attributes["forward"]
-    return attributes
 
 
 def _same(table: Any, saved: Any) -> bool:

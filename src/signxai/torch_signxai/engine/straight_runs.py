@@ -25,7 +25,12 @@ _INPUT_AXES: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv1d: 3, nn.Conv2d
 """Modules that a stage begins with, and how many axes their input has (0: any number)."""
 
 _POOLS: dict[type[nn.Module], int] = {nn.AdaptiveAvgPool1d: 3, nn.AdaptiveAvgPool2d: 4}
-_NORMS = {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
+_NORM_BEHIND: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: nn.BatchNorm1d,
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.Conv3d: nn.BatchNorm3d,
+}
 _IDENTITIES = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d}
 _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")
 """Where torch keeps the hooks on all modules."""
@@ -153,7 +158,7 @@ class FlatteningPassage:
         self.shape: torch.Size
 
     def relevance(self, relevance: Tensor) -> Tensor:
-        return relevance.view(self.shape)
+        return relevance.reshape(self.shape)
 
 
 Step: TypeAlias = Stage | Pooling | Flattening
@@ -251,7 +256,7 @@ def _stage_from(modules: list[Any], start: int, is_network: bool) -> tuple[Stage
         module: Any = modules[index]
         if not _is_plain(module):
             return None
-        if type(module) in _NORMS and norm is None and module._buffers["running_mean"] is not None:
+        if type(module) is _NORM_BEHIND[type(linear)] and norm is None and module._buffers["running_mean"] is not None:
             norm = module
         elif type(module) is nn.ReLU:
             return Stage(linear, norm, has_relu=True), _behind_identities(modules, index + 1)
@@ -325,6 +330,9 @@ def lend_forward(module: nn.Module) -> None:
         module.__dict__["forward"] = MethodType(_forward, module)
 
 
-def is_lent(forward: Any) -> bool:
-    """Whether an attribute ``forward`` is a lent one, which another thread that explains the same model may have put there."""
-    return type(forward) is MethodType and forward.__func__ is _forward
+def without_lent_forward(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The same attributes of a module, less a lent ``forward``, which another thread that explains the model may have put there."""
+    forward = attributes.get("forward")
+    if type(forward) is MethodType and forward.__func__ is _forward:
+        attributes.pop("forward", None)
+    return attributes
