@@ -96,6 +96,49 @@ def test_every_method_leaves_the_model_as_it_was(kind, name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_a_network_of_torchs_own_layers_stays_as_it_was(name):
+    net = in_every_mode(network("cnn2d"))
+    next(net.children())._forward_hooks.clear()
+    before = state(net)
+    explain(net, inputs("cnn2d"), name, 1, **options(name))
+    with pytest.raises(SignxaiError):
+        explain(net, inputs("cnn2d")[:, :1], name, 1, **options(name))
+    assert_untouched(net, before)
+
+
+def writes_to_buffers(module, *_):
+    module[1].num_batches_tracked += 1
+    module[1].note = "seen"
+
+
+OTHER_CODE = {
+    "a hook": lambda net: net.register_forward_hook(writes_to_buffers),
+    "a hook in front": lambda net: net.register_forward_pre_hook(writes_to_buffers),
+    "a forward of its own": lambda net: setattr(net[0], "forward", lambda x: (writes_to_buffers(net), type(net[0]).forward(net[0], x))[1]),
+    "a layer's method replaced": lambda net: setattr(
+        net[0], "_conv_forward", lambda *args: (writes_to_buffers(net), type(net[0])._conv_forward(net[0], *args))[1]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_1", "integrated_gradients_steps_3"])
+@pytest.mark.parametrize("change", OTHER_CODE)
+def test_what_other_code_changes_in_torchs_own_layers_is_undone(change, name):
+    net = randomized(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, CLASSES)))
+    OTHER_CODE[change](net)
+    explain(net, inputs("cnn2d"), name, 1)
+    assert net[1].num_batches_tracked == 0
+    assert not hasattr(net[1], "note")
+
+
+def test_what_a_target_changes_is_undone():
+    net = randomized(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, CLASSES)))
+    explain(net, inputs("cnn2d"), "gradient", lambda output: (writes_to_buffers(net), output[:, 1])[1])
+    assert net[1].num_batches_tracked == 0
+    assert not hasattr(net[1], "note")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("relu", ["module", "inplace module", "F.relu inplace"])
 @pytest.mark.parametrize("add", ["+", "+=", "module"])
 def test_a_residual_network_stays_as_it_was(add, relu, name):

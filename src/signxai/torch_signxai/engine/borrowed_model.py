@@ -13,12 +13,26 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 from signxai.torch_signxai.engine.checkpoints import without_checkpoints
-from signxai.torch_signxai.engine.straight_runs import lend_forward, without_lent_forward
+from signxai.torch_signxai.engine.straight_runs import has_global_hooks, lend_forward, without_lent_forward
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
 
 _all_tables = operator.itemgetter(*_TABLES)
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_hooks_of = operator.itemgetter(*_HOOKS)
+
+_STEADY = {
+    *(nn.Sequential, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Softmax, nn.LogSoftmax),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d),
+    *(nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+}
+"""Torch's own modules whose forward in evaluation mode changes nothing: neither an attribute nor a buffer."""
+_PLAIN_TENSORS = {nn.Parameter, Tensor}
+_METHODS = {kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name))) for kind in _STEADY}
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -144,14 +158,70 @@ def _same(table: Any, saved: Any) -> bool:
     return list(table) == list(saved) and all(map(operator.is_, table.values(), saved.values()))
 
 
+class _Everything:
+    """All that code in a module may change."""
+
+    def __init__(self, modules: list[nn.Module], parameters: list[Tensor], buffers: list[Tensor], copy_parameters: bool) -> None:
+        self.modules = _ModuleStates(modules)
+        self.tensors = [_TensorStates(parameters, copy_parameters), _TensorStates(buffers, copied=True)]
+
+    def freeze(self) -> None:
+        """Let no tensor ask for a gradient."""
+        for state in self.tensors:
+            state.freeze()
+
+    def restore(self) -> None:
+        """Put back whatever is not as it was."""
+        self.modules.restore()
+        for state in self.tensors:
+            state.restore()
+
+
+class _Switches:
+    """What lending itself changes, and all that changes in a model made of steady modules."""
+
+    def __init__(self, modules: list[nn.Module], tensors: list[Tensor]) -> None:
+        self.attributes = [module.__dict__ for module in modules]
+        self.training = [attributes["training"] for attributes in self.attributes]
+        self.compiled = [attributes.get("_compiled_call_impl") for attributes in self.attributes]
+        self.asking = [tensor for tensor in tensors if tensor.requires_grad and tensor.is_leaf]
+
+    def freeze(self) -> None:
+        """Let no tensor ask for a gradient."""
+        for tensor in self.asking:
+            tensor.requires_grad_(False)
+
+    def restore(self) -> None:
+        """Put back whatever is not as it was."""
+        for attributes, training, compiled in zip(self.attributes, self.training, self.compiled, strict=True):
+            without_lent_forward(attributes)
+            if training:
+                attributes["training"] = training
+            if compiled is not None:
+                attributes["_compiled_call_impl"] = compiled
+        for tensor in self.asking:
+            tensor.requires_grad_(True)
+
+
+def _are_steady(modules: list[nn.Module], tensors: list[Tensor]) -> bool:
+    """Whether nothing but steady code of torch runs in the modules."""
+    for module in modules:
+        attributes = module.__dict__
+        methods = _METHODS.get(type(module))
+        if methods is None or any(_hooks_of(attributes)) or not methods.isdisjoint(attributes):
+            return False
+    return _PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()
+
+
 @contextmanager
-def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> Iterator[nn.Module]:
+def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, only_model_runs: bool = False) -> Iterator[nn.Module]:
     """Lend the model in evaluation mode with frozen parameters, and take it back exactly as it was, also after an error.
 
     Args:
         model: any module; ``DataParallel`` and compiled wrappers are taken off for the time being.
         copy_parameters: the borrower may write to the parameters' values (as Zennit's canonizers do).
         seed: seeds what the model itself may draw; the global random state comes back too.
+        only_model_runs: the borrower runs no other people's code but the model's.
 
     Raises:
         ModelError: if the model's layers or gradients cannot be had.
@@ -160,9 +230,12 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
     modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
     _check(modules, parameters)
-    module_states = _ModuleStates(modules)
-    tensor_states = [_TensorStates([tensor for *_, tensor in parameters], copy_parameters)]
-    tensor_states.append(_TensorStates([buffer for *_, buffer in buffers], copied=True))
+    tensors = [tensor for *_, tensor in parameters], [buffer for *_, buffer in buffers]
+    state: _Everything | _Switches
+    if only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]]):
+        state = _Switches(modules, [*tensors[0], *tensors[1]])
+    else:
+        state = _Everything(modules, *tensors, copy_parameters)
     random_state = torch.get_rng_state()
     try:
         for module in modules:
@@ -172,15 +245,12 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0) -> 
             if attributes.get("_compiled_call_impl") is not None:
                 attributes["_compiled_call_impl"] = None
             lend_forward(module)
-        for state in tensor_states:
-            state.freeze()
+        state.freeze()
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
         with _uncompiled(), without_checkpoints():
             yield net
     finally:
-        module_states.restore()
-        for state in tensor_states:
-            state.restore()
+        state.restore()
         torch.set_rng_state(random_state)
 
 

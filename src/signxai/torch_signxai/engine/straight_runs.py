@@ -213,6 +213,11 @@ class RunNode(Function):
         return relevance, None, None, None
 
 
+def has_global_hooks() -> bool:
+    """Whether somebody asked torch to call a hook at every module."""
+    return any(getattr(modules_of_torch, name) for name in _GLOBAL_HOOKS)
+
+
 def plan_of(sequential: nn.Sequential, is_network: bool = False) -> Plan | None:
     """What to call instead of the modules of an ``nn.Sequential`` one by one; None if there is no run in it.
 
@@ -220,7 +225,7 @@ def plan_of(sequential: nn.Sequential, is_network: bool = False) -> Plan | None:
         sequential: in evaluation mode.
         is_network: it is the network that is explained: nothing comes behind its last module.
     """
-    if any(getattr(modules_of_torch, name) for name in _GLOBAL_HOOKS) or type(sequential).__iter__ is not nn.Sequential.__iter__:
+    if has_global_hooks() or type(sequential).__iter__ is not nn.Sequential.__iter__:
         return None
     is_network = is_network and _is_plain(sequential, may_have_forward=True)
     modules: list[Any] = list(sequential._modules.values())

@@ -81,7 +81,8 @@ class Analyzer(ABC):
         Raises:
             InputError, TargetError, ModelError: if something does not fit; the message says what to do.
         """
-        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, self.writes_parameters, self.seed) as net:
+        loan = borrowed(self.model, self.writes_parameters, self.seed, self._is_ours and not callable(target_class))
+        with torch.inference_mode(False), torch.enable_grad(), loan as net:
             x = as_input(net, input_tensor)
             target = as_target(target_class, len(x))
             step = len(x) if self.chunks_itself else self.batch_size or len(x)
@@ -91,6 +92,11 @@ class Analyzer(ABC):
             ]
             result = parts[0] if len(parts) == 1 else torch.cat(parts)
         return result if self.as_tensor else as_array(result)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the analyzer is one of this package, which changes nothing in the model."""
+        return type(self).__module__.startswith(f"{__package__}.")
 
     @abstractmethod
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
