@@ -11,6 +11,7 @@ from zennit.composites import LayerMapComposite
 import oracles
 from networks import CLASSES, SHAPES, deviation, inputs, network, randomized
 from signxai import explain
+from signxai.torch_signxai.engine import measuring_pass
 from signxai.torch_signxai.methods.signed import calculate_sign_mu
 from signxai.torch_signxai.methods.zennit_impl import (
     AdvancedLRPAnalyzer,
@@ -449,3 +450,32 @@ def test_no_forward_pass_takes_more_than_batch_size(name, batch_size):
     net.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     explain(net, x, name, 1, batch_size=batch_size)
     assert 0 < max(seen) <= batch_size
+
+
+REPEATED = ["integrated_gradients_steps_9", "smoothgrad_samples_9", "vargrad_samples_9"]
+
+
+@pytest.mark.parametrize("name", REPEATED)
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("target", [1, None, lambda output: output[:, 2].square()], ids=["class", "argmax", "score"])
+@pytest.mark.parametrize("points_at_once", [1, 2, 5])
+def test_chunks_keep_within_the_memory_for_activations_and_change_nothing(monkeypatch, name, samples, target, points_at_once):
+    net, x = randomized(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), nn.Flatten(), nn.Linear(144, CLASSES))), inputs("cnn2d")[:samples]
+    expected = explain(net, x, name, target, batch_size=1)
+    per_row = 8 * (4 * 36 + 4 * 36 + CLASSES)  # the flattened activation is a view
+    monkeypatch.setattr(measuring_pass, "ACTIVATION_BYTES", points_at_once * per_row)
+    rows = []
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            rows.append(len(x))
+            return self.net(x)
+
+    assert deviation(explain(Watched(), x, name, target), expected) < 1e-12
+    with_graph = rows[1:] if target != 1 or rows[0] > points_at_once else rows  # the first looks at the samples, or was stopped
+    assert max(with_graph) <= points_at_once
+    assert sum(with_graph) == 9 * samples

@@ -90,6 +90,7 @@ class ForwardPass(TorchFunctionMode):
         self.keeper = Keeper()
         self._before_softmax = TensorTable()
         self.net: nn.Module | None = None
+        self.samples = 0  # of all forward passes that were run under it
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -210,23 +211,6 @@ class GradientPass(ForwardPass):
         for module in run.modules:
             x = module(x)
         return x
-
-
-class MeasuringPass(GradientPass):
-    """A plain forward pass that adds up the memory of the activations."""
-
-    def plan_of(self, sequential: nn.Sequential) -> Plan | None:
-        return None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        result = super().__torch_function__(func, types, args, kwargs)
-        if isinstance(result, Tensor) and result._base is None:
-            self.bytes += result.nbytes
-        return result
 
 
 CONVOLUTION_NAMES = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")

@@ -139,6 +139,7 @@ def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass) -> Tensor:
         ModelError: if the output has not one row per sample, is no floating-point tensor, or holds NaN or infinity.
     """
     watch.net = net
+    watch.samples += x.shape[0] if x.ndim else 0
     with _ForwardErrors(net, x), watch:
         output = net(x)
     logits = watch.logits_of(first_tensor(output))
@@ -171,6 +172,13 @@ class Target:
         if self.indices is None:
             return self
         return Target(self.indices[start:stop], None if self.classes is None else self.classes[start:stop])
+
+    def repeated(self, samples: slice, count: int) -> Target:
+        """The target of some of the samples, ``count`` times one after the other."""
+        part = self.rows(samples.start, samples.stop)
+        if part.indices is None:
+            return part
+        return Target(part.indices.repeat(count, 1), None if part.classes is None else part.classes.repeat(count, 1))
 
     def settled(self, logits: Tensor) -> Target:
         """This target with its indices fixed by these logits, where it follows the largest one."""
@@ -275,7 +283,5 @@ def _integers(target: Any) -> np.ndarray[Any, Any]:
     has_bool = isinstance(target, bool) or (isinstance(target, list | tuple) and any(isinstance(item, bool | np.bool_) for item in target))
     if array.dtype.kind not in "iu" or has_bool:
         kind = "bool" if has_bool or array.dtype.kind == "b" else type(target).__name__ if array.dtype.kind == "O" else array.dtype
-        raise TargetError(
-            f"target {target!r} ({kind}) is not an integer or a sequence of integers; give class indices such as 3 or [3, 5]"
-        )
+        raise TargetError(f"target {target!r} ({kind}) is not an integer or a sequence of integers; give class indices such as 3 or [3, 5]")
     return array.astype(np.int64)

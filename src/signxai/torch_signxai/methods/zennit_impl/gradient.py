@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -11,16 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.torch_signxai.engine.forward_pass import GradientPass, MeasuringPass
+from signxai.torch_signxai.engine.forward_pass import GradientPass
 from signxai.torch_signxai.engine.inputs_and_outputs import Target, run_forward
+from signxai.torch_signxai.engine.measuring_pass import MeasuringPass, TooLargeError
 from signxai.torch_signxai.methods.signed import sign_about
 from signxai.torch_signxai.methods.zennit_impl.base import Analyzer, gradient_of, like_input, number, whole_number
 
-ACTIVATION_BYTES = 1 << 30
-"""About how much memory the activations of one chunk of points may take."""
+_TRIAL_BYTES = 5 << 18
+"""So much input has the first chunk, by which the activations are measured."""
 
-PointsOf: TypeAlias = Callable[[slice], Iterator[Tensor]]
-"""From a slice of samples to the points at which their gradients are taken, tensors (samples, ...), one after the other."""
+NextPoints: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
+"""From a number of points to a leaf and the next points that are made from it, both (points, samples, ...).
+
+The points' derivative by the leaf is 1, and its gradient theirs. They are no leaf themselves: the network may write to them.
+"""
+
+PointsOf: TypeAlias = Callable[[slice], NextPoints]
+"""From a slice of samples to what makes their points."""
+
+StartsOf: TypeAlias = Callable[[slice, int], Callable[[Tensor], Tensor]]
+"""From a slice of samples and a number of points to a function from the points' outputs to what relevance starts with there."""
 
 
 class GradientAnalyzer(Analyzer):
@@ -67,43 +78,57 @@ class GradientXSignAnalyzer(GradientAnalyzer):
 class _RepeatedGradientAnalyzer(Analyzer):
     """Gradients at many points for each sample; the target and its starting relevance are those of the sample itself.
 
-    Points and samples run in chunks that hold about 1 GiB of activations, or ``batch_size`` of them.
+    Points and samples run in chunks of at most about 1 GiB of activations (fewer where that is quicker), or of ``batch_size``.
     """
 
     chunks_itself = True
+    points: int
 
     def _gradients(self, net: nn.Module, x: Tensor, target: Target, points: PointsOf) -> Iterator[tuple[slice, slice, Tensor]]:
         """The gradients at all points of every sample, a chunk at a time.
 
         Yields the slice of samples, the slice of points, and the gradients (points, samples, ...) of a chunk.
         """
-        measure = MeasuringPass()
-        step = self.batch_size or len(x)
+        starts, known = self._starts(net, x, target)
+        most = known or max(1, _TRIAL_BYTES // x[0].nbytes)
+        first = 0
+        while first < len(x):
+            samples = slice(first, min(first + most, len(x)))
+            next_points, begin = points(samples), 0
+            while begin < self.points:
+                count = min(self.points - begin, max(1, most // (samples.stop - samples.start)))
+                watch = GradientPass() if known else MeasuringPass(may_stop=most > 1)
+                try:
+                    gradient = _gradient_at(net, *next_points(count), starts(samples, count), watch)
+                except TooLargeError:
+                    most = 1  # measured at once, and nothing of these samples has been yielded
+                    break
+                if isinstance(watch, MeasuringPass):
+                    known = most = watch.most_samples()
+                yield samples, slice(begin, begin + count), gradient
+                begin += count
+            else:
+                first = samples.stop
+
+    def _starts(self, net: nn.Module, x: Tensor, target: Target) -> tuple[StartsOf, int]:
+        """What relevance starts with at the points, the same as at the samples; and how many rows a chunk may have, 0 if nobody knows."""
+        if target.indices is not None and self.relevance == "one_hot":  # whatever the outputs: no need to see them
+
+            def start_of(samples: slice, count: int) -> Callable[[Tensor], Tensor]:
+                return partial(target.repeated(samples, count).starting_relevance, relevance="one_hot")
+
+            return start_of, self.batch_size or 0
+        step, measure = self.batch_size or len(x), MeasuringPass()
         with torch.no_grad():
-            parts = (x[first : first + step].clone() for first in range(0, len(x), step))
-            logits = torch.cat([run_forward(net, part, measure) for part in parts])
+            logits = torch.cat([run_forward(net, x[first : first + step].clone(), measure) for first in range(0, len(x), step)])
         start = target.starting_relevance(logits, self.relevance)
-        most = self.batch_size or max(1, ACTIVATION_BYTES * len(x) // max(1, measure.bytes))
-        step = min(len(x), most)
-        for first in range(0, len(x), step):
-            samples = slice(first, min(first + step, len(x)))
-            stride = max(1, most // (samples.stop - samples.start))
-            for begin, chunk in _grouped(points(samples), stride):
-                rows = torch.cat([start[samples]] * len(chunk))
-                gradient = self._gradient_at(net, torch.cat(chunk), rows)
-                yield samples, slice(begin, begin + len(chunk)), gradient.view(len(chunk), -1, *x.shape[1:])
-
-    def _gradient_at(self, net: nn.Module, points: Tensor, start: Tensor) -> Tensor:
-        leaf = points.requires_grad_(True)
-        return gradient_of(run_forward(net, leaf.clone(), GradientPass()), leaf, start)
+        return lambda samples, count: lambda _: torch.cat([start[samples]] * count), self.batch_size or measure.most_samples()
 
 
-def _grouped(points: Iterator[Tensor], size: int) -> Iterator[tuple[int, list[Tensor]]]:
-    """The points in groups of at most ``size``, each with the number of its first."""
-    begin = 0
-    while group := list(islice(points, size)):
-        yield begin, group
-        begin += len(group)
+def _gradient_at(net: nn.Module, leaf: Tensor, points: Tensor, start: Callable[[Tensor], Tensor], watch: GradientPass) -> Tensor:
+    """The gradients at points (points, samples, ...) that were made from ``leaf``, in their shape."""
+    logits = run_forward(net, points.flatten(0, 1), watch)
+    return gradient_of(logits, leaf, start(logits))
 
 
 class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
@@ -120,7 +145,7 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
     def __init__(self, model: nn.Module, steps: int = 50, baseline: Any = None, **common: Any) -> None:
         super().__init__(model, **common)
-        self.steps = whole_number("steps", steps, at_least=1)
+        self.steps = self.points = whole_number("steps", steps, at_least=1)
         self.baseline = baseline
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
@@ -128,10 +153,17 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         way = x - baseline
         places, weights = _trapezoid(self.steps)
 
-        def path(samples: slice) -> Iterator[Tensor]:
-            return (torch.add(baseline[samples], way[samples], alpha=place) for place in places)
+        weight, place = (torch.tensor(values, dtype=x.dtype, device=x.device) for values in (weights, places))
 
-        weight = torch.tensor(weights, dtype=x.dtype, device=x.device)
+        def path(samples: slice) -> NextPoints:
+            rest = iter(place.view(-1, *(1,) * x.ndim))
+
+            def next_points(count: int) -> tuple[Tensor, Tensor]:
+                leaf = baseline[samples].expand(count, *way[samples].shape).requires_grad_(True)
+                return leaf, torch.addcmul(leaf, way[samples], torch.stack(list(islice(rest, count))))
+
+            return next_points
+
         total = torch.zeros_like(x)
         for samples, points, gradients in self._gradients(net, x, target, path):
             total[samples] += torch.tensordot(weight[points], gradients, dims=1)
@@ -174,7 +206,7 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
     def __init__(self, model: nn.Module, noise_level: float = 0.2, num_samples: int = 50, **common: Any) -> None:
         super().__init__(model, **common)
         self.noise_level = number("noise_level", noise_level, at_least=0)
-        self.num_samples = whole_number("num_samples", num_samples, at_least=1)
+        self.num_samples = self.points = whole_number("num_samples", num_samples, at_least=1)
 
     def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
         total = torch.zeros_like(x)
@@ -186,11 +218,18 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
         axes = tuple(range(1, x.ndim))
         sigma = self.noise_level * (x.amax(axes, keepdim=True) - x.amin(axes, keepdim=True)) if axes else torch.zeros_like(x)
 
-        def points(samples: slice) -> Iterator[Tensor]:
+        def points(samples: slice) -> NextPoints:
             generator = torch.Generator().manual_seed(self.seed)
-            for _ in range(self.num_samples):
-                noise = torch.randn(x.shape[1:], generator=generator, dtype=torch.float64).to(x)
-                yield torch.addcmul(x[samples], sigma[samples], noise)
+
+            def next_points(count: int) -> tuple[Tensor, Tensor]:
+                # Drawn one by one, so that they are the same in any chunks, and in float32, which is many times as fast as float64.
+                noise = torch.empty(count, *x.shape[1:], dtype=torch.float32)
+                for one in noise:
+                    torch.randn(one.shape, generator=generator, out=one)
+                leaf = x[samples].expand(count, *x[samples].shape).requires_grad_(True)
+                return leaf, torch.addcmul(leaf, sigma[samples], noise.to(x).unsqueeze(1))
+
+            return next_points
 
         return points
 
