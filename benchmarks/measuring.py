@@ -100,5 +100,7 @@ def _status(field: str) -> float:
 
 
 def deviation(got: Tensor, expected: Tensor) -> float:
-    """The largest difference relative to the largest expected value."""
+    """The largest difference relative to the largest expected value; NaN if that is NaN, which ``got`` must not be."""
+    if got.isnan().any():
+        raise ValueError("the map to compare holds NaN")
     return float((got.double() - expected.double()).abs().max() / expected.double().abs().max())

@@ -1,6 +1,7 @@
 """Measure signxai against Zennit, Captum and the plain gradient: python benchmarks/run.py [--help].
 
-A full run prints the tables and saves them as benchmarks/RESULTS.md; a part of it is saved only where --output says.
+The tables are printed and saved as benchmarks/RESULTS.md, each with the time of its measurement: a run of some tables
+(--only overhead memory) replaces those and leaves the others. A run of some methods or networks is saved only where --output says.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ TABLES = {
     "memory": tables.memory,
     "path_memory": tables.path_memory,
 }
+HEADINGS = {
+    "lrp": "LRP: cost and deviation",
+    "repeated": "Many gradients: integrated gradients, SmoothGrad, VarGrad",
+    "overhead": "Overhead on a 10-layer 1-D CNN",
+    "memory": "Peak memory",
+    "path_memory": "Peak memory of integrated_gradients",
+}
 QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "repeated")
 PACKAGES = ("torch", "torchvision", "zennit", "captum", "signxai")
 
@@ -42,17 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.quick or options.threads:
         torch.set_num_threads(options.threads or 1)
     gc.freeze()  # the libraries' own objects: collecting garbage before each call is quick then, and leaves the caches warm
-    started = time.perf_counter()
     settings, wanted = chosen(options)
-    part = options.quick or options.only
-    output = options.output or (None if part else RESULTS)
-    parts: dict[str, str] = {}
+    is_whole = not options.quick and set(options.only) <= set(TABLES)
+    output = options.output or (RESULTS if is_whole else None)
+    parts = saved(output) if output and is_whole else {}
     for name in sorted(wanted, key=QUICK_FIRST.index):
-        parts[name] = TABLES[name](settings)
-        text = (
-            "\n\n".join([*heading(options, (time.perf_counter() - started) / 60), *filter(None, (parts.get(name) for name in TABLES))])
-            + "\n"
-        )
+        started = time.perf_counter()
+        if table := TABLES[name](settings):
+            measured = facts(options, (time.perf_counter() - started) / 60)
+            parts[name] = f"## {HEADINGS[name]}\n\n{measured}\n\n{table}"
+        text = "\n\n".join([*heading(options), *(parts[name] for name in TABLES if name in parts)]) + "\n"
         if output:
             write(output, text)  # after each table: what is measured is kept, whatever happens to the rest
     gc.unfreeze()
@@ -68,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--threads", type=positive, default=None, help="of torch (default: its own choice, the cores)")
     path = f"also integrated_gradients with {tables.PATH_STEPS} steps on VGG16: some ten minutes more"
     result.add_argument("--memory", action="store_true", help=path)
-    output = f"where the tables are saved (a full run: {RESULTS.name} beside this script)"
+    output = f"where the tables are saved (default: {RESULTS.name} beside this script)"
     result.add_argument("--output", type=Path, help=output)
     return result
 
@@ -101,24 +108,38 @@ def report(row: str) -> None:
     print(row, file=sys.stderr, flush=True)
 
 
-def heading(options: argparse.Namespace, minutes: float) -> list[str]:
-    """Title, date, machine, versions, and how it was run."""
+def facts(options: argparse.Namespace, minutes: float) -> str:
+    """When a table was measured, how, and by what."""
+    repeats = f"{options.repeats or (1 if options.quick else 5)} repeats"
+    restricted_to = [pattern for pattern in options.only if pattern not in TABLES]
+    only = f", only {' '.join(restricted_to)}" if restricted_to else ""
+    return f"Measured {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes, {repeats}{only}, by {versions()}."
+
+
+def versions() -> str:
+    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)])
+
+
+def saved(path: Path) -> dict[str, str]:
+    """The tables of an earlier run, as they stand in the file."""
+    if not path.exists():
+        return {}
+    sections = path.read_text(encoding="utf-8").rstrip().split("\n\n## ")[1:]
+    by_heading = {section.partition("\n")[0]: f"## {section}" for section in sections}
+    return {name: by_heading[heading] for name, heading in HEADINGS.items() if heading in by_heading}
+
+
+def heading(options: argparse.Namespace) -> list[str]:
+    """Title, machine, and what holds for all tables."""
     kind = "A quick run: its numbers mean nothing. " if options.quick else ""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{processor()}, {os.cpu_count()} cores ({torch.get_num_threads()} threads used), {memory:.0f} GiB memory"
-    facts = [
-        f"- Date: {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC; took {minutes:.0f} minutes",
-        f"- Machine: {machine}, {platform.system()}",
-        f"- Versions: Python {platform.python_version()}, {versions}",
-        f"- Repeats: {options.repeats or (1 if options.quick else 5)}" + (f"; only {' '.join(options.only)}" if options.only else ""),
-    ]
     setting = (
         f"{kind}Made by `make bench` (benchmarks/run.py). All competitors run in one process, interleaved. CPU, float32, eval, "
         "parameters frozen; random input; torchvision networks with random weights and batch-norm statistics, "
         "EfficientNet-Lite0 with its real weights."
     )
-    return ["# Benchmarks", setting, "\n".join(facts)]
+    return ["# Benchmarks", setting, f"Machine: {machine}, {platform.system()}."]
 
 
 def processor() -> str:

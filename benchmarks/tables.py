@@ -86,9 +86,11 @@ def lrp(settings: Settings) -> str:
         "is 0: exact); in float64 on the first sample. Zennit has no rule std_x or sign. Its batch-norm merge is given without the "
         "eps that 0.5.1 leaves in place. Captum's LRP supports VGG16 only (no addition of two tensors, no Conv1d); its rules for z+ "
         "and gamma compute something else for biases, negative inputs and negative outputs, so they have no deviation. lrp_z, "
-        "and every rule at a residual addition, divides by sums however small: that magnifies float32's rounding, float64 tells more."
+        "and every rule at a residual addition, divides by sums however small: that magnifies float32's rounding, float64 tells more. "
+        "On EfficientNet-Lite0 lrp_z differs by what it is: where ReLU6 cuts off, the constant takes the relevance here, as gradient "
+        "times input has it, and Zennit lets it pass. nan: the peer's map holds NaN."
     )
-    return "\n\n".join(["## LRP: cost and deviation", explanation, *parts]) if parts else ""
+    return "\n\n".join([explanation, *parts]) if parts else ""
 
 
 def _lrp_of(case: Case, methods: list[str], settings: Settings) -> str:
@@ -156,7 +158,7 @@ def repeated(settings: Settings) -> str:
         "its defaults. Deviation of integrated_gradients: Captum's trapezoid sums to (n - 1) / n, which is taken out; the others draw "
         "their own noise."
     )
-    return f"## Many gradients: integrated gradients, SmoothGrad, VarGrad\n\n{explanation}\n\n{markdown(header, rows)}" if rows else ""
+    return f"{explanation}\n\n{markdown(header, rows)}" if rows else ""
 
 
 def _repeated_rows(case: Case, methods: list[str], points: int, chunks: Sequence[int], settings: Settings) -> Iterable[list[str]]:
@@ -224,7 +226,7 @@ def overhead(settings: Settings) -> str:
         "by hand for these networks, without watching, autograd or checks (of `gradient`: the plain gradient). Deviation: of explain "
         "from that, in float32."
     )
-    return f"## Overhead on a 10-layer 1-D CNN\n\n{explanation}\n\n{markdown(header, rows)}"
+    return f"{explanation}\n\n{markdown(header, rows)}"
 
 
 def _overhead_row(case: Case, method: str, settings: Settings) -> list[str]:
@@ -267,7 +269,7 @@ def memory(settings: Settings) -> str:
         "(malloc_trim) and the kernel's high-water mark reset (/proc/self/clear_refs) first, after one call to warm up. MiB, "
         "medians."
     )
-    return f"## Peak memory\n\n{explanation}\n\n{markdown(header, rows)}" if rows else ""
+    return f"{explanation}\n\n{markdown(header, rows)}" if rows else ""
 
 
 def _memory_row(case: Case, settings: Settings) -> list[str]:
@@ -301,7 +303,7 @@ def path_memory(settings: Settings) -> str:
     settings.report(" | ".join(row))
     explanation = "Peak of the whole process, with the network and all libraries."
     header = ["network", "steps", "peak", "bound"]
-    return f"## Peak memory of integrated_gradients\n\n{explanation}\n\n{markdown(header, [row])}"
+    return f"{explanation}\n\n{markdown(header, [row])}"
 
 
 def _path_peak(quick: bool) -> float:

@@ -1,5 +1,6 @@
 """The benchmark script runs and writes its tables; what it measures there means nothing."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -41,6 +42,20 @@ def test_a_quick_run_writes_its_tables_and_nothing_else(tmp_path):
     overhead = [row for row in rows if row[0] in ("1-D CNN", "1-D CNN with batch norms") and len(row) == 10]
     assert len(overhead) == 2
     assert all(float(row[-1]) < 1e-5 for row in overhead)  # what is written out by hand is the same method
+
+
+def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):
+    output = tmp_path / "RESULTS.md"
+    output.write_text(
+        "# Benchmarks\n\nold\n\n## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |\n\n## Peak memory\n\n| replaced |\n"
+    )
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        run = importlib.import_module("run")
+        saved = run.saved(output)
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+    assert saved == {"lrp": "## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |", "memory": "## Peak memory\n\n| replaced |"}
 
 
 def test_a_pattern_that_names_nothing_is_an_error():

@@ -52,3 +52,14 @@ def test_links_and_pictures_exist():
 def test_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text())) <= targets
+
+
+def test_the_costs_that_the_readme_quotes_are_the_measured_ones():
+    measured = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    quoted = re.findall(r"^\| `(lrp_\w+)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+    assert quoted
+    for method, cells in quoted:
+        for network, cell in zip(("VGG16 b1", "ResNet50 b4", "EfficientNet-Lite0 b4"), cells.split(" | "), strict=True):
+            of_network = measured.partition(f"### {network}\n")[2].partition("\n##")[0]
+            row = re.search(rf"^\| {method} \|.*$", of_network, re.M)[0]
+            assert all(f"| {number} (" in row for number in re.findall(r"[\d.]+", cell)), (method, network)
