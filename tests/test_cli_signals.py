@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import signxai
-from signxai import cli
+from signxai import cli, signal_results
 from signxai.models import Classifier, load_classifier
-from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, prepare_for_beats, read_signal
+from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, plot_ecg_maps, prepare_for_beats, read_signal
 from signxai.timeseries.beat_network import AFTER_S, BEFORE_S
 from signxai.timeseries.packages import deprecations_ignored
 from signxai.timeseries.reading import SIGNAL_SUFFIXES
@@ -82,9 +82,9 @@ def write_record(folder, name, values, beats=None, symbols="N"):
         "adc_gain": [1000.0] * leads,
         "baseline": [0] * leads,
     }
-    wfdb.wrsamp(name, p_signal=values.T, write_dir=str(folder), **common)
-    if beats is not None:
-        with deprecations_ignored():
+    with deprecations_ignored():
+        wfdb.wrsamp(name, p_signal=values.T, write_dir=str(folder), **common)
+        if beats is not None:
             wfdb.wrann(name, "atr", np.array(beats), symbol=list(symbols), write_dir=str(folder))
 
 
@@ -211,6 +211,16 @@ def test_a_strip_names_each_beat_and_those_that_have_no_window(run):
         assert f"at {beats.positions[index] / RATE:.3f} s, annotated {beats.symbols[index]}" in line
         assert ("predicted" in line) == (beats.positions[index] >= BEFORE_S * RATE)
         assert ("not explained" in line and "beginning" in line) == (beats.positions[index] < BEFORE_S * RATE)
+
+
+def test_each_file_has_its_strip(saved, here):
+    for path in DATA.glob("233*"):
+        shutil.copy(path, here)
+    args = (*BEATS, "--window", "10:12s", "--method", "gradient")
+    both, one = saved("233_1655s.hea", E233, *args), saved(E233, *args)
+    assert both["strip_of"].tolist() == [0] * len(one["x"]) + [1] * len(one["x"])
+    for strip in both["gradient_strip"]:
+        np.testing.assert_allclose(strip, one["gradient_strip"][0], atol=1e-6 * np.abs(strip).max())
 
 
 def test_relevance_of_frequencies_is_that_of_the_samples(saved):
@@ -362,6 +372,44 @@ def test_methods_and_beats_each_have_their_place_in_the_figure(run, frequency):
     one, four, strips = (height_and_width(f"{name}.png") for name in ("one", "four", "strips"))
     assert four[0] * four[1] > 3 * one[0] * one[1]
     assert strips[0] * strips[1] > 1.5 * one[0] * one[1]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The samples that were given to be drawn."""
+    samples = []
+
+    def plot(given, **options):
+        samples.extend(given)
+        return plot_ecg_maps(given, **options)
+
+    monkeypatch.setattr(signal_results, "plot_ecg_maps", plot)
+    return samples
+
+
+def test_a_strip_labels_each_beat_with_what_was_annotated_and_what_is_predicted(saved, drawn):
+    content = saved(E233, *BEATS, "--window", "0.6:6s", "--method", "gradient", "--output", "strip.png")
+    beats = read_signal(E233).beats
+    predicted = dict(zip(content["beat"].tolist(), content["logits"].argmax(axis=1), strict=True))
+    [sample] = drawn
+    labels = {place + round(0.6 * RATE): label for place, label in zip(sample.r_peaks, sample.beat_labels, strict=True)}
+    assert labels == {
+        place: f"{of_class}/{'NSVF'[predicted[index]]}" if index in predicted else of_class
+        for index, (place, of_class) in enumerate(zip(beats.positions.tolist(), beats.classes, strict=True))
+        if 0.6 * RATE <= place < 6 * RATE
+    }
+    assert 0 < len(predicted) < len(labels)
+    assert sample.start == pytest.approx(0.6)
+    np.testing.assert_allclose(sample.signal, prepare_for_beats(read_signal(E233)).signal.values[:, 216:2160], atol=1e-12)
+
+
+def test_a_beat_is_named_in_the_heading_and_on_the_paper(run, drawn):
+    explained(run("explain", E233, *BEATS, "--at-beat", 91, "--method", "gradient", "--target", "S", "--output", "beat.png"))
+    [sample] = drawn
+    assert sample.heading.startswith("233_1655s.hea, beat 91 at 54.931 s, annotated A (class S): predicted ")
+    assert "explained S (logit " in sample.heading or "predicted S (logit " in sample.heading
+    assert dict(zip(sample.r_peaks, sample.beat_labels, strict=True))[round(BEFORE_S * RATE)] == "S (beat 91)"
+    assert sorted(set(sample.beat_labels)) == ["N", "S (beat 91)"]
 
 
 @pytest.mark.parametrize("frequency", [[], ["--frequency"]])

@@ -619,7 +619,7 @@ def _side_name(cell: _Cell, sheet: _Sheet, recording: Recording) -> list[str]:
 
 
 def _mark_beats(axes: Axes, cell: _Cell, sheet: _Sheet, scale: float, sampling_rate: float, beats: Sequence[_Beat]) -> None:
-    """A triangle above each R peak, and its label unless the one before takes its place."""
+    """A triangle above each R peak, and its label unless that of another takes its place."""
     inside = [beat for beat in beats if cell.first <= beat.sample < cell.stop]
     if not inside:
         return
@@ -627,9 +627,18 @@ def _mark_beats(axes: Axes, cell: _Cell, sheet: _Sheet, scale: float, sampling_r
     y = sheet.baseline(cell.row) + row.above - row.headroom + 1 / scale
     positions = [cell.left + _SPEED * (beat.sample - cell.first) / sampling_rate for beat in inside]
     axes.plot(positions, [y] * len(inside), linestyle="none", marker="v", markersize=4, color="black")
-    free_from = -math.inf
-    for x, beat in zip(positions, inside, strict=True):
-        half = _LETTER * len(beat.label) / 2 / scale
-        if beat.label and x - half >= free_from:
-            axes.text(x, y + 1 / scale, beat.label, ha="center", va="bottom", fontsize=TEXT_SIZE, parse_math=False)
-            free_from = x + half + _LETTER / 2 / scale
+    for x, label in _without_overlaps([(x, beat.label) for x, beat in zip(positions, inside, strict=True)], _LETTER / scale):
+        axes.text(x, y + 1 / scale, label, ha="center", va="bottom", fontsize=TEXT_SIZE, parse_math=False)
+
+
+def _without_overlaps(labels: Sequence[tuple[float, str]], letter: float) -> list[tuple[float, str]]:
+    """Labels about their places that have room beside each other; longer ones, which say more, and then earlier ones come first.
+
+    >>> _without_overlaps([(0, "N"), (4, "V (beat 3)"), (20, "N"), (20.5, "A")], letter=1.0)
+    [(4, 'V (beat 3)'), (20, 'N')]
+    """
+    placed: list[tuple[float, str]] = []
+    for x, label in sorted(labels, key=lambda found: -len(found[1])):
+        if label and all(abs(x - other) >= letter * (len(label) + len(text) + 1) / 2 for other, text in placed):
+            placed.append((x, label))
+    return placed

@@ -49,7 +49,7 @@ def plot_ecg(
             "rows": all of each lead, below each other; None: clinical for 8 to 12 standard leads and at most 10 s.
         rhythm_lead: the lead below the others in the clinical layout.
         r_peaks: sample numbers, each marked by a triangle above the trace of the rhythm lead or of the first lead.
-        beat_labels: a label for each R peak, such as "N" or "V"; those that would overlap the one before are left out.
+        beat_labels: a label for each R peak, such as "N" or "V"; those that would overlap a longer one, or the one before, are left out.
         start: time of the first sample, in seconds.
         title: above the paper.
         gain: millimetres per mV (or per unit); None: 10 per mV, halved until large amplitudes fit, and for other units 1, 2

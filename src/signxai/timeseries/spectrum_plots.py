@@ -40,7 +40,7 @@ _POINTS = 72  # to the inch
 _TITLE_SIZE, _NAME_SIZE = 12.0, 10.0
 _LETTER = 0.7  # width of a letter, on the wide side, per point of its size
 _LINE = 1.4 / _POINTS  # height of a line of text, per point of its size
-_PANEL_BAR_BAND = 0.9
+_PANEL_BAR_BAND, _BAR_GAP = 0.9, 0.1
 
 
 def plot_spectrum(
@@ -145,7 +145,8 @@ def plot_spectrum_maps(
     grids = []
     for place, band in zip(places, bands, strict=True):
         if band.spectrum is None:
-            place.text(0.5, 0.5, "\n".join(band.text), fontsize=_TITLE_SIZE, weight="bold", ha="center", va="center", parse_math=False)
+            style: dict[str, Any] = {"fontsize": _TITLE_SIZE, "weight": "bold", "va": "center", "parse_math": False}
+            place.text(0.01, 0.5, "\n".join(band.text), **style)
         else:
             grids.append(_draw_band(place, band.spectrum, band.text, cmap))
     return grids
@@ -229,6 +230,7 @@ def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap
         axes.set_xlabel(_FREQUENCY, fontsize=TEXT_SIZE)
     place.suptitle("\n".join(title), fontsize=_NAME_SIZE, parse_math=False)
     bar: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": _BAR_WIDTH / _WIDTH, "aspect": _BAR_WIDTH / _BAR_HEIGHT}
+    bar["pad"] = _BAR_GAP / (len(spectrum.names) * spectrum.height)
     extend = beyond(spectrum.relevance, spectrum.norm)
     label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm)
     return grid
