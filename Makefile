@@ -5,9 +5,10 @@ CONSTRAINT ?=
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed-dev
 DEMO_STAMP = $(VENV)/.installed-demo
+ECG_STAMP = $(VENV)/.installed-ecg
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo test test-all test-lowest check bench clean help
+.PHONY: demo demo-ecg test test-all test-lowest check bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,9 +20,13 @@ $(DEMO_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[demo]"
 	@touch $@
 
+$(ECG_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[ecg]"
+	@touch $@
+
 $(STAMP): pyproject.toml $(CONSTRAINT) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINT:%=-c %) -e ".[dev]"
-	@touch $@ $(DEMO_STAMP)
+	@touch $@ $(DEMO_STAMP) $(ECG_STAMP)
 
 demo: $(DEMO_STAMP)  ## set up and explain a bundled photo with a real network
 	@mkdir -p out
@@ -30,6 +35,13 @@ demo: $(DEMO_STAMP)  ## set up and explain a bundled photo with a real network
 		--method lrp_epsilon_0_25_std_x --method lrpsign_epsilon_0_25_std_x \
 		--method lrp_alpha_1_beta_0 --method lrp_sequential_composite_a \
 		--output out/demo.png
+
+demo-ecg: $(ECG_STAMP)  ## set up and explain a ventricular beat of a bundled ECG
+	@mkdir -p out
+	$(BIN)/signxai explain src/signxai/data/233_1655s.hea --model ecg_beats --at-beat 13 \
+		--method gradient --method grad_cam_timeseries \
+		--method lrp_epsilon_0_25_std_x --method lrpsign_epsilon_0_25_std_x \
+		--output out/demo-ecg.png
 
 test: $(STAMP)  ## set up and run all tests
 	$(BIN)/python -m pytest -q

@@ -71,7 +71,9 @@ PATHS = {
     "signxai.timeseries": [
         "AAMI_CLASSES", "BeatWindows", "Beats", "Normalization", "Signal", "Stretch", "bandpass", "beat_windows", "check_signal",
         "find_flat_lines", "find_gaps", "notch", "read_signal", "resample", "window", "STANDARD_LEADS", "plot_ecg", "dft_relevance",
-        "stdft_relevance", "ShortTimeRelevance", "SpectralRelevance", "plot_spectrogram", "plot_spectrum",
+        "stdft_relevance", "ShortTimeRelevance", "SpectralRelevance", "plot_spectrogram", "plot_spectrum", "EcgSample", "plot_ecg_maps",
+        "SpectrumSample", "plot_spectrum_maps", "BEAT_CLASSES", "BeatNetwork", "PreparedSignal", "load_beat_network", "prepare_for_beats",
+        "SignalInput",
     ],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": ["SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError"],

@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     import wfdb
 
 EXCERPTS = Path(__file__).parent / "data" / "ecg"
-E208, E233 = EXCERPTS / "208_1020s.hea", EXCERPTS / "233_1655s.hea"
+E208, E233 = EXCERPTS / "208_1020s.hea", Path(__file__).parents[1] / "src" / "signxai" / "data" / "233_1655s.hea"
 MITDB = Path(__file__).parents[2] / "shared" / "mitdb"
 WAVES = np.random.default_rng(0).normal(size=(2, 500)).cumsum(axis=1) / 50
 

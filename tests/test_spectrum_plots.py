@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from signxai.common import InputError, OptionError
 from signxai.timeseries.ecg_plots import STANDARD_LEADS
 from signxai.timeseries.frequency import dft_relevance, stdft_relevance
-from signxai.timeseries.spectrum_plots import plot_spectrogram, plot_spectrum
+from signxai.timeseries.spectrum_plots import SpectrumSample, plot_spectrogram, plot_spectrum, plot_spectrum_maps
 
 RATE = 100
 
@@ -191,10 +191,7 @@ def test_tensors_are_drawn():
 
 
 def test_the_figures_need_neither_torch_nor_pyplot():
-    code = (
-        "import sys, signxai.timeseries.spectrum_plots; "
-        "print([name for name in ('torch', 'matplotlib.pyplot') if name in sys.modules])"
-    )
+    code = "import sys, signxai.timeseries.spectrum_plots; print([name for name in ('torch', 'matplotlib.pyplot') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -217,3 +214,56 @@ def test_the_figures_need_neither_torch_nor_pyplot():
 def test_what_does_not_fit_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+# Several spectra on one page
+
+
+def spectra(leads=2, methods=2, beats=1, **options):
+    samples = []
+    for beat in range(beats):
+        signal, relevance = drawn(leads, 220)
+        maps = {f"lrp_epsilon_{k}_std_x": dft_relevance(signal, 10.0**k * relevance, sampling_rate=RATE) for k in range(methods)}
+        names = STANDARD_LEADS[:leads] if leads > 3 else ("MLII", "V1", "V5")[:leads]
+        samples.append(SpectrumSample(signal, maps, f"208.hea, beat {beat}, annotated V: predicted V (logit 5.31)", names))
+    return samples, plot_spectrum_maps(samples, **options)
+
+
+@pytest.mark.parametrize(("leads", "methods", "beats"), [(1, 1, 1), (2, 2, 1), (2, 1, 3), (12, 2, 1)])
+def test_spectra_on_one_page_show_what_each_shows_alone(leads, methods, beats):
+    samples, grids = spectra(leads, methods, beats, highest=40.0)
+    maps = [(sample, spectral) for sample in samples for spectral in sample.maps.values()]
+    for grid, (sample, spectral) in zip(grids, maps, strict=True):
+        alone = plot_spectrum(sample.signal, spectral, lead_names=sample.lead_names, highest=40.0)
+        for (left, right), (left_alone, right_alone) in zip(grid, alone, strict=True):
+            np.testing.assert_array_equal(left.lines[0].get_xydata(), left_alone.lines[0].get_xydata())
+            np.testing.assert_array_equal(bars(right).get_array(), bars(right_alone).get_array())
+            assert bars(right).get_clim() == bars(right_alone).get_clim()
+            assert left.get_ylabel() == left_alone.get_ylabel()
+
+
+@pytest.mark.parametrize(("leads", "methods", "beats"), [(1, 1, 1), (2, 2, 1), (2, 1, 3), (12, 2, 1)])
+def test_nothing_on_a_page_of_spectra_overlaps(leads, methods, beats):
+    samples, grids = spectra(leads, methods, beats)
+    figure = grids[0][0, 0].figure.figure
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    page = figure.bbox
+    written = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert {sample.heading for sample in samples} | {name for sample in samples for name in sample.maps} <= {t.get_text() for t in written}
+    titles = [text for text in written if text.get_text().startswith(("208", "lrp", "relevance", "frequency"))]
+    boxes = [text.get_window_extent(renderer) for text in titles] + [axes.get_window_extent() for grid in grids for axes in grid.flat]
+    for box in boxes:
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= page.width
+        assert box.y1 <= page.height
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+
+
+def test_a_page_of_spectra_needs_a_sample_and_a_map():
+    with pytest.raises(InputError, match="at least one sample"):
+        plot_spectrum_maps([])
+    with pytest.raises(InputError, match="each sample a map"):
+        plot_spectrum_maps(SpectrumSample(np.ones(5), {}))

@@ -4,9 +4,11 @@ Only click and method names are imported here; torch, NumPy and matplotlib wait 
 ``signxai --help`` answers at once.
 """
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +20,9 @@ __all__ = ["cli", "main"]
 
 _MISTAKE = 2
 _INTERRUPTED = 130
-_INPUT_SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_SIGNALS = (".hea", ".dat", ".atr", ".edf", ".bdf", ".csv", ".tsv", ".txt")
+_SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
 
 def main() -> None:
@@ -64,7 +68,22 @@ def _spread(args: Sequence[str]) -> Iterator[str]:
 
 def _looks_like_a_file(arg: str) -> bool:
     path = Path(arg)
-    return len(path.parts) != 1 or path.suffix.lower() in _INPUT_SUFFIXES or path.exists()
+    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *_SIGNALS) or path.exists() or _is_record(path)
+
+
+def _is_record(path: Path) -> bool:
+    """Whether it names a WFDB record, whose files have suffixes."""
+    return path.with_name(f"{path.name}.hea").is_file() if path.name else False
+
+
+class _Input(click.Path):
+    """A file that is there, or the name of a WFDB record."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,8 +100,9 @@ _model_option = click.option(
     default="efficientnet_lite0",
     show_default=True,
     metavar="MODEL",
-    help="efficientnet_lite0 (its weights come with the extra `demo`), torchvision:NAME, or package.module:factory, a callable "
-    "that returns a torch.nn.Module, or a signxai.models.Classifier to have pictures read and classes named.",
+    help="efficientnet_lite0 (its weights come with the extra `demo`), ecg_beats (heart beats of two-lead ECGs; reading them needs "
+    "the extra `ecg`), torchvision:NAME, or package.module:factory, a callable that returns a torch.nn.Module, or a "
+    "signxai.models.Classifier to have pictures and signals prepared and classes named.",
 )
 _weights_option = click.option(
     "--weights",
@@ -103,10 +123,43 @@ _seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise, and of random weights."
 )
 _device_option = click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
+_SIGNAL_OPTIONS = (
+    click.option(
+        "--at-beat",
+        "at_beats",
+        multiple=True,
+        type=click.IntRange(min=0),
+        metavar="K",
+        help="Of a signal: explain the annotated beat K, counted from 0, in the network's window about it; may be given again.",
+    ),
+    click.option(
+        "--window",
+        metavar="START:ENDs",
+        help="Of a signal: take this stretch of seconds, as 600:610s, :10s or 50s:. A network that takes windows about beats explains "
+        "each beat of the stretch that has its window in the recording; it is shown as one strip, in which the maps of overlapping "
+        "windows add up.",
+    ),
+    click.option(
+        "--sampling-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="HZ",
+        help="Of a signal whose file does not say it; .npy and .npz are signals (leads, samples) where it is given.",
+    ),
+    click.option(
+        "--units", metavar="UNIT", help="Of a signal whose file does not say them: one for all leads (mV), or one for each (mV,mmHg)."
+    ),
+    click.option("--leads", metavar="NAMES", help="Of a signal: the leads to read, in this order, as I,II,V1."),
+)
+
+
+def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SIGNAL_OPTIONS):
+        command = option(command)
+    return command
 
 
 @cli.command(cls=_ExplainCommand)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=_Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
@@ -126,6 +179,8 @@ _device_option = click.option("--device", default="cpu", show_default=True, help
     metavar="KEY=VALUE",
     help="A parameter that the methods' names do not set, as steps=100; METHOD:KEY=VALUE gives it to one method alone.",
 )
+@_signal_options
+@click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
 @_relevance_option
 @_seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory.")
@@ -139,28 +194,42 @@ def explain(
     output: Path | None,
     save: Path | None,
     options: tuple[str, ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    frequency: bool,
     relevance: str,
     seed: int,
     batch_size: int | None,
     device: str,
 ) -> None:
-    """Explain the decision on each INPUT: image files, or arrays (.npy, .npz, .pt) of shape (N, ...) as the network takes them.
+    """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .csv, .tsv, .txt); or arrays (.npy,
+    .npz, .pt) of shape (N, ...) as the network takes them.
 
     \b
     signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
     signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
     signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
+    signxai explain 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --output beat.png
+    signxai explain 208 --model ecg_beats --window 600:610s --method lrp_epsilon_0_25_std_x --output strip.png
+    signxai explain ecg.edf --model my_package.nets:load --leads I,II --window :10s --method gradient --frequency --output hertz.png
     """
     names = tuple(dict.fromkeys(methods))
     if not _may_register_methods(model):
         for name in names:
             parse_method(name)  # a slip in a name is told before seconds go into loading torch
     parsed = _parsed_options(options, names)
+    stretch = _window(window)
 
     from signxai.explain_files import Request, explain_files
+    from signxai.signal_files import SignalOptions
 
+    signals = SignalOptions(at_beats, stretch, sampling_rate, _listed(units), _listed(leads))
     explain_files(
-        Request(inputs, model, weights, names, targets, output, save, parsed, relevance, seed, batch_size, device), say=click.echo
+        Request(inputs, model, weights, names, targets, output, save, parsed, relevance, seed, batch_size, device, signals, frequency),
+        say=click.echo,
     )
 
 
@@ -204,14 +273,41 @@ def _value(text: str) -> object:
     return text
 
 
+def _window(text: str | None) -> tuple[float | None, float | None] | None:
+    """Start and end of a stretch in seconds, None at an open end.
+
+    >>> _window("600:610s"), _window(":10s"), _window("2.5s:")
+    ((600.0, 610.0), (None, 10.0), (2.5, None))
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(f"{_SECONDS}:{_SECONDS}", text)
+    if not found:
+        raise OptionError(f"--window {text!r}: write START:ENDs in seconds, such as 600:610s, :10s or 50s:")
+    start, end = (None if part is None else float(part) for part in found.groups())
+    if start is not None and end is not None and start >= end:
+        raise OptionError(f"--window {text!r}: it must end after it starts")
+    return start, end
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    """Names parted by commas.
+
+    >>> _listed("I, II"), _listed(None)
+    (('I', 'II'), ())
+    """
+    return tuple(part.strip() for part in text.split(",")) if text is not None else ()
+
+
 @cli.command()
-@click.argument("input", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("input", metavar="INPUT", type=_Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
 @click.option("--target", metavar="CLASS", help="Class to explain, by number or name. Without it: the class that the network predicts.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@_signal_options
 @_relevance_option
 @_seed_option
 @_device_option
@@ -223,6 +319,11 @@ def inspect(
     target: str | None,
     save: Path | None,
     options: tuple[str, ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
     relevance: str,
     seed: int,
     device: str,
@@ -232,14 +333,18 @@ def inspect(
     \b
     signxai inspect cat.jpg --method lrp_epsilon_0_1
     signxai inspect ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save report.json
+    signxai inspect 208.hea --model ecg_beats --at-beat 12
     """
     if not _may_register_methods(model):
         parse_method(method)
     parsed = _parsed_options(options, [method])[method]
+    stretch = _window(window)
 
     from signxai.inspect_files import InspectRequest, inspect_files
+    from signxai.signal_files import SignalOptions
 
-    inspect_files(InspectRequest(input, model, weights, method, target, save, parsed, relevance, seed, device), say=click.echo)
+    signals = SignalOptions(at_beats, stretch, sampling_rate, _listed(units), _listed(leads))
+    inspect_files(InspectRequest(input, model, weights, method, target, save, parsed, relevance, seed, device, signals), say=click.echo)
 
 
 @cli.command()

@@ -21,6 +21,8 @@ from signxai.common.plots import Sample, heading, image_figure, signal_figure
 from signxai.decisions import MOST_SHOWN, Decisions, decide, predictions, read_inputs
 from signxai.files import FIGURE_SUFFIXES, check_destination, write_together
 from signxai.models import Classifier, load_classifier, move_to
+from signxai.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
+from signxai.signal_results import SignalResults, beat_predictions
 
 __all__ = ["Request", "explain_files"]
 
@@ -31,7 +33,7 @@ _OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name."""
+    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name; `signals` holds for signals."""
 
     inputs: tuple[Path, ...]
     model: str
@@ -45,6 +47,8 @@ class Request:
     seed: int
     batch_size: int | None
     device: str
+    signals: SignalOptions
+    frequency: bool
 
 
 def explain_files(request: Request, say: Callable[[str], None]) -> None:
@@ -62,15 +66,17 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     for method in request.methods:
         parse_method(method)
-    names, x = read_inputs(request.inputs, classifier)
-    if request.output:
-        _figure_of(x)
+    signals = read_signals(request.inputs, classifier, request.signals) if are_signals(request.inputs, request.signals) else None
+    names, x = (signals.names, signals.x) if signals else read_inputs(request.inputs, classifier)
+    _check_what_is_drawn(request, x, signals)
     model = move_to(classifier.model, request.device)
     decisions = decide(names, x, classifier, model, request.targets, request.batch_size)
-    for line in predictions(decisions, classifier):
+    told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
+    for line in told:
         say(line)
     maps = _explain_all(request, model, decisions)
-    for path in _write(request, decisions, maps, classifier):
+    results = SignalResults(signals, decisions, maps, classifier, request.frequency) if signals else None
+    for path in _write(request, decisions, maps, classifier, results):
         say(f"wrote {path}")
     if not (request.output or request.save):
         say("nothing written: --output FIGURE.png draws the maps, --save MAPS.npz keeps them")
@@ -86,6 +92,13 @@ def _check_request(request: Request) -> None:
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
         if "at" in options:
             raise OptionError("--option at=: maps of a layer have another shape than the input; use signxai.explain(..., at=) in Python")
+
+
+def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None) -> None:
+    if request.frequency and signals is None:
+        raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
+    if request.output and signals is None:
+        _figure_of(x)
 
 
 # Explaining
@@ -115,13 +128,15 @@ def _summary(relevance: Array, seconds: float) -> str:
 # Results
 
 
-def _write(request: Request, decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier) -> list[Path]:
+def _write(
+    request: Request, decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, signals: SignalResults | None
+) -> list[Path]:
     writers: dict[Path, Callable[[Path], None]] = {}
     if request.output:
-        writers[request.output] = _draw(decisions, maps, classifier).savefig
+        writers[request.output] = (signals.figure() if signals else _draw(decisions, maps, classifier)).savefig
     if request.save:
         what = {"name": decisions.names, "x": decisions.x, "logits": decisions.logits, "target": decisions.targets}
-        writers[request.save] = partial(_save, content={**what, **maps})
+        writers[request.save] = partial(_save, content={**what, **(signals.content() if signals else {}), **maps})
     write_together(writers)
     return list(writers)
 

@@ -12,13 +12,14 @@ from signxai.common.naming import parse_method
 from signxai.decisions import decide, predictions, read_inputs
 from signxai.files import check_destination, write_together
 from signxai.models import load_classifier, move_to
+from signxai.signal_files import SignalOptions, are_signals, read_signals
 
 __all__ = ["InspectRequest", "inspect_files"]
 
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """What the user asked for: see ``signxai inspect --help``. `options` are by name."""
+    """What the user asked for: see ``signxai inspect --help``. `options` are by name; `signals` holds for signals."""
 
     input: Path
     model: str
@@ -30,6 +31,7 @@ class InspectRequest:
     relevance: str
     seed: int
     device: str
+    signals: SignalOptions
 
 
 def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
@@ -47,7 +49,9 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
         check_destination(request.save, (".json",), (request.input,))
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     parse_method(request.method)
-    names, x = read_inputs((request.input,), classifier)
+    inputs = (request.input,)
+    signals = read_signals(inputs, classifier, request.signals) if are_signals(inputs, request.signals) else None
+    names, x = (signals.names, signals.x) if signals else read_inputs(inputs, classifier)
     model = move_to(classifier.model, request.device)
     decisions = decide(names, x, classifier, model, (request.target,) if request.target else (), None)
     for line in predictions(decisions, classifier):

@@ -1,4 +1,4 @@
-"""Models by name, for the command line: the network, what a picture needs before it, and what its outputs are called."""
+"""Models by name, for the command line: the network, what a picture or a signal needs before it, and what its outputs are called."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,15 @@ from torchvision import transforms
 
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.files import read_tensors
+from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
+from signxai.timeseries.signal_input import SignalInput
 
 __all__ = ["WEIGHT_SUFFIXES", "Classifier", "load_classifier", "move_to"]
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 
-_SPELLINGS = "'efficientnet_lite0', 'torchvision:NAME' or 'package.module:factory'"
+_SPELLINGS = "'efficientnet_lite0', 'ecg_beats', 'torchvision:NAME' or 'package.module:factory'"
+_FEW = 10  # classes, to be named all
 # The official weights of these two expect the input normalization that only this argument adds inside the network.
 _NETWORK_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "googlenet": {"transform_input": True, "init_weights": True},
@@ -40,9 +43,11 @@ class Classifier:
 
     Attributes:
         model: the network, outputs (N, classes).
-        preprocess: from a picture to the network's input (C, H, W); None: the network takes arrays only.
-        class_names: by class index; empty: classes are numbered.
+        preprocess: from a picture to the network's input (C, H, W); None: the network takes no pictures.
+        class_names: by class index; empty: classes are numbered. What stands before a parenthesis, as V in "V (ventricular)", is
+            the short name.
         mean, std: of the preprocessing's last step, per channel, so that its input can be shown as a picture.
+        signal_input: how a signal becomes the network's input; None: its values are taken as they were recorded.
     """
 
     model: nn.Module
@@ -50,6 +55,7 @@ class Classifier:
     class_names: Sequence[str] = ()
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
+    signal_input: SignalInput | None = None
 
     def class_name(self, index: int) -> str:
         """The class's name, or its number where it has no name.
@@ -59,8 +65,16 @@ class Classifier:
         """
         return self.class_names[index] if index < len(self.class_names) else f"class {index}"
 
+    def short_name(self, index: int) -> str:
+        """The class's name without what stands in parentheses behind it.
+
+        >>> Classifier(nn.Identity(), class_names=["V (ventricular)"]).short_name(0)
+        'V'
+        """
+        return _short(self.class_name(index))
+
     def class_index(self, text: str, classes: int) -> int:
-        """The class that a number or a name (in any case of letters) means.
+        """The class that a number or a name, short or whole, in any case of letters means.
 
         Args:
             text: what the user wrote.
@@ -76,7 +90,9 @@ class Classifier:
             if not 0 <= int(text) < classes:
                 raise TargetError(f"target {text}: the network has {classes} classes, 0 to {classes - 1}")
             return int(text)
-        matches = [index for index, name in enumerate(self.class_names) if name.lower() == text.strip().lower()]
+        wanted = text.strip().lower()
+        matches = [index for index, name in enumerate(self.class_names) if name.lower() == wanted]
+        matches = matches or [index for index, name in enumerate(self.class_names) if _short(name).lower() == wanted]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -91,7 +107,9 @@ class Classifier:
         with_the_word = [name for name in by_lower_case if wanted in name.split()]
         alike = get_close_matches(wanted, by_lower_case, n=3)
         near = list(dict.fromkeys([*with_the_word, *alike]))[:5]
-        return f"nearest: {', '.join(by_lower_case[name] for name in near)}" if near else "no class has a similar name; give its number"
+        if near:
+            return f"nearest: {', '.join(by_lower_case[name] for name in near)}"
+        return f"the classes are {', '.join(self.class_names)}" if classes <= _FEW else "no class has a similar name; give its number"
 
     def picture(self, sample: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Show a network's input (C, H, W) as a picture (H, W, C) in [0, 1]: its preprocessing undone, or spread from black to white."""
@@ -104,11 +122,15 @@ class Classifier:
         return np.asarray((pixels - pixels.min()) / (spread or 1.0))
 
 
+def _short(name: str) -> str:
+    return name.partition(" (")[0]
+
+
 def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, progress: bool = False) -> Classifier:
     """Make the model that the command line's words mean.
 
     Args:
-        spelling: "efficientnet_lite0", "torchvision:NAME" or "package.module:factory".
+        spelling: "efficientnet_lite0", "ecg_beats", "torchvision:NAME" or "package.module:factory".
         weights: "DEFAULT" (pretrained; a factory's model as it comes), "none" (random, from the seed), the path of a
             state dict (.pt, .pth or .safetensors), or for torchvision the name of a set of weights, as "IMAGENET1K_V1".
         seed: of random weights.
@@ -123,6 +145,8 @@ def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, p
         torch.manual_seed(seed)
         if spelling == "efficientnet_lite0":
             return _efficientnet_lite0(weights)
+        if spelling == "ecg_beats":
+            return _ecg_beats(weights)
         source, colon, name = spelling.partition(":")
         if source == "torchvision" and name:
             return _torchvision(name, weights, progress)
@@ -175,6 +199,22 @@ def _efficientnet_lite0(weights: str) -> Classifier:
 
 def _imagenet_names() -> Sequence[str]:
     return list(torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+# The beats of ECGs
+
+_BEAT_NAMES = {"N": "normal", "S": "supraventricular", "V": "ventricular", "F": "fusion"}
+
+
+def _ecg_beats(weights: str) -> Classifier:
+    if weights == "DEFAULT":
+        model = load_beat_network()
+    else:
+        model = BeatNetwork().eval()
+        if weights.lower() != "none":
+            _load_state(model, _weights_file(weights, ("DEFAULT",)))
+    names = [f"{name} ({_BEAT_NAMES[name]})" for name in BEAT_CLASSES]
+    return Classifier(model, class_names=names, signal_input=SignalInput(prepare_for_beats, BEFORE_S, AFTER_S, HIGHEST_HZ))
 
 
 # torchvision

@@ -1,9 +1,11 @@
 """A network that tells beats of a two-lead ECG apart, and how a recording is prepared for it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError
@@ -11,7 +13,17 @@ from signxai.timeseries.filters import bandpass, resample
 from signxai.timeseries.normalization import Normalization
 from signxai.timeseries.signals import Signal
 
-__all__ = ["AFTER_S", "BEAT_CLASSES", "BEFORE_S", "SAMPLING_RATE", "BeatNetwork", "PreparedSignal", "prepare_for_beats"]
+__all__ = [
+    "AFTER_S",
+    "BEAT_CLASSES",
+    "BEFORE_S",
+    "HIGHEST_HZ",
+    "SAMPLING_RATE",
+    "BeatNetwork",
+    "PreparedSignal",
+    "load_beat_network",
+    "prepare_for_beats",
+]
 
 BEAT_CLASSES = ("N", "S", "V", "F")
 """The AAMI classes, in the order of the network's outputs."""
@@ -112,3 +124,24 @@ def prepare_for_beats(signal: Signal) -> PreparedSignal:
     chosen = signal.choose_leads(first, second).in_units("mV")
     filtered = bandpass(resample(chosen, SAMPLING_RATE), *_BAND)
     return PreparedSignal(filtered, Normalization.robust(filtered))
+
+
+HIGHEST_HZ = _BAND[1]
+"""The highest frequency that the preparation lets pass, in Hz."""
+
+_WEIGHTS = Path(__file__).parents[1] / "data" / "ecg_beats.safetensors"
+
+
+def load_beat_network() -> BeatNetwork:
+    """The network ``ecg_beats`` with the weights that come with the package, in evaluation mode.
+
+    Returns:
+        A network that takes what `prepare_for_beats` gives, cut into windows from ``BEFORE_S`` before to ``AFTER_S`` behind a
+        beat's annotation. How it was trained, and how good it is, says ``ecg_beats.md`` beside the weights.
+
+    >>> load_beat_network().training
+    False
+    """
+    network = BeatNetwork()
+    network.load_state_dict(load_file(_WEIGHTS))
+    return network.eval()

@@ -83,7 +83,7 @@ def _stretch(signal: Signal, lead: int, start: int, end: int) -> Stretch:
     return Stretch(signal.lead_names[lead], start / signal.sampling_rate, end / signal.sampling_rate)
 
 
-def check_signal(signal: Signal, *, flat_s: float = FLAT_S) -> None:
+def check_signal(signal: Signal, *, flat_s: float = FLAT_S, start_s: float = 0.0) -> None:
     """Refuse a signal that a network would be wrong about, and say all that is wrong with it.
 
     Looked for are gaps, flat lines, units that are no voltage, and values that cannot be in the units they claim: what a lead
@@ -92,6 +92,7 @@ def check_signal(signal: Signal, *, flat_s: float = FLAT_S) -> None:
     Args:
         signal: to check.
         flat_s: seconds from which on a constant stretch is a fault.
+        start_s: time of the first sample in seconds, where the signal was cut out of a longer one; the message counts from there.
 
     Raises:
         InputError: the signal has one of these faults; the message says in which leads, and when.
@@ -102,18 +103,19 @@ def check_signal(signal: Signal, *, flat_s: float = FLAT_S) -> None:
     signxai.common.errors.InputError: short: gaps (no values): II from 0.5 s to 1 s
     """
     faults = [
-        *_named("gaps (no values)", find_gaps(signal)),
-        *_named("flat lines (a constant value)", find_flat_lines(signal, flat_s)),
+        *_named("gaps (no values)", find_gaps(signal), start_s),
+        *_named("flat lines (a constant value)", find_flat_lines(signal, flat_s), start_s),
         *_wrong_units(signal),
     ]
     if faults:
         raise InputError(f"{signal.name or 'signal'}: {'; '.join(faults)}")
 
 
-def _named(fault: str, stretches: tuple[Stretch, ...]) -> Iterator[str]:
+def _named(fault: str, stretches: tuple[Stretch, ...], start_s: float) -> Iterator[str]:
     if stretches:
         more = f" and {len(stretches) - _MOST_NAMED} more" if len(stretches) > _MOST_NAMED else ""
-        yield f"{fault}: {', '.join(map(str, stretches[:_MOST_NAMED]))}{more}"
+        moved = (Stretch(found.lead, found.start_s + start_s, found.end_s + start_s) for found in stretches[:_MOST_NAMED])
+        yield f"{fault}: {', '.join(map(str, moved))}{more}"
 
 
 def _wrong_units(signal: Signal) -> Iterator[str]:

@@ -4,7 +4,8 @@ Nothing here computes relevance or touches pyplot's global state.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from signxai.common.errors import InputError, OptionError
@@ -24,7 +25,7 @@ from signxai.timeseries.relevance_colours import TEXT_SIZE, beyond, label_bar, r
 if TYPE_CHECKING:
     from signxai.timeseries.frequency import ShortTimeRelevance, SpectralRelevance
 
-__all__ = ["plot_spectrogram", "plot_spectrum"]
+__all__ = ["SpectrumSample", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
 
 AxesArray = npt.NDArray[np.object_]
 
@@ -38,6 +39,8 @@ _DOTS = 150  # per inch
 _POINTS = 72  # to the inch
 _TITLE_SIZE, _NAME_SIZE = 12.0, 10.0
 _LETTER = 0.7  # width of a letter, on the wide side, per point of its size
+_LINE = 1.4 / _POINTS  # height of a line of text, per point of its size
+_PANEL_BAR_BAND, _BAR_GAP = 0.9, 0.1
 
 
 def plot_spectrum(
@@ -81,6 +84,102 @@ def plot_spectrum(
     >>> plot_spectrum(signal, dft_relevance(signal, relevance, sampling_rate=50)).shape
     (1, 2)
     """
+    spectrum = _spectrum(signal, spectral, lead_names, units, highest, limit, percentile)
+    figure, grid = _page(len(spectrum.names), 2, spectrum.height, title)
+    _draw_spectrum(grid, spectrum, cmap)
+    _finish(figure, grid, _FREQUENCY, spectrum.relevance, spectrum.norm, cmap)
+    return grid
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumSample:
+    """One explained signal: what went in, the relevance of its frequencies by each method, and what is known of it.
+
+    Attributes:
+        signal: (leads, samples) or (samples,).
+        maps: from a method's name, or any other title, to what `dft_relevance` gives; at least one.
+        heading: above the maps.
+        lead_names: in the order of the leads; without them they are numbered from 1.
+    """
+
+    signal: npt.ArrayLike
+    maps: Mapping[str, "SpectralRelevance"]
+    heading: str = ""
+    lead_names: Sequence[str] = ()
+
+
+def plot_spectrum_maps(
+    samples: SpectrumSample | Sequence[SpectrumSample],
+    *,
+    units: str = "mV",
+    highest: float | None = None,
+    percentile: float = 100,
+    cmap: str = "coolwarm",
+) -> list[AxesArray]:
+    """Draw several spectra and their relevance on one page, each as `plot_spectrum` does, with a colour bar of its own.
+
+    Args:
+        samples: one sample, or several below each other.
+        units, highest, percentile, cmap: as for `plot_spectrum`, for each map.
+
+    Returns:
+        Axes (leads, 2) of each map, sample by sample; their ``figure.figure`` has ``savefig``.
+
+    Raises:
+        InputError: no sample or no map, or one whose parts do not fit each other.
+        OptionError: `highest` or `percentile` out of range.
+
+    >>> from signxai.timeseries.frequency import dft_relevance
+    >>> signal = np.sin(np.arange(100.0))
+    >>> maps = {"one": dft_relevance(signal, np.ones(100)), "two": dft_relevance(signal, signal)}
+    >>> [axes.shape for axes in plot_spectrum_maps(SpectrumSample(signal, maps), units="g")]
+    [(1, 2), (1, 2)]
+    """
+    listed = [samples] if isinstance(samples, SpectrumSample) else list(samples)
+    if not listed or not all(sample.maps for sample in listed):
+        raise InputError("a figure needs at least one sample, and each sample a map")
+    bands = [band for sample in listed for band in _bands(sample, units, highest, percentile)]
+    heights = [band.height for band in bands]
+    figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=_DOTS, layout="constrained")
+    places = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
+    grids = []
+    for place, band in zip(places, bands, strict=True):
+        if band.spectrum is None:
+            style: dict[str, Any] = {"fontsize": _TITLE_SIZE, "weight": "bold", "va": "center", "parse_math": False}
+            place.text(0.01, 0.5, "\n".join(band.text), **style)
+        else:
+            grids.append(_draw_band(place, band.spectrum, band.text, cmap))
+    return grids
+
+
+_FREQUENCY = "frequency (Hz)"
+
+
+@dataclass(frozen=True, eq=False)
+class _Spectrum:
+    """Frequencies (bins,) that are shown, and amplitudes and relevance (leads, bins) of each lead."""
+
+    frequencies: FloatArray
+    amplitudes: FloatArray
+    relevance: FloatArray
+    names: Sequence[str]
+    units: str
+    norm: Normalize
+
+    @property
+    def height(self) -> float:
+        return _SPECTRUM_HEIGHT if len(self.names) < _MANY_LEADS else _LEAST_SPECTRUM_HEIGHT
+
+
+def _spectrum(
+    signal: npt.ArrayLike,
+    spectral: "SpectralRelevance",
+    lead_names: Sequence[str],
+    units: str,
+    highest: float | None,
+    limit: float | None,
+    percentile: float,
+) -> _Spectrum:
     traces = _leads(signal, axes=1, name="signal", shape="(samples,) or (leads, samples)")
     relevance = _leads(spectral.relevance, axes=1, name="relevance", shape="(bins,) or (leads, bins)")
     n = len(traces[0])
@@ -88,20 +187,52 @@ def plot_spectrum(
         raise InputError(f"a signal of shape {traces.shape} has relevance of {(len(traces), n // 2 + 1)}, not {relevance.shape}")
     frequencies = as_array(spectral.frequencies)
     shown = _shown(frequencies, highest)
-    frequencies, relevance = frequencies[shown], relevance[:, shown]
-    amplitudes = _amplitudes(traces)[:, shown]
+    relevance = relevance[:, shown]
     norm = relevance_norm(relevance, limit, percentile)
-    names = _names(lead_names, len(traces))
-    height = _SPECTRUM_HEIGHT if len(traces) < _MANY_LEADS else _LEAST_SPECTRUM_HEIGHT
-    figure, grid = _page(len(traces), 2, height, title)
-    for (left, right), name, amplitude, values in zip(grid, names, amplitudes, relevance, strict=True):
-        _draw_amplitudes(left, frequencies, amplitude)
-        _draw_relevance(right, frequencies, values, norm, cmap)
-        _set_reach(right, relevance)
+    return _Spectrum(frequencies[shown], _amplitudes(traces)[:, shown], relevance, _names(lead_names, len(traces)), units, norm)
+
+
+def _draw_spectrum(grid: AxesArray, spectrum: _Spectrum, cmap: str) -> None:
+    for (left, right), name, amplitude, values in zip(grid, spectrum.names, spectrum.amplitudes, spectrum.relevance, strict=True):
+        _draw_amplitudes(left, spectrum.frequencies, amplitude)
+        _draw_relevance(right, spectrum.frequencies, values, spectrum.norm, cmap)
+        _set_reach(right, spectrum.relevance)
         left.set_ylabel(name, fontsize=_NAME_SIZE, weight="bold", rotation=0, ha="right", va="center", parse_math=False)
-    for axes, heading in zip(grid[0], (f"amplitude ({units})", "relevance"), strict=True):
+    for axes, heading in zip(grid[0], (f"amplitude ({spectrum.units})", "relevance"), strict=True):
         axes.set_title(heading, fontsize=TEXT_SIZE, parse_math=False)
-    _finish(figure, grid, "frequency (Hz)", relevance, norm, cmap)
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """A part of the page, from side to side: a heading, or a spectrum with its title."""
+
+    text: Sequence[str]
+    spectrum: _Spectrum | None = None
+
+    @property
+    def height(self) -> float:
+        if self.spectrum is None:
+            return _LINE * _TITLE_SIZE * (len(self.text) + 1)
+        return _LINE * _NAME_SIZE * len(self.text) + len(self.spectrum.names) * self.spectrum.height + _PANEL_BAR_BAND
+
+
+def _bands(sample: SpectrumSample, units: str, highest: float | None, percentile: float) -> Iterator[_Band]:
+    if sample.heading:
+        yield _Band(_in_lines(sample.heading))
+    for title, spectral in sample.maps.items():
+        yield _Band([title], _spectrum(sample.signal, spectral, sample.lead_names, units, highest, None, percentile))
+
+
+def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap: str) -> AxesArray:
+    grid = _grid(place, len(spectrum.names), 2)
+    _draw_spectrum(grid, spectrum, cmap)
+    for axes in grid[-1]:
+        axes.set_xlabel(_FREQUENCY, fontsize=TEXT_SIZE)
+    place.suptitle("\n".join(title), fontsize=_NAME_SIZE, parse_math=False)
+    bar: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": _BAR_WIDTH / _WIDTH, "aspect": _BAR_WIDTH / _BAR_HEIGHT}
+    bar["pad"] = _BAR_GAP / (len(spectrum.names) * spectrum.height)
+    extend = beyond(spectrum.relevance, spectrum.norm)
+    label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm)
     return grid
 
 
@@ -208,12 +339,19 @@ def _page(leads: int, columns: int, height: float, title: str) -> tuple[Figure, 
     whole = leads * height + _BAR_BAND
     above_the_bar = ConstrainedLayoutEngine(rect=(0.0, _BAR_BAND / whole, 1.0, 1.0 - _BAR_BAND / whole))
     figure = Figure(figsize=(_WIDTH, whole), dpi=_DOTS, layout=above_the_bar)
-    lines = wrap(title, int(_WIDTH * _POINTS / (_LETTER * _TITLE_SIZE)))
-    figure.suptitle("\n".join(lines), fontsize=_TITLE_SIZE, weight="bold", parse_math=False)
+    figure.suptitle("\n".join(_in_lines(title)), fontsize=_TITLE_SIZE, weight="bold", parse_math=False)
+    return figure, _grid(figure, leads, columns)
+
+
+def _in_lines(title: str) -> list[str]:
+    return wrap(title, int(_WIDTH * _POINTS / (_LETTER * _TITLE_SIZE)))
+
+
+def _grid(figure: Figure | SubFigure, leads: int, columns: int) -> AxesArray:
     grid: AxesArray = figure.subplots(leads, columns, sharex=True, squeeze=False)
     for axes in grid.flat:
         axes.tick_params(labelsize=TEXT_SIZE)
-    return figure, grid
+    return grid
 
 
 def _draw_amplitudes(axes: Axes, frequencies: FloatArray, amplitudes: FloatArray) -> None:

@@ -1,0 +1,346 @@
+"""Signals from files as a network takes them: whole, a stretch, or the windows about beats."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from signxai.common.errors import InputError, OptionError, SignxaiError
+from signxai.files import ARRAY_SUFFIXES
+from signxai.models import Classifier
+from signxai.timeseries.beats import AAMI_CLASSES, Beats
+from signxai.timeseries.checks import check_signal
+from signxai.timeseries.reading import SIGNAL_SUFFIXES, read_signal
+from signxai.timeseries.signal_input import SignalInput
+from signxai.timeseries.signals import VOLTS, Signal
+from signxai.timeseries.windows import BeatWindows, beat_windows
+
+__all__ = ["Excerpt", "Recording", "SignalBatch", "SignalOptions", "are_signals", "read_signals"]
+
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SignalOptions:
+    """What the user says of signals, see ``signxai explain --help``; None or nothing where nothing was said.
+
+    `window` is in seconds, None at an open end.
+    """
+
+    at_beats: tuple[int, ...] = ()
+    window: tuple[float | None, float | None] | None = None
+    sampling_rate: float | None = None
+    units: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+
+    def given(self) -> list[str]:
+        """The options that were given, as they are written.
+
+        >>> SignalOptions(at_beats=(12,), units=("mV",)).given()
+        ['--at-beat', '--units']
+        """
+        values = {
+            "--at-beat": self.at_beats,
+            "--window": self.window,
+            "--sampling-rate": self.sampling_rate,
+            "--units": self.units,
+            "--leads": self.leads,
+        }
+        return [name for name, value in values.items() if value not in ((), None)]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A recording read and prepared.
+
+    Attributes:
+        file: its name.
+        recorded: as it was read.
+        signal: as it is drawn: prepared, in physical units, with its beats.
+        values: (leads, samples) of `signal` as the network takes them.
+    """
+
+    file: str
+    recorded: Signal
+    signal: Signal
+    values: FloatArray
+
+    def seconds(self, sample: int) -> float:
+        """The time of a sample of `signal`."""
+        return sample / self.signal.sampling_rate
+
+    @property
+    def beats(self) -> Beats:
+        """Its annotated beats; none where nobody annotated any."""
+        return Beats(np.zeros(0, dtype=np.int64), ()) if self.signal.beats is None else self.signal.beats
+
+    def beat_name(self, index: int) -> str:
+        """A beat by its number, its time and what it was annotated as."""
+        symbol = self.beats.symbols[index]
+        of_class = "" if AAMI_CLASSES[symbol] == symbol else f" (class {AAMI_CLASSES[symbol]})"
+        return f"beat {index} at {self.seconds(int(self.beats.positions[index])):.3f} s, annotated {symbol}{of_class}"
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """The samples `start` to `stop` of a recording, and the number of the beat that they are about, if they are about one."""
+
+    recording: Recording
+    start: int
+    stop: int
+    beat: int | None = None
+
+    @property
+    def values(self) -> FloatArray:
+        """What the network takes, (leads, samples)."""
+        return self.recording.values[:, self.start : self.stop]
+
+    @property
+    def signal(self) -> Signal:
+        """What is drawn, without beats."""
+        return replace(self.recording.signal, values=self.recording.signal.values[:, self.start : self.stop], beats=None)
+
+    @property
+    def start_s(self) -> float:
+        return self.recording.seconds(self.start)
+
+    @property
+    def stop_s(self) -> float:
+        return self.recording.seconds(self.stop)
+
+    @property
+    def beats(self) -> list[int]:
+        """The numbers of the recording's beats that lie within."""
+        positions = self.recording.beats.positions
+        return [int(index) for index in np.flatnonzero((positions >= self.start) & (positions < self.stop))]
+
+    @property
+    def name(self) -> str:
+        """The file, and which part of it this is."""
+        if self.beat is not None:
+            return f"{self.recording.file}, {self.recording.beat_name(self.beat)}"
+        if self.stop - self.start == self.recording.values.shape[1]:
+            return self.recording.file
+        return f"{self.recording.file}, {self.start_s:.10g} s to {self.stop_s:.10g} s"
+
+
+@dataclass(frozen=True, eq=False)
+class SignalBatch:
+    """What goes into the network.
+
+    Attributes:
+        excerpts: one per sample.
+        strips: the stretches that are shown as one, each with the windows of its beats in `excerpts`; else none.
+        left_out: the beats within the strips that are not explained, and why.
+    """
+
+    excerpts: Sequence[Excerpt]
+    strips: Sequence[Excerpt] = ()
+    left_out: Sequence[str] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [excerpt.name for excerpt in self.excerpts]
+
+    @property
+    def x(self) -> Array:
+        """The network's input, float32 (N, leads, samples)."""
+        return np.stack([excerpt.values for excerpt in self.excerpts]).astype(np.float32)
+
+    @property
+    def sampling_rate(self) -> float:
+        return self.excerpts[0].recording.signal.sampling_rate
+
+    def rows_of(self, strip: Excerpt) -> list[int]:
+        """Which samples are windows of the strip's beats."""
+        return [row for row, excerpt in enumerate(self.excerpts) if excerpt.recording is strip.recording]
+
+
+def are_signals(paths: Sequence[Path], options: SignalOptions) -> bool:
+    """Whether the files are signals, with a sampling rate, rather than pictures or arrays as a network takes them.
+
+    Raises:
+        OptionError: some are and others are not, or there are options for signals and none is one.
+    """
+    others = [path for path in paths if not _is_signal(path, options)]
+    if not others:
+        return True
+    if len(others) < len(paths):
+        raise OptionError(f"inputs explained together are all signals or none; {others[0]} is none: explain them apart")
+    if options.given():
+        kinds = ", ".join(suffix for suffix in SIGNAL_SUFFIXES if suffix not in ARRAY_SUFFIXES)
+        raise OptionError(
+            f"{options.given()[0]} goes with signals ({kinds}, a WFDB record's name, or .npy and .npz with --sampling-rate), "
+            f"and {others[0]} is none"
+        )
+    return False
+
+
+def _is_signal(path: Path, options: SignalOptions) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        return options.sampling_rate is not None
+    return suffix in SIGNAL_SUFFIXES or path.with_name(f"{path.name}.hea").exists()
+
+
+def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalOptions) -> SignalBatch:
+    """Read and prepare recordings, and cut out of them what is to be explained.
+
+    A recording is prepared as a whole, and cut afterwards. Gaps and flat lines are refused in what goes into the network; what
+    they are elsewhere is the preparation's business.
+
+    Raises:
+        InputError: a file without what is asked for: leads, beats, a stretch without gaps and flat lines.
+        OptionError: options that contradict each other, the file or the network, or that are missing.
+        OSError: a file cannot be opened.
+    """
+    wanted = classifier.signal_input or SignalInput()
+    if options.at_beats and options.window:
+        raise OptionError("--at-beat and --window: give one of them")
+    if options.at_beats and not wanted.about_beats:
+        raise OptionError(
+            "--at-beat: this network takes whatever stretch it is given; give --window, or let the factory return a "
+            "signxai.models.Classifier whose signal_input has before_s and after_s"
+        )
+    batches = [_batch(_recording(path, wanted, options), wanted, options) for path in paths]
+    batch = SignalBatch(
+        [excerpt for each in batches for excerpt in each.excerpts],
+        [strip for each in batches for strip in each.strips],
+        [line for each in batches for line in each.left_out],
+    )
+    for excerpts in (batch.excerpts, batch.strips):
+        _check_alike(excerpts)
+    for excerpt in batch.excerpts:
+        _check(excerpt)
+    return batch
+
+
+# Recordings
+
+
+def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recording:
+    units = options.units[0] if len(options.units) == 1 else options.units or None
+    try:
+        recorded = read_signal(path, sampling_rate=options.sampling_rate, lead_names=options.leads or None, units=units, check=False)
+    except (InputError, OptionError) as error:
+        raise type(error)(_as_written_here(str(error))) from error
+    try:
+        prepared = wanted.prepare(recorded)
+        signal, values = prepared.signal, np.asarray(prepared.values)
+    except SignxaiError:
+        raise
+    except Exception as error:  # a factory's preparation is the user's code: it may raise anything
+        raise InputError(f"{path}: the model's preparation failed with {type(error).__name__}: {error}") from error
+    if values.shape != signal.values.shape:
+        raise InputError(f"{path}: the model's preparation gives values of shape {values.shape} for a signal of {signal.values.shape}")
+    return Recording(path.name, recorded, signal, values)
+
+
+def _as_written_here(message: str) -> str:
+    """The library's message with the arguments as options.
+
+    >>> _as_written_here("give units=, such as 'mV'")
+    "give --units, such as 'mV'"
+    """
+    for argument, option in {"sampling_rate=": "--sampling-rate", "lead_names=": "--leads", "units=": "--units"}.items():
+        message = message.replace(f"{argument},", f"{option},").replace(argument, f"{option} ")
+    return message
+
+
+# What is cut out
+
+
+def _batch(recording: Recording, wanted: SignalInput, options: SignalOptions) -> SignalBatch:
+    if not wanted.about_beats:
+        return SignalBatch([_stretch(recording, options.window or (None, None))])
+    if not len(recording.beats):
+        raise InputError(
+            f"{recording.file}: has no annotated beats, and this network explains beats one by one; a WFDB record has them in its .atr file"
+        )
+    if options.window:
+        return _beats_within(recording, _stretch(recording, options.window), wanted)
+    if not options.at_beats:
+        count = len(recording.beats)
+        raise OptionError(
+            f"{recording.file}: say which of its {count} annotated beats to explain: --at-beat K (0 to {count - 1}; may be given "
+            "again), or --window START:ENDs for all beats of a stretch"
+        )
+    return SignalBatch(list(_at_beats(recording, wanted, options.at_beats)))
+
+
+def _stretch(recording: Recording, window: tuple[float | None, float | None]) -> Excerpt:
+    samples, rate = recording.values.shape[1], recording.signal.sampling_rate
+    start = 0 if window[0] is None else round(window[0] * rate)
+    stop = samples if window[1] is None else round(window[1] * rate)
+    if not 0 <= start < stop <= samples:
+        said = ":".join("" if seconds is None else f"{seconds:.10g}" for seconds in window)
+        raise OptionError(f"--window {said}s: {recording.file} runs from 0 s to {recording.signal.duration:.10g} s; give a stretch of it")
+    return Excerpt(recording, start, stop)
+
+
+def _around(recording: Recording, wanted: SignalInput) -> BeatWindows:
+    assert wanted.before_s is not None
+    assert wanted.after_s is not None
+    return beat_windows(replace(recording.signal, values=recording.values), wanted.before_s, wanted.after_s)
+
+
+def _at_beats(recording: Recording, wanted: SignalInput, numbers: Sequence[int]) -> Iterator[Excerpt]:
+    around = _around(recording, wanted)
+    count = len(recording.beats)
+    for number in dict.fromkeys(numbers):
+        if not 0 <= number < count:
+            raise OptionError(f"--at-beat {number}: {recording.file} has {count} annotated beats, 0 to {count - 1}")
+        if fault := _fault(around, number):
+            raise InputError(
+                f"{recording.file}, {recording.beat_name(number)}: {fault}; the network takes {wanted.before_s:g} s before a beat "
+                f"and {wanted.after_s:g} s behind it{_with_room(around)}"
+            )
+        yield _window(recording, around, number)
+
+
+def _with_room(around: BeatWindows) -> str:
+    return f"; beats {around.indices[0]} to {around.indices[-1]} have room" if len(around) else ""
+
+
+def _fault(around: BeatWindows, number: int) -> str:
+    """Why a beat has no window; nothing if it has one."""
+    if number in around.at_an_edge:
+        return "too near the recording's beginning or end"
+    return "there is a gap in its window" if number in around.in_a_gap else ""
+
+
+def _window(recording: Recording, around: BeatWindows, number: int) -> Excerpt:
+    start = int(recording.beats.positions[number]) - around.beat_at
+    return Excerpt(recording, start, start + around.values.shape[2], number)
+
+
+def _beats_within(recording: Recording, strip: Excerpt, wanted: SignalInput) -> SignalBatch:
+    around = _around(recording, wanted)
+    faults = {number: _fault(around, number) for number in strip.beats}
+    excerpts = [_window(recording, around, number) for number, fault in faults.items() if not fault]
+    if not excerpts:
+        raise InputError(f"{strip.name}: none of its {len(faults)} annotated beats has the network's window in the recording")
+    return SignalBatch(excerpts, [strip], [f"{recording.beat_name(number)}: {fault}" for number, fault in faults.items() if fault])
+
+
+# What must hold of it
+
+
+def _check_alike(excerpts: Sequence[Excerpt]) -> None:
+    kinds = {(*each.values.shape, each.recording.signal.sampling_rate): each.name for each in excerpts}
+    if len(kinds) > 1:
+        said = "; ".join(f"{name}: {leads} x {samples} at {rate:g} Hz" for (leads, samples, rate), name in kinds.items())
+        raise InputError(f"signals explained together have one shape and sampling rate, these have {said}; explain them apart")
+
+
+def _check(excerpt: Excerpt) -> None:
+    """Refuse a stretch that the network would be wrong about."""
+    recorded = excerpt.recording.recorded
+    if all(unit in VOLTS for unit in recorded.units):
+        check_signal(recorded.between(excerpt.start_s, min(excerpt.stop_s, recorded.duration)), start_s=excerpt.start_s)
+    if np.isnan(excerpt.values).any():
+        raise InputError(f"{excerpt.name}: there is a gap in it")
