@@ -4,6 +4,7 @@ import doctest
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from signxai import explain, parse_method
 from signxai.timeseries.beat_network import BEAT_CLASSES, BeatNetwork
 
 ROOT = Path(__file__).parents[1]
-RECORDS = ROOT / "tests" / "data" / "ecg"
+EXCERPTS = [path for folder in ("tests/data/ecg", "src/signxai/data") for path in (ROOT / folder).glob("2*_*s.*")]
 SCRIPT = ROOT / "examples" / "ecg" / "localize.py"
 
 sys.path.append(str(SCRIPT.parent))
@@ -208,15 +209,15 @@ def test_a_document_without_the_place_is_refused():
 
 def test_the_network_is_reported_by_class_and_confusion():
     training = {
-        "classes": ["N", "V"], "trained on": ["101"], "reported on": ["100", "103"], "confusion": [[98, 2], [1, 9]],
+        "classes": ["N", "V"], "reported on": ["100", "103"], "confusion": [[98, 2], [1, 9]],
         "figures": {
-            "N": {"sensitivity": 0.98, "precision": 0.99, "f1": 0.985, "beats": 100},
-            "V": {"sensitivity": 0.9, "precision": 0.8182, "f1": 0.8571, "beats": 10},
+            "N": {"sensitivity": 0.98, "precision": 0.9899, "F1": 0.9849, "beats": 100},
+            "V": {"sensitivity": 0.9, "precision": 0.8182, "F1": 0.8571, "beats": 10},
         },
     }  # fmt: skip
-    lines = document.network_figures(training).splitlines()
-    assert "| V | 10 | 90.0 % | 81.8 % | 85.7 % |" in lines
-    assert "| annotated V | 1 | 9 |" in lines
+    text = document.network_figures(training)
+    assert text.startswith("Beats of the records 100, 103:\n")
+    assert "| V | 10 | 90.0 % | 81.8 % | 85.7 % | 1 | 9 |" in text.splitlines()
 
 
 def test_only_blocks_of_python_that_save_a_picture_are_drawn():
@@ -232,6 +233,15 @@ def output(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "ecg.md").write_text("# ECG\n<!-- localization:begin -->\n<!-- localization:end -->\nbehind\n")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """The bundled excerpts as a folder of records."""
+    folder = tmp_path_factory.mktemp("database")
+    for path in EXCERPTS:
+        shutil.copy(path, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -256,13 +266,15 @@ def run(*arguments):
     )  # fmt: skip
 
 
-def on_excerpts(weights, *arguments):
-    return run(RECORDS, "--records", "208_1020s", "233_1655s", "--weights", weights, "--limit", 5, "--methods", *METHODS, *arguments)
+@pytest.fixture
+def on_excerpts(database, weights):
+    records = ("--records", "208_1020s", "233_1655s")
+    return lambda *arguments: run(database, *records, "--weights", weights, "--limit", 5, "--methods", *METHODS, *arguments)
 
 
-def test_from_records_to_tables_figure_and_numbers(output, weights):
+def test_from_records_to_tables_figure_and_numbers(output, on_excerpts):
     numbers = output / "numbers.json"
-    done = on_excerpts(weights, "--output", output, "--numbers", numbers)
+    done = on_excerpts("--output", output, "--numbers", numbers)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in output.iterdir()) == ["ecg.md", "images", "numbers.json"]
     found = json.loads(numbers.read_text())
@@ -280,7 +292,7 @@ def test_from_records_to_tables_figure_and_numbers(output, weights):
     picture = (output / "images" / "ecg_localization.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
 
-    again = on_excerpts(weights, "--output", output, "--numbers", output / "again.json")
+    again = on_excerpts("--output", output, "--numbers", output / "again.json")
     assert again.returncode == 0, again.stderr
     assert (output / "again.json").read_bytes() == numbers.read_bytes()
 
@@ -291,24 +303,24 @@ def test_from_records_to_tables_figure_and_numbers(output, weights):
     assert (output / "images" / "ecg_localization.png").read_bytes() == picture
 
 
-def test_without_output_the_tables_are_printed_and_nothing_is_written(output, weights):
+def test_without_output_the_tables_are_printed_and_nothing_is_written(output, on_excerpts):
     before = localize.NUMBERS.read_bytes() if localize.NUMBERS.exists() else None
-    done = on_excerpts(weights)
+    done = on_excerpts()
     assert done.returncode == 0, done.stderr
     assert "| `gradient_x_sign` minus `gradient_x_input` |" in done.stdout
     assert (localize.NUMBERS.read_bytes() if localize.NUMBERS.exists() else None) == before
 
 
-def test_a_document_without_a_place_loses_nothing(output, weights):
+def test_a_document_without_a_place_loses_nothing(output, on_excerpts):
     (output / "ecg.md").write_text("# ECG\n")
-    done = on_excerpts(weights, "--output", output, "--numbers", output / "numbers.json")
+    done = on_excerpts("--output", output, "--numbers", output / "numbers.json")
     assert done.returncode != 0
     assert "no place for localization" in done.stderr
     assert (output / "ecg.md").read_text() == "# ECG\n"
     assert not (output / "numbers.json").exists()
 
 
-@pytest.mark.parametrize("arguments", [(), ("--redraw",), ("--redraw", RECORDS, "--output", "."), (RECORDS, "--methods", "lrp_zz")])
+@pytest.mark.parametrize("arguments", [(), ("--redraw",), ("--redraw", "mitdb", "--output", "."), ("mitdb", "--methods", "lrp_zz")])
 def test_calls_that_make_no_sense_are_refused(arguments):
     done = run(*arguments)
     assert done.returncode == 2

@@ -48,20 +48,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def network_figures(training: Mapping[str, Any]) -> str:
-    """What ``train.py`` says of the network: its figures per class, and what it took for what."""
-    names = list(training["classes"])
+    """What ``train.py`` says of the network: its figures for each class, and what it took for what."""
+    header = ["annotated", "beats", "sensitivity", "precision", "F1", *(f"predicted {name}" for name in training["classes"])]
     rows = [
-        [f"{name}", f"{values['beats']}", *(f"{100 * values[key]:.1f} %" for key in ("sensitivity", "precision", "f1"))]
-        for name, values in training["figures"].items()
+        [name, str(values["beats"]), *(f"{100 * values[key]:.1f} %" for key in header[2:5]), *map(str, predicted)]
+        for (name, values), predicted in zip(training["figures"].items(), training["confusion"], strict=True)
     ]
-    confusion = [[f"annotated {name}", *map(str, row)] for name, row in zip(names, training["confusion"], strict=True)]
-    return "\n\n".join(
-        [
-            f"Trained on the records {' '.join(training['trained on'])} (DS1); reported on {' '.join(training['reported on'])} (DS2).",
-            table(("class", "beats", "sensitivity", "precision", "F1"), rows),
-            table(("", *(f"predicted {name}" for name in names)), confusion),
-        ]
-    )
+    return f"Beats of the records {', '.join(training['reported on'])}:\n\n{table(header, rows)}"
 
 
 def blocks_that_draw(text: str) -> list[str]:

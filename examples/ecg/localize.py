@@ -48,12 +48,13 @@ from localization_report import figure_of, tables
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
-from train import DS2, examples
+from train import DS2
 
 import signxai
 from signxai.common.naming import MethodSpec, Multiplier, parse_method
 from signxai.files import write_together
-from signxai.timeseries.beat_network import BEAT_CLASSES, BEFORE_S, SAMPLING_RATE, BeatNetwork
+from signxai.timeseries import beat_windows, read_signal
+from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, SAMPLING_RATE, BeatNetwork, prepare_for_beats
 from signxai.torch_signxai.methods.signed import calculate_sign_mu
 
 TARGET = BEAT_CLASSES.index("V")
@@ -130,18 +131,25 @@ def patients_of(database: Path, records: Sequence[str], net: nn.Module, limit: i
     """The records with V beats that the network finds, each with at most `limit` of them."""
     patients = []
     for record in tqdm(records, desc="reading", disable=None):
-        data = examples(database, [record])
-        x = data.x[data.y == TARGET]
+        x = ventricular_beats(database, record)
         found = x[is_target(net, x)]
         if len(found):
             patients.append(Patient(record, found[:limit], len(x)))
     return patients
 
 
+def ventricular_beats(database: Path, record: str) -> Tensor:
+    """The V beats of a record as the network reads them, (beats, 2, samples)."""
+    prepared = prepare_for_beats(read_signal(database / record))
+    windows = beat_windows(prepared.signal, BEFORE_S, AFTER_S)
+    chosen = [name == BEAT_CLASSES[TARGET] for name in windows.beats.classes]
+    return torch.from_numpy(prepared.normalization.apply(windows.values)[chosen].astype(np.float32))
+
+
 @torch.no_grad()
 def is_target(net: nn.Module, x: Tensor) -> Tensor:
     """Whether each beat is classified as V, (beats,)."""
-    return torch.cat([net(part).argmax(1) == TARGET for part in x.split(BATCH)])
+    return torch.cat([net(part).argmax(1) == TARGET for part in x.split(BATCH)])  # of no beats, one part without any
 
 
 def maps_of(net: nn.Module, x: Tensor, methods: Sequence[str]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
