@@ -27,8 +27,10 @@ SCRIPT = ROOT / "examples" / "ecg" / "localize.py"
 sys.path.append(str(SCRIPT.parent))
 document = importlib.import_module("document")
 localize = importlib.import_module("localize")
-measures = importlib.import_module("localization_measures")
-report = importlib.import_module("localization_report")
+measures = importlib.import_module("localization.measures")
+methods_of = importlib.import_module("localization.methods")
+numbers = importlib.import_module("localization.numbers")
+report = importlib.import_module("localization.report")
 
 INSIDE = np.array([False, True, True, False])
 
@@ -122,12 +124,12 @@ def test_maps_without_positive_relevance_are_counted():
 def test_the_mean_is_over_beats_and_the_interval_over_patients():
     # Two patients of two: AA, AB and BB are drawn in 1, 2 and 1 of 4 cases, so that 95 % reach from AA to BB.
     estimate = measures.mean_over_beats([np.array([0.0, 0.0, 0.3]), np.array([0.9])])
-    assert (estimate.mean, estimate.low, estimate.high) == pytest.approx((1.2 / 4, 0.1, 0.9))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1.2 / 4, 0.1, 0.9))
 
 
 def test_patients_who_are_alike_leave_no_doubt():
     estimate = measures.mean_over_beats([np.array([0.25, 0.75]), np.array([0.5]), np.array([0.5] * 7)])
-    assert (estimate.mean, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
+    assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.5, 0.5)
 
 
 def test_the_interval_is_that_of_drawing_patients_one_by_one():
@@ -137,7 +139,7 @@ def test_the_interval_is_that_of_drawing_patients_one_by_one():
     means = [np.concatenate([patients[index] for index in draw]).mean() for draw in draws]
     estimate = measures.mean_over_beats(patients)
     assert (estimate.low, estimate.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.01)
-    assert estimate.mean == pytest.approx(np.concatenate(patients).mean())
+    assert estimate.value == pytest.approx(np.concatenate(patients).mean())
 
 
 def test_the_seed_fixes_the_interval():
@@ -146,27 +148,77 @@ def test_the_seed_fixes_the_interval():
     assert measures.mean_over_beats(patients, resamples=99) != measures.mean_over_beats(patients, resamples=99, seed=1)
 
 
-def test_differences_are_taken_beat_by_beat():
-    # Each beat gains 0.1, however much the beats of the patients differ.
-    plain = [np.array([[0.0, 0.0, 0.0], [0.8, 0.0, 0.0]]), np.array([[0.3, 0.0, 0.0]])]
-    found = {"gradient": plain, "lrp_z": [values + np.array([0.1, 0.0, 0.0]) for values in plain]}
-    numbers = localize._of_method("lrp_z", found)
-    assert numbers["share"]["minus gradient"] == pytest.approx({"mean": 0.1, "low": 0.1, "high": 0.1})
-    assert numbers["pointing"]["minus gradient"] == {"mean": 0, "low": 0, "high": 0}
-    assert localize._of_sign("lrp_z", "gradient", found)["share"]["patients above"] == 2
+def test_odds_are_those_of_the_mean_share_over_those_of_the_noise():
+    shares, noise = [np.array([0.4, 0.6]), np.array([0.5])], [np.array([0.2, 0.3]), np.array([0.25])]
+    estimate = measures.odds_over(shares, noise)  # 1 to 1, and 1 to 3
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((3, 3, 3))
+
+
+def test_noise_is_no_better_than_itself():
+    noise = [np.array([0.1, 0.3]), np.array([0.2]), np.array([0.4, 0.1, 0.1])]
+    estimate = measures.odds_over(noise, noise)
+    assert (estimate.value, estimate.low, estimate.high) == (1, 1, 1)
+
+
+def test_odds_are_compared_each_with_its_own_noise():
+    own, noise = [np.array([0.5]), np.array([0.5])], [np.array([0.1]), np.array([0.1])]  # 1 over 1/9
+    other, other_noise = [np.array([0.75]), np.array([0.75])], [np.array([0.4]), np.array([0.4])]  # 3 over 2/3
+    estimate = measures.odds_apart(own, noise, other, other_noise)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((2, 2, 2))
+
+
+# From scores to numbers
+
+
+@pytest.fixture
+def found():
+    """Scores of two patients; x_sign and its noise lie 0.1 below x_input and its noise, beat by beat."""
+    plain = [np.array([[0.5, 1.0, 0.0], [0.8, 1.0, 0.0]]), np.array([[0.3, 0.0, 0.0]])]
+    less = np.array([0.1, 0.0, 0.0])
+    noise = [np.full((2, 3), 0.2), np.full((1, 3), 0.2)]
+    return {
+        "random_uniform": noise,
+        "random_uniform_x_input": noise,
+        "random_uniform_x_sign": [values - less for values in noise],
+        "gradient": [values - 2 * less for values in plain],
+        "gradient_x_input": plain,
+        "gradient_x_sign": [values - less for values in plain],
+    }
+
+
+def test_differences_are_taken_beat_by_beat(found):
+    by_name = {row["method"]: row for row in numbers.of_methods(found)}
+    assert list(by_name) == list(found)
+    assert by_name["gradient_x_input"]["share"]["minus gradient"] == pytest.approx({"value": 0.2, "low": 0.2, "high": 0.2})
+    assert by_name["gradient_x_input"]["pointing"]["minus gradient"] == {"value": 0, "low": 0, "high": 0}
+    assert by_name["gradient_x_input"]["share"]["of each patient"] == [0.65, 0.3]
+    assert by_name["random_uniform_x_sign"]["odds over noise"]["value"] == 1
+
+
+def test_sign_is_held_against_its_twin(found):
+    noise, gradient = numbers.of_sign(found)
+    assert (noise["method"], noise["without SIGN"]) == ("random_uniform_x_sign", "random_uniform_x_input")
+    assert (gradient["method"], gradient["without SIGN"]) == ("gradient_x_sign", "gradient_x_input")
+    assert gradient["share"] == pytest.approx({"value": -0.1, "low": -0.1, "high": -0.1, "patients above": 0})
+    own, plain = np.mean([0.4, 0.7, 0.2]), np.mean([0.5, 0.8, 0.3])
+    factor = (own / (1 - own) / (0.1 / 0.9)) / (plain / (1 - plain) / (0.2 / 0.8))
+    assert gradient["odds over noise"]["value"] == pytest.approx(factor)
+    assert gradient["odds over noise"]["patients above"] == 2
+    assert noise["odds over noise"]["value"] == 1
 
 
 # Methods and maps
 
 
 def test_every_method_is_in_the_grammar_and_every_sign_has_its_twin():
-    for method in localize.METHODS:
-        if method != localize.AMPLITUDE:
-            assert str(parse_method(method)) in (method, "input_t_gradient")
-    twins = {method: localize.without_sign(method) for method in localize.METHODS if "sign_" in method or method.endswith("_x_sign")}
-    assert len(twins) == 11
-    assert set(twins.values()) <= set(localize.METHODS)
-    assert len(set(localize.METHODS)) == len(localize.METHODS)
+    assert len(set(methods_of.METHODS)) == len(methods_of.METHODS)
+    for method in methods_of.METHODS:
+        parse_method(method)
+    with_sign = [method for method in methods_of.METHODS if methods_of.factor(method) == "sign"]
+    assert len(with_sign) == 12
+    assert {methods_of.factor(methods_of.without_sign(method)) for method in with_sign} == {"value"}
+    assert {methods_of.without_sign(method) for method in with_sign} <= set(methods_of.METHODS)
+    assert all(methods_of.without_sign(method) is None for method in methods_of.METHODS if method not in with_sign)
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +229,24 @@ def net():
 
 def test_maps_that_are_shared_are_those_that_explain_gives(net):
     x = torch.randn(2, 2, 792, generator=torch.Generator().manual_seed(1))
-    maps = dict(localize.maps_of(net, x, localize.METHODS))
-    assert list(maps) == list(localize.METHODS)
-    assert np.array_equal(maps.pop(localize.AMPLITUDE), x.abs())
+    maps = dict(localize.maps_of(net, x, methods_of.METHODS, seed=3))
+    assert list(maps) == list(methods_of.METHODS)
     for method, relevance in maps.items():
-        expected = explain(net, x, method, target_class=BEAT_CLASSES.index("V"))
+        expected = explain(net, x, method, target_class=BEAT_CLASSES.index("V"), seed=3)
         assert np.allclose(relevance, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()), method
 
 
-@pytest.mark.parametrize("module", [localize, report])
+@pytest.mark.parametrize("factor_name", ["value", "sign", "none"])
+def test_what_contains_the_input_vanishes_or_turns_with_it(net, factor_name):
+    """Where the input is 0, a map with its value is 0; a map with its sign is not."""
+    x = torch.randn(1, 2, 792, generator=torch.Generator().manual_seed(2))
+    x[..., 300:500] = 0.0
+    for method, relevance in localize.maps_of(net, x, methods_of.METHODS):
+        if methods_of.factor(method) == factor_name and not method.startswith("random"):
+            assert (np.abs(relevance[..., 300:500]).max() > 0) == (factor_name != "value"), method
+
+
+@pytest.mark.parametrize("module", [methods_of, report])
 def test_examples_in_docstrings_run(module):
     found = doctest.testmod(module)
     assert found.attempted
@@ -256,7 +317,8 @@ def weights(tmp_path_factory):
     return path
 
 
-METHODS = ("random_uniform", "gradient", "gradient_x_input", "gradient_x_sign")
+CHOSEN = ("gradient_x_input", "gradient_x_sign")
+METHODS = ("random_uniform", "random_uniform_x_input", "random_uniform_x_sign", "gradient", *CHOSEN)
 
 
 def run(*arguments):
@@ -269,7 +331,7 @@ def run(*arguments):
 @pytest.fixture
 def on_excerpts(database, weights):
     records = ("--records", "208_1020s", "233_1655s")
-    return lambda *arguments: run(database, *records, "--weights", weights, "--limit", 5, "--methods", *METHODS, *arguments)
+    return lambda *arguments: run(database, *records, "--weights", weights, "--limit", 5, "--methods", *CHOSEN, *arguments)
 
 
 def test_from_records_to_tables_figure_and_numbers(output, on_excerpts):
@@ -281,10 +343,10 @@ def test_from_records_to_tables_figure_and_numbers(output, on_excerpts):
     assert found["chance"] == 73 / 792
     assert [(patient["record"], patient["explained"]) for patient in found["patients"]] == [("208_1020s", 5), ("233_1655s", 5)]
     assert [row["method"] for row in found["methods"]] == list(METHODS)
-    assert [(row["method"], row["without SIGN"]) for row in found["sign"]] == [("gradient_x_sign", "gradient_x_input")]
+    assert [row["method"] for row in found["sign"]] == ["random_uniform_x_sign", "gradient_x_sign"]
     for row in found["methods"]:
         for measure in ("share", "pointing"):
-            assert 0 <= row[measure]["low"] <= row[measure]["mean"] <= row[measure]["high"] <= 1
+            assert 0 <= row[measure]["low"] <= row[measure]["value"] <= row[measure]["high"] <= 1
     text = (output / "ecg.md").read_text()
     assert text.startswith("# ECG\n<!-- localization:begin -->\nExplained are 10 V beats of 2 patients")
     assert text.endswith("<!-- localization:end -->\nbehind\n")
@@ -307,24 +369,24 @@ def test_without_output_the_tables_are_printed_and_nothing_is_written(output, on
     before = localize.NUMBERS.read_bytes() if localize.NUMBERS.exists() else None
     done = on_excerpts()
     assert done.returncode == 0, done.stderr
-    assert "| `gradient_x_sign` minus `gradient_x_input` |" in done.stdout
+    assert "| `gradient_x_sign` | -" in done.stdout
     assert (localize.NUMBERS.read_bytes() if localize.NUMBERS.exists() else None) == before
 
 
-def test_a_document_without_a_place_loses_nothing(output, on_excerpts):
+def test_a_document_without_a_place_is_refused_before_anything_is_measured(output):
     (output / "ecg.md").write_text("# ECG\n")
-    done = on_excerpts("--output", output, "--numbers", output / "numbers.json")
-    assert done.returncode != 0
-    assert "no place for localization" in done.stderr
+    with pytest.raises(ValueError, match="no place for localization"):
+        localize.main(["no such folder", "--output", str(output), "--numbers", str(output / "numbers.json")])
     assert (output / "ecg.md").read_text() == "# ECG\n"
     assert not (output / "numbers.json").exists()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--redraw",), ("--redraw", "mitdb", "--output", "."), ("mitdb", "--methods", "lrp_zz")])
-def test_calls_that_make_no_sense_are_refused(arguments):
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert "error:" in done.stderr
+def test_calls_that_make_no_sense_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as refused:
+        localize.main(arguments)
+    assert refused.value.code == 2
+    assert "error:" in capsys.readouterr().err
 
 
 # What is committed
@@ -333,4 +395,4 @@ def test_calls_that_make_no_sense_are_refused(arguments):
 def test_the_document_shows_the_numbers_that_are_committed():
     found = json.loads(localize.NUMBERS.read_text(encoding="utf-8"))
     assert f"<!-- localization:begin -->\n{report.tables(found)}\n<!-- localization:end -->" in (ROOT / "docs" / "ecg.md").read_text()
-    assert [row["method"] for row in found["methods"]] == list(localize.METHODS)
+    assert [row["method"] for row in found["methods"]] == list(methods_of.METHODS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,9 +59,9 @@ def without_positive(maps: npt.ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval."""
+    """A mean, or a ratio of means, with its 95 % interval."""
 
-    mean: float
+    value: float
     low: float
     high: float
 
@@ -76,14 +76,61 @@ def mean_over_beats(patients: Sequence[FloatArray], *, resamples: int = RESAMPLE
         resamples: how often as many patients are drawn.
         seed: of the draws, which are the same for any values of the same patients.
     """
-    sums, counts = (np.array([of(values) for values in patients], dtype=np.float64) for of in (np.sum, len))
+    counts = np.array([float(len(values)) for values in patients])
+    return _bootstrapped(_ratio, [_sums(patients), counts], resamples, seed)
+
+
+def odds_over(patients: Sequence[FloatArray], noise: Sequence[FloatArray], *, resamples: int = RESAMPLES, seed: int = SEED) -> Estimate:
+    """How many times the odds of noise the odds of maps are; odds are the mean share inside by the mean share outside.
+
+    Noise that is multiplied with what a map is multiplied with has that factor's preference for the inside; what is more than
+    1 is the method's own.
+
+    Args:
+        patients, noise: shares of each patient's beats, of a method's maps and of the noise, as for `mean_over_beats`.
+        resamples, seed: likewise.
+    """
+    return _bootstrapped(_odds_ratio, [*_inside_and_outside(patients), *_inside_and_outside(noise)], resamples, seed)
+
+
+def odds_apart(
+    patients: Sequence[FloatArray],
+    noise: Sequence[FloatArray],
+    others: Sequence[FloatArray],
+    others_noise: Sequence[FloatArray],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Estimate:
+    """How many times another method's odds over its noise a method's odds over its own noise are, as `odds_over`."""
+    parts = [part for shares in (patients, noise, others, others_noise) for part in _inside_and_outside(shares)]
+    return _bootstrapped(_ratio_of_odds_ratios, parts, resamples, seed)
+
+
+def _sums(patients: Sequence[FloatArray]) -> FloatArray:
+    return np.array([float(values.sum()) for values in patients])
+
+
+def _inside_and_outside(patients: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    return _sums(patients), _sums([1.0 - values for values in patients])
+
+
+def _ratio(above: FloatArray, below: FloatArray, axis: int = -1) -> FloatArray:
+    return np.asarray(above.sum(axis=axis) / below.sum(axis=axis))
+
+
+def _odds_ratio(inside: FloatArray, outside: FloatArray, noise_inside: FloatArray, noise_outside: FloatArray, axis: int = -1) -> FloatArray:
+    return _ratio(inside, outside, axis) / _ratio(noise_inside, noise_outside, axis)
+
+
+def _ratio_of_odds_ratios(*parts: FloatArray, axis: int = -1) -> FloatArray:
+    return _odds_ratio(*parts[:4], axis=axis) / _odds_ratio(*parts[4:], axis=axis)
+
+
+def _bootstrapped(statistic: Callable[..., FloatArray], of_patients: Sequence[FloatArray], resamples: int, seed: int) -> Estimate:
     result = bootstrap(
-        (sums, counts), _ratio_of_sums, paired=True, vectorized=True, method="percentile", confidence_level=CONFIDENCE,
+        of_patients, statistic, paired=True, vectorized=True, method="percentile", confidence_level=CONFIDENCE,
         n_resamples=resamples, random_state=np.random.default_rng(seed),
     )  # fmt: skip
     low, high = result.confidence_interval
-    return Estimate(float(_ratio_of_sums(sums, counts)), float(low), float(high))
-
-
-def _ratio_of_sums(sums: FloatArray, counts: FloatArray, axis: int = -1) -> FloatArray:
-    return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))
+    return Estimate(float(statistic(*of_patients)), float(low), float(high))
