@@ -130,8 +130,14 @@ class _Recording:
         return isinstance(error, Exception)
 
 
-def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass) -> Tensor:
+def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass, made_from: Tensor | None = None) -> Tensor:
     """Run the model under ``watch`` and return its logits (N, ...), with any final softmax taken off.
+
+    Args:
+        net: the model.
+        x: a batch (N, ...).
+        watch: what sees its operations.
+        made_from: what the user gave, if ``x`` are points made from it: errors speak of that.
 
     Raises:
         ForwardError: if the forward fails.
@@ -140,7 +146,7 @@ def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass) -> Tensor:
     """
     watch.net = net
     watch.samples += x.shape[0] if x.ndim else 0
-    with _ForwardErrors(net, x), watch:
+    with _ForwardErrors(net, x if made_from is None else made_from), watch:
         output = net(x)
     logits = watch.logits_of(first_tensor(output))
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:

@@ -99,7 +99,9 @@ class _RepeatedGradientAnalyzer(Analyzer):
                 count = min(self.points - begin, max(1, most // (samples.stop - samples.start)))
                 watch = GradientPass() if known else MeasuringPass(may_stop=most > 1)
                 try:
-                    gradient = _gradient_at(net, *next_points(count), starts(samples, count), watch)
+                    leaf, chunk = next_points(count)
+                    logits = run_forward(net, chunk.flatten(0, 1), watch, made_from=x)
+                    gradient = gradient_of(logits, leaf, starts(samples, count)(logits))
                 except TooLargeError:
                     most = 1  # measured at once, and nothing of these samples has been yielded
                     break
@@ -123,12 +125,6 @@ class _RepeatedGradientAnalyzer(Analyzer):
             logits = torch.cat([run_forward(net, x[first : first + step].clone(), measure) for first in range(0, len(x), step)])
         start = target.starting_relevance(logits, self.relevance)
         return lambda samples, count: lambda _: torch.cat([start[samples]] * count), self.batch_size or measure.most_samples()
-
-
-def _gradient_at(net: nn.Module, leaf: Tensor, points: Tensor, start: Callable[[Tensor], Tensor], watch: GradientPass) -> Tensor:
-    """The gradients at points (points, samples, ...) that were made from ``leaf``, in their shape."""
-    logits = run_forward(net, points.flatten(0, 1), watch)
-    return gradient_of(logits, leaf, start(logits))
 
 
 class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
