@@ -10,7 +10,7 @@ from document import table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MultipleLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 from localization.methods import NOISE, REFERENCE
 
@@ -124,18 +124,17 @@ _MEANINGS = {"value": "contains the input's value", "sign": "contains its sign (
 class _Panel:
     measure: str
     title: str
-    scale: float
-    step: float
     chance: float
+    is_ratio: bool = False
 
 
 def figure_of(found: Mapping[str, Any]) -> Figure:
     """The measures of all methods side by side, with intervals, chance and the gradient."""
     lines = _lines(found["methods"])
     panels = [
-        _Panel("share", "positive relevance\nwithin 100 ms of the beat (%)", 100, 20, 100 * found["chance"]),
-        _Panel("odds over noise", "odds of the same,\nas a multiple of those of noise with the same factor", 1, 2, 1.0),
-        _Panel("pointing", "largest relevance\nwithin 100 ms of the beat (%)", 100, 20, 100 * found["chance"]),
+        _Panel("share", "positive relevance\nwithin 100 ms of the beat (%)", found["chance"]),
+        _Panel("odds over noise", "odds of that, over those of\nnoise with the same factor", 1.0, is_ratio=True),
+        _Panel("pointing", "largest relevance\nwithin 100 ms of the beat (%)", found["chance"]),
     ]
     height = _ABOVE + _LINE * len(lines) + _BELOW
     width = (_WIDTH - _LEFT - _RIGHT - (len(panels) - 1) * _GAP) / len(panels)
@@ -153,20 +152,22 @@ def _draw_panel(axes: Axes, panel: _Panel, lines: Sequence[_Line]) -> None:
     axes.axvline(panel.chance, color="black", linestyle="--", linewidth=1, zorder=1)
     for y, line in enumerate(lines):
         if not isinstance(line, str):
-            value, low, high = (panel.scale * line[panel.measure][key] for key in ("value", "low", "high"))
+            value, low, high = (line[panel.measure][key] for key in ("value", "low", "high"))
             colour = _COLOURS[line["factor"]]
             axes.plot([low, high], [y, y], color=colour, linewidth=1.5, zorder=2, solid_capstyle="butt")
             face = "white" if line["method"] in NOISE.values() else colour
             axes.plot(value, y, marker="o", markersize=5, color=colour, markerfacecolor=face, zorder=3)
             if line["method"] == REFERENCE:
                 axes.axvline(value, color=_COLOURS["none"], linestyle=":", linewidth=1.5, zorder=1)
-    if panel.scale == 100:
-        axes.set_xlim(-3, 103)
+    if panel.is_ratio:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
     else:
-        axes.set_xlim(left=0)
+        axes.set_xlim(-0.03, 1.03)
+        axes.xaxis.set_major_locator(MultipleLocator(0.2))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set_title(panel.title, fontsize=9.5)
-    axes.xaxis.set_major_locator(MultipleLocator(panel.step))
     axes.tick_params(axis="x", labelsize=8.5)
     axes.grid(axis="x", color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
