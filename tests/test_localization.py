@@ -205,6 +205,14 @@ def test_sign_is_held_against_its_twin(found):
     assert gradient["odds over noise"]["value"] == pytest.approx(factor)
     assert gradient["odds over noise"]["patients above"] == 2
     assert noise["odds over noise"]["value"] == 1
+    assert gradient["pointing"] == {"value": 0, "low": 0, "high": 0, "patients above": 0}  # as much is not more
+
+
+def test_odds_of_each_patient():
+    patients, noise = [np.array([0.3, 0.5]), np.array([1.0])], [np.array([0.25, 0.25]), np.array([0.5])]
+    first, second = numbers._odds(patients, noise)  # 2 to 3 over 1 to 3; all of it inside
+    assert first == pytest.approx(2)
+    assert 1e100 < second < np.inf
 
 
 # Methods and maps
