@@ -459,10 +459,13 @@ REPEATED = ["integrated_gradients_steps_9", "smoothgrad_samples_9", "vargrad_sam
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("target", [1, None, lambda output: output[:, 2].square()], ids=["class", "argmax", "score"])
 @pytest.mark.parametrize("points_at_once", [1, 2, 5])
-def test_chunks_keep_within_the_memory_for_activations_and_change_nothing(monkeypatch, name, samples, target, points_at_once):
-    net, x = randomized(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), nn.Flatten(), nn.Linear(144, CLASSES))), inputs("cnn2d")[:samples]
+@pytest.mark.parametrize(("activation", "kept"), [(nn.Sigmoid, 2), (nn.ReLU, 1)])  # a run of convolution and ReLU keeps one tensor
+def test_chunks_keep_within_the_memory_for_activations_and_change_nothing(
+    monkeypatch, name, samples, target, points_at_once, activation, kept
+):
+    net, x = randomized(nn.Sequential(nn.Conv2d(3, 4, 3), activation(), nn.Flatten(), nn.Linear(144, CLASSES))), inputs("cnn2d")[:samples]
     expected = explain(net, x, name, target, batch_size=1)
-    per_row = 8 * (4 * 36 + 4 * 36 + CLASSES)  # the flattened activation is a view
+    per_row = 8 * (kept * 4 * 36 + CLASSES)  # the flattened activation is a view
     monkeypatch.setattr(measuring_pass, "ACTIVATION_BYTES", points_at_once * per_row)
     rows = []
 

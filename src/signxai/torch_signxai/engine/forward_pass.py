@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from signxai.common.errors import InputError, ModelError
+from signxai.torch_signxai.engine.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.torch_signxai.engine.kept_tensors import Keeper
+from signxai.torch_signxai.engine.linear_layers import ChannelMap, batch_norm_map
 from signxai.torch_signxai.engine.nodes import needs_relevance
 from signxai.torch_signxai.engine.straight_runs import Plan, Run, plan_of
 
@@ -114,6 +116,11 @@ class ForwardPass(TorchFunctionMode):
         result: Tensor = self.plain(func, args, kwargs)
         return result
 
+    def batch_norm(self, x: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Run a batch norm, which is a map per channel (subclasses: under a rule)."""
+        result: Tensor = BatchNormNode.apply(x, compute, channel_map)
+        return result
+
     def logits_of(self, output: Tensor) -> Tensor:
         """What stood before the final softmax or log-softmax; the output itself if there is none."""
         logits = self._before_softmax.get(output)
@@ -157,9 +164,35 @@ def _embedding(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dic
 
 
 def _batch_norm(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    values = dict(zip(("input", "running_mean", "running_var", "weight", "bias", "training"), args, strict=False)) | kwargs
-    check_statistics(values.get("running_mean"), values.get("running_var"), values.get("training", False))
-    return watch.plain(func, args, kwargs)
+    x, rest, named = split_input(args, kwargs)
+    channel_map = _channel_map(x, *rest, **named)
+    if not needs_relevance(x):
+        return watch.plain(func, args, kwargs)
+    return watch.batch_norm(x, channel_map, lambda t: func(t, *rest, **named))
+
+
+def _torch_batch_norm(watch: ForwardPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``torch.batch_norm`` takes the same things in another order."""
+    names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
+    values = dict(zip(names, args, strict=False)) | kwargs  # without cudnn_enabled, the last
+    return _batch_norm(watch, F.batch_norm, (), {name: values[name] for name in names})
+
+
+def _channel_map(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> ChannelMap:
+    """The map per channel that a call of ``F.batch_norm`` is."""
+    check_statistics(running_mean, running_var, training)
+    assert running_mean is not None
+    assert running_var is not None
+    return batch_norm_map(running_mean, running_var, weight, bias, eps)
 
 
 def check_statistics(mean: Any, var: Any, training: bool) -> None:
@@ -196,21 +229,32 @@ BASE_TABLE |= {
     torch.embedding: embedding_by_table(_embedding),
     F.embedding_bag: _embedding,
     F.batch_norm: _batch_norm,
+    torch.batch_norm: _torch_batch_norm,
 }
 
 
 class GradientPass(ForwardPass):
-    """Leaves every operation its own gradient."""
+    """Leaves every operation its own gradient.
+
+    Args:
+        is_quick: carry out straight runs as is quickest for many samples (see ``GradientRunNode``).
+    """
 
     handlers: Mapping[Any, Handler] = BASE_TABLE
 
+    def __init__(self, is_quick: bool = False) -> None:
+        super().__init__()
+        self.is_quick = is_quick
+
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
-        return plan_of(sequential)
+        return plan_of(sequential, sequential is self.net, with_max_pools=True)
 
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
-        for module in run.modules:
-            x = module(x)
-        return x
+        result: Tensor = GradientRunNode.apply(x, run.steps, self.is_quick, self.keeps)
+        return result
+
+    def keeps(self, tensor: Tensor) -> None:
+        """Is told each tensor that a run keeps."""
 
 
 CONVOLUTION_NAMES = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")

@@ -100,6 +100,10 @@ class Layer(ABC):
     def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The layer's output for another input, weight and bias."""
 
+    def output_as_called(self, x: Tensor) -> Tensor:
+        """The layer's output, bit by bit as the call that it stands for gives it."""
+        return self.output(x, self.weight, self.bias)
+
     @abstractmethod
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         """``W^T g`` for another weight, in the shape of ``x``."""
@@ -255,6 +259,9 @@ class LinearLayer(Layer):
             return F.linear(x.double(), weight.double(), None if bias is None else bias.double()).float()
         return F.linear(x, weight, bias)
 
+    def output_as_called(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
     def is_batch_invariant(self, x: Tensor) -> bool:
         """Whether this is a small matrix on samples without further axes, computed in float64."""
         return x.ndim == 2 and self.own_weight.numel() <= _SMALL_MATRIX and _in_float32_on_cpu(x, self.own_weight)
@@ -331,6 +338,10 @@ class ConvolutionLayer(Layer):
             return self._by_sample(x, weight, bias)
         return torch.convolution(x, weight, bias, *self.options)
 
+    def output_as_called(self, x: Tensor) -> Tensor:
+        x = F.pad(x, self.extra_padding) if self.extra_padding else x
+        return torch.convolution(x, self.weight, self.bias, *self.options)
+
     def is_batch_invariant(self, x: Tensor) -> bool:
         """Whether this is a small convolution that torch can run sample by sample, outside oneDNN."""
         if self.own_weight.numel() > _SMALL_CONVOLUTION:
@@ -353,6 +364,12 @@ class ConvolutionLayer(Layer):
         wide, weight = x.unsqueeze(2), weight.unsqueeze(2)
         result = _convolution_by_sample(wide, weight, weight.shape[2:], bias, (1, *stride), (0, *padding))
         return result.squeeze(2)
+
+    def in_two_axes(self) -> ConvolutionLayer:
+        """The layer of one spatial axis, nothing folded into it, as one of two, the first of size 1."""
+        stride, padding, dilation, is_transpose, output_padding, groups = self.options
+        options = (1, *stride), (0, *padding), (1, *dilation), is_transpose, (0, *output_padding), groups
+        return ConvolutionLayer(self.own_weight.unsqueeze(2), self.own_bias, options, self.extra_padding)
 
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         padded = F.pad(x, self.extra_padding) if self.extra_padding else x

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from signxai.common.errors import SignxaiError
 from signxai.torch_signxai.engine.forward_pass import GradientPass
-from signxai.torch_signxai.engine.straight_runs import Plan
 
 ACTIVATION_BYTES = 1 << 30
 """About how much memory the activations of a batch may take."""
 
-_QUICK_BYTES, _ROWS_PER_THREAD = 24 << 20, 2
+_QUICK_BYTES, _ROWS_PER_THREAD = 64 << 20, 5
 """On the CPU: small networks are fastest with about so much memory of activations, large ones with so many samples per thread."""
 
 _LARGEST_ACTIVATION = 1 << 25
@@ -32,11 +31,8 @@ class MeasuringPass(GradientPass):
         may_stop: raise TooLargeError as soon as they take more than ``ACTIVATION_BYTES``.
     """
 
-    def plan_of(self, sequential: nn.Sequential) -> Plan | None:
-        return None
-
-    def __init__(self, may_stop: bool = False) -> None:
-        super().__init__()
+    def __init__(self, may_stop: bool = False, is_quick: bool = False) -> None:
+        super().__init__(is_quick)
         self.may_stop = may_stop
         self.bytes = self.largest = 0
         self.on_cpu = True
@@ -44,12 +40,15 @@ class MeasuringPass(GradientPass):
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = super().__torch_function__(func, types, args, kwargs)
         if isinstance(result, Tensor) and result._base is None:
-            self.bytes += result.nbytes
-            self.largest = max(self.largest, result.nbytes)
-            self.on_cpu = result.is_cpu
-            if self.may_stop and self.bytes > ACTIVATION_BYTES:
-                raise TooLargeError("the activations of this batch take too much memory; set batch_size=")
+            self.keeps(result)
         return result
+
+    def keeps(self, tensor: Tensor) -> None:
+        self.bytes += tensor.nbytes
+        self.largest = max(self.largest, tensor.nbytes)
+        self.on_cpu = tensor.is_cpu
+        if self.may_stop and self.bytes > ACTIVATION_BYTES:
+            raise TooLargeError("the activations of this batch take too much memory; set batch_size=")
 
     def most_samples(self) -> int:
         """How many samples a batch should have at most, 1 at least; 0 before anything is measured.

@@ -21,7 +21,6 @@ from signxai.torch_signxai.engine.forward_pass import (
     ForwardPass,
     Handler,
     TensorTable,
-    check_statistics,
     embedding_by_table,
     functions_named,
     split_input,
@@ -55,6 +54,7 @@ from signxai.torch_signxai.engine.straight_runs import (
     PoolingPassage,
     Run,
     RunNode,
+    Stage,
     Step,
     plan_of,
 )
@@ -94,9 +94,7 @@ class RelevancePass(ForwardPass):
 
     site_type: type[RuleSite] = RuleSite
 
-    def __init__(
-        self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False, cut_offs_absorb: bool = False
-    ) -> None:
+    def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False, cut_offs_absorb: bool = False) -> None:
         super().__init__()
         self.cut_offs_absorb = cut_offs_absorb
         self.choose_rule = choose_rule
@@ -143,6 +141,11 @@ class RelevancePass(ForwardPass):
         values = output.detach()
         return self._under_rule(layer.folded(channel_map), x, lambda _: compute(values), index, first)
 
+    def batch_norm(self, x: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
+        folded = self.folded_layer(x, channel_map, compute)
+        return folded if folded is not None else self.shared(compute, (x,))
+
     def shared(self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], factor: float = 1.0) -> Tensor:
         """Run ``function`` on ``tensors``, each of which is given its share of the relevance, times ``factor``."""
         return share_by_contribution(function, tensors, self.keeper, self.stabilizer, factor)
@@ -174,6 +177,7 @@ class RelevancePass(ForwardPass):
             return PoolingPassage(self.stabilizer)
         if isinstance(step, Flattening):
             return FlatteningPassage()
+        assert isinstance(step, Stage)  # plans with max pools are not asked for
         self.layers += 1
         return RuleSite(step.folded_layer(), partial(self._rule_of, step.layer.kind, first, self.layers - 1))
 
@@ -510,42 +514,10 @@ def _instance_norm_of(
     eps: float = 1e-5,
 ) -> Any:
     if not use_input_stats:
-        return _batch_norm(watch, F.batch_norm, (input, running_mean, running_var, weight, bias, False, momentum, eps), {})
+        return BASE_TABLE[F.batch_norm](watch, F.batch_norm, (input, running_mean, running_var, weight, bias, False, momentum, eps), {})
     if not needs_relevance(input):
         return F.instance_norm(input, None, None, weight, bias, True, momentum, eps)
     return watch.shared(_group_norm(input.detach(), input.shape[1], weight, bias, eps), (input,))
-
-
-def _batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
-    x, rest, named = split_input(args, kwargs)
-    if not needs_relevance(x):
-        return watch.plain(func, args, kwargs)
-    folded = watch.folded_layer(x, _channel_map(x, *rest, **named), lambda t: func(t, *rest, **named))
-    return folded if folded is not None else watch.shared(lambda t: func(t, *rest, **named), (x,))
-
-
-def _channel_map(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> ChannelMap:
-    """The map per channel that a call of ``F.batch_norm`` is."""
-    check_statistics(running_mean, running_var, training)
-    assert running_mean is not None
-    assert running_var is not None
-    return linear_layers.batch_norm_map(running_mean, running_var, weight, bias, eps)
-
-
-def _torch_batch_norm(watch: RelevancePass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """``torch.batch_norm`` takes the same things in another order."""
-    x, weight, bias, mean, var, training, momentum, eps = args[:8]
-    return _batch_norm(watch, F.batch_norm, (x, mean, var, weight, bias, training, momentum, eps), {})
 
 
 _PASS = (
@@ -622,8 +594,6 @@ RelevancePass.handlers = {
     **dict.fromkeys(functions_named("group_norm"), _normalized(_group_norm)),
     **dict.fromkeys(functions_named("rms_norm"), _normalized(_rms_norm)),
     F.instance_norm: _instance_norm,
-    F.batch_norm: _batch_norm,
-    torch.batch_norm: _torch_batch_norm,
     **{
         function: partial(_in_place, handler, name)
         for name, handler in (("mul", _product), ("div", _quotient))

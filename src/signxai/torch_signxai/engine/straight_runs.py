@@ -17,7 +17,7 @@ from torch.nn.modules import module as modules_of_torch
 from torch.overrides import _get_current_function_mode
 
 from signxai.torch_signxai.engine.kept_tensors import Kept, KeptReLU
-from signxai.torch_signxai.engine.linear_layers import Layer, batch_norm_map
+from signxai.torch_signxai.engine.linear_layers import ChannelMap, Layer, batch_norm_map
 from signxai.torch_signxai.engine.nodes import RuleSite, layer_of_module, needs_relevance
 from signxai.torch_signxai.engine.shares import Stabilizer, stabilized_share
 
@@ -25,6 +25,7 @@ _INPUT_AXES: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv1d: 3, nn.Conv2d
 """Modules that a stage begins with, and how many axes their input has (0: any number)."""
 
 _POOLS: dict[type[nn.Module], int] = {nn.AdaptiveAvgPool1d: 3, nn.AdaptiveAvgPool2d: 4}
+_MAX_POOLS: dict[type[nn.Module], int] = {nn.MaxPool1d: 3, nn.MaxPool2d: 4}
 _NORM_BEHIND: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: nn.BatchNorm1d,
     nn.Conv1d: nn.BatchNorm1d,
@@ -75,12 +76,17 @@ class Stage:
         output = torch.relu(z)
         return output, Kept(output) if z.numel() < _SMALL else KeptReLU(site.z)
 
+    def norm_map(self) -> ChannelMap | None:
+        """What the batch norm does to a channel; None without one."""
+        if self.norm is None:
+            return None
+        weight, bias, mean, var, _, _, eps, _ = self.norm
+        return batch_norm_map(mean, var, weight, bias, eps)
+
     def folded_layer(self) -> Layer:
         """The layer with its batch norm."""
-        if self.norm is None:
-            return self.layer
-        weight, bias, mean, var, _, _, eps, _ = self.norm
-        return self.layer.folded(batch_norm_map(mean, var, weight, bias, eps))
+        norm_map = self.norm_map()
+        return self.layer if norm_map is None else self.layer.folded(norm_map)
 
 
 def _norm_arguments(norm: Any) -> tuple[Any, ...]:
@@ -103,9 +109,13 @@ class Pooling:
         """How many axes the output has; 0 if it does not take an input of so many."""
         return axes if axes == self.axes else 0
 
+    def output(self, x: Tensor) -> Tensor:
+        """The means."""
+        return F.adaptive_avg_pool1d(x, self.size) if self.axes == 3 else F.adaptive_avg_pool2d(x, self.size)
+
     def run(self, x: Tensor, kept: Kept, passage: PoolingPassage) -> tuple[Tensor, Kept]:
         """The output, also as a rule of the next layer keeps it."""
-        output = F.adaptive_avg_pool1d(x, self.size) if self.axes == 3 else F.adaptive_avg_pool2d(x, self.size)
+        output = self.output(x)
         passage.x, passage.output = kept, Kept(output)
         return output, Kept(output)  # another one: the next layer lets go of it first
 
@@ -123,14 +133,45 @@ class PoolingPassage:
     def relevance(self, relevance: Tensor) -> Tensor:
         x = self.x.take()
         share = stabilized_share(relevance, self.output.take(), self.stabilizer)
-        if x.ndim == 4:
-            return _pool_backward(share, x).mul_(x)
-        return _pool_backward(share.unsqueeze(2), x.unsqueeze(2)).squeeze(2).mul_(x)
+        return pool_backward(share, x).mul_(x)
 
 
-def _pool_backward(share: Tensor, x: Tensor) -> Tensor:
-    result: Tensor = torch.ops.aten._adaptive_avg_pool2d_backward.default(share, x)
+def pool_backward(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient of an adaptive average pooling by its input ``x`` (N, C, L) or (N, C, H, W)."""
+    if x.ndim == 3:
+        return pool_backward(gradient.unsqueeze(2), x.unsqueeze(2)).squeeze(2)
+    result: Tensor = torch.ops.aten._adaptive_avg_pool2d_backward.default(gradient, x)
     return result
+
+
+class MaxPooling:
+    """An ``nn.MaxPool1d`` or ``2d``; one axis counts as two, the first of size 1."""
+
+    __slots__ = ("axes", "options")
+
+    def __init__(self, module: Any) -> None:
+        self.axes = _MAX_POOLS[type(module)]
+        options = zip((module.kernel_size, module.stride, module.padding, module.dilation), (1, 1, 0, 1), strict=True)
+        pairs = [_pair(value) if self.axes == 4 else (of_one, _pair(value)[1]) for value, of_one in options]
+        self.options = *pairs, module.ceil_mode
+
+    def axes_behind(self, axes: int) -> int:
+        """How many axes the output has; 0 if it does not take an input of so many."""
+        return axes if axes == self.axes else 0
+
+    def output(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The maxima, and where they are, of x (N, C, H, W)."""
+        output, indices = torch.ops.aten.max_pool2d_with_indices.default(x, *self.options)
+        return output, indices
+
+    def gradient(self, gradient: Tensor, x: Tensor, indices: Tensor) -> Tensor:
+        """The gradient by x (N, C, H, W)."""
+        result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward.default(gradient, x, *self.options, indices)
+        return result
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
 class Flattening:
@@ -161,7 +202,7 @@ class FlatteningPassage:
         return relevance.reshape(self.shape)
 
 
-Step: TypeAlias = Stage | Pooling | Flattening
+Step: TypeAlias = Stage | Pooling | MaxPooling | Flattening
 
 
 class Run:
@@ -218,12 +259,13 @@ def has_global_hooks() -> bool:
     return any(getattr(modules_of_torch, name) for name in _GLOBAL_HOOKS)
 
 
-def plan_of(sequential: nn.Sequential, is_network: bool = False) -> Plan | None:
+def plan_of(sequential: nn.Sequential, is_network: bool = False, with_max_pools: bool = False) -> Plan | None:
     """What to call instead of the modules of an ``nn.Sequential`` one by one; None if there is no run in it.
 
     Args:
         sequential: in evaluation mode.
         is_network: it is the network that is explained: nothing comes behind its last module.
+        with_max_pools: runs go on behind a max pooling.
     """
     if has_global_hooks() or type(sequential).__iter__ is not nn.Sequential.__iter__:
         return None
@@ -232,18 +274,18 @@ def plan_of(sequential: nn.Sequential, is_network: bool = False) -> Plan | None:
     plan: Plan = []
     index, has_run = 0, False
     while index < len(modules):
-        run = _run_from(modules, index, is_network)
+        run = _run_from(modules, index, is_network, with_max_pools)
         plan.append(run or modules[index])
         has_run = has_run or run is not None
         index += len(run.modules) if run is not None else 1
     return plan if has_run else None
 
 
-def _run_from(modules: list[Any], start: int, is_network: bool) -> Run | None:
+def _run_from(modules: list[Any], start: int, is_network: bool, with_max_pools: bool) -> Run | None:
     """The longest run that begins there: it begins and ends with a stage."""
     steps: list[Step] = []
     count, index, end = 0, start, start
-    while (found := _stage_from(modules, index, is_network) or _link_from(modules, index if steps else len(modules))) is not None:
+    while found := _stage_from(modules, index, is_network) or (_link_from(modules, index, with_max_pools) if steps else None):
         step, index = found
         steps.append(step)
         if isinstance(step, Stage):
@@ -270,9 +312,11 @@ def _stage_from(modules: list[Any], start: int, is_network: bool) -> tuple[Stage
     return (Stage(linear, norm, has_relu=False), len(modules)) if is_network else None
 
 
-def _link_from(modules: list[Any], index: int) -> tuple[Step, int] | None:
+def _link_from(modules: list[Any], index: int, with_max_pools: bool) -> tuple[Step, int] | None:
     """A step between stages that begins there, and where it ends."""
-    module = modules[index] if index < len(modules) else None
+    module: Any = modules[index] if index < len(modules) else None
+    if with_max_pools and type(module) in _MAX_POOLS and _is_plain(module) and not module.return_indices:
+        return MaxPooling(module), index + 1
     if type(module) in _POOLS and _is_plain(module):
         return Pooling(module), index + 1
     if type(module) is nn.Flatten and _is_plain(module) and (module.start_dim, module.end_dim) == (1, -1):

@@ -15,6 +15,7 @@ from torch.autograd.graph import GradientEdge
 from signxai.common.errors import ModelError, OptionError
 from signxai.torch_signxai.engine.borrowed_model import borrowed, unwrapped
 from signxai.torch_signxai.engine.forward_pass import ForwardPass
+from signxai.torch_signxai.engine.freed_memory import keep_freed_memory
 from signxai.torch_signxai.engine.inputs_and_outputs import Target, as_input, as_target, run_forward
 from signxai.torch_signxai.engine.module_outputs import OutputOf
 
@@ -84,6 +85,8 @@ class Analyzer(ABC):
         loan = borrowed(self.model, self.writes_parameters, self.seed, self._is_ours and not callable(target_class))
         with torch.inference_mode(False), torch.enable_grad(), loan as net:
             x = as_input(net, input_tensor)
+            if x.is_cpu:
+                keep_freed_memory()
             target = as_target(target_class, len(x))
             step = len(x) if self.chunks_itself else self.batch_size or len(x)
             parts = [

@@ -18,7 +18,7 @@ from signxai.torch_signxai.engine.measuring_pass import MeasuringPass, TooLargeE
 from signxai.torch_signxai.methods.signed import sign_about
 from signxai.torch_signxai.methods.zennit_impl.base import Analyzer, gradient_of, like_input, number, whole_number
 
-_TRIAL_BYTES = 5 << 18
+_TRIAL_BYTES = 5 << 19
 """So much input has the first chunk, by which the activations are measured."""
 
 NextPoints: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
@@ -97,7 +97,7 @@ class _RepeatedGradientAnalyzer(Analyzer):
             next_points, begin = points(samples), 0
             while begin < self.points:
                 count = min(self.points - begin, max(1, most // (samples.stop - samples.start)))
-                watch = GradientPass() if known else MeasuringPass(may_stop=most > 1)
+                watch = GradientPass(is_quick=True) if known else MeasuringPass(may_stop=most > 1, is_quick=True)
                 try:
                     leaf, chunk = next_points(count)
                     logits = run_forward(net, chunk.flatten(0, 1), watch, made_from=x)
