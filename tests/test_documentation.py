@@ -63,3 +63,15 @@ def test_the_costs_that_the_readme_quotes_are_the_measured_ones():
             of_network = measured.partition(f"### {network}\n")[2].partition("\n##")[0]
             row = re.search(rf"^\| {method} \|.*$", of_network, re.M)[0]
             assert all(f"| {number} (" in row for number in re.findall(r"[\d.]+", cell)), (method, network)
+
+
+def test_the_costs_of_many_gradients_that_the_readme_quotes_are_the_measured_ones():
+    measured = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    quoted = re.findall(r"^\| `(integrated_gradients|smoothgrad|vargrad)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+    assert len(quoted) == 3
+    for method, cells in quoted:
+        for network, cell in zip(("VGG16 b1", "ResNet50 b4", "1-D CNN b4"), cells.split(" | "), strict=True):
+            row = re.search(rf"^\| {network} \| {method} \|.*$", measured, re.M)[0]
+            numbers = re.findall(r"[\d.]+", cell)
+            assert len(numbers) == 2
+            assert all(f"| {number} (" in row for number in numbers), (method, network)
