@@ -14,7 +14,8 @@ ACTIVATION_BYTES = 1 << 30
 """About how much memory the activations of a batch may take."""
 
 _QUICK_BYTES, _ROWS_PER_THREAD = 64 << 20, 5
-"""On the CPU: small networks are fastest with about so much memory of activations, large ones with so many samples per thread."""
+"""On the CPU: small networks are fastest with as much memory of activations as is kept from pass to pass (see ``freed_memory``),
+large ones with so many samples per thread."""
 
 _LARGEST_ACTIVATION = 1 << 25
 """On the CPU: larger tensors get their memory from the system anew each time, which takes longer than a large batch saves."""
