@@ -48,6 +48,7 @@ test: $(STAMP)  ## set up and run all tests
 
 check: $(STAMP)  ## lint and check types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 test-all:  ## run all tests on every Python >= 3.10 found

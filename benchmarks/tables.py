@@ -18,7 +18,7 @@ from torch import Tensor
 import networks
 from networks import Case
 from signxai import parse_method
-from signxai.torch_signxai.methods.registry import analyzer_for
+from signxai.methods.registry import analyzer_for
 
 # Method -> the most it may cost, in plain gradients: (VGG16, ResNet50, EfficientNet-Lite0), and what to aim for everywhere.
 NETWORKS_WITH_BOUNDS = ("VGG16", "ResNet50", "EfficientNet-Lite0")

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from signxai.common import naming
+from signxai.names import grammar as naming
 
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
 torch.set_num_threads(1)  # the networks are too small for more to pay

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import signxai
 from signxai.common import ModelError, SignxaiError
-from signxai.torch_signxai.inspecting import Report
+from signxai.inspecting import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))

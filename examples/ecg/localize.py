@@ -54,11 +54,11 @@ from tqdm import tqdm
 from train import DS2
 
 import signxai
-from signxai.common.naming import MethodSpec, Multiplier, parse_method
 from signxai.files import write_together
+from signxai.methods.sign import calculate_sign_mu
+from signxai.names.grammar import MethodSpec, Multiplier, parse_method
 from signxai.timeseries import beat_windows, read_signal
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, SAMPLING_RATE, BeatNetwork, prepare_for_beats
-from signxai.torch_signxai.methods.signed import calculate_sign_mu
 
 TARGET = BEAT_CLASSES.index("V")
 BATCH = 128

@@ -10,7 +10,7 @@ from signxai._version import __version__
 
 if TYPE_CHECKING:
     from signxai.api import explain, explain_all, inspect_model, register_method
-    from signxai.common.naming import list_methods, parse_method
+    from signxai.names.grammar import list_methods, parse_method
 
 __all__ = ["__version__", "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "register_method"]
 
@@ -19,8 +19,8 @@ _HOME = {
     "explain_all": "signxai.api",
     "register_method": "signxai.api",
     "inspect_model": "signxai.api",
-    "list_methods": "signxai.common.naming",
-    "parse_method": "signxai.common.naming",
+    "list_methods": "signxai.names.grammar",
+    "parse_method": "signxai.names.grammar",
 }
 
 

@@ -1,6 +1,6 @@
 """The one door: explain a model's decision by a method's name."""
 
-from signxai.torch_signxai.explaining import explain, explain_all, register_method
-from signxai.torch_signxai.inspecting import Report, Row, inspect_model
+from signxai.explaining import explain, explain_all, register_method
+from signxai.inspecting import Report, Row, inspect_model
 
 __all__ = ["Report", "Row", "explain", "explain_all", "inspect_model", "register_method"]

@@ -7,18 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from signxai.figures.ecg_map_plots import EcgSample, plot_ecg_maps
+    from signxai.figures.ecg_plots import STANDARD_LEADS, plot_ecg
+    from signxai.figures.spectrum_plots import SpectrumSample, plot_spectrogram, plot_spectrum, plot_spectrum_maps
     from signxai.timeseries.beat_network import BEAT_CLASSES, BeatNetwork, PreparedSignal, load_beat_network, prepare_for_beats
     from signxai.timeseries.beats import AAMI_CLASSES, Beats
     from signxai.timeseries.checks import Stretch, check_signal, find_flat_lines, find_gaps
-    from signxai.timeseries.ecg_map_plots import EcgSample, plot_ecg_maps
-    from signxai.timeseries.ecg_plots import STANDARD_LEADS, plot_ecg
     from signxai.timeseries.filters import bandpass, notch, resample
     from signxai.timeseries.frequency import ShortTimeRelevance, SpectralRelevance, dft_relevance, stdft_relevance
     from signxai.timeseries.normalization import Normalization
     from signxai.timeseries.reading import read_signal
     from signxai.timeseries.signal_input import SignalInput
     from signxai.timeseries.signals import Signal
-    from signxai.timeseries.spectrum_plots import SpectrumSample, plot_spectrogram, plot_spectrum, plot_spectrum_maps
     from signxai.timeseries.windows import BeatWindows, beat_windows, window
 
 __all__ = [
@@ -60,18 +60,18 @@ __all__ = [
 _HOME = {
     "AAMI_CLASSES": "signxai.timeseries.beats",
     "BEAT_CLASSES": "signxai.timeseries.beat_network",
-    "STANDARD_LEADS": "signxai.timeseries.ecg_plots",
+    "STANDARD_LEADS": "signxai.figures.ecg_plots",
     "BeatNetwork": "signxai.timeseries.beat_network",
     "BeatWindows": "signxai.timeseries.windows",
     "Beats": "signxai.timeseries.beats",
-    "EcgSample": "signxai.timeseries.ecg_map_plots",
+    "EcgSample": "signxai.figures.ecg_map_plots",
     "Normalization": "signxai.timeseries.normalization",
     "PreparedSignal": "signxai.timeseries.beat_network",
     "ShortTimeRelevance": "signxai.timeseries.frequency",
     "Signal": "signxai.timeseries.signals",
     "SignalInput": "signxai.timeseries.signal_input",
     "SpectralRelevance": "signxai.timeseries.frequency",
-    "SpectrumSample": "signxai.timeseries.spectrum_plots",
+    "SpectrumSample": "signxai.figures.spectrum_plots",
     "Stretch": "signxai.timeseries.checks",
     "bandpass": "signxai.timeseries.filters",
     "beat_windows": "signxai.timeseries.windows",
@@ -81,11 +81,11 @@ _HOME = {
     "find_gaps": "signxai.timeseries.checks",
     "load_beat_network": "signxai.timeseries.beat_network",
     "notch": "signxai.timeseries.filters",
-    "plot_ecg": "signxai.timeseries.ecg_plots",
-    "plot_ecg_maps": "signxai.timeseries.ecg_map_plots",
-    "plot_spectrogram": "signxai.timeseries.spectrum_plots",
-    "plot_spectrum": "signxai.timeseries.spectrum_plots",
-    "plot_spectrum_maps": "signxai.timeseries.spectrum_plots",
+    "plot_ecg": "signxai.figures.ecg_plots",
+    "plot_ecg_maps": "signxai.figures.ecg_map_plots",
+    "plot_spectrogram": "signxai.figures.spectrum_plots",
+    "plot_spectrum": "signxai.figures.spectrum_plots",
+    "plot_spectrum_maps": "signxai.figures.spectrum_plots",
     "prepare_for_beats": "signxai.timeseries.beat_network",
     "read_signal": "signxai.timeseries.reading",
     "resample": "signxai.timeseries.filters",

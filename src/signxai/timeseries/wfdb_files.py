@@ -69,7 +69,6 @@ def _read_beats(wfdb: Any, header: Path, record_name: str, annotator: str, rate:
     return times[beats], tuple(annotations.symbol[index] for index in beats)
 
 
-
 def _check_definitions(path: Path) -> None:
     """Refuse definitions at which wfdb (4.3.1 at least) would turn for ever: one it does not know, or a second time resolution."""
     content = path.read_bytes()

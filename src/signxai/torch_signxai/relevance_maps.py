@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
-from signxai.common.naming import MethodSpec, parse_method
-from signxai.torch_signxai.explaining import explain
+from signxai.explaining import explain
+from signxai.names.grammar import MethodSpec, parse_method
 
 _START_WITH_LOGIT = ("guided_backprop", "deconvnet", "deep_taylor")
 
@@ -78,6 +78,4 @@ def calculate_relevancemaps(
     if isinstance(methods, str | MethodSpec):
         maps = [calculate_relevancemap(methods, sample, model, neuron_selection, batchmode=batchmode, **kw) for sample in x]
         return np.stack([np.asarray(one) for one in maps])
-    return {
-        str(method): calculate_relevancemap(method, x, model, neuron_selection, batchmode=batchmode, **kw) for method in methods
-    }
+    return {str(method): calculate_relevancemap(method, x, model, neuron_selection, batchmode=batchmode, **kw) for method in methods}

@@ -1,9 +1,10 @@
 """The analyzers: one class for each family of methods."""
 
-from signxai.torch_signxai.methods.zennit_impl.backprop import DeconvNetAnalyzer, GuidedBackpropAnalyzer
-from signxai.torch_signxai.methods.zennit_impl.base import Analyzer
-from signxai.torch_signxai.methods.zennit_impl.grad_cam import GradCAMAnalyzer, GuidedGradCAMAnalyzer
-from signxai.torch_signxai.methods.zennit_impl.gradient import (
+from signxai.methods import rules as rules
+from signxai.methods.analyzer import Analyzer
+from signxai.methods.backprop import DeconvNetAnalyzer, GuidedBackpropAnalyzer
+from signxai.methods.cam import GradCAMAnalyzer, GuidedGradCAMAnalyzer
+from signxai.methods.gradients import (
     GradientAnalyzer,
     GradientXInputAnalyzer,
     GradientXSignAnalyzer,
@@ -12,7 +13,7 @@ from signxai.torch_signxai.methods.zennit_impl.gradient import (
     SmoothGradAnalyzer,
     VarGradAnalyzer,
 )
-from signxai.torch_signxai.methods.zennit_impl.lrp import (
+from signxai.methods.lrp import (
     AdvancedLRPAnalyzer,
     DeepTaylorAnalyzer,
     LRPAnalyzer,

@@ -1,0 +1,370 @@
+"""The command line: files in, files out.
+
+Only click and method names are imported here; torch, NumPy and matplotlib wait for the command that needs them, so that
+``signxai --help`` answers at once.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from signxai._version import __version__
+from signxai.common.errors import OptionError, SignxaiError
+from signxai.names.grammar import list_methods, parse_method
+
+__all__ = ["cli", "main"]
+
+_MISTAKE = 2
+_INTERRUPTED = 130
+_ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_SIGNALS = (".hea", ".dat", ".atr", ".edf", ".bdf", ".csv", ".tsv", ".txt")
+_SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
+
+
+def main() -> None:
+    """Run the command line; a mistake ends in one line on stderr that says what to do, and exit status 2."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.Abort:
+        sys.exit(_INTERRUPTED)
+    except (click.ClickException, SignxaiError, OSError) as error:
+        click.echo(f"signxai: {_in_one_line(error)}", err=True)
+        sys.exit(_MISTAKE)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _in_one_line(error: Exception) -> str:
+    message = str(error)
+    if isinstance(error, click.UsageError):
+        message = f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'signxai'} --help)"
+    elif isinstance(error, click.ClickException):
+        message = error.format_message()
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    return " ".join(message.split())
+
+
+class _ExplainCommand(click.Command):
+    """Lets ``--method`` take several names in a row: ``--method gradient lrp_z`` is ``--method gradient --method lrp_z``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_spread(args)))
+
+
+def _spread(args: Sequence[str]) -> Iterator[str]:
+    in_names, value_is_next = False, False
+    for arg in args:
+        if in_names and not value_is_next and not arg.startswith("-") and not _looks_like_a_file(arg):
+            yield "--method"
+        elif not value_is_next:
+            in_names = arg in ("--method", "-m") or arg.startswith("--method=")
+        value_is_next = arg in ("--method", "-m")
+        yield arg
+
+
+def _looks_like_a_file(arg: str) -> bool:
+    path = Path(arg)
+    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *_SIGNALS) or path.exists() or _is_record(path)
+
+
+def _is_record(path: Path) -> bool:
+    """Whether it names a WFDB record, whose files have suffixes."""
+    return path.with_name(f"{path.name}.hea").is_file() if path.name else False
+
+
+class _Input(click.Path):
+    """A file that is there, or the name of a WFDB record."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="signxai", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Show what a PyTorch network's decision rests on."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+_model_option = click.option(
+    "--model",
+    default="efficientnet_lite0",
+    show_default=True,
+    metavar="MODEL",
+    help="efficientnet_lite0 (its weights come with the extra `demo`), ecg_beats (heart beats of two-lead ECGs; reading them needs "
+    "the extra `ecg`), torchvision:NAME, or package.module:factory, a callable that returns a torch.nn.Module, or a "
+    "signxai.models.Classifier to have pictures and signals prepared and classes named.",
+)
+_weights_option = click.option(
+    "--weights",
+    default="DEFAULT",
+    show_default=True,
+    metavar="W",
+    help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
+    "(.pt, .pth, .safetensors).",
+)
+_relevance_option = click.option(
+    "--relevance",
+    type=click.Choice(["one_hot", "logit"]),
+    default="one_hot",
+    show_default=True,
+    help="What relevance starts with at the target: 1, or its logit.",
+)
+_seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise, and of random weights."
+)
+_device_option = click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
+_SIGNAL_OPTIONS = (
+    click.option(
+        "--at-beat",
+        "at_beats",
+        multiple=True,
+        type=click.IntRange(min=0),
+        metavar="K",
+        help="Of a signal: explain the annotated beat K, counted from 0, in the network's window about it; may be given again.",
+    ),
+    click.option(
+        "--window",
+        metavar="START:ENDs",
+        help="Of a signal: take this stretch of seconds, as 600:610s, :10s or 50s:. A network that takes windows about beats explains "
+        "each beat of the stretch that has its window in the recording; it is shown as one strip, in which the maps of overlapping "
+        "windows add up.",
+    ),
+    click.option(
+        "--sampling-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="HZ",
+        help="Of a signal whose file does not say it; .npy and .npz are signals (leads, samples) where it is given.",
+    ),
+    click.option(
+        "--units", metavar="UNIT", help="Of a signal whose file does not say them: one for all leads (mV), or one for each (mV,mmHg)."
+    ),
+    click.option("--leads", metavar="NAMES", help="Of a signal: the leads to read, in this order, as I,II,V1."),
+)
+
+
+def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SIGNAL_OPTIONS):
+        command = option(command)
+    return command
+
+
+@cli.command(cls=_ExplainCommand)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=_Input())
+@_model_option
+@_weights_option
+@click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="CLASS",
+    help="Class to explain, by number or name; given again, a class for each input. Without it: the class that the network predicts.",
+)
+@click.option("--output", type=click.Path(path_type=Path), metavar="FIGURE", help="Write the maps as a figure (.png, .pdf, .svg, ...).")
+@click.option("--save", type=click.Path(path_type=Path), metavar="MAPS.npz", help="Write the maps as arrays.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter that the methods' names do not set, as steps=100; METHOD:KEY=VALUE gives it to one method alone.",
+)
+@_signal_options
+@click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
+@_relevance_option
+@_seed_option
+@click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory.")
+@_device_option
+def explain(
+    inputs: tuple[Path, ...],
+    model: str,
+    weights: str,
+    methods: tuple[str, ...],
+    targets: tuple[str, ...],
+    output: Path | None,
+    save: Path | None,
+    options: tuple[str, ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    frequency: bool,
+    relevance: str,
+    seed: int,
+    batch_size: int | None,
+    device: str,
+) -> None:
+    """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .csv, .tsv, .txt); or arrays (.npy,
+    .npz, .pt) of shape (N, ...) as the network takes them.
+
+    \b
+    signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
+    signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
+    signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
+    signxai explain 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --output beat.png
+    signxai explain 208 --model ecg_beats --window 600:610s --method lrp_epsilon_0_25_std_x --output strip.png
+    signxai explain ecg.edf --model my_package.nets:load --leads I,II --window :10s --method gradient --frequency --output hertz.png
+    """
+    names = tuple(dict.fromkeys(methods))
+    if not _may_register_methods(model):
+        for name in names:
+            parse_method(name)  # a slip in a name is told before seconds go into loading torch
+    parsed = _parsed_options(options, names)
+    stretch = _window(window)
+
+    from signxai.cli.explain_files import Request, explain_files
+    from signxai.cli.signal_files import SignalOptions
+
+    signals = SignalOptions(at_beats, stretch, sampling_rate, _listed(units), _listed(leads))
+    explain_files(
+        Request(inputs, model, weights, names, targets, output, save, parsed, relevance, seed, batch_size, device, signals, frequency),
+        say=click.echo,
+    )
+
+
+def _may_register_methods(model: str) -> bool:
+    return ":" in model and not model.startswith("torchvision:")
+
+
+def _parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, object]]:
+    """For each method its options.
+
+    >>> _parsed_options(["steps=20", "gradient:layer=conv1"], ["gradient", "integrated_gradients"])
+    {'gradient': {'steps': 20, 'layer': 'conv1'}, 'integrated_gradients': {'steps': 20}}
+    """
+    parsed: dict[str, dict[str, object]] = {method: {} for method in methods}
+    for option in options:
+        name, equals, value = option.partition("=")
+        method, colon, key = name.rpartition(":")
+        if not equals or not key.isidentifier() or (colon and method not in parsed):
+            raise OptionError(f"--option {option!r}: write KEY=VALUE, or METHOD:KEY=VALUE with one of the methods asked for")
+        for given in [method] if colon else methods:
+            if key in parsed[given]:
+                raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
+            parsed[given][key] = _value(value)
+    return parsed
+
+
+def _value(text: str) -> object:
+    """Read a number as a number, true and false as themselves; anything else is text.
+
+    >>> _value("20"), _value("0.5"), _value("true"), _value("features.3")
+    (20, 0.5, True, 'features.3')
+    """
+    words: dict[str, object] = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _window(text: str | None) -> tuple[float | None, float | None] | None:
+    """Start and end of a stretch in seconds, None at an open end.
+
+    >>> _window("600:610s"), _window(":10s"), _window("2.5s:")
+    ((600.0, 610.0), (None, 10.0), (2.5, None))
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(f"{_SECONDS}:{_SECONDS}", text)
+    if not found:
+        raise OptionError(f"--window {text!r}: write START:ENDs in seconds, such as 600:610s, :10s or 50s:")
+    start, end = (None if part is None else float(part) for part in found.groups())
+    if start is not None and end is not None and start >= end:
+        raise OptionError(f"--window {text!r}: it must end after it starts")
+    return start, end
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    """Names parted by commas.
+
+    >>> _listed("I, II"), _listed(None)
+    (('I', 'II'), ())
+    """
+    return tuple(part.strip() for part in text.split(",")) if text is not None else ()
+
+
+@cli.command()
+@click.argument("input", metavar="INPUT", type=_Input())
+@_model_option
+@_weights_option
+@click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
+@click.option("--target", metavar="CLASS", help="Class to explain, by number or name. Without it: the class that the network predicts.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@_signal_options
+@_relevance_option
+@_seed_option
+@_device_option
+def inspect(
+    input: Path,
+    model: str,
+    weights: str,
+    method: str,
+    target: str | None,
+    save: Path | None,
+    options: tuple[str, ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    relevance: str,
+    seed: int,
+    device: str,
+) -> None:
+    """Account for where relevance goes on INPUT, operation by operation: is the map of an LRP method to be trusted?
+
+    \b
+    signxai inspect cat.jpg --method lrp_epsilon_0_1
+    signxai inspect ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save report.json
+    signxai inspect 208.hea --model ecg_beats --at-beat 12
+    """
+    if not _may_register_methods(model):
+        parse_method(method)
+    parsed = _parsed_options(options, [method])[method]
+    stretch = _window(window)
+
+    from signxai.cli.inspect_files import InspectRequest, inspect_files
+    from signxai.cli.signal_files import SignalOptions
+
+    signals = SignalOptions(at_beats, stretch, sampling_rate, _listed(units), _listed(leads))
+    inspect_files(InspectRequest(input, model, weights, method, target, save, parsed, relevance, seed, device, signals), say=click.echo)
+
+
+@cli.command()
+@click.argument("pattern", required=False)
+def methods(pattern: str | None) -> None:
+    """List method names with a line of meaning each; PATTERN is as in a shell: 'lrp*std_x'."""
+    from signxai.names.describe import summary
+
+    names = list_methods(pattern)
+    if not names:
+        raise OptionError(f"no listed method matches {pattern!r}; a pattern is as in a shell, '*std_x*'; `signxai methods` lists all")
+    width = max(map(len, names))
+    for name in names:
+        click.echo(f"{name:{width}}  {summary(parse_method(name))}")
+
+
+@cli.command()
+@click.argument("name")
+def describe(name: str) -> None:
+    """Print what a method's NAME says: its parameters, its formula and the paper."""
+    from signxai.names.describe import describe as described
+
+    click.echo(described(parse_method(name)))

@@ -1,0 +1,175 @@
+"""What ``signxai explain`` does: read the inputs, predict, explain by each method, report, write."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from torch import nn
+from tqdm import tqdm
+
+from signxai.api import explain
+from signxai.cli.decisions import MOST_SHOWN, Decisions, decide, predictions, read_inputs
+from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
+from signxai.cli.signal_results import SignalResults, beat_predictions
+from signxai.common.errors import InputError, OptionError
+from signxai.figures.map_plots import Sample, heading, image_figure, signal_figure
+from signxai.files import FIGURE_SUFFIXES, check_destination, write_together
+from signxai.models import Classifier, load_classifier, move_to
+from signxai.names.grammar import parse_method
+
+__all__ = ["Request", "explain_files"]
+
+Array = npt.NDArray[Any]
+
+_OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--relevance", "as_tensor": "--save"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name; `signals` holds for signals."""
+
+    inputs: tuple[Path, ...]
+    model: str
+    weights: str
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+    output: Path | None
+    save: Path | None
+    options: Mapping[str, Mapping[str, object]]
+    relevance: str
+    seed: int
+    batch_size: int | None
+    device: str
+    signals: SignalOptions
+    frequency: bool
+
+
+def explain_files(request: Request, say: Callable[[str], None]) -> None:
+    """Carry out the request; nothing is written before everything is computed.
+
+    Args:
+        request: what to do.
+        say: takes each line of the report.
+
+    Raises:
+        SignxaiError: any mistake in the request; the message says what to do.
+        OSError: a file cannot be read or written.
+    """
+    _check_request(request)
+    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+    for method in request.methods:
+        parse_method(method)
+    signals = read_signals(request.inputs, classifier, request.signals) if are_signals(request.inputs, request.signals) else None
+    names, x = (signals.names, signals.x) if signals else read_inputs(request.inputs, classifier)
+    _check_what_is_drawn(request, x, signals)
+    model = move_to(classifier.model, request.device)
+    decisions = decide(names, x, classifier, model, request.targets, request.batch_size)
+    told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
+    for line in told:
+        say(line)
+    maps = _explain_all(request, model, decisions)
+    results = SignalResults(signals, decisions, maps, classifier, request.frequency) if signals else None
+    for path in _write(request, decisions, maps, classifier, results):
+        say(f"wrote {path}")
+    if not (request.output or request.save):
+        say("nothing written: --output FIGURE.png draws the maps, --save MAPS.npz keeps them")
+
+
+def _check_request(request: Request) -> None:
+    destinations = [(request.output, FIGURE_SUFFIXES), (request.save, (".npz",))]
+    for path, suffixes in destinations:
+        if path:
+            check_destination(path, suffixes, request.inputs)
+    for options in request.options.values():
+        for name in options.keys() & _OWN_OPTIONS.keys():
+            raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
+        if "at" in options:
+            raise OptionError("--option at=: maps of a layer have another shape than the input; use signxai.explain(..., at=) in Python")
+
+
+def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None) -> None:
+    if request.frequency and signals is None:
+        raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
+    if request.output and signals is None:
+        _figure_of(x)
+
+
+# Explaining
+
+
+def _explain_all(request: Request, model: nn.Module, decisions: Decisions) -> dict[str, Array]:
+    maps: dict[str, Array] = {}
+    width = max(map(len, request.methods))
+    with tqdm(request.methods, desc="explaining", unit="method", leave=False, disable=None) as bar:
+        for method in bar:
+            bar.set_postfix_str(method)
+            start = time.perf_counter()
+            maps[method] = _explain_one(request, model, decisions, method)
+            bar.write(f"{method:{width}}  {_summary(maps[method], time.perf_counter() - start)}", file=sys.stdout)
+    return maps
+
+
+def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str) -> Array:
+    options = {**request.options[method], "batch_size": request.batch_size, "seed": request.seed, "relevance": request.relevance}
+    return np.asarray(explain(model, decisions.x, method, decisions.targets, **options))
+
+
+def _summary(relevance: Array, seconds: float) -> str:
+    return f"{seconds:7.2f} s   sum {relevance.sum():10.4g}   min {relevance.min():10.4g}   max {relevance.max():10.4g}"
+
+
+# Results
+
+
+def _write(
+    request: Request, decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, signals: SignalResults | None
+) -> list[Path]:
+    writers: dict[Path, Callable[[Path], None]] = {}
+    if request.output:
+        writers[request.output] = (signals.figure() if signals else _draw(decisions, maps, classifier)).savefig
+    if request.save:
+        what = {"name": decisions.names, "x": decisions.x, "logits": decisions.logits, "target": decisions.targets}
+        writers[request.save] = partial(_save, content={**what, **(signals.content() if signals else {}), **maps})
+    write_together(writers)
+    return list(writers)
+
+
+def _save(path: Path, content: Mapping[str, Any]) -> None:
+    np.savez(path, **content)
+
+
+def _figure_of(x: Array) -> Callable[[list[Sample]], Figure]:
+    """The figure that suits inputs (N, ...).
+
+    Raises:
+        InputError: none does.
+    """
+    if x.ndim == 4:
+        return image_figure
+    if x.ndim == 3:
+        return signal_figure
+    if x.ndim == 2:
+        return partial(signal_figure, x_label="index")
+    raise InputError(f"a figure shows images (C, H, W) and signals (leads, time), not inputs of shape {x.shape[1:]}; use --save instead")
+
+
+def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier) -> Figure:
+    samples = []
+    for index, name in enumerate(decisions.names[:MOST_SHOWN]):
+        x = classifier.picture(decisions.x[index]) if decisions.x.ndim == 4 else decisions.x[index]
+        one = {method: values[index] for method, values in maps.items()}
+        samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}"))
+    return _figure_of(decisions.x)(samples)
+
+
+def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
+    logits, target = decisions.logits[index], decisions.targets[index]
+    predicted = int(logits.argmax())
+    return heading(classifier.class_name(predicted), logits[predicted], classifier.class_name(target), logits[target])

@@ -1,0 +1,245 @@
+"""What becomes of explained signals: the report on beats, figures over time and over frequency, arrays to keep."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from signxai.cli.decisions import MOST_SHOWN, Decisions, numbered
+from signxai.cli.signal_files import Excerpt, SignalBatch
+from signxai.figures.ecg_map_plots import EcgSample, plot_ecg_maps
+from signxai.figures.map_plots import Sample, heading, signal_figure
+from signxai.figures.spectrum_plots import SpectrumSample, plot_spectrum_maps
+from signxai.models import Classifier
+from signxai.timeseries.beats import AAMI_CLASSES
+from signxai.timeseries.frequency import SpectralRelevance, dft_relevance
+from signxai.timeseries.signals import VOLTS
+
+__all__ = ["SignalResults", "beat_predictions"]
+
+Array = npt.NDArray[Any]
+
+_MOST_LISTED = 40
+# SIGN gives relevance where the signal crosses zero, which the frequencies could share out only with huge relevance of both signs.
+_ZERO_BELOW = 0.02
+
+
+def beat_predictions(batch: SignalBatch, decisions: Decisions, classifier: Classifier) -> Iterator[str]:
+    """For each strip a line, and one for each of its beats: what it was annotated as, what is predicted and what explained."""
+    for strip in batch.strips:
+        rows = batch.rows_of(strip)
+        yield f"{strip.name} ({' x '.join(map(str, strip.values.shape))}): {len(rows)} of {len(strip.beats)} beats explained"
+        for row in rows[:_MOST_LISTED]:
+            beat = batch.excerpts[row].beat
+            assert beat is not None
+            yield f"  {strip.recording.beat_name(beat)}: {_decision(row, decisions, classifier)}"
+        if len(rows) > _MOST_LISTED:
+            yield f"  and {len(rows) - _MOST_LISTED} more beats"
+    for line in batch.left_out[:_MOST_LISTED]:
+        yield f"  not explained: {line}"
+
+
+def _decision(row: int, decisions: Decisions, classifier: Classifier) -> str:
+    logits, target = decisions.logits[row], decisions.targets[row]
+    predicted = int(logits.argmax())
+    share = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    explained = "" if target == predicted else f"; explained: {numbered(classifier, target)}, logit {logits[target]:.2f}"
+    return f"predicted {numbered(classifier, predicted)}, {share[predicted]:.2%}, logit {logits[predicted]:.2f}{explained}"
+
+
+@dataclass(frozen=True)
+class SignalResults:
+    """Explained signals: what went in, what the network says, and the maps (N, leads, samples) by method.
+
+    Where windows about beats overlap in a strip, their maps are added up there.
+    """
+
+    batch: SignalBatch
+    decisions: Decisions
+    maps: Mapping[str, Array]
+    classifier: Classifier
+    frequency: bool = False
+
+    def figure(self) -> Figure:
+        """Draw the first excerpts, or the strips: over time on millimetre paper where they are voltages, or over frequency."""
+        shown = list(self._shown())[:MOST_SHOWN]
+        if self.frequency:
+            return self._over_frequency(shown)
+        if all(unit in VOLTS for excerpt, _ in shown for unit in excerpt.signal.units):
+            return self._on_paper(shown)
+        return self._over_time(shown)
+
+    def content(self) -> dict[str, Array]:
+        """The arrays to keep beside the input and its maps.
+
+        `sampling_rate`, `lead_names` (N, leads) and `start_sample` (N,) say where each sample of the batch lies in its recording,
+        which counts at this rate. For each annotated beat in them `beat_row` is the sample of the batch, `beat` its number,
+        `beat_sample`, `beat_time` (s) and `beat_symbol` where it is and how it was annotated; of a window about a beat only that
+        beat is listed. Strips have `strip_x` (strips, leads, samples), `strip_start_sample`, the strip of each window in
+        `strip_of` (N,), and their maps under the method's name with ``_strip`` behind it; ``_frequency`` stands behind
+        relevance of `frequencies` (of `strip_frequencies` for strips).
+        """
+        excerpts = self.batch.excerpts
+        content: dict[str, Array] = {
+            "sampling_rate": np.array(self.batch.sampling_rate),
+            "lead_names": np.array([excerpt.recording.signal.lead_names for excerpt in excerpts]),
+            "start_sample": np.array([excerpt.start for excerpt in excerpts]),
+            **_beats(excerpts),
+        }
+        if self.batch.strips:
+            content |= self._strip_content()
+        if self.frequency:
+            spectra = {name: self._spectrum(self.decisions.x, values) for name, values in self.maps.items()}
+            content |= _spectral_content(spectra, "")
+        return content
+
+    def _strip_content(self) -> dict[str, Array]:
+        strips = self.batch.strips
+        maps = {name: np.stack([self._added_up(strip, values) for strip in strips]) for name, values in self.maps.items()}
+        x = np.stack([strip.values for strip in strips])
+        content = {f"{name}_strip": values for name, values in maps.items()}
+        content |= {"strip_x": x, "strip_start_sample": np.array([strip.start for strip in strips])}
+        of = {row: number for number, strip in enumerate(strips) for row in self.batch.rows_of(strip)}
+        content["strip_of"] = np.array([of[row] for row in range(len(self.batch.excerpts))])
+        if self.frequency:
+            content |= _spectral_content({f"{name}_strip": self._spectrum(x, values) for name, values in maps.items()}, "strip_")
+        return content
+
+    # What is shown
+
+    def _shown(self) -> Iterator[tuple[Excerpt, dict[str, Array]]]:
+        if self.batch.strips:
+            for strip in self.batch.strips:
+                yield strip, {name: self._added_up(strip, values) for name, values in self.maps.items()}
+            return
+        for row, excerpt in enumerate(self.batch.excerpts):
+            yield excerpt, {name: values[row] for name, values in self.maps.items()}
+
+    def _added_up(self, strip: Excerpt, values: Array) -> Array:
+        """The sum of the maps of the windows, where they lie in the strip."""
+        result = np.zeros(strip.values.shape, dtype=values.dtype)
+        for row in self.batch.rows_of(strip):
+            window = self.batch.excerpts[row]
+            first, last = max(window.start, strip.start), min(window.stop, strip.stop)
+            result[:, first - strip.start : last - strip.start] += values[row][:, first - window.start : last - window.start]
+        return result
+
+    def _spectrum(self, x: Array, relevance: Array) -> SpectralRelevance:
+        values = np.asarray(x, dtype=np.float64), np.asarray(relevance, dtype=np.float64)
+        return dft_relevance(*values, sampling_rate=self.batch.sampling_rate, zero_below=_ZERO_BELOW)
+
+    # Figures
+
+    def _on_paper(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
+        samples = [
+            EcgSample(
+                excerpt.signal.in_units("mV").values,
+                maps,
+                self._heading(excerpt),
+                excerpt.signal.lead_names,
+                excerpt.start_s,
+                _places(excerpt),
+                self._labels(excerpt),
+            )
+            for excerpt, maps in shown
+        ]
+        return _figure_of(plot_ecg_maps(samples, sampling_rate=self.batch.sampling_rate)[0])
+
+    def _over_frequency(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
+        units = {unit for excerpt, _ in shown for unit in excerpt.signal.units}
+        samples = [
+            SpectrumSample(
+                (excerpt.signal.in_units("mV") if units <= VOLTS.keys() else excerpt.signal).values,
+                {name: self._spectrum(excerpt.values, relevance) for name, relevance in maps.items()},
+                self._heading(excerpt),
+                excerpt.signal.lead_names,
+            )
+            for excerpt, maps in shown
+        ]
+        named = "mV" if units <= VOLTS.keys() else units.pop() if len(units) == 1 else "each lead's unit"
+        wanted = self.classifier.signal_input
+        return _figure_of(plot_spectrum_maps(samples, units=named, highest=wanted.highest_hz if wanted else None)[0][0, 0])
+
+    def _over_time(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
+        leads = {tuple(excerpt.signal.lead_names) for excerpt, _ in shown}
+        return signal_figure(
+            [Sample(excerpt.signal.values, maps, self._heading(excerpt)) for excerpt, maps in shown],
+            leads=leads.pop() if len(leads) == 1 else (),
+            x_label="time from the start of the stretch (s)" if any(excerpt.start for excerpt, _ in shown) else "time (s)",
+            sampling_rate=self.batch.sampling_rate,
+        )
+
+    def _heading(self, excerpt: Excerpt) -> str:
+        if self.batch.strips:
+            return self._strip_heading(excerpt)
+        row = list(self.batch.excerpts).index(excerpt)
+        logits, target = self.decisions.logits[row], self.decisions.targets[row]
+        predicted = int(logits.argmax())
+        name = self.classifier.short_name
+        return f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target])}"
+
+    def _strip_heading(self, strip: Excerpt) -> str:
+        rows = self.batch.rows_of(strip)
+        targets = {self.decisions.targets[row] for row in rows}
+        if all(self.decisions.targets[row] == self._predicted(row) for row in rows):
+            explained = "each beat's predicted class"
+        else:
+            explained = self.classifier.short_name(targets.pop()) if len(targets) == 1 else "the class asked for of each beat"
+        said = f"{strip.name}: {len(rows)} beat{'s' * (len(rows) != 1)}{'' if self.frequency else ', labelled annotated/predicted'}"
+        return f"{said}; explained: {explained}, overlapping maps added up"
+
+    def _predicted(self, row: int) -> int:
+        return int(self.decisions.logits[row].argmax())
+
+    def _labels(self, excerpt: Excerpt) -> list[str]:
+        """Above each beat: how it was annotated, and in a strip what is predicted."""
+        labels = {index: self._annotated(excerpt, index) for index in excerpt.beats}
+        if excerpt.beat is not None:
+            labels[excerpt.beat] += f" (beat {excerpt.beat})"
+        for row in self.batch.rows_of(excerpt) if excerpt in self.batch.strips else ():
+            beat = self.batch.excerpts[row].beat
+            assert beat is not None
+            labels[beat] += f"/{self.classifier.short_name(self._predicted(row))}"
+        return list(labels.values())
+
+    def _annotated(self, excerpt: Excerpt, index: int) -> str:
+        """The beat's class where the network's classes are those of the standard, else its symbol."""
+        beats = excerpt.recording.beats
+        names = {self.classifier.short_name(number) for number in range(len(self.classifier.class_names))}
+        return beats.classes[index] if names and names <= set(AAMI_CLASSES.values()) else beats.symbols[index]
+
+
+def _places(excerpt: Excerpt) -> list[int]:
+    return [int(excerpt.recording.beats.positions[index]) - excerpt.start for index in excerpt.beats]
+
+
+def _beats(excerpts: Sequence[Excerpt]) -> dict[str, Array]:
+    found = [
+        (row, excerpt.recording, index)
+        for row, excerpt in enumerate(excerpts)
+        for index in (excerpt.beats if excerpt.beat is None else [excerpt.beat])
+    ]
+    positions = [int(recording.beats.positions[index]) for _, recording, index in found]
+    times = [recording.seconds(position) for (_, recording, _), position in zip(found, positions, strict=True)]
+    return {
+        "beat_row": np.array([row for row, _, _ in found], dtype=np.int64),
+        "beat": np.array([index for _, _, index in found], dtype=np.int64),
+        "beat_sample": np.array(positions, dtype=np.int64),
+        "beat_time": np.array(times, dtype=np.float64),
+        "beat_symbol": np.array([recording.beats.symbols[index] for _, recording, index in found], dtype=str),
+    }
+
+
+def _spectral_content(spectra: Mapping[str, SpectralRelevance], prefix: str) -> dict[str, Array]:
+    content = {f"{name}_frequency": np.asarray(spectral.relevance) for name, spectral in spectra.items()}
+    for spectral in spectra.values():
+        content[f"{prefix}frequencies"] = np.asarray(spectral.frequencies)
+    return content
+
+
+def _figure_of(axes: Any) -> Figure:
+    figure: Figure = axes.figure.figure
+    return figure

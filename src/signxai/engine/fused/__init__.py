@@ -1,0 +1,1 @@
+"""Layers in a row inside an `nn.Sequential`, carried out as one node."""

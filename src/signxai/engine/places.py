@@ -1,0 +1,66 @@
+"""Where in a model an operation was called: the module, by its name in the model, and the line of code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+_TORCH = str(Path(torch.__file__).parent)
+_SIGNXAI = str(Path(__file__).parent.parent)
+_DOOR = str(Path(__file__).with_name("forward.py"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a model.
+
+    Attributes:
+        module: dotted name of the innermost module that was being executed; "" for the model itself.
+        module_type: the class of that module.
+        line: ``file.py:line`` of the model's own code, or "" where only modules of torch called.
+    """
+
+    module: str
+    module_type: str
+    line: str
+
+    def __str__(self) -> str:
+        named = f"{self.module} ({self.module_type})" if self.module else self.module_type
+        return f"{named}, {self.line}" if self.line else named
+
+
+def place_of_call(names: dict[int, str] | None = None) -> Place:
+    """The place that is being executed now, read from the call stack.
+
+    Args:
+        names: names of modules by ``id``; None: looked up in the outermost module that is being executed.
+    """
+    modules: list[nn.Module] = []
+    line = ""
+    for frame in _frames_of_model():
+        owner: Any = frame.f_locals.get("self")
+        if isinstance(owner, nn.Module) and (not modules or modules[-1] is not owner):
+            modules.append(owner)
+        if not line and not frame.f_code.co_filename.startswith((_TORCH, _SIGNXAI)):
+            line = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    if not modules:
+        return Place("", "", line)
+    if names is None:
+        names = {id(module): name for name, module in modules[-1].named_modules()}
+    return Place(names.get(id(modules[0]), ""), type(modules[0]).__name__, line)
+
+
+def _frames_of_model() -> list[FrameType]:
+    """The frames between the call of the model and here, innermost first."""
+    frames = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename != _DOOR:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames

@@ -1,0 +1,99 @@
+"""Taking the softmax off a model's output, and predicting without leaving a trace."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from signxai.engine.forward import Target, as_input, first_tensor, run_forward
+from signxai.engine.mode import GradientPass
+from signxai.engine.model_loan import borrowed, unwrapped
+
+__all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
+
+
+class NoSoftmaxWrapper(nn.Module):
+    """A model whose output is what ``model`` computes before its final softmax or log-softmax: the logits.
+
+    The softmax is found when it is executed, wherever it is written: as a module, as a function or as a tensor method. One
+    inside the network (attention) stays. A model without a final softmax gives its output unchanged.
+
+    Args:
+        model: any module; it is shared, not copied, and its mode (train or eval) is left alone.
+
+    Raises:
+        ModelError: if it is no module, or TorchScript, whose layers are hidden.
+
+    >>> import torch
+    >>> logits = torch.nn.Linear(4, 3)
+    >>> wrapped = NoSoftmaxWrapper(torch.nn.Sequential(logits, torch.nn.Softmax(dim=1)))
+    >>> x = torch.ones(2, 4)
+    >>> bool((wrapped(x) == logits(x)).all())
+    True
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = unwrapped(model)
+        self.training = self.model.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Logits, for the same arguments as the model takes; of a tuple or a Hugging Face output the (first) tensor."""
+        watch = GradientPass()
+        with watch:
+            output = self.model(*args, **kwargs)
+        return watch.logits_of(first_tensor(output))
+
+
+def remove_softmax(model: nn.Module) -> NoSoftmaxWrapper:
+    """Copy a model so that its output is the logits; the original is untouched.
+
+    Args:
+        model: any module with or without a final softmax or log-softmax.
+
+    Returns:
+        A wrapper around a deep copy of the model in evaluation mode, on the same device.
+
+    Raises:
+        ModelError: if it is no module, or TorchScript, whose layers are hidden.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
+    >>> remove_softmax(model)(torch.ones(2, 4)).shape
+    torch.Size([2, 3])
+    """
+    return NoSoftmaxWrapper(copy.deepcopy(unwrapped(model))).eval()
+
+
+def predict(model: nn.Module, x: Any) -> Tensor:
+    """Logits of a model in evaluation mode, without a trace on it.
+
+    Args:
+        model: any module; a final softmax is taken off.
+        x: tensor or array (N, ...), moved to the model's device and dtype.
+
+    Returns:
+        Tensor (N, ...), without a graph.
+
+    Raises:
+        InputError, ModelError: as ``signxai.explain`` does.
+
+    >>> import torch
+    >>> predict(torch.nn.Linear(4, 3), torch.ones(2, 4)).shape
+    torch.Size([2, 3])
+    """
+    with torch.inference_mode(False), torch.no_grad(), borrowed(model) as net:
+        return run_forward(net, as_input(net, x), GradientPass())
+
+
+def predicted_target(model: nn.Module, x: Any) -> Target:
+    """Each sample's predicted class, the largest logit, as ``explain`` takes a target.
+
+    >>> import torch
+    >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
+    [[1], [0]]
+    """
+    return Target().settled(predict(model, x))

@@ -1,0 +1,1 @@
+"""Figures of relevance maps: images, signals, ECGs on paper, spectra. Plotting computes no relevance."""

@@ -1,0 +1,113 @@
+"""Several ECGs on one page, each on paper with its own colour bar: the maps of several methods, or of several beats.
+
+Nothing here computes relevance or touches pyplot's global state.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from signxai.common.errors import InputError
+from signxai.figures.ecg_paper import Block, Drawing, Recording, lay_out, own_scale, page, panel, recording_of, usual_gain
+
+__all__ = ["EcgSample", "plot_ecg_maps"]
+
+
+@dataclass(frozen=True, eq=False)
+class EcgSample:
+    """One explained stretch of an ECG: the signal, its map by each method, and what is known of it.
+
+    Attributes:
+        signal: (leads, samples) or (samples,); NaN where samples are missing.
+        maps: from a method's name, or any other title, to signed relevance in the signal's shape; without any, the signal is
+            drawn alone.
+        heading: above the maps.
+        lead_names: in the order of the leads; without them they are numbered from 1.
+        start: time of the first sample, in seconds.
+        r_peaks: sample numbers, each marked by a triangle.
+        beat_labels: a label for each R peak.
+    """
+
+    signal: npt.ArrayLike
+    maps: Mapping[str, npt.ArrayLike] = field(default_factory=dict)
+    heading: str = ""
+    lead_names: Sequence[str] = ()
+    start: float = 0.0
+    r_peaks: Sequence[int] = ()
+    beat_labels: Sequence[str] = ()
+
+
+def plot_ecg_maps(
+    samples: EcgSample | Sequence[EcgSample],
+    *,
+    sampling_rate: float,
+    units: str = "mV",
+    layout: str | None = None,
+    rhythm_lead: str = "II",
+    gain: float | None = None,
+    percentile: float = 99,
+    cmap: str = "coolwarm",
+) -> list[Axes]:
+    """Draw ECGs and their maps on one page: each sample under its heading, a sheet of paper with a colour bar per map.
+
+    All papers have one scale and one gain, so that lengths on them compare. Each map has a scale of colours of its own, as
+    relevance by different methods has no common unit.
+
+    Args:
+        samples: one sample, or several below each other.
+        sampling_rate, units, layout, rhythm_lead: as for `plot_ecg`.
+        gain: millimetres per mV (or per unit); None: that of `plot_ecg` for the sample with the largest amplitudes.
+        percentile, cmap: as for `plot_ecg`, for each map.
+
+    Returns:
+        The axes of each paper, sample by sample and map by map; their ``figure`` has ``savefig``.
+
+    Raises:
+        InputError: no sample, or one whose parts do not fit each other.
+        OptionError: an unknown layout, or a number out of range.
+
+    >>> import numpy as np
+    >>> sample = EcgSample(np.zeros((2, 500)), {"gradient": np.ones((2, 500)), "lrp_z": np.ones((2, 500))}, "beat 12")
+    >>> len(plot_ecg_maps(sample, sampling_rate=250))
+    2
+    """
+    listed = [samples] if isinstance(samples, EcgSample) else list(samples)
+    if not listed:
+        raise InputError("a figure needs at least one sample")
+    recordings = [dict(_recordings(sample, sampling_rate, units)) for sample in listed]
+    if gain is None:
+        gain = min(usual_gain(recording) for of_sample in recordings for recording in of_sample.values())
+    drawings = [
+        {title: _drawing(recording, sample, layout, rhythm_lead, gain, percentile, cmap) for title, recording in of_sample.items()}
+        for sample, of_sample in zip(listed, recordings, strict=True)
+    ]
+    scale = min(own_scale(drawing) for of_sample in drawings for drawing in of_sample.values())
+    return page(
+        [
+            Block(sample.heading, [panel(drawing, scale, title, of_several=True) for title, drawing in of_sample.items()])
+            for sample, of_sample in zip(listed, drawings, strict=True)
+        ]
+    )
+
+
+def _recordings(sample: EcgSample, sampling_rate: float, units: str) -> Iterator[tuple[str, Recording]]:
+    for title, relevance in sample.maps.items() or [("", None)]:
+        yield title, recording_of(sample.signal, relevance, sampling_rate, sample.lead_names, units, sample.start)
+
+
+def _drawing(
+    recording: Recording, sample: EcgSample, layout: str | None, rhythm_lead: str, gain: float, percentile: float, cmap: str
+) -> Drawing:
+    return lay_out(
+        recording,
+        r_peaks=sample.r_peaks,
+        beat_labels=sample.beat_labels,
+        layout=layout,
+        rhythm_lead=rhythm_lead,
+        gain=gain,
+        limit=None,
+        percentile=percentile,
+        cmap=cmap,
+    )

@@ -1,0 +1,224 @@
+"""Where relevance goes: an account of an LRP method, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from signxai.common.errors import OptionError
+from signxai.engine.accounts import InspectingPass, Record
+from signxai.engine.forward import as_input, as_target, run_forward
+from signxai.engine.model_loan import borrowed
+from signxai.methods.analyzer import gradient_of
+from signxai.methods.lrp import MethodLRPAnalyzer
+from signxai.methods.registry import analyzer_for
+from signxai.names.grammar import MethodSpec, parse_method
+
+__all__ = ["Report", "Row", "inspect_model"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation of a forward pass, and the relevance that passed it (sums over all values and samples).
+
+    Attributes:
+        name: dotted name of the module that called the operation; "" for the model itself.
+        module_type: the class of that module.
+        line: ``file.py:line`` of the model's own code that called it, "" where torch's own modules did.
+        operation: the operation, for example "conv2d".
+        rule: the LRP rule that was applied.
+        relevance_at_output: what arrived from the operations behind it.
+        relevance_at_input: what it handed on to the operations before it.
+        absorbed_by_bias: what its bias, or another constant, took.
+        absorbed_by_stabilizer: what its epsilon, or another stabilizer, took.
+        absorbed_elsewhere: what was lost for any other reason: a share 0 / 0, a rule that does not share, a constant part.
+        is_known: False where no rule is known and relevance followed the gradient.
+    """
+
+    name: str
+    module_type: str
+    line: str
+    operation: str
+    rule: str
+    relevance_at_output: float
+    relevance_at_input: float
+    absorbed_by_bias: float
+    absorbed_by_stabilizer: float
+    absorbed_elsewhere: float
+    is_known: bool
+
+    @property
+    def place(self) -> str:
+        """Where the operation stands, for people: the module's name, or the line of code."""
+        return self.name or self.line or self.module_type
+
+
+@dataclass(frozen=True)
+class Report:
+    """The account of one explanation: relevance at the output = relevance at the input + what was absorbed.
+
+    Attributes:
+        method: the method's name.
+        rows: one for each operation that depends on the input, in order of execution.
+        relevance_at_output: what relevance started with, summed over the samples.
+        relevance_at_input: the sum of the relevance map.
+        positive, negative: the sums of the positive and of the negative values of the map.
+    """
+
+    method: str
+    rows: tuple[Row, ...]
+    relevance_at_output: float
+    relevance_at_input: float
+    positive: float
+    negative: float
+
+    @property
+    def absorbed_by_bias(self) -> float:
+        """What the biases and other constants of all operations took."""
+        return sum(row.absorbed_by_bias for row in self.rows)
+
+    @property
+    def absorbed_by_stabilizer(self) -> float:
+        """What the stabilizers of all operations took."""
+        return sum(row.absorbed_by_stabilizer for row in self.rows)
+
+    @property
+    def absorbed_elsewhere(self) -> float:
+        """What was lost for other reasons in all operations."""
+        return sum(row.absorbed_elsewhere for row in self.rows)
+
+    @property
+    def unaccounted(self) -> float:
+        """What the account misses: relevance at the output less that at the input less what was absorbed; rounding alone."""
+        absorbed = self.absorbed_by_bias + self.absorbed_by_stabilizer + self.absorbed_elsewhere
+        return self.relevance_at_output - self.relevance_at_input - absorbed
+
+    @property
+    def unknown_operations(self) -> list[str]:
+        """Operations without a known rule, with their places."""
+        return [f"{row.operation} in {row.place}" if row.place else row.operation for row in self.rows if not row.is_known]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists, strings and numbers."""
+        totals = ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere", "unaccounted", "unknown_operations")
+        return asdict(self) | {"rows": [asdict(row) for row in self.rows]} | {name: getattr(self, name) for name in totals}
+
+    def __str__(self) -> str:
+        header = ["#", "place", "operation", "rule", "R at output", "R at input", "bias", "stabilizer", "elsewhere"]
+        lines = list(_aligned([header, *(self._cells(index, row) for index, row in enumerate(self.rows))], texts=4))
+        lines.insert(1, "-" * len(lines[0]))
+        return "\n".join([f"{self.method}: where relevance goes, in order of execution", *lines, "", *self._summary()])
+
+    def _cells(self, index: int, row: Row) -> list[str]:
+        values = (row.relevance_at_output, row.relevance_at_input, row.absorbed_by_bias, row.absorbed_by_stabilizer, row.absorbed_elsewhere)
+        return [str(index), row.place, row.operation, row.rule, *map(self._number, values)]
+
+    def _summary(self) -> Iterator[str]:
+        at_output, at_input, bias, stabilizer, elsewhere, positive, negative = map(
+            self._number,
+            (
+                *(self.relevance_at_output, self.relevance_at_input),
+                *(self.absorbed_by_bias, self.absorbed_by_stabilizer, self.absorbed_elsewhere, self.positive, self.negative),
+            ),
+        )
+        yield (
+            f"Relevance {at_output} at the output = {at_input} at the input + ({bias}) absorbed by biases and constants "
+            f"+ ({stabilizer}) by stabilizers + ({elsewhere}) elsewhere; unaccounted: {self.unaccounted:.0e}"
+        )
+        yield f"The map: positive {positive}, negative {negative}"
+        unknown = self.unknown_operations
+        yield f"Without a known rule: {', '.join(unknown)}" if unknown else "Every operation has a rule"
+
+    def _number(self, value: float) -> str:
+        """Four digits; what is a millionth of the relevance at the output, or less, is shown as 0 (to_dict has all digits)."""
+        return "0" if abs(value) <= 1e-6 * abs(self.relevance_at_output) else f"{value:.4g}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], texts: int) -> Iterator[str]:
+    """Columns of one width, the first few to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row[:texts], widths, strict=False)]
+        right = [cell.rjust(width) for cell, width in zip(row[texts:], widths[texts:], strict=True)]
+        yield "  ".join(left + right)
+
+
+def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, **options: Any) -> Report:
+    """Account for where relevance goes when ``explain`` carries out an LRP method: is the map to be trusted?
+
+    Args:
+        model, x, target_class: as for ``explain``; with several samples the report sums over them.
+        method_name: an LRP method without multipliers, for example ``"lrp_epsilon_0_25_std_x"``.
+        **options: as for ``explain``.
+
+    Returns:
+        A ``Report``: print it, or take it apart by ``.to_dict()``.
+
+    Raises:
+        OptionError: if the method is not LRP or multiplies by the input.
+        SignxaiError: as ``explain`` does.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> report = inspect_model(model, torch.ones(1, 4), "lrp_z", 0)
+    >>> [row.operation for row in report.rows]
+    ['linear', 'relu', 'linear']
+    >>> abs(report.unaccounted) < 1e-5
+    True
+    """
+    spec = method_name if isinstance(method_name, MethodSpec) else parse_method(method_name)
+    if spec.multipliers:
+        raise OptionError(f"{str(spec)!r} multiplies the map by the input, which is no share of relevance; leave the multiplier out")
+    analyzer = analyzer_for(spec, model, options)
+    if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.at is not None:
+        raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
+    with torch.inference_mode(False), torch.enable_grad(), borrowed(model, False, analyzer.seed) as net:
+        tensor = as_input(net, x)
+        watch = analyzer.watch(InspectingPass)
+        watch.names = {id(module): name for name, module in net.named_modules()}
+        leaf = tensor.detach().requires_grad_(True)
+        copy = leaf.clone()
+        watch.begin(copy)
+        logits = run_forward(net, copy, watch)
+        start = as_target(target_class, len(tensor)).starting_relevance(logits, analyzer.relevance)
+        relevance = gradient_of(logits, leaf, start).double()
+    return Report(
+        method=str(spec),
+        rows=tuple(map(_row, watch.records)),
+        relevance_at_output=float(start.double().sum()),
+        relevance_at_input=float(relevance.sum()),
+        positive=float(relevance.clamp(min=0).sum()),
+        negative=float(relevance.clamp(max=0).sum()),
+    )
+
+
+def _row(record: Record) -> Row:
+    bias, stabilizer, elsewhere = record.absorbed
+    return Row(
+        name=record.place.module,
+        module_type=record.place.module_type,
+        line=record.place.line,
+        operation=_name_of(record.operation),
+        rule=record.rule,
+        relevance_at_output=record.at_output,
+        relevance_at_input=record.at_input,
+        absorbed_by_bias=bias,
+        absorbed_by_stabilizer=stabilizer,
+        absorbed_elsewhere=elsewhere,
+        is_known=record.is_known,
+    )
+
+
+def _name_of(operation: Any) -> str:
+    """The operation as people write it: ``add`` for the operator ``+`` and its like."""
+    name = str(getattr(operation, "__name__", operation))
+    if name == "__get__":
+        name = str(getattr(operation.__self__, "__name__", name))
+    return _OPERATORS.get(name, name.strip("_"))
+
+
+_OPERATORS = {f"__{kind}{name}__": name for kind in "ir" for name in ("add", "sub", "mul", "truediv", "matmul", "pow")}

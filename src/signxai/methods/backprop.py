@@ -1,0 +1,52 @@
+"""Methods that change the backward pass of every ReLU, written as a module or as a function."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from signxai.common.errors import ModelError
+from signxai.engine.forward import Target
+from signxai.engine.relu_backward import ReLUPass
+from signxai.methods.analyzer import Analyzer
+
+
+class _ReLUAnalyzer(Analyzer):
+    """Replaces the backward pass of ReLU, ReLU6 and their other spellings (clamp at 0, hardtanh from 0, threshold 0)."""
+
+    is_one_backward_pass = True
+
+    @staticmethod
+    def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:
+        """What a ReLU hands back, from the gradient at its output and where it was active."""
+        raise NotImplementedError
+
+    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
+        watch = ReLUPass(self.relu_backward)
+        result = self._backward(net, x, target, watch)
+        if not watch.relus:
+            raise ModelError(f"{type(self).__name__} changes the ReLUs of a network, and this one has none: the map would be its gradient")
+        return result
+
+
+class GuidedBackpropAnalyzer(_ReLUAnalyzer):
+    """Guided backpropagation: a ReLU passes positive gradients where it was active (Springenberg et al. 2015).
+
+    Raises:
+        ModelError: if no ReLU is executed.
+    """
+
+    @staticmethod
+    def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:
+        return gradient.clamp(min=0) * active
+
+
+class DeconvNetAnalyzer(_ReLUAnalyzer):
+    """DeconvNet: a ReLU passes positive gradients, wherever it was active (Zeiler and Fergus 2014).
+
+    Raises:
+        ModelError: if no ReLU is executed.
+    """
+
+    @staticmethod
+    def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:
+        return gradient.clamp(min=0)

@@ -1,0 +1,396 @@
+"""Token ids as input, and operations that no LRP rule is known for."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from networks import CLASSES, deviation, inputs, randomized
+from signxai import explain, inspect_model
+from signxai.common import InputError, ModelError
+from signxai.engine.relevance import UnknownOperationWarning
+
+TOKENS, LENGTH, WIDTH = 11, 6, 5
+LRP = ["lrp_z", "lrp_epsilon_0_1", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrpsign_epsilon_0_25_std_x",
+       "w2lrp_zplus", "flatlrp_z", "zblrp_epsilon_0_1"]  # fmt: skip
+GRADIENTS = ["gradient", "input_t_gradient", "guided_backprop", "integrated_gradients", "smoothgrad", "vargrad"]
+CONVERSIONS = {
+    "none": lambda x: x,
+    "long": lambda x: x.long(),
+    "int": lambda x: x.int(),
+    "to": lambda x: x.to(torch.int64),
+    "to by name": lambda x: x.to(dtype=torch.long),
+    "type": lambda x: x.type(torch.int64),
+    "twice": lambda x: x.int().long(),
+}
+
+
+def ids(seed: int = 1) -> Tensor:
+    return torch.randint(0, TOKENS, (3, LENGTH), generator=torch.Generator().manual_seed(seed))
+
+
+class Dense(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(LENGTH * WIDTH, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, e: Tensor) -> Tensor:
+        return self.out(F.relu(self.hidden(e.flatten(1))))
+
+
+class Convolutional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv1d(WIDTH, 7, 3, padding=1), nn.Linear(7, CLASSES)
+
+    def forward(self, e: Tensor) -> Tensor:
+        return self.out(F.relu(self.conv(e.transpose(1, 2))).amax(2))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.out = nn.LSTM(WIDTH, 7, batch_first=True, bidirectional=True), nn.Linear(14, CLASSES)
+
+    def forward(self, e: Tensor) -> Tensor:
+        return self.out(F.relu(self.rnn(e)[0].mean(1)))
+
+
+class Transformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.TransformerEncoderLayer(WIDTH, 1, 8, batch_first=True), nn.Linear(WIDTH, CLASSES)
+        self.positions = nn.Embedding(LENGTH, WIDTH)
+
+    def forward(self, e: Tensor) -> Tensor:
+        return self.out(self.layer(e + self.positions(torch.arange(LENGTH)))[:, 0])
+
+
+HEADS = {"dense": Dense, "convolutional": Convolutional, "recurrent": Recurrent, "transformer": Transformer}
+
+
+class Reader(nn.Module):
+    """An embedding, and a network of embeddings behind it."""
+
+    def __init__(self, head: nn.Module, conversion: str, function: bool = False) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(TOKENS, WIDTH, padding_idx=0), head
+        self.conversion, self.function = conversion, function
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = CONVERSIONS[self.conversion](x)
+        return self.head(F.embedding(x, self.embedding.weight) if self.function else self.embedding(x))
+
+
+def reader(head: str = "dense", conversion: str = "long", function: bool = False) -> Reader:
+    return randomized(Reader(HEADS[head](), conversion, function))
+
+
+def embedded(net: Reader, x: Tensor) -> Tensor:
+    return net.embedding.weight.detach()[x]
+
+
+@pytest.mark.parametrize("method", LRP)
+@pytest.mark.parametrize("conversion", ["none", "long"])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_token_has_the_relevance_of_its_embedding(head, conversion, method):
+    net, x = reader(head, conversion), ids()
+    expected = explain(net.head, embedded(net, x), method, 1).sum(2)
+    got = explain(net, x, method, 1)
+    assert got.shape == (3, LENGTH)
+    assert np.abs(expected).max() > 0
+    assert deviation(got, expected) < 1e-12
+
+
+@pytest.mark.parametrize("function", [False, True], ids=["module", "function"])
+@pytest.mark.parametrize("conversion", CONVERSIONS)
+def test_any_way_of_reading_token_ids_gives_the_same_map(conversion, function):
+    net, x = reader("dense", conversion, function), ids()
+    expected = explain(net.head, embedded(net, x), "lrp_epsilon_0_1", 1).sum(2)
+    for given in (x, x.int(), x.double(), x.numpy()):
+        assert deviation(explain(net, given, "lrp_epsilon_0_1", 1), expected) < 1e-12
+
+
+@pytest.mark.parametrize("conversion", ["none", "long"])
+def test_the_embeddings_themselves_have_relevance_at_their_layer(conversion):
+    net, x = reader("recurrent", conversion), ids()
+    expected = explain(net.head, embedded(net, x), "lrp_gamma_0_25", 1)
+    assert deviation(explain(net, x, "lrp_gamma_0_25", 1, at="embedding"), expected) < 1e-12
+
+
+def test_batches_of_one_equal_the_whole():
+    net, x = reader("transformer"), ids()
+    whole = explain(net, x, "lrp_epsilon_0_25_std_x", [0, 1, 2])
+    assert deviation(explain(net, x, "lrp_epsilon_0_25_std_x", [0, 1, 2], batch_size=1), whole) < 1e-12
+
+
+def test_a_token_looked_up_in_two_tables_has_the_relevance_of_both():
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.head = nn.Embedding(TOKENS, 2), nn.Embedding(TOKENS, 3), Dense()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.long()
+            return self.head(torch.cat([self.one(x), self.two(x)], 2))
+
+    net, x = randomized(Two()), ids()
+    e = torch.cat([net.one.weight.detach()[x], net.two.weight.detach()[x]], 2)
+    assert deviation(explain(net, x, "lrp_z", 1), explain(net.head, e, "lrp_z", 1).sum(2)) < 1e-12
+
+
+def test_the_account_of_a_reader_balances():
+    net, x = reader("recurrent"), ids()
+    report = inspect_model(net, x, "lrp_epsilon_0_1", 1, strict=True)
+    assert abs(report.unaccounted) < 1e-10
+    assert abs(report.relevance_at_input - explain(net, x, "lrp_epsilon_0_1", 1).sum()) < 1e-10
+    (row,) = [row for row in report.rows if row.name == "embedding"]
+    assert row.operation == "embedding"
+    assert abs(row.relevance_at_output - row.relevance_at_input) < 1e-12
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_token_ids_have_no_gradient(method):
+    with pytest.raises(InputError, match="token ids have no gradient"):
+        explain(reader("dense", "none"), ids(), method, 1)
+
+
+@pytest.mark.parametrize("method", GRADIENTS[:4])  # noise makes others of the ids, some of which no table has
+def test_token_ids_that_the_model_makes_integers_have_none_either(method):
+    with pytest.raises((InputError, ModelError), match="gradient"):
+        explain(reader("dense", "long"), ids(), method, 1)
+
+
+@pytest.mark.parametrize("method", LRP)
+@pytest.mark.parametrize("conversion", ["none", "long", "to"])
+def test_numbers_that_are_no_token_ids_are_refused(conversion, method):
+    x = ids().double()
+    x[1, 2] += 0.5
+    with pytest.raises(InputError, match="whole numbers"):
+        explain(reader("dense", conversion), x, method, 1)
+
+
+@pytest.mark.parametrize("conversion", ["none", "long"])
+@pytest.mark.parametrize("wrong", [TOKENS, -1])
+def test_token_ids_out_of_range_are_refused(wrong, conversion):
+    x = ids()
+    x[0, 0] = wrong
+    with pytest.raises(InputError, match="forward failed"):
+        explain(reader("dense", conversion), x, "lrp_z", 1)
+
+
+# --- operations without a rule
+
+
+class MemoryEfficientSwish(torch.autograd.Function):
+    """As EfficientNet ports spell SiLU: no operation that can be watched."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        s = torch.sigmoid(x)
+        return gradient * (s * (1 + x * (1 - s)))
+
+
+class Swish(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return MemoryEfficientSwish.apply(x)
+
+
+def swishing(times: int = 1) -> nn.Sequential:
+    return randomized(nn.Sequential(nn.Linear(12, 8), *[Swish() for _ in range(times)], nn.Linear(8, CLASSES)))
+
+
+def messages(call) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    assert all(issubclass(warning.category, UnknownOperationWarning) for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_autograd_function_of_the_models_own_is_named(times):
+    (message,) = messages(lambda: explain(swishing(times), inputs("linear"), "lrp_epsilon_0_1", 1))
+    assert "'MemoryEfficientSwish'" in message
+    assert "torch.autograd.Function" in message
+
+
+def test_an_autograd_function_of_the_models_own_is_refused_by_strict():
+    with pytest.raises(ModelError, match="'MemoryEfficientSwish'"):
+        explain(swishing(), inputs("linear"), "lrp_epsilon_0_1", 1, strict=True)
+    with pytest.raises(ModelError, match="'MemoryEfficientSwish'"):
+        inspect_model(swishing(), inputs("linear"), "lrp_epsilon_0_1", 1, strict=True)
+
+
+def test_the_account_lists_an_autograd_function_of_the_models_own():
+    with pytest.warns(UnknownOperationWarning, match="MemoryEfficientSwish"):
+        report = inspect_model(swishing(), inputs("linear"), "lrp_z", 1)
+    assert [row.operation for row in report.rows] == ["linear", "MemoryEfficientSwish", "linear"]
+    assert [row.is_known for row in report.rows] == [True, False, True]
+    assert "MemoryEfficientSwish" in str(report.unknown_operations)
+    assert abs(report.unaccounted) < 1e-10
+
+
+def test_relevance_follows_the_gradient_of_an_autograd_function():
+    net, x = swishing(), inputs("linear")
+    with pytest.warns(UnknownOperationWarning):
+        got = explain(net, x, "lrp_z", 1)
+    with torch.no_grad():
+        z = net[0](x)
+        a = z * torch.sigmoid(z)
+        r = explain(net[2], a, "lrp_z", 1, as_tensor=True)
+        s = torch.sigmoid(z)
+        r = r * s * (1 + z * (1 - s))
+        expected = x * ((r / z) @ net[0].weight)
+    assert deviation(got, expected.numpy()) < 1e-12
+
+
+def test_gradients_know_an_autograd_function():
+    net, x = swishing(), inputs("linear")
+    silu = nn.Sequential(net[0], nn.SiLU(), net[2])
+    assert messages(lambda: explain(net, x, "gradient", 1)) == []
+    assert deviation(explain(net, x, "gradient", 1), explain(silu, x, "gradient", 1)) < 1e-12
+
+
+class Distances(nn.Module):
+    """A few calls of an operation without a rule, in one line or in two."""
+
+    def __init__(self, times: int, lines: int) -> None:
+        super().__init__()
+        self.codes, self.times, self.lines = nn.Linear(8, 8), times, lines
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.times):
+            x = torch.cdist(x[:, None], self.codes.weight[None])[:, 0]
+        if self.lines > 1:
+            x = torch.cdist(x[:, None], self.codes.weight[None])[:, 0]
+        return x
+
+
+@pytest.mark.parametrize(("times", "lines"), [(1, 1), (4, 1), (1, 2), (3, 2)])
+def test_a_warning_names_operation_and_module_once_for_each_place(times, lines):
+    net = randomized(nn.Sequential(nn.Linear(12, 8), Distances(times, lines), nn.Linear(8, CLASSES)))
+    got = messages(lambda: explain(net, inputs("linear"), "lrp_z", 1))
+    assert len(got) == len(set(got)) == lines
+    assert all("'cdist' in 1 (Distances), test_tokens.py:" in message for message in got)
+
+
+def test_each_module_with_an_unknown_operation_is_named():
+    blocks = nn.ModuleDict({"near": Distances(2, 1), "far": Distances(2, 1)})
+    net = randomized(nn.Sequential(nn.Linear(12, 8), nn.Sequential(*blocks.values()), nn.Linear(8, CLASSES)))
+    got = messages(lambda: explain(net, inputs("linear"), "lrp_z", 1))
+    assert ["'cdist' in 1.0 (Distances)" in message or "'cdist' in 1.1 (Distances)" in message for message in got] == [True, True]
+
+
+def test_each_call_warns_anew():
+    net = randomized(nn.Sequential(nn.Linear(12, 8), Distances(1, 1), nn.Linear(8, CLASSES)))
+    for _ in range(2):
+        assert len(messages(lambda: explain(net, inputs("linear"), "lrp_z", 1))) == 1
+
+
+def test_an_unknown_operation_on_constants_is_nobodys_business():
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.cdist(torch.eye(8).double(), torch.ones(8, 8).double()).sum(0)
+
+    net = randomized(nn.Sequential(nn.Linear(12, 8), Constant(), nn.Linear(8, CLASSES)))
+    assert messages(lambda: explain(net, inputs("linear"), "lrp_z", 1, strict=True)) == []
+
+
+# Ids that are moved between their conversion and the table
+
+
+def table_and_head() -> dict[str, nn.Module]:
+    return {"table": nn.Embedding(8, 6), "head": nn.Linear(6, CLASSES)}
+
+
+class Moved(nn.Module):
+    """Looks up ids after something was done to them."""
+
+    def __init__(self, move) -> None:
+        super().__init__()
+        self.move, self.layers = move, nn.ModuleDict(table_and_head())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.layers["table"](self.move(x)).tanh()
+        return self.layers["head"](rows.reshape(len(x), -1, 6).sum(1))
+
+
+MOVES = {
+    "slice": (lambda x: x.long()[:, 1:], lambda x: x[:, 1:].long()),
+    "view": (lambda x: x.long().view(-1), lambda x: x.long()),
+    "transposed twice": (lambda x: x.long().t().contiguous().t(), lambda x: x.long()),
+    "cat with a constant": (
+        lambda x: torch.cat([torch.zeros(len(x), 1, dtype=torch.long), x.long()], 1),
+        lambda x: torch.cat([torch.zeros(len(x), 1, dtype=x.dtype), x], 1).long(),
+    ),
+    "chunks": (lambda x: torch.cat(x.long().chunk(2, 1)[::-1], 1), lambda x: torch.cat(x.chunk(2, 1)[::-1], 1).long()),
+}
+
+
+@pytest.mark.parametrize("method", ["lrp_z", "lrp_epsilon_0_1"])
+@pytest.mark.parametrize("name", MOVES)
+def test_ids_may_be_moved_after_their_conversion_as_before(name, method):
+    x = torch.randint(0, 7, (2, 6), generator=torch.Generator().manual_seed(0))
+    after, before = (randomized(Moved(move)) for move in MOVES[name])
+    expected = explain(before, x, method, 1)
+    assert (np.abs(expected) > 0).any()
+    np.testing.assert_allclose(explain(after, x, method, 1), expected, atol=1e-13)
+
+
+def test_an_offset_to_ids_takes_nothing():
+    x = torch.randint(0, 7, (2, 6), generator=torch.Generator().manual_seed(0))
+    shifted, plain = randomized(Moved(lambda x: x.long() + 1)), randomized(Moved(lambda x: x.long()))
+    np.testing.assert_allclose(explain(shifted, x, "lrp_z", 1), explain(plain, x + 1, "lrp_z", 1), atol=1e-13)
+
+
+def test_ids_that_are_no_longer_ids_are_named():
+    net = randomized(Moved(lambda x: (torch.nn.functional.one_hot(x.long(), 8) * torch.arange(8)).sum(-1)))
+    x = torch.randint(0, 7, (2, 6), generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UnknownOperationWarning, match="one_hot"), pytest.raises(ModelError):
+        explain(net, x, "lrp_z", 1)
+
+
+def test_the_table_may_come_first():
+    table, head = randomized(nn.Embedding(8, 6)), randomized(nn.Linear(6, CLASSES))
+
+    class TableFirst(nn.Module):
+        def forward(self, x):
+            return head(x * torch.embedding(table.weight, torch.arange(1)))
+
+    x = torch.randn(2, 6, dtype=torch.float64)
+    expected = head.weight[1] * table.weight[0]
+    np.testing.assert_allclose(explain(TableFirst(), x, "gradient", 1), expected.detach().expand(2, 6), atol=1e-14)
+
+
+# Bags of tokens
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_a_bag_is_its_rows_put_together(mode, padding):
+    bag, head = randomized(nn.EmbeddingBag(8, 6, mode=mode, padding_idx=padding)), randomized(nn.Linear(6, CLASSES))
+
+    class Rows(nn.Module):
+        def forward(self, x):
+            rows = torch.nn.functional.embedding(x, bag.weight)
+            if padding is not None:
+                rows = rows.masked_fill((x == padding).unsqueeze(-1), -torch.inf if mode == "max" else 0.0)
+            count = 6.0 if padding is None else (x != padding).sum(1, keepdim=True)
+            return head({"sum": lambda: rows.sum(1), "mean": lambda: rows.sum(1) / count, "max": lambda: rows.amax(1)}[mode]())
+
+    x = torch.randint(0, 8, (3, 6), generator=torch.Generator().manual_seed(3))
+    net = nn.Sequential(bag, head)
+    torch.testing.assert_close(net(x), Rows()(x))
+    np.testing.assert_allclose(explain(net, x, "lrp_epsilon_0_1", 1), explain(Rows(), x, "lrp_epsilon_0_1", 1), atol=1e-13)
+    with pytest.raises(InputError, match="token ids have no gradient"):
+        explain(net, x, "gradient", 1)

@@ -1,0 +1,61 @@
+"""The benchmark script runs and writes its tables; what it measures there means nothing."""
+
+import json
+import os
+import subprocess
+import sys
+
+from places import ROOT
+
+SCRIPT = ROOT / "benchmarks" / "run.py"
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def test_a_quick_run_writes_its_tables_and_nothing_else(tmp_path):
+    output = tmp_path / "RESULTS.md"
+    methods = ("lrp_epsilon_0_1", "lrp_gamma_0_25", "integrated_gradients")
+    done = benchmark("--quick", "--only", *methods, "small CNN*", "1-D CNN*", "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == [output]
+    text = output.read_text(encoding="utf-8")
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# Benchmarks",
+        "## LRP: cost and deviation",
+        "### small CNN b2",
+        "### 1-D CNN b1",
+        "## Many gradients: integrated gradients, SmoothGrad, VarGrad",
+        "## Overhead on a 10-layer 1-D CNN",
+        "## Peak memory",
+    ]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    measured = {(row[0], row[1]) for row in rows} | {(row[0], "") for row in rows}
+    assert {(method, "") for method in methods[:2]} | {("1-D CNN b1", "integrated_gradients")} <= measured
+    lrp = [row for row in rows if row[0] in methods[:2] and len(row) == 9]
+    deviations = [row[7] for row in lrp]
+    assert len(deviations) == 4
+    assert all(float(cell.split(", ")[1]) < 1e-11 for cell in deviations), deviations  # in float64 signxai and Zennit agree
+    overhead = [row for row in rows if row[0] in ("1-D CNN", "1-D CNN with batch norms") and len(row) == 10]
+    assert len(overhead) == 2
+    assert all(float(row[-1]) < 1e-5 for row in overhead)  # what is written out by hand is the same method
+
+
+def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):
+    output = tmp_path / "RESULTS.md"
+    lrp, memory = "## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |", "## Peak memory\n\n| replaced |"
+    output.write_text(f"# Benchmarks\n\nold\n\n{lrp}\n\n{memory}\n", encoding="utf-8")
+    read = "import json, pathlib, sys, run; print(json.dumps(run.saved(pathlib.Path(sys.argv[1]))))"
+    done = subprocess.run([sys.executable, "-c", read, str(output)], capture_output=True, text=True, timeout=120, cwd=SCRIPT.parent)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"lrp": lrp, "memory": memory}
+
+
+def test_a_pattern_that_names_nothing_is_an_error():
+    done = benchmark("--quick", "--only", "lrp_epsilno_0_1")
+    assert done.returncode != 0
+    assert "lrp_epsilno_0_1: no method, network or table" in done.stderr

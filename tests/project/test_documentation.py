@@ -1,0 +1,78 @@
+"""The examples in the README and the documents run as they stand."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from places import ROOT
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(language, block, id=f"{path.name}-{number}-{language}")
+    for path in DOCUMENTS
+    for number, (language, block) in enumerate(re.findall(r"^```(python|bash)\n(.*?)^```", path.read_text(), re.M | re.S))
+]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder that looks like a checkout, in which examples may write."""
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    return tmp_path
+
+
+def runs_here(line):
+    """Setting up (make, pip, git) is what brought us here; everything else is run."""
+    return line and not line.startswith("#") and shlex.split(line, comments=True)[0] not in ("make", "pip", "git", "cd")
+
+
+@pytest.mark.parametrize(("language", "block"), BLOCKS)
+def test_a_block_runs_as_it_stands(checkout, language, block):
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "MPLBACKEND": "Agg", "HOME": str(checkout)}
+    if language == "python":
+        commands = [[sys.executable, "-W", "error", "-c", block]]
+    else:
+        joined = block.replace("\\\n", " ")
+        commands = [shlex.split(line, comments=True) for line in joined.splitlines() if runs_here(line)]
+    for command in commands:
+        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_links_and_pictures_exist():
+    for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name} points to {target}"
+
+
+def test_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text())) <= targets
+
+
+def test_the_costs_that_the_readme_quotes_are_the_measured_ones():
+    measured = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    quoted = re.findall(r"^\| `(lrp_\w+)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+    assert quoted
+    for method, cells in quoted:
+        for network, cell in zip(("VGG16 b1", "ResNet50 b4", "EfficientNet-Lite0 b4"), cells.split(" | "), strict=True):
+            of_network = measured.partition(f"### {network}\n")[2].partition("\n##")[0]
+            row = re.search(rf"^\| {method} \|.*$", of_network, re.M)[0]
+            assert all(f"| {number} (" in row for number in re.findall(r"[\d.]+", cell)), (method, network)
+
+
+def test_the_costs_of_many_gradients_that_the_readme_quotes_are_the_measured_ones():
+    measured = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    quoted = re.findall(r"^\| `(integrated_gradients|smoothgrad|vargrad)` \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+    assert len(quoted) == 3
+    for method, cells in quoted:
+        for network, cell in zip(("VGG16 b1", "ResNet50 b4", "1-D CNN b4"), cells.split(" | "), strict=True):
+            row = re.search(rf"^\| {network} \| {method} \|.*$", measured, re.M)[0]
+            numbers = re.findall(r"[\d.]+", cell)
+            assert len(numbers) == 2
+            assert all(f"| {number} (" in row for number in numbers), (method, network)
