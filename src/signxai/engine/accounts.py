@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from signxai.engine.decompositions import tensors_in
+from signxai.engine.call import Call, tensors_in
 from signxai.engine.fused.runs import Plan
+from signxai.engine.graph import Node, function_of, is_third_party, nodes_behind, our_function_of
 from signxai.engine.layers import ChannelMap, Layer
-from signxai.engine.nodes import (
-    CutOffNode,
-    EmbeddingNode,
-    LinearNode,
-    OverOutput,
-    PassNode,
-    Rule,
-    RuleSite,
-    SoftmaxNode,
-    SumNode,
-)
+from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.places import Place, place_of_call
-from signxai.engine.relevance import FOLLOWS_GRADIENT, RelevancePass, ScaleNode, is_foreign
+from signxai.engine.registry import RELEVANCE
+from signxai.engine.relevance import RelevancePass
 from signxai.engine.stabilizer import not_shared, stabilized_share
+from signxai.engine.torch_functions import Operation
+from signxai.engine.user_rules import UserRule
 
 
 class AccountedSite(RuleSite):
@@ -32,9 +26,9 @@ class AccountedSite(RuleSite):
 
     __slots__ = ("bias", "rule", "stabilizer")
 
-    def __init__(self, layer: Layer, choose_rule: Callable[[], Rule], once: bool = True) -> None:
+    def __init__(self, layer: Layer, choose_rule: Callable[[], LayerRule], once: bool = True) -> None:
         super().__init__(layer, choose_rule, once)
-        self.rule: Rule | None = None
+        self.rule: LayerRule | None = None
         self.bias = self.stabilizer = 0.0
 
     def relevance(self, relevance: Tensor) -> Tensor:
@@ -48,10 +42,11 @@ class AccountedSite(RuleSite):
 class Record:
     """One operation as it was executed, and the relevance that passed it."""
 
-    def __init__(self, operation: Any, place: Place, nodes: list[Any]) -> None:
+    def __init__(self, operation: Operation, place: Place, nodes: list[Node]) -> None:
         self.operation = operation
         self.place = place
         self.nodes = nodes
+        self.functions = [function for node in nodes if (function := our_function_of(node)) is not None]
         self.folded = False
         self.at_output = 0.0
         self.at_input = 0.0
@@ -61,7 +56,7 @@ class Record:
         for node in nodes:
             node.register_hook(self._accountant(node, members))
 
-    def _accountant(self, node: Any, members: set[Any]) -> Callable[[Any, Any], None]:
+    def _accountant(self, node: Node, members: set[Node]) -> Callable[[Any, Any], None]:
         """A hook for one autograd node: what arrives from and goes to nodes outside of this operation."""
 
         def account(to_inputs: Any, at_outputs: Any) -> None:
@@ -78,7 +73,7 @@ class Record:
     @property
     def site(self) -> AccountedSite | None:
         """The linear layer, if the operation is one."""
-        return next((node.site for node in self.nodes if _is(node, LinearNode)), None)
+        return next((node.site for node in self.nodes if our_function_of(node) is LinearNode), None)
 
     @property
     def absorbed(self) -> tuple[float, float, float]:
@@ -87,7 +82,7 @@ class Record:
         site = self.site
         if site is not None:
             return site.bias, site.stabilizer, total - site.bias - site.stabilizer
-        if any(_is(node, OverOutput, SumNode, SoftmaxNode) for node in self.nodes):
+        if any(function.shares for function in self.functions):
             return total - self.stabilizer - self.lost, self.stabilizer, self.lost
         return 0.0, 0.0, total
 
@@ -99,46 +94,30 @@ class Record:
         site = self.site
         if site is not None:
             return repr(site.rule) if site.rule is not None else "not reached"
-        for node_type, words in _WORDS:
-            if any(_is(node, node_type) for node in self.nodes):
-                return words
-        if any(_is(node, OverOutput) for node in self.nodes):
-            factor = next(node.factor for node in self.nodes if _is(node, OverOutput))
-            return "each its share" if factor == 1 else "half to each factor, by share"
+        for node in self.nodes:
+            function = our_function_of(node)
+            words = function.words_of(node) if function is not None else None
+            if words is not None:
+                return str(words)
         return "as the gradient" if self.is_known else "unknown: as the gradient"
 
     @property
     def is_known(self) -> bool:
         """Whether a rule is known for the operation, be it that of the gradient."""
-        return self.operation in FOLLOWS_GRADIENT or any(_is(node, *_OURS) for node in self.nodes)
+        return bool(self.functions) or self.operation in RELEVANCE.as_gradient
 
 
-_OURS = (LinearNode, PassNode, CutOffNode, OverOutput, SumNode, SoftmaxNode, EmbeddingNode, ScaleNode)
-_WORDS: tuple[tuple[Any, str], ...] = (
-    (SoftmaxNode, "softmax (AttnLRP)"),
-    (SumNode, "each its share"),
-    (EmbeddingNode, "sum over the row"),
-    (ScaleNode, "all to the signal"),
-    (PassNode, "pass through"),
-    (CutOffNode, "pass through below the cut-off"),
-)
-
-
-def _is(node: Any, *functions: Any) -> bool:
-    return isinstance(node, tuple(function._backward_cls for function in functions))
-
-
-def _total(gradients: Any) -> float:
+def _total(gradients: Iterable[Tensor | None]) -> float:
     return sum(float(gradient.sum(dtype=torch.float64)) for gradient in gradients if gradient is not None)
 
 
-def _not_shared(node: Any, at_outputs: Any) -> tuple[float, float]:
+def _not_shared(node: Node, at_outputs: tuple[Tensor | None, ...]) -> tuple[float, float]:
     """Of a share by contribution: what the stabilizer in its denominator takes, and what is lost at 0 / 0."""
-    relevance = at_outputs[0]
-    if relevance is None or not _is(node, OverOutput, SumNode):
+    function, relevance = our_function_of(node), at_outputs[0]
+    denominator = function.denominator(node) if function is not None and relevance is not None else None
+    if denominator is None or relevance is None:
         return 0.0, 0.0
-    output = node.kept.take() if _is(node, OverOutput) else node.site.result.take()
-    stabilizer = node.stabilizer if _is(node, OverOutput) else node.site.stabilizer
+    output, stabilizer = denominator
     share = stabilized_share(relevance, output, stabilizer)
     lost = relevance.masked_fill((output != 0) | (share != 0), 0.0)
     return not_shared(relevance, output, share), float(lost.sum(dtype=torch.float64))
@@ -153,7 +132,7 @@ class InspectingPass(RelevancePass):
         super().__init__(*args, **kwargs)
         self.records: list[Record] = []
         self.names: dict[int, str] | None = None
-        self._owner: dict[Any, Record | None] = {}
+        self._owner: dict[Node, Record | None] = {}
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         return None
@@ -165,6 +144,11 @@ class InspectingPass(RelevancePass):
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = super().__torch_function__(func, types, args, kwargs)
         self._record(func, result if result is not None else args[:1])
+        return result
+
+    def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Any:
+        result = super().under_user_rule(operation, rule, call, compute)
+        self._record(operation, result)
         return result
 
     def logits_of(self, output: Tensor) -> Tensor:
@@ -180,22 +164,21 @@ class InspectingPass(RelevancePass):
         return result
 
     def _record(self, operation: Any, result: Any) -> None:
-        nodes: list[Any] = []
-        pending = [tensor.grad_fn for tensor in tensors_in(result)]
-        while pending:
-            node = pending.pop()
-            if node is None or node in self._owner or node.name() == "torch::autograd::AccumulateGrad":
-                continue
-            self._owner[node] = None
-            nodes.append(node)
-            pending.extend(parent for parent, _ in node.next_functions)
-        foreign = [node for node in nodes if is_foreign(getattr(node, "_forward_cls", None))]
-        for node in reversed(foreign):  # no call of it was seen
-            self._add(node._forward_cls, [node])
-        if len(nodes) > len(foreign):
-            self._add(operation, [node for node in nodes if node not in foreign])
+        nodes: list[Node] = []
+        for tensor in tensors_in(result):
+            for node in nodes_behind(tensor.grad_fn, self._is_new):
+                self._owner[node] = None
+                nodes.append(node)
+        third_party = [node for node in nodes if is_third_party(node)]
+        for node in reversed(third_party):  # no call of it was seen
+            self._add(function_of(node), [node])
+        if len(nodes) > len(third_party):
+            self._add(operation, [node for node in nodes if node not in third_party])
 
-    def _add(self, operation: Any, nodes: list[Any]) -> None:
+    def _is_new(self, node: Node) -> bool:
+        return node not in self._owner and node.name() != "torch::autograd::AccumulateGrad"
+
+    def _add(self, operation: Any, nodes: list[Node]) -> None:
         record = Record(operation, place_of_call(self.names), nodes)
         self._owner.update(dict.fromkeys(nodes, record))
         self.records.append(record)

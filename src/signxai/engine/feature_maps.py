@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from signxai.engine.mode import BASE_TABLE, CONVOLUTION_NAMES, ForwardPass, Handler, table_of
-from signxai.engine.nodes import needs_relevance
-from signxai.engine.saved import Kept
+from signxai.engine.call import Call
+from signxai.engine.graph import needs_relevance
+from signxai.engine.layers import CONVOLUTIONS
+from signxai.engine.mode import ForwardPass
+from signxai.engine.registry import ANY_PASS, FEATURE_MAPS, RuleTable
+from signxai.engine.saved import SavedTensor
 
 _MOST_PREFIX = 8
 """At most so many tokens in front of those of the patches: the class token, registers."""
@@ -96,27 +99,30 @@ class FeatureMap:
     """One feature map as it was executed."""
 
     edge: Any  # its place in the graph, whatever is done in place to the tensor later
-    values: Kept
+    values: SavedTensor
     layout: Layout | None
     is_certain: bool  # not one of a transformer's norms, some of which no gradient reaches but at one token
 
 
-def _convolution(watch: FeatureMapPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    result: Tensor = func(*args, **kwargs)
+@FEATURE_MAPS.rule_for(*CONVOLUTIONS)
+def convolution(mode: FeatureMapPass, call: Call) -> Tensor:
+    """A convolution's output, channels first."""
+    result: Tensor = call.plain()
     if needs_relevance(result):
-        watch.found.clear()
-        watch.last_grid = tuple(result.shape[2:])
-        watch.found.append(watch.remember(result, Layout(watch.last_grid), is_certain=True))
+        mode.found.clear()
+        mode.last_grid = tuple(result.shape[2:])
+        mode.found.append(mode.remember(result, Layout(mode.last_grid), is_certain=True))
     return result
 
 
-def _norm(watch: FeatureMapPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+@FEATURE_MAPS.rule_for("layer_norm", "rms_norm")
+def norm(mode: FeatureMapPass, call: Call) -> Tensor:
     """A norm over the channels of tokens or of a grid with channels last."""
-    result: Tensor = func(*args, **kwargs)
+    result: Tensor = call.plain()
     if needs_relevance(result) and result.ndim > 2:
-        layout = channels_last_layout(result.shape, watch.shape, watch.last_grid)
+        layout = channels_last_layout(result.shape, mode.shape, mode.last_grid)
         if layout is not None and torch.Size(layout.grid).numel() > 1:
-            watch.found.append(watch.remember(result, layout, is_certain=False))
+            mode.found.append(mode.remember(result, layout, is_certain=False))
     return result
 
 
@@ -128,14 +134,11 @@ class FeatureMapPass(ForwardPass):
         automatic: look for feature maps; otherwise only ``capture`` says what one is.
     """
 
-    handlers: Mapping[Any, Handler] = {
-        **BASE_TABLE,
-        **table_of((CONVOLUTION_NAMES, _convolution), (("layer_norm", "rms_norm"), _norm)),
-    }
+    table: ClassVar[RuleTable] = FEATURE_MAPS
 
     def __init__(self, shape: Sequence[int], automatic: bool) -> None:
         super().__init__()
-        self.handlers = type(self).handlers if automatic else BASE_TABLE
+        self.rules = FEATURE_MAPS.rules if automatic else ANY_PASS.rules
         self.shape = tuple(shape)
         self.last_grid: tuple[int, ...] | None = None
         self.found: deque[FeatureMap] = deque(maxlen=_REMEMBERED)
@@ -152,4 +155,4 @@ class FeatureMapPass(ForwardPass):
     def remember(self, feature_map: Tensor, layout: Layout | None, is_certain: bool) -> FeatureMap:
         """These values, and their place in the graph."""
         edge = torch.autograd.graph.get_gradient_edge(feature_map)
-        return FeatureMap(edge, self.keeper.keep(feature_map), layout, is_certain)
+        return FeatureMap(edge, self.saver.save(feature_map), layout, is_certain)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiError, TargetError
 from signxai.engine.mode import ForwardPass
+from signxai.engine.places import door
 
 TargetLike: TypeAlias = "int | Sequence[int] | tuple[int, ...] | np.ndarray[Any, Any] | Tensor | Callable[[Tensor], Tensor] | None"
 
@@ -130,6 +131,7 @@ class _Recording:
         return isinstance(error, Exception)
 
 
+@door
 def run_forward(net: nn.Module, x: Tensor, watch: ForwardPass, made_from: Tensor | None = None) -> Tensor:
     """Run the model under ``watch`` and return its logits (N, ...), with any final softmax taken off.
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from signxai.engine.torch_functions import Operation
 
 WeightMap: TypeAlias = Callable[[Tensor], Tensor]
 """An elementwise map of weights, for example the positive part."""
@@ -459,7 +461,9 @@ def transposed_convolution(
     return ConvolutionLayer(weight, bias, options)
 
 
-LAYER_OF_FUNCTION: dict[Any, Any] = {
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+
+LAYER_OF_FUNCTION: dict[Operation, Callable[..., Layer]] = {
     F.linear: linear,
     **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), convolution),
     **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d), transposed_convolution),

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 _TORCH = str(Path(torch.__file__).parent)
-_SIGNXAI = str(Path(__file__).parent.parent)
-_DOOR = str(Path(__file__).with_name("forward.py"))
+_SIGNXAI = str(Path(__file__).parents[1])
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+_DOORS: set[CodeType] = set()
+
+
+def door(function: AnyFunction) -> AnyFunction:
+    """Mark a function that calls the model: what stands above it on the call stack is none of the model's."""
+    _DOORS.add(function.__code__)
+    return function
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ def _frames_of_model() -> list[FrameType]:
     """The frames between the call of the model and here, innermost first."""
     frames = []
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename != _DOOR:
+    while frame is not None and frame.f_code not in _DOORS:
         frames.append(frame)
         frame = frame.f_back
     return frames

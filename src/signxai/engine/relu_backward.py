@@ -2,81 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor
 
-from signxai.engine.decompositions import RELU_STEPS
-from signxai.engine.mode import (
-    BASE_TABLE,
-    ForwardPass,
-    Handler,
-    functions_named,
-    split_input,
-    table_of,
-    writes_in_place,
-)
-from signxai.engine.nodes import ReLUNode, needs_relevance
+from signxai.engine.call import Call
+from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.mode import ForwardPass
+from signxai.engine.registry import RELU_BACKWARD, RuleTable
+
+ReLUBackward = Callable[[Tensor, Tensor], Tensor]
+"""``(gradient, where the ReLU is active) -> gradient``."""
 
 
-def _relu(watch: ReLUPass, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    x, rest, named = split_input(args, kwargs)
-    if not needs_relevance(x) or not _is_relu(func, rest, named):
-        return watch.plain(func, args, kwargs)
-    watch.relus += 1
-    if writes_in_place(func, args, kwargs):
-        watch.keeper.before_write(x)
-    upper = _upper_limit(func, rest, named)
-    return ReLUNode.apply(x, lambda t: func(t, *rest, **named), watch.relu_backward, upper)
+class ReLUNode(RelevanceNode):
+    """A ReLU, or one cut off at ``upper`` (ReLU6), whose backward pass is given."""
 
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], backward: ReLUBackward, upper: float | None) -> Tensor:
+        result = compute(x)
+        if result is x:
+            ctx.mark_dirty(x)
+        ctx.active = result > 0 if upper is None else (result > 0) & (result < upper)
+        ctx.rule = backward
+        return result
 
-_CLAMPS = functions_named("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_")
-_CLAMP_MINS = functions_named("clamp_min", "clamp_min_")
-_RELU6 = functions_named("relu6", "relu6_")
-_HARDTANH = functions_named("hardtanh", "hardtanh_")
-_THRESHOLD = functions_named("threshold", "threshold_")
-
-
-def _is_relu(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Whether a clamp, hardtanh or threshold is a ReLU (or ReLU6), spelled another way."""
-    if func in _CLAMPS:
-        return bool(_argument("min", 0, rest, named) == 0)
-    if func in _HARDTANH:
-        return bool(_argument("min_val", 0, rest, named) == 0)
-    if func in _THRESHOLD:
-        return bool(_argument("threshold", 0, rest, named) == 0 and _argument("value", 1, rest, named) == 0)
-    return True
-
-
-def _upper_limit(func: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> float | None:
-    """Where a ReLU6, or a clamp or hardtanh that is one, is cut off."""
-    if func in _RELU6:
-        return 6.0
-    if func in _CLAMPS - _CLAMP_MINS:
-        return _argument("max", 1, rest, named)  # type: ignore[no-any-return]
-    if func in _HARDTANH:
-        return _argument("max_val", 1, rest, named)  # type: ignore[no-any-return]
-    return None
-
-
-def _argument(name: str, position: int, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    value = rest[position] if len(rest) > position else named.get(name)
-    return None if isinstance(value, Tensor) else value
-
-
-RELU_NAMES = (
-    *("relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_", "threshold", "threshold_"),
-    *("clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"),
-)
+    @staticmethod
+    def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.rule(gradient, ctx.active), None, None, None
 
 
 class ReLUPass(ForwardPass):
-    """Gives every ReLU, module or function, another backward: ``(gradient, where active) -> gradient``."""
+    """Gives every ReLU, module or function, another backward.
 
-    handlers: Mapping[Any, Handler] = {**BASE_TABLE, **RELU_STEPS, **table_of((RELU_NAMES, _relu))}
+    Attributes:
+        relus: how many were executed.
+    """
 
-    def __init__(self, relu_backward: Callable[[Tensor, Tensor], Tensor]) -> None:
+    table: ClassVar[RuleTable] = RELU_BACKWARD
+
+    def __init__(self, relu_backward: ReLUBackward) -> None:
         super().__init__()
         self.relu_backward = relu_backward
         self.relus = 0
+
+    def carry_out_relu(self, call: Call, upper: float | None) -> Tensor:
+        """A ReLU, or one that is cut off at ``upper``, with the other backward pass."""
+        self.relus += 1
+        if call.writes_in_place():
+            self.saver.before_write(call.x)
+        result: Tensor = ReLUNode.apply(call.x, call.run, self.relu_backward, upper)
+        return result
+
+
+@RELU_BACKWARD.rule_for("relu", "relu_")
+def relu(mode: ReLUPass, call: Call) -> Tensor:
+    """A ReLU."""
+    return _replaced(mode, call)
+
+
+@RELU_BACKWARD.rule_for("relu6", "relu6_")
+def relu6(mode: ReLUPass, call: Call) -> Tensor:
+    """A ReLU cut off at 6."""
+    return _replaced(mode, call, upper=6.0)
+
+
+@RELU_BACKWARD.rule_for("clamp", "clamp_", "clip", "clip_", arguments=("input", "min", "max"))
+def clamp(mode: ReLUPass, call: Call) -> Tensor:
+    """A ReLU if the lower limit is 0."""
+    return _replaced(mode, call, _argument(call, "max", 1), _argument(call, "min", 0) == 0)
+
+
+@RELU_BACKWARD.rule_for("clamp_min", "clamp_min_", arguments=("input", "min"))
+def clamp_min(mode: ReLUPass, call: Call) -> Tensor:
+    """The same without an upper limit."""
+    return _replaced(mode, call, None, _argument(call, "min", 0) == 0)
+
+
+@RELU_BACKWARD.rule_for("hardtanh", "hardtanh_", arguments=("input", "min_val", "max_val"))
+def hardtanh(mode: ReLUPass, call: Call) -> Tensor:
+    """A ReLU if the lower limit is 0."""
+    return _replaced(mode, call, _argument(call, "max_val", 1), _argument(call, "min_val", 0) == 0)
+
+
+@RELU_BACKWARD.rule_for("threshold", "threshold_", arguments=("input", "threshold", "value"))
+def threshold(mode: ReLUPass, call: Call) -> Tensor:
+    """A ReLU if values up to 0 become 0."""
+    return _replaced(mode, call, None, _argument(call, "threshold", 0) == 0 and _argument(call, "value", 1) == 0)
+
+
+def _replaced(mode: ReLUPass, call: Call, upper: float | None = None, is_relu: bool = True) -> Tensor:
+    if not needs_relevance(call.x) or not is_relu:
+        result: Tensor = mode.plain(call)
+        return result
+    return mode.carry_out_relu(call, upper)
+
+
+def _argument(call: Call, name: str, position: int) -> float | None:
+    """A limit that is a number."""
+    value = call.rest[position] if len(call.rest) > position else call.named.get(name)
+    return None if isinstance(value, Tensor) else value

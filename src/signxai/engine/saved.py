@@ -1,7 +1,7 @@
 """Values a rule needs later, safe from in-place operations in between.
 
-A rule divides by a layer's output, which an in-place ReLU may overwrite right behind the layer. The values are
-therefore kept copy-on-write: nothing is copied unless somebody is about to write to the same storage.
+A rule divides by a layer's output, which an in-place ReLU may overwrite directly after the layer. The values are
+therefore saved copy-on-write: nothing is copied unless somebody is about to write to the same storage.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from signxai.common.errors import ModelError
 _FREED = "relevance was asked to pass a layer for the second time, but its tensors are freed after the first"
 
 
-class Kept:
-    """One tensor's values as they were when it was kept."""
+class SavedTensor:
+    """One tensor's values as they were when it was saved."""
 
     __slots__ = ("__weakref__", "_tensor", "_version")
 
@@ -36,7 +36,7 @@ class Kept:
         self._tensor = None
 
     def take(self) -> Tensor:
-        """Return the kept values; a write that went unseen is an error, never a wrong map."""
+        """Return the saved values; a write that went unseen is an error, never a wrong map."""
         if self._tensor is None:
             raise RuntimeError(_FREED)
         if self._tensor._version != self._version:
@@ -47,13 +47,13 @@ class Kept:
         return self._tensor
 
 
-class KeptReLU(Kept):
-    """The ReLU of other kept values, computed again when it is asked for: one activation in memory instead of two."""
+class SavedReLU(SavedTensor):
+    """The ReLU of other saved values, computed again when it is asked for: one activation in memory instead of two."""
 
     __slots__ = ("_before",)
 
-    def __init__(self, before: Kept) -> None:
-        self._before: Kept | None = before
+    def __init__(self, before: SavedTensor) -> None:
+        self._before: SavedTensor | None = before
 
     def secure(self) -> None:
         return
@@ -67,22 +67,22 @@ class KeptReLU(Kept):
         return self._before.take().clamp(min=0)
 
 
-class Keeper:
-    """Keeps tensors during one pass and secures those that share a storage about to be written."""
+class Saver:
+    """Saves tensors during one pass and secures those that share a storage about to be written."""
 
     def __init__(self) -> None:
-        self._by_storage: dict[int, list[weakref.ref[Kept]]] = {}
+        self._by_storage: dict[int, list[weakref.ref[SavedTensor]]] = {}
 
-    def keep(self, tensor: Tensor) -> Kept:
-        """Keep the values of ``tensor``, outside of any graph."""
-        kept = Kept(tensor.detach())
-        self._by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(weakref.ref(kept))
-        return kept
+    def save(self, tensor: Tensor) -> SavedTensor:
+        """Save the values of ``tensor``, outside of any graph."""
+        saved = SavedTensor(tensor.detach())
+        self._by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(weakref.ref(saved))
+        return saved
 
     def before_write(self, tensor: Tensor) -> None:
         """To be called before an in-place operation on ``tensor``."""
         with torch.no_grad():
             for reference in self._by_storage.pop(tensor.untyped_storage().data_ptr(), ()):
-                kept = reference()
-                if kept is not None:
-                    kept.secure()
+                saved = reference()
+                if saved is not None:
+                    saved.secure()

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from signxai.common.errors import InputError
-from signxai.engine.mode import TensorTable
+from signxai.engine.call import Call, tensors_in
+from signxai.engine.notes import TensorNotes
 
 
 class TokenIds:
     """Notes from integer tensors to the floating-point numbers of the input that they are made of."""
 
     def __init__(self) -> None:
-        self._origins = TensorTable()
+        self._origins: TensorNotes[Tensor] = TensorNotes()
         self.any = False
 
     def note(self, ids: Tensor, origin: Tensor) -> None:
@@ -29,7 +30,7 @@ class TokenIds:
         Raises:
             InputError: if that is not whole numbers.
         """
-        origin: Tensor | None = self._origins.get(ids)
+        origin = self._origins.get(ids)
         if origin is not None:
             self.as_whole_numbers(origin)
         return origin
@@ -45,23 +46,23 @@ class TokenIds:
             raise InputError("the model looks its input up in an embedding, so x must hold whole numbers (token ids)")
         return values.long()
 
-    def follow(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, moves: bool) -> bool:
+    def follow(self, call: Call, result: Any, moves: bool) -> bool:
         """Carry the notes over an operation; False if one was lost.
 
         An operation that only moves values moves what they were made of; one that keeps shape and integers (an offset) keeps
         it; comparisons make masks, which count as constants.
         """
-        if not any(self._origins.get(value) is not None for value in _flat((args, kwargs))):
+        origins = [origin for value in tensors_in((call.args, call.kwargs)) if (origin := self._origins.get(value)) is not None]
+        if not origins:
             return True
-        results = [value for value in _flat(result) if not value.requires_grad and value.dtype != torch.bool]
+        results = [value for value in tensors_in(result) if not value.requires_grad and value.dtype != torch.bool]
         if not results:
             return True
         if moves:
-            moved = function(*self._replaced(args), **self._replaced(kwargs))
-            for ids, origin in zip(_flat(result), _flat(moved), strict=True):
+            moved = call.func(*self._replaced(call.args), **self._replaced(call.kwargs))
+            for ids, origin in zip(tensors_in(result), tensors_in(moved), strict=True):
                 self.note(ids, origin)
             return True
-        origins = [origin for value in _flat((args, kwargs)) if (origin := self._origins.get(value)) is not None]
         if len(origins) > 1 or any(value.is_floating_point() or value.shape != origins[0].shape for value in results):
             return False
         for ids in results:
@@ -78,11 +79,3 @@ class TokenIds:
         if isinstance(value, tuple | list):
             return type(value)(self._replaced(item) for item in value)
         return value
-
-
-def _flat(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [tensor for item in value for tensor in _flat(item)] if isinstance(value, tuple | list) else []

@@ -16,7 +16,8 @@ from zennit.core import Hook, RemovableHandle, RemovableHandleList
 
 from signxai.common.errors import OptionError
 from signxai.engine.layers import BlockProducts, Layer, LinearLayer, MappedLayer, WeightMap
-from signxai.engine.nodes import PassNode, layer_of_module, rule_output
+from signxai.engine.linear_node import layer_of_module, rule_output
+from signxai.engine.ops.activations import PassNode
 from signxai.engine.stabilizer import Stabilizer, not_shared, one_signed_share, stabilized_share
 from signxai.methods.sign import sign_about
 
@@ -419,7 +420,7 @@ class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
         x = self.stored_tensors.pop("input", None)
         if x is None:
             return None
-        result: Tensor = PassNode.apply(x, lambda _: output.detach(), 0)
+        result: Tensor = PassNode.apply(x, lambda _: output.detach())
         return result
 
 

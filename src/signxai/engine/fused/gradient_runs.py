@@ -1,18 +1,18 @@
-"""Gradients of batch norms and of straight runs by the input alone: what a gradient of parameters would need is not kept."""
+"""Gradients of batch norms and of straight runs by the input alone: what a gradient of parameters would need is not saved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
 
 from signxai.engine.fused.runs import Flattening, MaxPooling, Pooling, Stage, Step, pool_backward
+from signxai.engine.graph import Node, RelevanceNode
 from signxai.engine.layers import ChannelMap, ConvolutionLayer, Layer
-from signxai.engine.saved import Kept
+from signxai.engine.saved import SavedTensor
 
 Note: TypeAlias = Callable[[Tensor], None]
 """Is told each tensor that is kept."""
@@ -25,20 +25,20 @@ _MOST_SUMMANDS = 640
 it is with 4608 in VGG16, the rounding error is three times that of its other layouts."""
 
 
-class BatchNormNode(Function):
+class BatchNormNode(RelevanceNode):
     """A batch norm with fixed statistics, a map per channel: its gradient needs neither its input nor sums over that."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, compute: Callable[[Tensor], Tensor], channel_map: ChannelMap) -> Tensor:
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], channel_map: ChannelMap) -> Tensor:
         ctx.channel_map = channel_map
         return compute(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return _through(ctx.channel_map, gradient), None, None
 
 
-class GradientRunNode(Function):
+class GradientRunNode(RelevanceNode):
     """A run that keeps one tensor per layer, its output: the input of the next, which says where a ReLU between them is active.
 
     ``is_quick``: batch norms are folded into the layers in front of them, and where oneDNN is faster so, channels are last in
@@ -46,7 +46,7 @@ class GradientRunNode(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: list[Step], is_quick: bool, note: Note) -> Tensor:
+    def forward(ctx: Node, x: Tensor, steps: list[Step], is_quick: bool, note: Note) -> Tensor:
         ctx.widens = is_quick and x.ndim == 3
         x = x.unsqueeze(2) if ctx.widens else x
         ctx.is_quick, ctx.input = is_quick, x.detach()  # of which only the shape matters: who called may write to it
@@ -54,12 +54,12 @@ class GradientRunNode(Function):
         for step in steps:
             x, backward = _carried_out(step, x, is_quick, note)
             note(x)
-            ctx.passed.append((backward, Kept(x.detach())))
+            ctx.passed.append((backward, SavedTensor(x.detach())))
         x = x.squeeze(2) if ctx.widens and x.ndim == 4 else x
         return x.contiguous() if is_quick else x
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
         given = gradient
         gradient = gradient.unsqueeze(2) if ctx.widens and gradient.ndim == 3 else gradient
         for index in reversed(range(len(ctx.passed))):

@@ -12,13 +12,13 @@ from typing import Any, Protocol, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import Function
 from torch.nn.modules import module as modules_of_torch
 from torch.overrides import _get_current_function_mode
 
+from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.layers import ChannelMap, Layer, batch_norm_map
-from signxai.engine.nodes import RuleSite, layer_of_module, needs_relevance
-from signxai.engine.saved import Kept, KeptReLU
+from signxai.engine.linear_node import RuleSite, layer_of_module
+from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer, stabilized_share
 
 _INPUT_AXES: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Conv1d: 3, nn.Conv2d: 4, nn.Conv3d: 5}
@@ -37,7 +37,7 @@ _GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_
 """Where torch keeps the hooks on all modules."""
 
 _SMALL = 1 << 16
-"""Values up to which a ReLU's output is kept beside its input, which takes less time than computing it again."""
+"""Values up to which a ReLU's output is saved beside its input, which takes less time than computing it again."""
 
 _TENSORS = {nn.Parameter, Tensor, type(None)}
 
@@ -64,17 +64,17 @@ class Stage:
         """How many axes the output has; 0 if it does not take an input of so many."""
         return axes if self.axes in (0, axes) else 0
 
-    def run(self, x: Tensor, kept: Kept, site: RuleSite) -> tuple[Tensor, Kept]:
+    def run(self, x: Tensor, saved: SavedTensor, site: RuleSite) -> tuple[Tensor, SavedTensor]:
         """The output, also as a rule of the next layer keeps it."""
         layer = self.layer
         z = layer.output(x, layer.own_weight, layer.own_bias)
         if self.norm is not None:
             z = torch.batch_norm(z, *self.norm)
-        site.x, site.z = kept, Kept(z)
+        site.x, site.z = saved, SavedTensor(z)
         if not self.has_relu:
             return z, site.z
         output = torch.relu(z)
-        return output, Kept(output) if z.numel() < _SMALL else KeptReLU(site.z)
+        return output, SavedTensor(output) if z.numel() < _SMALL else SavedReLU(site.z)
 
     def norm_map(self) -> ChannelMap | None:
         """What the batch norm does to a channel; None without one."""
@@ -113,11 +113,11 @@ class Pooling:
         """The means."""
         return F.adaptive_avg_pool1d(x, self.size) if self.axes == 3 else F.adaptive_avg_pool2d(x, self.size)
 
-    def run(self, x: Tensor, kept: Kept, passage: PoolingPassage) -> tuple[Tensor, Kept]:
+    def run(self, x: Tensor, saved: SavedTensor, passage: PoolingPassage) -> tuple[Tensor, SavedTensor]:
         """The output, also as a rule of the next layer keeps it."""
         output = self.output(x)
-        passage.x, passage.output = kept, Kept(output)
-        return output, Kept(output)  # another one: the next layer lets go of it first
+        passage.x, passage.output = saved, SavedTensor(output)
+        return output, SavedTensor(output)  # another one: the next layer lets go of it first
 
 
 class PoolingPassage:
@@ -127,8 +127,8 @@ class PoolingPassage:
 
     def __init__(self, stabilizer: Stabilizer) -> None:
         self.stabilizer = stabilizer
-        self.x: Kept
-        self.output: Kept
+        self.x: SavedTensor
+        self.output: SavedTensor
 
     def relevance(self, relevance: Tensor) -> Tensor:
         x = self.x.take()
@@ -183,11 +183,11 @@ class Flattening:
         """How many axes the output has."""
         return 2
 
-    def run(self, x: Tensor, kept: Kept, passage: FlatteningPassage) -> tuple[Tensor, Kept]:
+    def run(self, x: Tensor, saved: SavedTensor, passage: FlatteningPassage) -> tuple[Tensor, SavedTensor]:
         """The output, also as a rule of the next layer keeps it."""
         passage.shape = x.shape
         output = x.flatten(1)
-        return output, Kept(output)
+        return output, SavedTensor(output)
 
 
 class FlatteningPassage:
@@ -235,20 +235,20 @@ Plan: TypeAlias = "list[Run | nn.Module | None]"
 """What an ``nn.Sequential`` calls, in order."""
 
 
-class RunNode(Function):
+class RunNode(RelevanceNode):
     """A run under LRP rules: relevance passes its steps from the last to the first, and its ReLUs unchanged."""
 
-    holds_linear_layers = True
+    is_linear_layer = True
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Kept, steps: list[Any], passages: list[Passage]) -> Tensor:
+    def forward(ctx: Node, x: Tensor, saved: SavedTensor, steps: list[Any], passages: list[Passage]) -> Tensor:
         ctx.passages = passages
         for step, passage in zip(steps, passages, strict=True):
-            x, kept = step.run(x, kept, passage)
+            x, saved = step.run(x, saved, passage)
         return x
 
     @staticmethod
-    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
         for passage in reversed(ctx.passages):
             relevance = passage.relevance(relevance)
         return relevance, None, None, None
@@ -353,21 +353,21 @@ class RunsAhead(Protocol):
 
 def _forward(self: nn.Sequential, input: Any) -> Any:
     """``nn.Sequential.forward`` of a borrowed model: the pass that runs in this thread may have a plan for it."""
-    watch: Any = _get_current_function_mode()  # type: ignore[no-untyped-call]
+    mode: Any = _get_current_function_mode()  # type: ignore[no-untyped-call]
     steps: Any = self
-    if hasattr(watch, "plan_of") and torch._C._len_torch_function_stack() == 1:  # another mode wants to see every operation
+    if hasattr(mode, "plan_of") and torch._C._len_torch_function_stack() == 1:  # another mode wants to see every operation
         with torch._C.DisableTorchFunction():  # which would watch every look at a tensor
-            steps = watch.plan_of(self) or self
+            steps = mode.plan_of(self) or self
     for step in steps:
-        input = _carried_out(watch, step, input) if type(step) is Run else step(input)
+        input = _carried_out(mode, step, input) if type(step) is Run else step(input)
     return input
 
 
-def _carried_out(watch: RunsAhead, run: Run, x: Any) -> Any:
+def _carried_out(mode: RunsAhead, run: Run, x: Any) -> Any:
     """The output of a run as a whole, or module by module where ``x`` is something else."""
     with torch._C.DisableTorchFunction():
         if run.takes(x):
-            return watch.carry_out(run, x)
+            return mode.carry_out(run, x)
     for module in run.modules:
         x = module(x)
     return x

@@ -1,0 +1,114 @@
+"""One call of an operation, as every rule takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from signxai.engine.graph import needs_relevance
+from signxai.engine.torch_functions import WRITING, Operation
+
+
+class Call:
+    """One call of an operation while a network runs: nothing has been computed yet.
+
+    Attributes:
+        func: the operation.
+        args, kwargs: its arguments as they came.
+        x: its input, the first argument, wherever it stands.
+        rest: the other positional arguments.
+        named: the other keyword arguments.
+    """
+
+    __slots__ = ("args", "func", "kwargs", "named", "rest", "x")
+
+    def __init__(self, func: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.func, self.args, self.kwargs = func, args, kwargs
+        if args:
+            self.x, self.rest, self.named = args[0], args[1:], kwargs
+        else:
+            name = "input" if "input" in kwargs else "self"
+            self.x, self.rest = kwargs.get(name), ()
+            self.named = {key: value for key, value in kwargs.items() if key != name}
+
+    def plain(self) -> Any:
+        """The result, as the operation itself gives it."""
+        return self.func(*self.args, **self.kwargs)
+
+    def run(self, x: Any) -> Any:
+        """The result for another input."""
+        return self.func(x, *self.rest, **self.named)
+
+    def on_input(self) -> Callable[[Tensor], Any]:
+        """The call as a function of its input alone."""
+        return self.run if self.rest or self.named else self.func
+
+    def signals(self) -> tuple[Tensor, ...]:
+        """The positional arguments that relevance passes."""
+        return tuple(value for value in self.args if needs_relevance(value))
+
+    def has_signal(self) -> bool:
+        """Whether relevance passes any argument, be it in a list."""
+        return any(map(needs_relevance, tensors_in((self.args, self.kwargs))))
+
+    def on_signals(self) -> Callable[..., Any]:
+        """The call as a function of its signals, in their order."""
+        places = [place for place, value in enumerate(self.args) if needs_relevance(value)]
+
+        def compute(*tensors: Tensor) -> Any:
+            values = list(self.args)
+            for place, tensor in zip(places, tensors, strict=True):
+                values[place] = tensor
+            return self.func(*values, **self.kwargs)
+
+        return compute
+
+    def rest_is_constant(self) -> bool:
+        """Whether relevance can only pass the input, of the positional arguments."""
+        return not any(map(needs_relevance, self.rest))
+
+    def named_is_constant(self) -> bool:
+        """Whether relevance passes none of the keyword arguments."""
+        return not any(map(needs_relevance, self.named.values()))
+
+    def writes_in_place(self) -> bool:
+        """Whether the call may write to its input; activations take ``inplace`` by position too, so any True counts."""
+        return self.func in WRITING or any(arg is True for arg in self.args) or bool(self.kwargs.get("inplace"))
+
+    def written(self) -> Tensor | None:
+        """The tensor that the call writes to, its input or ``out``; None if there is none."""
+        target = None
+        if self.func in WRITING or self.kwargs.get("inplace"):
+            target = self.x
+        elif self.kwargs:
+            target = self.kwargs.get("out")
+        return target if isinstance(target, Tensor) else None
+
+    def of(self, func: Operation) -> Call:
+        """The same arguments for another function."""
+        return Call(func, self.args, self.kwargs)
+
+    def with_arguments(self, names: Sequence[str]) -> Call:
+        """The call with what it was given by these keywords in their places among the positional arguments."""
+        if not self.kwargs:
+            return self
+        args, kwargs = [*self.args], dict(self.kwargs)
+        for name in names[len(args) :]:
+            name = "self" if name == "input" and name not in kwargs else name
+            if name not in kwargs:
+                break
+            args.append(kwargs.pop(name))
+        return Call(self.func, tuple(args), kwargs)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in a nest of tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))

@@ -1,0 +1,63 @@
+"""Sharing relevance by contribution, whatever the function: ``R_i = x_i (df / dx_i) R / f``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from signxai.engine.graph import Node, RelevanceNode
+from signxai.engine.saved import Saver
+from signxai.engine.stabilizer import Stabilizer, stabilized_share
+
+
+class TimesInput(RelevanceNode):
+    """Identity; in backward the gradient that arrives is multiplied by the input. First half of a share by contribution."""
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, saver: Saver) -> Tensor:
+        ctx.saved = saver.save(x)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.saved.take() * gradient, None
+
+
+class OverOutput(RelevanceNode):
+    """Identity; in backward relevance is divided by the output. Second half of a share by contribution."""
+
+    shares = True
+
+    @staticmethod
+    def forward(ctx: Node, y: Tensor, factor: float, stabilizer: Stabilizer, saver: Saver) -> Tensor:
+        ctx.factor, ctx.stabilizer = factor, stabilizer
+        result = y.clone()
+        ctx.saved = saver.save(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        share = stabilized_share(relevance, ctx.saved.take(), ctx.stabilizer)
+        return (share if ctx.factor == 1.0 else share * ctx.factor), None, None, None
+
+    @staticmethod
+    def words_of(ctx: Node) -> str:
+        return "each its share" if ctx.factor == 1 else "half to each factor, by share"
+
+    @staticmethod
+    def denominator(ctx: Node) -> tuple[Tensor, Stabilizer]:
+        return ctx.saved.take(), ctx.stabilizer
+
+
+def share_by_contribution(
+    function: Callable[..., Tensor], tensors: tuple[Tensor, ...], saver: Saver, stabilizer: Stabilizer = 0.0, factor: float = 1.0
+) -> Tensor:
+    """Run ``function`` on ``tensors``; in backward each element gets ``factor * x df/dx R / f`` (stabilized; 0 / 0 = 0).
+
+    For a function that is linear in all tensors together (sum, mean) this is the z rule; for one linear in each of two
+    (a product), a factor of 1/2 shares relevance evenly between both (AttnLRP, proposition 3.3).
+    """
+    marked = [TimesInput.apply(t, saver) if t.requires_grad else t for t in tensors]
+    result: Tensor = OverOutput.apply(function(*marked), factor, stabilizer, saver)
+    return result

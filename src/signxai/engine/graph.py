@@ -1,0 +1,95 @@
+"""The graph that autograd records: one way to walk it, and what our nodes in it say about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from signxai.engine.stabilizer import Stabilizer
+
+Node: TypeAlias = Any
+"""A node of autograd's graph. Of an autograd function written in Python it is what its ``forward`` knows as ``ctx``."""
+
+
+class RelevanceNode(Function):
+    """Base of the autograd functions whose backward pass hands on relevance: what a report says of such a node.
+
+    Attributes:
+        words: the rule in words; None where the node is only part of one, or says it by ``words_of``.
+        is_linear_layer: relevance passes linear layers there: what lies behind does not read the network's input.
+        shares: relevance is shared among all terms; constants absorb what is theirs.
+    """
+
+    words: ClassVar[str | None] = None
+    is_linear_layer: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
+
+    @staticmethod
+    def words_of(ctx: Node) -> str | None:
+        """The rule in words, for one node."""
+        return function_of(ctx).words  # type: ignore[no-any-return]
+
+    @staticmethod
+    def denominator(ctx: Node) -> tuple[Tensor, Stabilizer] | None:
+        """What relevance is divided by, and the stabilizer that is added to it; None if it is not divided."""
+        return None
+
+
+def function_of(node: Node) -> Any:
+    """The autograd function, written in Python, that made a node; None for torch's own nodes."""
+    return getattr(node, "_forward_cls", None)
+
+
+def our_function_of(node: Node) -> Any:
+    """The same if it hands on relevance, else None."""
+    function = function_of(node)
+    return function if function is not None and issubclass(function, RelevanceNode) else None
+
+
+def is_third_party(node: Node) -> bool:
+    """Whether a node is of an autograd function that somebody else wrote in Python, whose calls no mode sees."""
+    function = function_of(node)
+    return function is not None and not issubclass(function, RelevanceNode)
+
+
+def nodes_behind(start: Node, is_behind: Callable[[Node], bool] | None = None) -> Iterator[Node]:
+    """Each node on the way from ``start``, itself included, to what it was computed from; once, in no particular order.
+
+    Args:
+        start: a node, or None.
+        is_behind: nodes for which it says no are left out, with what lies behind them alone.
+    """
+    seen: set[Node] = set()
+    pending = [start]
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen or (is_behind is not None and not is_behind(node)):
+            continue
+        seen.add(node)
+        yield node
+        pending.extend(parent for parent, _ in node.next_functions)
+
+
+def reads_input_only(tensor: Tensor) -> bool:
+    """Whether no linear layer lies between the network's input and ``tensor``."""
+    return not any(getattr(function_of(node), "is_linear_layer", False) for node in nodes_behind(tensor.grad_fn))
+
+
+def needs_relevance(value: Any) -> bool:
+    """Whether a value depends on the network's input.
+
+    Parameters are frozen while a network is explained; those of modules that it only borrows from elsewhere are leaves, which
+    the input never is.
+    """
+    return isinstance(value, torch.Tensor) and value.requires_grad and not value.is_leaf
+
+
+def depends_on_input(result: Any) -> bool:
+    """Whether a result, or any of several, has a gradient."""
+    if isinstance(result, Tensor):
+        return result.requires_grad
+    return isinstance(result, tuple | list) and any(depends_on_input(item) for item in result)

@@ -1,0 +1,132 @@
+"""One linear layer in autograd's graph, under the rule that is chosen for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from signxai.common.errors import ModelError
+from signxai.engine import layers
+from signxai.engine.graph import Node, RelevanceNode
+from signxai.engine.layers import Layer
+from signxai.engine.saved import SavedTensor, Saver
+from signxai.engine.torch_functions import Operation
+
+
+class LayerRule(Protocol):
+    """How relevance passes one linear layer; see ``methods.rules`` for the rules there are."""
+
+    active: bool
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        """Relevance at the input of ``layer``."""
+        ...
+
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        """How much of the relevance the bias and the stabilizer take."""
+        ...
+
+
+class RuleSite:
+    """One linear layer as it was executed: what its rule needs, and which rule that is (resolved at the latest in backward).
+
+    Where relevance passes ``once``, input and output are let go of then, which bounds the memory.
+    """
+
+    __slots__ = ("choose_rule", "layer", "once", "x", "z")
+
+    def __init__(self, layer: Layer, choose_rule: Callable[[], LayerRule], once: bool = True) -> None:
+        self.layer = layer
+        self.choose_rule = choose_rule
+        self.once = once
+        self.x: SavedTensor | None = None  # set before the forward pass where the input is saved already
+        self.z: SavedTensor
+
+    def relevance(self, relevance: Tensor) -> Tensor:
+        """Relevance at the layer's input, from that at its output."""
+        rule = self.choose_rule()
+        assert self.x is not None
+        x, z = self.x.take(), self.z.take()
+        if self.once:
+            self.x.release()
+            self.z.release()
+        if not rule.active:
+            return self.layer.transposed(relevance, self.layer.weight, x)
+        return rule.relevance(self.layer, x, z, relevance)
+
+
+class LinearNode(RelevanceNode):
+    """A linear layer under an LRP rule."""
+
+    words = "the rule of the layer"
+    is_linear_layer = True
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], site: RuleSite, saver: Saver) -> Tensor:
+        z = compute(x)
+        site.x = saver.save(x) if site.x is None else site.x
+        site.z = saver.save(z)
+        ctx.site = site
+        return z
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.site.relevance(relevance), None, None, None
+
+
+_FUNCTION_OF: dict[type[nn.Module], Operation] = {
+    nn.Linear: F.linear,
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+    nn.ConvTranspose1d: F.conv_transpose1d,
+    nn.ConvTranspose2d: F.conv_transpose2d,
+    nn.ConvTranspose3d: F.conv_transpose3d,
+}
+
+
+def layer_of_module(module: nn.Module) -> Layer:
+    """The linear layer that a module is behind its padding, with its weights as they are now.
+
+    Raises:
+        ModelError: if the module is not a Linear, ConvNd or ConvTransposeNd.
+    """
+    kind = type(module) if type(module) in _FUNCTION_OF else next((kind for kind in _FUNCTION_OF if isinstance(module, kind)), None)
+    if kind is None:
+        raise ModelError(f"{type(module).__name__} is not a linear layer; LRP rules apply to Linear, Conv1d-3d and ConvTranspose1d-3d")
+    make = layers.LAYER_OF_FUNCTION[_FUNCTION_OF[kind]]
+    layer: Layer = make(None, module.weight, module.bias, *_options_of(module))
+    return layer
+
+
+def _options_of(module: Any) -> tuple[Any, ...]:
+    """What a module's function takes behind input, weight and bias."""
+    if isinstance(module, nn.Linear):
+        return ()
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        return module.stride, module.padding, module.output_padding, module.groups, module.dilation
+    return module.stride, module.padding if module.padding_mode == "zeros" else 0, module.dilation, module.groups
+
+
+def _padded(module: Any, x: Tensor) -> Tensor:
+    """The input behind a padding that is not by zeros, which copies inputs: relevance follows its gradient."""
+    mode = getattr(module, "padding_mode", "zeros")
+    return x if mode == "zeros" else F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
+
+
+def rule_output(module: nn.Module, rule: LayerRule, x: Tensor, output: Tensor) -> Tensor:
+    """A module's output, cut from its own graph and tied to its input by ``rule``; copies, so in-place code may follow."""
+    site = RuleSite(layer_of_module(module), lambda: rule, once=False)
+    compute = output.detach().clone
+    result: Tensor = LinearNode.apply(_padded(module, x), lambda _: compute(), site, _CopyingSaver())
+    return result
+
+
+class _CopyingSaver(Saver):
+    """Saves copies at once, where nobody watches for in-place operations."""
+
+    def save(self, tensor: Tensor) -> SavedTensor:
+        return SavedTensor(tensor.detach().clone())

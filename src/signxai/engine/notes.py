@@ -1,0 +1,32 @@
+"""Notes about tensors, found by the identity of the tensor and forgotten with it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+Note = TypeVar("Note")
+
+
+class TensorNotes(Generic[Note]):
+    """Notes about tensors that are still alive."""
+
+    def __init__(self) -> None:
+        self._notes: dict[int, tuple[weakref.ref[Tensor], Note]] = {}
+
+    def put(self, tensor: Tensor, note: Note) -> None:
+        """Take a note of ``tensor``; it is forgotten with the tensor."""
+        key = id(tensor)
+        notes = self._notes
+        notes[key] = (weakref.ref(tensor, lambda _: notes.pop(key, None)), note)
+
+    def drop(self, tensor: Tensor) -> None:
+        """Forget the note of ``tensor``, and what it holds."""
+        self._notes.pop(id(tensor), None)
+
+    def get(self, tensor: object) -> Note | None:
+        """The note of ``tensor``, or None."""
+        entry = self._notes.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None

@@ -1,0 +1,106 @@
+"""What every pass does: it finds the logits in front of a final softmax, carries out batch norms, looks up token ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from signxai.common.errors import InputError, ModelError
+from signxai.engine.call import Call
+from signxai.engine.graph import needs_relevance
+from signxai.engine.layers import ChannelMap, batch_norm_map
+from signxai.engine.mode import ForwardPass
+from signxai.engine.registry import ANY_PASS
+
+
+@ANY_PASS.rule_for("softmax", "log_softmax")
+def softmax(mode: ForwardPass, call: Call) -> Tensor:
+    """A softmax at the end is taken off: its input is noted."""
+    result: Tensor = mode.plain(call)
+    mode.note_logits(result, call.x)
+    return result
+
+
+@ANY_PASS.rule_for("log")
+def log(mode: ForwardPass, call: Call) -> Tensor:
+    """The logarithm of a softmax is a log-softmax: the logits are the same."""
+    result: Tensor = mode.plain(call)
+    mode.note_logits(result, mode.softmax_input(call.x))
+    return result
+
+
+@ANY_PASS.rule_for(
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
+    *("to", "float", "double", "half", "bfloat16", "type", "dropout", "__getitem__"),
+)
+def after_softmax(mode: ForwardPass, call: Call) -> Any:
+    """An operation that only reshapes or converts: what it does to a softmax is done to the logits too."""
+    result = mode.plain(call)
+    logits = mode.softmax_input(call.x)
+    if logits is not None and result is not call.x:
+        mode.note_logits(result, call.run(logits))
+    return result
+
+
+@ANY_PASS.rule_for(F.embedding, F.embedding_bag)
+def embedding(mode: ForwardPass, call: Call) -> Any:
+    """Inputs are floating-point numbers here; token ids among them become whole numbers again."""
+    indices = call.x
+    if needs_relevance(indices):
+        raise InputError("token ids have no gradient; explain them by an LRP method, or explain the embeddings that they stand for")
+    return mode.plain(Call(call.func, (indices.long() if indices.is_floating_point() else indices, *call.rest), call.named))
+
+
+@ANY_PASS.rule_for(torch.embedding)
+def torch_embedding(mode: ForwardPass, call: Call) -> Any:
+    """``torch.embedding``, which takes the table first."""
+    return mode.rules[F.embedding](mode, indices_first(call))
+
+
+def indices_first(call: Call) -> Call:
+    """A call of ``torch.embedding`` as one of ``F.embedding``."""
+    values = dict(zip(("weight", "indices"), call.args, strict=False)) | call.kwargs
+    return Call(F.embedding, (values["indices"], values["weight"]), {})
+
+
+@ANY_PASS.rule_for(F.batch_norm)
+def batch_norm(mode: ForwardPass, call: Call) -> Any:
+    """A batch norm in evaluation mode, which is a map per channel."""
+    channel_map = _channel_map(call.x, *call.rest, **call.named)
+    if not needs_relevance(call.x):
+        return mode.plain(call)
+    return mode.batch_norm(call.x, channel_map, call.run)
+
+
+@ANY_PASS.rule_for(torch.batch_norm)
+def torch_batch_norm(mode: ForwardPass, call: Call) -> Any:
+    """``torch.batch_norm``, which takes the same things in another order."""
+    names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
+    values = dict(zip(names, call.args, strict=False)) | call.kwargs  # without cudnn_enabled, the last
+    return batch_norm(mode, Call(F.batch_norm, (), {name: values[name] for name in names}))
+
+
+def _channel_map(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> ChannelMap:
+    """The map per channel that a call of ``F.batch_norm`` is.
+
+    Raises:
+        ModelError: if the batch norm takes its statistics from the batch.
+    """
+    if training or running_mean is None or running_var is None:
+        raise ModelError(
+            "a batch norm without running statistics mixes the samples of a batch, so no sample has a map of its own; "
+            "use track_running_stats=True"
+        )
+    return batch_norm_map(running_mean, running_var, weight, bias, eps)

@@ -1,0 +1,87 @@
+"""Embeddings: each token id gets the relevance of its row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from signxai.common.errors import ModelError
+from signxai.engine.call import Call
+from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.registry import ANY_PASS, rule_for
+from signxai.engine.relevance import RelevancePass
+
+
+class EmbeddingNode(RelevanceNode):
+    """The rows of a table that indices name: each index gets the relevance of its row."""
+
+    words = "sum over the row"
+
+    @staticmethod
+    def forward(ctx: Node, origin: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        return compute()
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        return relevance.sum(dim=-1), None
+
+
+@rule_for(F.embedding)
+def embedding(mode: RelevancePass, call: Call) -> Any:
+    """Rows of a table: of constant indices a constant, of the input's own each index gets what its row gets."""
+    indices = call.x
+    origin = indices if needs_relevance(indices) else mode.token_ids.origin_of(indices)
+    if origin is None:
+        return mode.plain(call)
+    if indices.is_floating_point():
+        indices = mode.token_ids.as_whole_numbers(indices)
+    return EmbeddingNode.apply(origin, lambda: call.run(indices))
+
+
+@rule_for("long", "int", "short", "to", "type", "type_as")
+def to_whole_numbers(mode: RelevancePass, call: Call) -> Any:
+    """A conversion may be to integers, where autograd ends: an embedding behind it finds its way back by a note."""
+    below = ANY_PASS.rules.get(call.func)
+    result = mode.plain(call) if below is None else below(mode, call)
+    if needs_relevance(call.x) and isinstance(result, Tensor) and not result.requires_grad:
+        mode.token_ids.note(result, call.x)
+    return result
+
+
+@rule_for(F.embedding_bag)
+def embedding_bag(mode: RelevancePass, call: Call) -> Any:
+    """Bags of equal size: the rows, then their sum, mean or maximum."""
+    with mode:
+        return bag_of_rows(*call.args, **call.kwargs)
+
+
+def bag_of_rows(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """``F.embedding_bag`` of bags that are rows (N, ids)."""
+    if input.ndim != 2 or offsets is not None or max_norm is not None:
+        raise ModelError("embedding_bag is supported for bags that are rows (N, ids), without offsets and max_norm")
+    rows = F.embedding(input, weight)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    if padding_idx is None:
+        return rows.amax(1) if mode == "max" else rows.mean(1) if mode == "mean" else rows.sum(1)
+    padding = (input == padding_idx).unsqueeze(-1)
+    if mode == "max":
+        return rows.masked_fill(padding, -math.inf).amax(1)
+    total = rows.masked_fill(padding, 0.0).sum(1)
+    return total / padding.logical_not().sum(1).clamp(min=1) if mode == "mean" else total

@@ -1,0 +1,93 @@
+"""Linear layers, and matrix products: with constant weights a layer under a rule, of two signals half to each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from signxai.engine import layers
+from signxai.engine.call import Call
+from signxai.engine.decomposition import in_steps
+from signxai.engine.graph import needs_relevance
+from signxai.engine.layers import Layer
+from signxai.engine.ops.shorthands import add_product
+from signxai.engine.registry import rule_for
+from signxai.engine.relevance import RelevancePass
+
+
+@rule_for("linear", *layers.CONVOLUTIONS, arguments=("input", "weight"))
+def layer(mode: RelevancePass, call: Call) -> Any:
+    """A linear layer under the rule that is chosen for it."""
+    x, weight = call.x, call.rest[0]
+    if needs_relevance(weight):
+        return _product(mode, call)
+    if not needs_relevance(x):
+        return mode.plain(call)
+    if weight.ndim == 1:
+        return matmul(mode, Call(torch.matmul, (x, weight), {}))
+    made: Layer = layers.LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
+    if made.is_batch_invariant(x):
+        return mode.linear_layer(made, x, lambda t: made.output(t, made.own_weight, made.own_bias))
+    return mode.linear_layer(made, x, call.run)
+
+
+@rule_for("bilinear", arguments=("input1", "input2", "weight", "bias"))
+def bilinear(mode: RelevancePass, call: Call) -> Any:
+    """``x1 A x2 + b``: half of the relevance to each of two signals."""
+    return _product(mode, call)
+
+
+def _product(mode: RelevancePass, call: Call) -> Any:
+    """A function that is linear in each of its first two arguments: all relevance to the one signal, or half to each of two."""
+    signals = tuple(value for value in call.args[:2] if needs_relevance(value))
+    if not signals or any(map(needs_relevance, call.args[2:])) or not call.named_is_constant():
+        return mode.plain(call)
+    return mode.shared(call.on_signals(), signals, factor=1 / len(signals))
+
+
+@rule_for("matmul", "mm", "bmm", "mv", "dot", "__matmul__", arguments=("input", "other"))
+def matmul(mode: RelevancePass, call: Call) -> Any:
+    """A matrix product: with constant weights a linear layer, of two signals half of the relevance to each."""
+    if len(call.args) != 2 or call.kwargs or not call.signals():
+        return mode.plain(call)
+    a, b = call.args
+    if needs_relevance(a) and needs_relevance(b):
+        return mode.shared(call.func, (a, b), factor=0.5)
+    if needs_relevance(a):
+        return _constant_product(mode, a, b)
+    if a.ndim == 1:
+        return _constant_product(mode, b.transpose(-1, -2) if b.ndim > 1 else b, a)
+    columns = b.unsqueeze(-1) if b.ndim == 1 else b
+    product = _constant_product(mode, columns.transpose(-1, -2), a.transpose(-1, -2)).transpose(-1, -2)
+    return product.squeeze(-1) if b.ndim == 1 else product
+
+
+def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight`` as the linear layer that it is."""
+    if x.ndim == 1:
+        return _constant_product(mode, x.unsqueeze(0), weight).squeeze(-2 if weight.ndim > 1 else 0)
+    if weight.ndim == 1:
+        return _constant_product(mode, x, weight.unsqueeze(-1)).squeeze(-1)
+    made = layers.linear(x, weight.t()) if weight.ndim == 2 else layers.MatmulLayer(weight, None)
+    return mode.linear_layer(made, x, lambda t: torch.matmul(t, weight))
+
+
+@rule_for("__rmatmul__")
+def reflected_matmul(mode: RelevancePass, call: Call) -> Any:
+    """``constant @ signal`` as Python calls it."""
+    return matmul(mode, Call(torch.matmul, (call.args[1], call.args[0]), call.kwargs))
+
+
+@rule_for("addmm")
+def addmm(mode: RelevancePass, call: Call) -> Any:
+    """``bias + x @ weight``: a linear layer if x alone depends on the input."""
+    if len(call.args) == 3 and not call.kwargs and [needs_relevance(value) for value in call.args] == [False, True, False]:
+        bias, x, weight = call.args
+        if bias.ndim == 1:
+            return mode.linear_layer(layers.linear(x, weight.t(), bias), x, lambda t: call.func(bias, t, weight))
+    return _ADDMM_IN_STEPS(mode, call)
+
+
+_ADDMM_IN_STEPS = in_steps(add_product)

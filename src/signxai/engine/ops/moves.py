@@ -1,0 +1,36 @@
+"""Operations that only move or select values: for relevance as for the gradient."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from signxai.engine.registry import RELEVANCE
+
+RELEVANCE.follows_gradient(
+    *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_"),
+    *("ravel", "permute", "transpose", "transpose_", "t", "t_", "swapaxes", "swapdims", "movedim", "moveaxis", "expand"),
+    *("expand_as", "broadcast_to", "broadcast_tensors", "repeat", "repeat_interleave", "tile", "contiguous", "clone", "to"),
+    *("float", "double", "half", "bfloat16", "type", "type_as", "cpu", "cuda", "narrow", "select", "index_select"),
+    *("gather", "take", "take_along_dim", "masked_select", "masked_fill", "masked_fill_", "where", "chunk", "split"),
+    *("split_with_sizes", "tensor_split", "unbind", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"),
+    *("pad", "flip", "fliplr", "flipud", "roll", "rot90", "unfold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
+    *("native_channel_shuffle", "__getitem__", "__setitem__", "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d"),
+    *("alpha_dropout", "feature_alpha_dropout", "feature_dropout", "copy_", "as_strided", "diagonal", "tril", "triu"),
+    *("atleast_1d", "atleast_2d", "atleast_3d", "scatter", "index_put", "index_copy", "select_scatter", "slice_scatter"),
+    *("alias", "view_as_real", "_pack_padded_sequence", "_pad_packed_sequence", "hsplit", "vsplit", "dsplit"),
+    *("requires_grad_", "retain_grad", "data", "register_hook", "__iter__", "unsafe_chunk", "unsafe_split", "cat_"),
+    *("swapaxes_", "detach", "item", "numpy"),
+    *(getattr(torch.Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "real", "data", "grad")),
+    keeps_gates=True,
+)
+
+RELEVANCE.follows_gradient(
+    *("max", "min", "amax", "amin", "maximum", "minimum", "fmax", "fmin", "topk", "sort", "max_pool1d", "max_pool2d"),
+    *("max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "fractional_max_pool2d"),
+    *("fractional_max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "kthvalue", "median"),
+    *("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool1d_with_indices"),
+    *("adaptive_max_pool2d_with_indices", "adaptive_max_pool3d_with_indices"),
+    *(F.max_pool1d, F.max_pool2d, F.max_pool3d),
+    keeps_gates=False,
+)

@@ -1,0 +1,95 @@
+"""Norms whose standard deviation counts as a constant; what remains is linear and shared (AttnLRP, section 3.3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from signxai.engine.call import Call
+from signxai.engine.graph import needs_relevance
+from signxai.engine.registry import rule_for
+from signxai.engine.relevance import RelevancePass
+
+
+@rule_for("layer_norm")
+def layer_norm(mode: RelevancePass, call: Call) -> Any:
+    """Each value by its share of the centred sum."""
+    return _normalized(mode, call, _layer_norm_map)
+
+
+@rule_for("rms_norm")
+def rms_norm(mode: RelevancePass, call: Call) -> Any:
+    """All relevance stays where it is."""
+    return _normalized(mode, call, _rms_norm_map)
+
+
+@rule_for("group_norm")
+def group_norm(mode: RelevancePass, call: Call) -> Any:
+    """Each value by its share of the sum centred by group."""
+    return _normalized(mode, call, _group_norm_map)
+
+
+def _normalized(mode: RelevancePass, call: Call, linear_map: Callable[..., Callable[[Tensor], Tensor]]) -> Any:
+    if not needs_relevance(call.x):
+        return mode.plain(call)
+    return mode.shared(linear_map(call.x.detach(), *call.rest, **call.named), (call.x,))
+
+
+def _layer_norm_map(x: Tensor, shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Callable[[Tensor], Tensor]:
+    axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
+    scale = (x.var(axes, correction=0, keepdim=True) + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = 0.0 if bias is None else bias
+    return lambda t: (t - t.mean(axes, keepdim=True)) * scale + shift
+
+
+def _rms_norm_map(x: Tensor, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Callable[[Tensor], Tensor]:
+    axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
+    scale = (x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
+    scale = scale if weight is None else scale * weight
+    return lambda t: t * scale
+
+
+def _group_norm_map(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Callable[[Tensor], Tensor]:
+    def by_channel(parameter: Any) -> Any:
+        return parameter.view(1, -1, *(1,) * (x.ndim - 2))
+
+    grouped = x.reshape(len(x), groups, -1)
+    scale = (grouped.var(2, correction=0, keepdim=True) + eps).rsqrt()
+
+    def linear(t: Tensor) -> Tensor:
+        centred = t.reshape(len(t), groups, -1)
+        result = ((centred - centred.mean(2, keepdim=True)) * scale).reshape(t.shape)
+        result = result if weight is None else result * by_channel(weight)
+        return result if bias is None else result + by_channel(bias)
+
+    return linear
+
+
+@rule_for(F.instance_norm)
+def instance_norm(mode: RelevancePass, call: Call) -> Any:
+    """``F.instance_norm``: a group norm with one channel a group, or with running statistics a batch norm."""
+    return _instance_norm_of(mode, *call.args, **call.kwargs)
+
+
+def _instance_norm_of(
+    mode: RelevancePass,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    if not use_input_stats:
+        statistics = (input, running_mean, running_var, weight, bias, False, momentum, eps)
+        return mode.rules[F.batch_norm](mode, Call(F.batch_norm, statistics, {}))
+    if not needs_relevance(input):
+        return F.instance_norm(input, None, None, weight, bias, True, momentum, eps)
+    return mode.shared(_group_norm_map(input.detach(), input.shape[1], weight, bias, eps), (input,))

@@ -1,0 +1,77 @@
+"""Functions that are short for a few others: they are carried out as those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from signxai.engine.decomposition import decomposed
+
+
+@decomposed("glu")
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """Half of the channels, gated by the other half."""
+    signal, gate = input.chunk(2, dim)
+    return signal.mul(gate.sigmoid())
+
+
+@decomposed("lerp")
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """A weighted mean of two tensors."""
+    return torch.add((1 - weight) * input, weight * end)
+
+
+@decomposed("addcmul")
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """``input + value * tensor1 * tensor2``."""
+    return input + _times(tensor1 * tensor2, value)
+
+
+@decomposed("addcdiv")
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """``input + value * tensor1 / tensor2``."""
+    return input + _times(tensor1 / tensor2, value)
+
+
+@decomposed("baddbmm", "addmv")
+def add_product(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``addmm``, ``baddbmm``, ``addmv``."""
+    return _times(input, beta) + _times(torch.matmul(mat1, mat2), alpha)
+
+
+def _times(tensor: Tensor, factor: float) -> Tensor:
+    return tensor if factor == 1 else tensor * factor
+
+
+@decomposed("inner")
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """A product over the last axis of both."""
+    return tensordot(input, other, (-1, -1))
+
+
+@decomposed("tensordot")
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
+    """A product over any axes of both, as one matrix product."""
+    of_a, of_b = (list(range(a.ndim - dims, a.ndim)), list(range(dims))) if isinstance(dims, int) else map(_as_list, dims)
+    of_a, of_b = [axis % a.ndim for axis in of_a], [axis % b.ndim for axis in of_b]
+    rest_a, rest_b = ([axis for axis in range(t.ndim) if axis not in of] for t, of in ((a, of_a), (b, of_b)))
+    length = math.prod(a.size(axis) for axis in of_a)
+    rows = a.permute(*rest_a, *of_a).reshape(-1, length)
+    columns = b.permute(*of_b, *rest_b).reshape(length, -1)
+    return torch.matmul(rows, columns).reshape(*(a.size(axis) for axis in rest_a), *(b.size(axis) for axis in rest_b))
+
+
+def _as_list(axes: Any) -> list[int]:
+    return [axes] if isinstance(axes, int) else [int(axis) for axis in axes]
+
+
+@decomposed(torch.linalg.multi_dot)
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """Matrix products in a row, from the left."""
+    product: Tensor = reduce(torch.matmul, tensors[1:], tensors[0])
+    return product

@@ -1,0 +1,50 @@
+"""Softmax inside a network (AttnLRP)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from signxai.engine.call import Call
+from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.registry import rule_for
+from signxai.engine.relevance import RelevancePass
+from signxai.engine.saved import Saver
+
+
+class SoftmaxNode(RelevanceNode):
+    """Softmax along one axis: ``R_i = x_i (R_i - s_i sum_j R_j)`` (Achtibat et al. 2024, AttnLRP, proposition 3.1)."""
+
+    words = "softmax (AttnLRP)"
+    shares = True
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], axis: int, saver: Saver) -> Tensor:
+        result = compute(x)
+        ctx.x, ctx.s, ctx.axis = saver.save(x), saver.save(result), axis
+        return result
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        # masked scores are -inf with a weight of 0: they get none, not NaN
+        x = ctx.x.take()
+        x = x.masked_fill(x.isinf(), 0.0)
+        return x * (relevance - ctx.s.take() * relevance.sum(dim=ctx.axis, keepdim=True)), None, None, None
+
+
+@rule_for("softmax", "log_softmax", arguments=("input", "dim"))
+def softmax(mode: RelevancePass, call: Call) -> Tensor:
+    """A softmax; the result is a gate where it is a factor. One at the end is taken off: its input is noted."""
+    result: Tensor = _under_rule(mode, call) if needs_relevance(call.x) else mode.plain(call)
+    mode.note_logits(result, call.x)
+    return result
+
+
+def _under_rule(mode: RelevancePass, call: Call) -> Tensor:
+    axis = call.rest[0] if call.rest else None
+    if axis is None:
+        axis = 0 if call.x.ndim in (0, 1, 3) else 1  # as torch.nn.functional.softmax chooses it
+    result: Tensor = SoftmaxNode.apply(call.x, call.run, axis, mode.saver)
+    mode.note_gate(result, rank=2)
+    return result
