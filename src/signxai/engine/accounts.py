@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from signxai.engine.call import Call, tensors_in
+from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.fused.runs import Plan
-from signxai.engine.graph import Node, function_of, is_third_party, nodes_behind, our_function_of
+from signxai.engine.graph import Node, nodes_behind, our_function_of, third_party_function_of
 from signxai.engine.layers import ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.places import Place, place_of_call
 from signxai.engine.registry import RELEVANCE
-from signxai.engine.relevance import RelevancePass
-from signxai.engine.stabilizer import not_shared, stabilized_share
+from signxai.engine.relevance import RelevancePass, RuleChooser
+from signxai.engine.stabilizer import Stabilizer, not_shared, stabilized_share
 from signxai.engine.torch_functions import Operation
 from signxai.engine.user_rules import UserRule
+
+Gradients = Sequence["Tensor | None"]
 
 
 class AccountedSite(RuleSite):
@@ -56,10 +58,10 @@ class Record:
         for node in nodes:
             node.register_hook(self._accountant(node, members))
 
-    def _accountant(self, node: Node, members: set[Node]) -> Callable[[Any, Any], None]:
+    def _accountant(self, node: Node, members: set[Node]) -> Callable[[Gradients, Gradients], None]:
         """A hook for one autograd node: what arrives from and goes to nodes outside of this operation."""
 
-        def account(to_inputs: Any, at_outputs: Any) -> None:
+        def account(to_inputs: Gradients, at_outputs: Gradients) -> None:
             handed_on = [(gradient, parent) for gradient, (parent, _) in zip(to_inputs, node.next_functions, strict=False)]
             inside = _total(gradient for gradient, parent in handed_on if parent in members)
             self.at_output += _total(at_outputs) - inside
@@ -111,7 +113,7 @@ def _total(gradients: Iterable[Tensor | None]) -> float:
     return sum(float(gradient.sum(dtype=torch.float64)) for gradient in gradients if gradient is not None)
 
 
-def _not_shared(node: Node, at_outputs: tuple[Tensor | None, ...]) -> tuple[float, float]:
+def _not_shared(node: Node, at_outputs: Gradients) -> tuple[float, float]:
     """Of a share by contribution: what the stabilizer in its denominator takes, and what is lost at 0 / 0."""
     function, relevance = our_function_of(node), at_outputs[0]
     denominator = function.denominator(node) if function is not None and relevance is not None else None
@@ -123,13 +125,17 @@ def _not_shared(node: Node, at_outputs: tuple[Tensor | None, ...]) -> tuple[floa
     return not_shared(relevance, output, share), float(lost.sum(dtype=torch.float64))
 
 
+def other() -> None:
+    """Stands for operations whose call no mode saw."""
+
+
 class InspectingPass(RelevancePass):
     """Keeps a record of every operation that relevance may pass, in order of execution."""
 
     site_type: type[RuleSite] = AccountedSite
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False, cut_offs_absorb: bool = False) -> None:
+        super().__init__(choose_rule, stabilizer, strict, cut_offs_absorb)
         self.records: list[Record] = []
         self.names: dict[int, str] | None = None
         self._owner: dict[Node, Record | None] = {}
@@ -146,14 +152,14 @@ class InspectingPass(RelevancePass):
         self._record(func, result if result is not None else args[:1])
         return result
 
-    def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Any:
+    def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Result:
         result = super().under_user_rule(operation, rule, call, compute)
         self._record(operation, result)
         return result
 
     def logits_of(self, output: Tensor) -> Tensor:
         logits = super().logits_of(output)
-        self._record("other", logits)
+        self._record(other, logits)
         return logits
 
     def folded_layer(self, output: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor | None:
@@ -163,22 +169,26 @@ class InspectingPass(RelevancePass):
             record.folded = True
         return result
 
-    def _record(self, operation: Any, result: Any) -> None:
+    def _record(self, operation: Operation, result: object) -> None:
         nodes: list[Node] = []
         for tensor in tensors_in(result):
             for node in nodes_behind(tensor.grad_fn, self._is_new):
                 self._owner[node] = None
                 nodes.append(node)
-        third_party = [node for node in nodes if is_third_party(node)]
-        for node in reversed(third_party):  # no call of it was seen
-            self._add(function_of(node), [node])
-        if len(nodes) > len(third_party):
-            self._add(operation, [node for node in nodes if node not in third_party])
+        seen = []
+        for node in reversed(nodes):
+            third_party = third_party_function_of(node)
+            if third_party is None:
+                seen.append(node)
+            else:  # no call of it was seen
+                self._add(third_party, [node])
+        if seen:
+            self._add(operation, seen[::-1])
 
     def _is_new(self, node: Node) -> bool:
         return node not in self._owner and node.name() != "torch::autograd::AccumulateGrad"
 
-    def _add(self, operation: Any, nodes: list[Node]) -> None:
+    def _add(self, operation: Operation, nodes: list[Node]) -> None:
         record = Record(operation, place_of_call(self.names), nodes)
         self._owner.update(dict.fromkeys(nodes, record))
         self.records.append(record)

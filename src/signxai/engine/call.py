@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from signxai.engine.graph import needs_relevance
 from signxai.engine.torch_functions import WRITING, Operation
+
+Result: TypeAlias = Any
+"""What an operation returns: a tensor, or a tuple of several."""
 
 
 class Call:
@@ -33,15 +36,15 @@ class Call:
             self.x, self.rest = kwargs.get(name), ()
             self.named = {key: value for key, value in kwargs.items() if key != name}
 
-    def plain(self) -> Any:
+    def plain(self) -> Result:
         """The result, as the operation itself gives it."""
         return self.func(*self.args, **self.kwargs)
 
-    def run(self, x: Any) -> Any:
+    def run(self, x: object) -> Result:
         """The result for another input."""
         return self.func(x, *self.rest, **self.named)
 
-    def on_input(self) -> Callable[[Tensor], Any]:
+    def on_input(self) -> Callable[[Tensor], Result]:
         """The call as a function of its input alone."""
         return self.run if self.rest or self.named else self.func
 
@@ -53,11 +56,11 @@ class Call:
         """Whether relevance passes any argument, be it in a list."""
         return any(map(needs_relevance, tensors_in((self.args, self.kwargs))))
 
-    def on_signals(self) -> Callable[..., Any]:
+    def on_signals(self) -> Operation:
         """The call as a function of its signals, in their order."""
         places = [place for place, value in enumerate(self.args) if needs_relevance(value)]
 
-        def compute(*tensors: Tensor) -> Any:
+        def compute(*tensors: Tensor) -> Result:
             values = list(self.args)
             for place, tensor in zip(places, tensors, strict=True):
                 values[place] = tensor
@@ -103,7 +106,7 @@ class Call:
         return Call(self.func, tuple(args), kwargs)
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: object) -> Iterator[Tensor]:
     """The tensors in a nest of tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import RELEVANCE, Rule, RuleTable
 from signxai.engine.torch_functions import Operation
@@ -27,7 +27,7 @@ def decomposed(*operations: str | Operation, tables: tuple[RuleTable, ...] = (RE
 def in_steps(steps: Operation) -> Rule:
     """A rule that carries out ``steps`` under the same mode, where relevance passes."""
 
-    def rule(mode: ForwardPass, call: Call) -> Any:
+    def rule(mode: ForwardPass, call: Call) -> Result:
         if not call.has_signal():
             return mode.plain(call)
         with mode:

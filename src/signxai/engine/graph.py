@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeGuard
 
 import torch
 from torch import Tensor
@@ -31,7 +31,8 @@ class RelevanceNode(Function):
     @staticmethod
     def words_of(ctx: Node) -> str | None:
         """The rule in words, for one node."""
-        return function_of(ctx).words  # type: ignore[no-any-return]
+        function = our_function_of(ctx)
+        return function.words if function is not None else None
 
     @staticmethod
     def denominator(ctx: Node) -> tuple[Tensor, Stabilizer] | None:
@@ -39,21 +40,21 @@ class RelevanceNode(Function):
         return None
 
 
-def function_of(node: Node) -> Any:
+def function_of(node: Node) -> type[Function] | None:
     """The autograd function, written in Python, that made a node; None for torch's own nodes."""
     return getattr(node, "_forward_cls", None)
 
 
-def our_function_of(node: Node) -> Any:
+def our_function_of(node: Node) -> type[RelevanceNode] | None:
     """The same if it hands on relevance, else None."""
     function = function_of(node)
     return function if function is not None and issubclass(function, RelevanceNode) else None
 
 
-def is_third_party(node: Node) -> bool:
-    """Whether a node is of an autograd function that somebody else wrote in Python, whose calls no mode sees."""
+def third_party_function_of(node: Node) -> type[Function] | None:
+    """The same if somebody else wrote it, so that no mode sees its calls; else None."""
     function = function_of(node)
-    return function is not None and not issubclass(function, RelevanceNode)
+    return None if function is None or issubclass(function, RelevanceNode) else function
 
 
 def nodes_behind(start: Node, is_behind: Callable[[Node], bool] | None = None) -> Iterator[Node]:
@@ -79,7 +80,13 @@ def reads_input_only(tensor: Tensor) -> bool:
     return not any(getattr(function_of(node), "is_linear_layer", False) for node in nodes_behind(tensor.grad_fn))
 
 
-def needs_relevance(value: Any) -> bool:
+def third_party_functions(output: Tensor) -> set[type[Function]]:
+    """Every autograd function that somebody else wrote in Python, on the way to ``output``."""
+    functions = map(third_party_function_of, nodes_behind(output.grad_fn))
+    return {function for function in functions if function is not None}
+
+
+def needs_relevance(value: object) -> TypeGuard[Tensor]:
     """Whether a value depends on the network's input.
 
     Parameters are frozen while a network is explained; those of modules that it only borrows from elsewhere are leaves, which
@@ -88,7 +95,7 @@ def needs_relevance(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.requires_grad and not value.is_leaf
 
 
-def depends_on_input(result: Any) -> bool:
+def depends_on_input(result: object) -> bool:
     """Whether a result, or any of several, has a gradient."""
     if isinstance(result, Tensor):
         return result.requires_grad

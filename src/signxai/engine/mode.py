@@ -44,7 +44,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.layers import ChannelMap
@@ -78,7 +78,7 @@ class ForwardPass(TorchFunctionMode):
         call = Call(func, args, kwargs or {})
         return self.plain(call) if rule is None else rule(self, call)
 
-    def plain(self, call: Call) -> Any:
+    def plain(self, call: Call) -> Result:
         """Run an operation as it is, after securing what it may overwrite."""
         written = call.written()
         if written is not None:

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.torch_functions import Operation, functions_named
 
-Rule: TypeAlias = Callable[[Any, Call], Any]
+Rule: TypeAlias = Callable[[Any, Call], Result]
 """(the mode that watches, the call) -> the call's result."""
 
 AnyRule = TypeVar("AnyRule", bound=Rule)
@@ -99,7 +99,7 @@ def _functions(operations: Iterable[str | Operation]) -> set[Operation]:
 def _in_place(rule: Rule, arguments: tuple[str, ...]) -> Rule:
     """The rule, called with the named arguments in their places."""
 
-    def with_arguments(mode: Any, call: Call) -> Any:
+    def with_arguments(mode: Any, call: Call) -> Result:
         return rule(mode, call.with_arguments(arguments))
 
     return with_arguments

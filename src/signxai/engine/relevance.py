@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
-from signxai.engine.call import Call, tensors_in
+from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.contributions import share_by_contribution
 from signxai.engine.fused.runs import (
     Flattening,
@@ -25,18 +25,19 @@ from signxai.engine.fused.runs import (
     Step,
     plan_of,
 )
-from signxai.engine.graph import Node, depends_on_input, function_of, is_third_party, needs_relevance, nodes_behind, reads_input_only
+from signxai.engine.graph import Node, depends_on_input, needs_relevance, reads_input_only, third_party_functions
 from signxai.engine.layers import ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.mode import ForwardPass
 from signxai.engine.notes import TensorNotes
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
+from signxai.engine.rule_registration import user_rules
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.token_ids import TokenIds
 from signxai.engine.torch_functions import Operation
-from signxai.engine.user_rules import UserRule, UserRules, run_under, user_rules
+from signxai.engine.user_rules import UserRule, UserRules, run_under
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
@@ -89,7 +90,7 @@ class RelevancePass(ForwardPass):
 
     # Operations as they are
 
-    def plain(self, call: Call) -> Any:
+    def plain(self, call: Call) -> Result:
         result = super().plain(call)
         follows_gradient = call.func in RELEVANCE.as_gradient
         if not follows_gradient and depends_on_input(result):
@@ -116,13 +117,13 @@ class RelevancePass(ForwardPass):
             self._warned.add(message)
             warnings.warn(message, UnknownOperationWarning, stacklevel=2)
 
-    def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Any:
+    def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Result:
         """Carry out a call of a module or an autograd function under a rule of the user's."""
         return run_under(rule, call, compute, self.saver)
 
     def logits_of(self, output: Tensor) -> Tensor:
         logits = super().logits_of(output)
-        for function in {function_of(node) for node in nodes_behind(logits.grad_fn) if is_third_party(node)}:
+        for function in third_party_functions(logits):
             self.unknown_operation(function.__qualname__, f"{function.__module__}, a torch.autograd.Function")
         return logits
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as modules_of_torch
 from torch.overrides import _get_current_function_mode
 
+from signxai.engine.call import Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.layers import ChannelMap, Layer, batch_norm_map
 from signxai.engine.linear_node import RuleSite, layer_of_module
@@ -40,6 +41,10 @@ _SMALL = 1 << 16
 """Values up to which a ReLU's output is saved beside its input, which takes less time than computing it again."""
 
 _TENSORS = {nn.Parameter, Tensor, type(None)}
+
+
+Module: TypeAlias = Any
+"""A module whose attributes depend on its class, which has been looked at."""
 
 
 class Passage(Protocol):
@@ -89,7 +94,7 @@ class Stage:
         return self.layer if norm_map is None else self.layer.folded(norm_map)
 
 
-def _norm_arguments(norm: Any) -> tuple[Any, ...]:
+def _norm_arguments(norm: Module) -> tuple[Any, ...]:
     """What ``torch.batch_norm`` takes behind its input."""
     parameters, buffers = norm._parameters, norm._buffers
     statistics = buffers["running_mean"], buffers["running_var"]
@@ -101,7 +106,7 @@ class Pooling:
 
     __slots__ = ("axes", "size")
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Module) -> None:
         self.axes = _POOLS[type(module)]
         self.size = module.output_size
 
@@ -149,7 +154,7 @@ class MaxPooling:
 
     __slots__ = ("axes", "options")
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Module) -> None:
         self.axes = _MAX_POOLS[type(module)]
         options = zip((module.kernel_size, module.stride, module.padding, module.dilation), (1, 1, 0, 1), strict=True)
         pairs = [_pair(value) if self.axes == 4 else (of_one, _pair(value)[1]) for value, of_one in options]
@@ -210,7 +215,7 @@ class Run:
 
     __slots__ = ("modules", "steps")
 
-    def __init__(self, steps: list[Step], modules: list[Any]) -> None:
+    def __init__(self, steps: list[Step], modules: list[Module]) -> None:
         self.steps = steps
         self.modules = modules
 
@@ -219,7 +224,7 @@ class Run:
         last = self.steps[-1]
         return isinstance(last, Stage) and last.has_relu
 
-    def takes(self, x: Any) -> bool:
+    def takes(self, x: object) -> bool:
         """Whether ``x`` is an ordinary batch that relevance is to pass."""
         if type(x) is not Tensor or not needs_relevance(x):
             return False
@@ -270,7 +275,7 @@ def plan_of(sequential: nn.Sequential, is_network: bool = False, with_max_pools:
     if has_global_hooks() or type(sequential).__iter__ is not nn.Sequential.__iter__:
         return None
     is_network = is_network and _is_plain(sequential, may_have_forward=True)
-    modules: list[Any] = list(sequential._modules.values())
+    modules: list[Module] = list(sequential._modules.values())
     plan: Plan = []
     index, has_run = 0, False
     while index < len(modules):
@@ -281,7 +286,7 @@ def plan_of(sequential: nn.Sequential, is_network: bool = False, with_max_pools:
     return plan if has_run else None
 
 
-def _run_from(modules: list[Any], start: int, is_network: bool, with_max_pools: bool) -> Run | None:
+def _run_from(modules: list[Module], start: int, is_network: bool, with_max_pools: bool) -> Run | None:
     """The longest run that begins there: it begins and ends with a stage."""
     steps: list[Step] = []
     count, index, end = 0, start, start
@@ -293,14 +298,14 @@ def _run_from(modules: list[Any], start: int, is_network: bool, with_max_pools: 
     return Run(steps[:count], modules[start:end]) if count else None
 
 
-def _stage_from(modules: list[Any], start: int, is_network: bool) -> tuple[Stage, int] | None:
+def _stage_from(modules: list[Module], start: int, is_network: bool) -> tuple[Stage, int] | None:
     """A stage that begins there, and where it ends."""
-    linear: Any = modules[start] if start < len(modules) else None
+    linear: Module = modules[start] if start < len(modules) else None
     if type(linear) not in _INPUT_AXES or not _is_plain(linear) or linear.__dict__.get("padding_mode", "zeros") != "zeros":
         return None
-    norm: Any = None
+    norm: Module = None
     for index in range(start + 1, len(modules)):
-        module: Any = modules[index]
+        module: Module = modules[index]
         if not _is_plain(module):
             return None
         if type(module) is _NORM_BEHIND[type(linear)] and norm is None and module._buffers["running_mean"] is not None:
@@ -312,9 +317,9 @@ def _stage_from(modules: list[Any], start: int, is_network: bool) -> tuple[Stage
     return (Stage(linear, norm, has_relu=False), len(modules)) if is_network else None
 
 
-def _link_from(modules: list[Any], index: int, with_max_pools: bool) -> tuple[Step, int] | None:
+def _link_from(modules: list[Module], index: int, with_max_pools: bool) -> tuple[Step, int] | None:
     """A step between stages that begins there, and where it ends."""
-    module: Any = modules[index] if index < len(modules) else None
+    module: Module = modules[index] if index < len(modules) else None
     if with_max_pools and type(module) in _MAX_POOLS and _is_plain(module) and not module.return_indices:
         return MaxPooling(module), index + 1
     if type(module) in _POOLS and _is_plain(module):
@@ -324,13 +329,13 @@ def _link_from(modules: list[Any], index: int, with_max_pools: bool) -> tuple[St
     return None
 
 
-def _behind_identities(modules: list[Any], index: int) -> int:
+def _behind_identities(modules: list[Module], index: int) -> int:
     while index < len(modules) and type(modules[index]) in _IDENTITIES and _is_plain(modules[index]):
         index += 1
     return index
 
 
-def _is_plain(module: Any, may_have_forward: bool = False) -> bool:
+def _is_plain(module: Module, may_have_forward: bool = False) -> bool:
     """Whether a module is as its class made it: no hooks, no forward of its own, no tensors of other kinds."""
     state = module.__dict__
     if state["_forward_hooks"] or state["_forward_pre_hooks"] or state["_backward_hooks"] or state["_backward_pre_hooks"]:
@@ -351,7 +356,7 @@ class RunsAhead(Protocol):
         """The output of a run."""
 
 
-def _forward(self: nn.Sequential, input: Any) -> Any:
+def _forward(self: nn.Sequential, input: Result) -> Result:
     """``nn.Sequential.forward`` of a borrowed model: the pass that runs in this thread may have a plan for it."""
     mode: Any = _get_current_function_mode()  # type: ignore[no-untyped-call]
     steps: Any = self
@@ -363,7 +368,7 @@ def _forward(self: nn.Sequential, input: Any) -> Any:
     return input
 
 
-def _carried_out(mode: RunsAhead, run: Run, x: Any) -> Any:
+def _carried_out(mode: RunsAhead, run: Run, x: Result) -> Result:
     """The output of a run as a whole, or module by module where ``x`` is something else."""
     with torch._C.DisableTorchFunction():
         if run.takes(x):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
@@ -49,7 +48,7 @@ class CutOffNode(RelevanceNode):
         return relevance.masked_fill(ctx.is_constant, 0.0), None
 
 
-def passed(mode: RelevancePass, call: Call, node: type[RelevanceNode] = PassNode, gate_rank: int = 0) -> Any:
+def passed(mode: RelevancePass, call: Call, node: type[RelevanceNode] = PassNode, gate_rank: int = 0) -> Result:
     """Carry out a function of one value under ``node``; its result counts as a gate of this rank."""
     if not needs_relevance(call.x) or not call.rest_is_constant():
         return mode.plain(call)
@@ -61,7 +60,7 @@ def passed(mode: RelevancePass, call: Call, node: type[RelevanceNode] = PassNode
 
 
 @rule_for("relu", "relu_")
-def relu(mode: RelevancePass, call: Call) -> Any:
+def relu(mode: RelevancePass, call: Call) -> Result:
     """A ReLU; that of a linear layer's output is not saved twice."""
     saved = mode.output_of_layer(call.x)
     result = passed(mode, call)
@@ -77,19 +76,19 @@ def relu(mode: RelevancePass, call: Call) -> Any:
     *("square", "pow", "reciprocal", "sin", "cos", "tan", "atan", "erf", "sinh", "cosh", "arctan", "exp_", "abs_", "neg_", "sqrt_"),
     *("square_", "pow_", "__rpow__", "__pow__", "float_power", "normalize"),
 )
-def activation(mode: RelevancePass, call: Call) -> Any:
+def activation(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged."""
     return passed(mode, call)
 
 
 @rule_for("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "expit")
-def squash(mode: RelevancePass, call: Call) -> Any:
+def squash(mode: RelevancePass, call: Call) -> Result:
     """The same; the result is surely a gate where it is a factor."""
     return passed(mode, call, gate_rank=2)
 
 
 @rule_for("tanh", "tanh_")
-def tanh(mode: RelevancePass, call: Call) -> Any:
+def tanh(mode: RelevancePass, call: Call) -> Result:
     """The same; the result is a gate beside a factor that is none."""
     return passed(mode, call, gate_rank=1)
 
@@ -98,13 +97,13 @@ def tanh(mode: RelevancePass, call: Call) -> Any:
     *("hardtanh", "hardtanh_", "relu6", "relu6_", "clamp", "clamp_", "clip", "clip_"),
     *("clamp_min", "clamp_min_", "clamp_max", "clamp_max_"),
 )
-def cut_off(mode: RelevancePass, call: Call) -> Any:
+def cut_off(mode: RelevancePass, call: Call) -> Result:
     """The same, but under the z rule relevance ends where a constant stands for the input."""
     return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1)
 
 
 @rule_for("log")
-def log(mode: RelevancePass, call: Call) -> Any:
+def log(mode: RelevancePass, call: Call) -> Result:
     """The same; the logarithm of a softmax is a log-softmax, of the same logits."""
     result = passed(mode, call)
     mode.note_logits(result, mode.softmax_input(call.x))

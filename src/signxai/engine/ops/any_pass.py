@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import InputError, ModelError
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import ChannelMap, batch_norm_map
 from signxai.engine.mode import ForwardPass
@@ -36,7 +34,7 @@ def log(mode: ForwardPass, call: Call) -> Tensor:
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
     *("to", "float", "double", "half", "bfloat16", "type", "dropout", "__getitem__"),
 )
-def after_softmax(mode: ForwardPass, call: Call) -> Any:
+def after_softmax(mode: ForwardPass, call: Call) -> Result:
     """An operation that only reshapes or converts: what it does to a softmax is done to the logits too."""
     result = mode.plain(call)
     logits = mode.softmax_input(call.x)
@@ -46,7 +44,7 @@ def after_softmax(mode: ForwardPass, call: Call) -> Any:
 
 
 @ANY_PASS.rule_for(F.embedding, F.embedding_bag)
-def embedding(mode: ForwardPass, call: Call) -> Any:
+def embedding(mode: ForwardPass, call: Call) -> Result:
     """Inputs are floating-point numbers here; token ids among them become whole numbers again."""
     indices = call.x
     if needs_relevance(indices):
@@ -55,7 +53,7 @@ def embedding(mode: ForwardPass, call: Call) -> Any:
 
 
 @ANY_PASS.rule_for(torch.embedding)
-def torch_embedding(mode: ForwardPass, call: Call) -> Any:
+def torch_embedding(mode: ForwardPass, call: Call) -> Result:
     """``torch.embedding``, which takes the table first."""
     return mode.rules[F.embedding](mode, indices_first(call))
 
@@ -67,7 +65,7 @@ def indices_first(call: Call) -> Call:
 
 
 @ANY_PASS.rule_for(F.batch_norm)
-def batch_norm(mode: ForwardPass, call: Call) -> Any:
+def batch_norm(mode: ForwardPass, call: Call) -> Result:
     """A batch norm in evaluation mode, which is a map per channel."""
     channel_map = _channel_map(call.x, *call.rest, **call.named)
     if not needs_relevance(call.x):
@@ -76,7 +74,7 @@ def batch_norm(mode: ForwardPass, call: Call) -> Any:
 
 
 @ANY_PASS.rule_for(torch.batch_norm)
-def torch_batch_norm(mode: ForwardPass, call: Call) -> Any:
+def torch_batch_norm(mode: ForwardPass, call: Call) -> Result:
     """``torch.batch_norm``, which takes the same things in another order."""
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
     values = dict(zip(names, call.args, strict=False)) | call.kwargs  # without cudnn_enabled, the last

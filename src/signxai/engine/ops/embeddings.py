@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import ModelError
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.registry import ANY_PASS, rule_for
 from signxai.engine.relevance import RelevancePass
@@ -31,7 +30,7 @@ class EmbeddingNode(RelevanceNode):
 
 
 @rule_for(F.embedding)
-def embedding(mode: RelevancePass, call: Call) -> Any:
+def embedding(mode: RelevancePass, call: Call) -> Result:
     """Rows of a table: of constant indices a constant, of the input's own each index gets what its row gets."""
     indices = call.x
     origin = indices if needs_relevance(indices) else mode.token_ids.origin_of(indices)
@@ -43,7 +42,7 @@ def embedding(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for("long", "int", "short", "to", "type", "type_as")
-def to_whole_numbers(mode: RelevancePass, call: Call) -> Any:
+def to_whole_numbers(mode: RelevancePass, call: Call) -> Result:
     """A conversion may be to integers, where autograd ends: an embedding behind it finds its way back by a note."""
     below = ANY_PASS.rules.get(call.func)
     result = mode.plain(call) if below is None else below(mode, call)
@@ -53,7 +52,7 @@ def to_whole_numbers(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for(F.embedding_bag)
-def embedding_bag(mode: RelevancePass, call: Call) -> Any:
+def embedding_bag(mode: RelevancePass, call: Call) -> Result:
     """Bags of equal size: the rows, then their sum, mean or maximum."""
     with mode:
         return bag_of_rows(*call.args, **call.kwargs)

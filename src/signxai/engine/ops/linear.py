@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from signxai.engine import layers
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import Layer
@@ -18,7 +16,7 @@ from signxai.engine.relevance import RelevancePass
 
 
 @rule_for("linear", *layers.CONVOLUTIONS, arguments=("input", "weight"))
-def layer(mode: RelevancePass, call: Call) -> Any:
+def layer(mode: RelevancePass, call: Call) -> Result:
     """A linear layer under the rule that is chosen for it."""
     x, weight = call.x, call.rest[0]
     if needs_relevance(weight):
@@ -34,12 +32,12 @@ def layer(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for("bilinear", arguments=("input1", "input2", "weight", "bias"))
-def bilinear(mode: RelevancePass, call: Call) -> Any:
+def bilinear(mode: RelevancePass, call: Call) -> Result:
     """``x1 A x2 + b``: half of the relevance to each of two signals."""
     return _product(mode, call)
 
 
-def _product(mode: RelevancePass, call: Call) -> Any:
+def _product(mode: RelevancePass, call: Call) -> Result:
     """A function that is linear in each of its first two arguments: all relevance to the one signal, or half to each of two."""
     signals = tuple(value for value in call.args[:2] if needs_relevance(value))
     if not signals or any(map(needs_relevance, call.args[2:])) or not call.named_is_constant():
@@ -48,7 +46,7 @@ def _product(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for("matmul", "mm", "bmm", "mv", "dot", "__matmul__", arguments=("input", "other"))
-def matmul(mode: RelevancePass, call: Call) -> Any:
+def matmul(mode: RelevancePass, call: Call) -> Result:
     """A matrix product: with constant weights a linear layer, of two signals half of the relevance to each."""
     if len(call.args) != 2 or call.kwargs or not call.signals():
         return mode.plain(call)
@@ -75,13 +73,13 @@ def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor) -> Tensor:
 
 
 @rule_for("__rmatmul__")
-def reflected_matmul(mode: RelevancePass, call: Call) -> Any:
+def reflected_matmul(mode: RelevancePass, call: Call) -> Result:
     """``constant @ signal`` as Python calls it."""
     return matmul(mode, Call(torch.matmul, (call.args[1], call.args[0]), call.kwargs))
 
 
 @rule_for("addmm")
-def addmm(mode: RelevancePass, call: Call) -> Any:
+def addmm(mode: RelevancePass, call: Call) -> Result:
     """``bias + x @ weight``: a linear layer if x alone depends on the input."""
     if len(call.args) == 3 and not call.kwargs and [needs_relevance(value) for value in call.args] == [False, True, False]:
         bias, x, weight = call.args

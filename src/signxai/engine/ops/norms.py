@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import needs_relevance
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 
+LinearMap: TypeAlias = Callable[[Tensor], Tensor]
+"""A norm with its standard deviation as a constant."""
+
 
 @rule_for("layer_norm")
-def layer_norm(mode: RelevancePass, call: Call) -> Any:
+def layer_norm(mode: RelevancePass, call: Call) -> Result:
     """Each value by its share of the centred sum."""
     return _normalized(mode, call, _layer_norm_map)
 
 
 @rule_for("rms_norm")
-def rms_norm(mode: RelevancePass, call: Call) -> Any:
+def rms_norm(mode: RelevancePass, call: Call) -> Result:
     """All relevance stays where it is."""
     return _normalized(mode, call, _rms_norm_map)
 
 
 @rule_for("group_norm")
-def group_norm(mode: RelevancePass, call: Call) -> Any:
+def group_norm(mode: RelevancePass, call: Call) -> Result:
     """Each value by its share of the sum centred by group."""
     return _normalized(mode, call, _group_norm_map)
 
 
-def _normalized(mode: RelevancePass, call: Call, linear_map: Callable[..., Callable[[Tensor], Tensor]]) -> Any:
+def _normalized(mode: RelevancePass, call: Call, linear_map: Callable[..., LinearMap]) -> Result:
     if not needs_relevance(call.x):
         return mode.plain(call)
     return mode.shared(linear_map(call.x.detach(), *call.rest, **call.named), (call.x,))
 
 
-def _layer_norm_map(x: Tensor, shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Callable[[Tensor], Tensor]:
+def _layer_norm_map(
+    x: Tensor, shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> LinearMap:
     axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
     scale = (x.var(axes, correction=0, keepdim=True) + eps).rsqrt()
     scale = scale if weight is None else scale * weight
@@ -47,15 +52,15 @@ def _layer_norm_map(x: Tensor, shape: Sequence[int], weight: Any = None, bias: A
     return lambda t: (t - t.mean(axes, keepdim=True)) * scale + shift
 
 
-def _rms_norm_map(x: Tensor, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Callable[[Tensor], Tensor]:
+def _rms_norm_map(x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> LinearMap:
     axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
     scale = (x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
     scale = scale if weight is None else scale * weight
     return lambda t: t * scale
 
 
-def _group_norm_map(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Callable[[Tensor], Tensor]:
-    def by_channel(parameter: Any) -> Any:
+def _group_norm_map(x: Tensor, groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> LinearMap:
+    def by_channel(parameter: Tensor) -> Tensor:
         return parameter.view(1, -1, *(1,) * (x.ndim - 2))
 
     grouped = x.reshape(len(x), groups, -1)
@@ -71,7 +76,7 @@ def _group_norm_map(x: Tensor, groups: int, weight: Any = None, bias: Any = None
 
 
 @rule_for(F.instance_norm)
-def instance_norm(mode: RelevancePass, call: Call) -> Any:
+def instance_norm(mode: RelevancePass, call: Call) -> Result:
     """``F.instance_norm``: a group norm with one channel a group, or with running statistics a batch norm."""
     return _instance_norm_of(mode, *call.args, **call.kwargs)
 
@@ -86,7 +91,7 @@ def _instance_norm_of(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Any:
+) -> Result:
     if not use_input_stats:
         statistics = (input, running_mean, running_var, weight, bias, False, momentum, eps)
         return mode.rules[F.batch_norm](mode, Call(F.batch_norm, statistics, {}))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.activations import passed
 from signxai.engine.ops.sums import in_place
@@ -34,7 +34,7 @@ class ScaleNode(RelevanceNode):
 
 
 @rule_for("mul", "multiply", "__mul__", "__rmul__", arguments=FACTORS)
-def product(mode: RelevancePass, call: Call) -> Any:
+def product(mode: RelevancePass, call: Call) -> Result:
     """By a constant or by a gate everything passes to the factor; of two signals, half to each."""
     if len(call.args) != 2 or call.kwargs or not call.signals():
         return mode.plain(call)
@@ -50,7 +50,7 @@ def product(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for("div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__rdiv__", arguments=FACTORS)
-def quotient(mode: RelevancePass, call: Call) -> Any:
+def quotient(mode: RelevancePass, call: Call) -> Result:
     """Everything passes to the numerator; the denominator is a scale."""
     if len(call.args) != 2 or call.named.get("rounding_mode") or not call.signals():
         return mode.plain(call)
@@ -62,13 +62,13 @@ def quotient(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for("mul_", "__imul__", arguments=FACTORS)
-def product_in_place(mode: RelevancePass, call: Call) -> Any:
+def product_in_place(mode: RelevancePass, call: Call) -> Result:
     """``a *= b``."""
     return in_place(product, "mul", mode, call)
 
 
 @rule_for("div_", "__itruediv__", arguments=FACTORS)
-def quotient_in_place(mode: RelevancePass, call: Call) -> Any:
+def quotient_in_place(mode: RelevancePass, call: Call) -> Result:
     """``a /= b``."""
     return in_place(quotient, "div", mode, call)
 

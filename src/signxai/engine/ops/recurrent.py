@@ -6,17 +6,25 @@ Gates scale what passes and get no relevance (Arras et al. 2017), which is the r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from signxai.engine.call import Result
 from signxai.engine.decomposition import decomposed
 from signxai.engine.registry import RELEVANCE, RELU_BACKWARD
+from signxai.engine.torch_functions import Operation
+
+State: TypeAlias = "Tensor | Sequence[Tensor]"
 
 Cell = Callable[[Tensor, tuple[Tensor, ...], Sequence[Tensor]], tuple[Tensor, ...]]
 """(input (N, F), state (N, H) or states, parameters) -> new state or states, the output first."""
+
+
+def _states(hx: State) -> tuple[Tensor, ...]:
+    return (hx,) if isinstance(hx, Tensor) else tuple(hx)
 
 
 def _affine(x: Tensor, h: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -65,7 +73,7 @@ def _recurrent(cell: Cell, states: int) -> Callable[..., tuple[Tensor, ...]]:
 
     def padded(
         input: Tensor,
-        hx: Any,
+        hx: State,
         weights: Sequence[Tensor],
         has_biases: bool,
         num_layers: int,
@@ -75,13 +83,13 @@ def _recurrent(cell: Cell, states: int) -> Callable[..., tuple[Tensor, ...]]:
         batch_first: bool,
     ) -> tuple[Tensor, ...]:
         x = list(input.unbind(1 if batch_first else 0))
-        x, final = _layers(cell, x, hx if states > 1 else (hx,), weights, num_layers, bidirectional)
+        x, final = _layers(cell, x, _states(hx), weights, num_layers, bidirectional)
         return torch.stack(x, 1 if batch_first else 0), *final
 
     def packed(
         data: Tensor,
         batch_sizes: Tensor,
-        hx: Any,
+        hx: State,
         weights: Sequence[Tensor],
         has_biases: bool,
         num_layers: int,
@@ -90,7 +98,7 @@ def _recurrent(cell: Cell, states: int) -> Callable[..., tuple[Tensor, ...]]:
         bidirectional: bool,
     ) -> tuple[Tensor, ...]:
         x = list(torch.split(data, batch_sizes.tolist()))
-        x, final = _layers(cell, x, hx if states > 1 else (hx,), weights, num_layers, bidirectional)
+        x, final = _layers(cell, x, _states(hx), weights, num_layers, bidirectional)
         return torch.cat(x), *final
 
     def steps(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
@@ -141,18 +149,18 @@ def _direction(
     return outputs, state
 
 
-def _cell_call(cell: Cell, states: int) -> Callable[..., Any]:
+def _cell_call(cell: Cell, states: int) -> Operation:
     """``torch.lstm_cell`` and its like."""
 
-    def steps(input: Tensor, hx: Any, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Any:
+    def steps(input: Tensor, hx: State, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Result:
         parameters = [parameter for parameter in (w_ih, w_hh, b_ih, b_hh) if parameter is not None]
-        state = cell(input, tuple(hx) if states > 1 else (hx,), parameters)
+        state = cell(input, _states(hx), parameters)
         return state if states > 1 else state[0]
 
     return steps
 
 
-for _name, (_cell, _states) in CELLS.items():
+for _name, (_cell, _count) in CELLS.items():
     _tables = (RELEVANCE, RELU_BACKWARD) if _cell is CELLS["rnn_relu"][0] else (RELEVANCE,)
-    decomposed(_name, tables=_tables)(_recurrent(_cell, _states))
-    decomposed(f"{_name}_cell", tables=_tables)(_cell_call(_cell, _states))
+    decomposed(_name, tables=_tables)(_recurrent(_cell, _count))
+    decomposed(f"{_name}_cell", tables=_tables)(_cell_call(_cell, _count))

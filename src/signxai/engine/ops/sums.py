@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import RelevancePass
@@ -77,7 +76,7 @@ def sum_by_contribution(call: Call, sign: int, saver: Saver, stabilizer: Stabili
     *("mean", "sum", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
     *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold"),
 )
-def shared(mode: RelevancePass, call: Call) -> Any:
+def shared(mode: RelevancePass, call: Call) -> Result:
     """Each tensor by its share of the result."""
     signals = call.signals() or ((call.x,) if needs_relevance(call.x) else ())
     if not signals or not call.named_is_constant():
@@ -86,24 +85,24 @@ def shared(mode: RelevancePass, call: Call) -> Any:
 
 
 @rule_for("rsub", "__rsub__", arguments=SUM_ARGUMENTS)
-def reflected_difference(mode: RelevancePass, call: Call) -> Any:
+def reflected_difference(mode: RelevancePass, call: Call) -> Result:
     """``b - a``: each by its share; ``1 - gate`` is a gate."""
     return _with_constant(mode, call)
 
 
 @rule_for("add", "add_", "__add__", "__radd__", "__iadd__", arguments=SUM_ARGUMENTS)
-def add(mode: RelevancePass, call: Call) -> Any:
+def add(mode: RelevancePass, call: Call) -> Result:
     """``a + b``: each by its share."""
     return _sum(mode, call, +1)
 
 
 @rule_for("sub", "sub_", "subtract", "subtract_", "__sub__", "__isub__", arguments=SUM_ARGUMENTS)
-def subtract(mode: RelevancePass, call: Call) -> Any:
+def subtract(mode: RelevancePass, call: Call) -> Result:
     """``a - b``: each by its share."""
     return _sum(mode, call, -1)
 
 
-def _sum(mode: RelevancePass, call: Call, sign: int) -> Any:
+def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     """Of two signals of one shape by a node of its own, which spares passes over memory."""
     args = call.args
     if len(args) == 2 and not call.kwargs and needs_relevance(args[0]) and needs_relevance(args[1]) and args[0].shape == args[1].shape:
@@ -113,13 +112,13 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Any:
     return _with_constant(mode, call)
 
 
-def _with_constant(mode: RelevancePass, call: Call) -> Any:
+def _with_constant(mode: RelevancePass, call: Call) -> Result:
     result = shared(mode, call)
     signals = call.signals()
     return mode.still_gate(result, signals[0]) if len(signals) == 1 and result.grad_fn is not None else result
 
 
-def in_place(rule: Rule, name: str, mode: RelevancePass, call: Call) -> Any:
+def in_place(rule: Rule, name: str, mode: RelevancePass, call: Call) -> Result:
     """``a += b`` and its like: the rule of the operation that writes nothing, then its result into ``a``."""
     if not call.signals():
         return mode.plain(call)
