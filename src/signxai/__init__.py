@@ -9,16 +9,28 @@ from typing import TYPE_CHECKING, Any
 from signxai._version import __version__
 
 if TYPE_CHECKING:
-    from signxai.api import explain, explain_all, inspect_model, register_method
+    from signxai.api import explain, explain_all, inspect_model, register_method, register_rule, rules_for
     from signxai.names.grammar import list_methods, parse_method
 
-__all__ = ["__version__", "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "register_method"]
+__all__ = [
+    "__version__",
+    "explain",
+    "explain_all",
+    "inspect_model",
+    "list_methods",
+    "parse_method",
+    "register_method",
+    "register_rule",
+    "rules_for",
+]
 
 _HOME = {
     "explain": "signxai.api",
     "explain_all": "signxai.api",
     "register_method": "signxai.api",
     "inspect_model": "signxai.api",
+    "register_rule": "signxai.api",
+    "rules_for": "signxai.api",
     "list_methods": "signxai.names.grammar",
     "parse_method": "signxai.names.grammar",
 }

@@ -58,7 +58,10 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 PATHS = {
-    "signxai": ["explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "register_method"],
+    "signxai": [
+        "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "register_method", "register_rule",
+        "rules_for",
+    ],
     "signxai.api": ["explain", "explain_all"],
     "signxai.torch_signxai": ["calculate_relevancemap", "calculate_relevancemaps"],
     "signxai.torch_signxai.utils": ["remove_softmax", "NoSoftmaxWrapper"],
@@ -152,7 +155,7 @@ def imported_by(name):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES}
+            found |= ({base} - {name}) | {f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES}
     return found
 
 

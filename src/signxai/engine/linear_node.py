@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
-from signxai.engine import layers
 from signxai.engine.graph import Node, RelevanceNode
-from signxai.engine.layers import Layer
+from signxai.engine.layers import LAYER_OF_FUNCTION, Layer
 from signxai.engine.saved import SavedTensor, Saver
 from signxai.engine.torch_functions import Operation
 
@@ -97,7 +96,7 @@ def layer_of_module(module: nn.Module) -> Layer:
     kind = type(module) if type(module) in _FUNCTION_OF else next((kind for kind in _FUNCTION_OF if isinstance(module, kind)), None)
     if kind is None:
         raise ModelError(f"{type(module).__name__} is not a linear layer; LRP rules apply to Linear, Conv1d-3d and ConvTranspose1d-3d")
-    make = layers.LAYER_OF_FUNCTION[_FUNCTION_OF[kind]]
+    make = LAYER_OF_FUNCTION[_FUNCTION_OF[kind]]
     layer: Layer = make(None, module.weight, module.bias, *_options_of(module))
     return layer
 

@@ -7,7 +7,7 @@ their class gets a ``forward`` or ``apply`` that asks for the rule, as long as t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
@@ -128,7 +128,7 @@ class RuleHandle:
             self._rules = None
 
 
-def register_rule(operations: Target | Iterable[Target], rule: RelevanceRule, *, name: str | None = None) -> RuleHandle:
+def register_rule(operations: Target | Collection[Target], rule: RelevanceRule, *, name: str | None = None) -> RuleHandle:
     """Give operations a relevance rule of your own: LRP uses it from then on, and reports name it.
 
     Args:
@@ -167,7 +167,7 @@ def register_rule(operations: Target | Iterable[Target], rule: RelevanceRule, *,
 
 
 @contextmanager
-def rules_for(operations: Target | Iterable[Target], rule: RelevanceRule, *, name: str | None = None) -> Iterator[None]:
+def rules_for(operations: Target | Collection[Target], rule: RelevanceRule, *, name: str | None = None) -> Iterator[None]:
     """Give operations a relevance rule within a ``with`` block, in this thread alone.
 
     Args:
@@ -196,13 +196,13 @@ def _classes(rules: RulesByOperation) -> list[type]:
     return [operation for operation in rules if isinstance(operation, type)]
 
 
-def _resolved(operations: Target | Iterable[Target], rule: RelevanceRule, name: str | None) -> dict[Operation | type, UserRule]:
+def _resolved(operations: Target | Collection[Target], rule: RelevanceRule, name: str | None) -> dict[Operation | type, UserRule]:
     """From every function and class that is meant to the rule."""
     if not callable(rule):
         raise OptionError(f"rule={rule!r} is not callable; give a function (inputs, output, relevance) -> relevance at the inputs")
     named = name or str(getattr(rule, "__name__", type(rule).__name__))
     entry = UserRule(rule, named, "call" in inspect.signature(rule).parameters)
-    targets = [operations] if callable(operations) or isinstance(operations, str) else operations
+    targets: Iterable[Target] = operations if isinstance(operations, list | tuple | set | frozenset) else [operations]  # type: ignore[list-item]
     found = {function: entry for target in targets for function in _functions_of(target)}
     if not found:
         raise OptionError("register_rule was given no operation; give a torch function, its name, a module class or an autograd function")

@@ -16,7 +16,8 @@ _NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg
 
 def functions_named(*names: str) -> set[Operation]:
     """Every torch function and tensor method of these names: of "relu" torch.relu, Tensor.relu and F.relu."""
-    return {getattr(space, name) for name in names for space in _NAMESPACES if hasattr(space, name)}
+    found = {getattr(space, name) for name in names for space in _NAMESPACES if hasattr(space, name)}
+    return {function for function in found if callable(function)}  # torch.float is a dtype
 
 
 _OPERATORS_THAT_WRITE = ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__")

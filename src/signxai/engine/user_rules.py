@@ -13,7 +13,7 @@ from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import Rule
-from signxai.engine.saved import Saver
+from signxai.engine.saved import SavedTensor, Saver
 from signxai.engine.torch_functions import Operation
 
 RelevanceRule: TypeAlias = Callable[..., Any]
@@ -58,6 +58,25 @@ def _shown(value: object) -> str:
     return f"relevance of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__} {value!r}"[:80]
 
 
+class UserRuleSite:
+    """One call under a user's rule as it was executed."""
+
+    __slots__ = ("call", "inputs", "needed", "outputs", "rule")
+
+    def __init__(self, rule: UserRule, call: Call) -> None:
+        self.rule, self.call = rule, call
+        self.inputs: list[SavedTensor] = []
+        self.needed: list[bool] = []
+        self.outputs: list[SavedTensor] = []
+
+    def relevance(self, relevance: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+        """Relevance at each input, from that at each output."""
+        inputs = tuple(saved.take().detach().requires_grad_(needed) for saved, needed in zip(self.inputs, self.needed, strict=True))
+        outputs = tuple(saved.take() for saved in self.outputs)
+        only = len(outputs) == 1
+        return self.rule.relevance(self.call, inputs, outputs[0] if only else outputs, relevance[0] if only else relevance)
+
+
 class UserRuleNode(RelevanceNode):
     """An operation under a user's rule."""
 
@@ -65,30 +84,24 @@ class UserRuleNode(RelevanceNode):
 
     @staticmethod
     def forward(
-        ctx: Node, compute: Callable[..., tuple[Tensor, ...]], rule: UserRule, call: Call, saver: Saver, *inputs: Tensor
+        ctx: Node, compute: Callable[..., tuple[Tensor, ...]], site: UserRuleSite, saver: Saver, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        ctx.rule, ctx.call = rule, call
-        ctx.saved = [saver.save(x) for x in inputs]
-        ctx.needed = [x.requires_grad for x in inputs]
-        if (written := call.written()) is not None:
+        ctx.site = site
+        site.inputs, site.needed = [saver.save(x) for x in inputs], [x.requires_grad for x in inputs]
+        if (written := site.call.written()) is not None:
             saver.before_write(written)
         versions = [x._version for x in inputs]
         outputs = compute(*inputs)
         ctx.mark_dirty(*(x for x, version in zip(inputs, versions, strict=True) if x._version != version))
-        ctx.outputs = [saver.save(output) for output in outputs]
         return outputs
 
     @staticmethod
     def backward(ctx: Node, *relevance: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = tuple(saved.take().detach().requires_grad_(needed) for saved, needed in zip(ctx.saved, ctx.needed, strict=True))
-        outputs = tuple(saved.take() for saved in ctx.outputs)
-        only = len(outputs) == 1
-        at_inputs = ctx.rule.relevance(ctx.call, inputs, outputs[0] if only else outputs, relevance[0] if only else relevance)
-        return None, None, None, None, *at_inputs
+        return None, None, None, *ctx.site.relevance(relevance)
 
     @staticmethod
     def words_of(ctx: Node) -> str:
-        return str(ctx.rule.name)
+        return str(ctx.site.rule.name)
 
 
 def run_under(rule: UserRule, call: Call, compute: Operation, saver: Saver) -> Result:
@@ -110,7 +123,9 @@ def run_under(rule: UserRule, call: Call, compute: Operation, saver: Saver) -> R
         structure.append(compute(*args, **kwargs))
         return tuple(tensors_in(structure[0]))
 
-    outputs = UserRuleNode.apply(flat, rule, call, saver, *inputs)
+    site = UserRuleSite(rule, call)
+    outputs = UserRuleNode.apply(flat, site, saver, *inputs)
+    site.outputs = [saver.save(output) for output in outputs]  # after the call, which counts as a write to what it wrote
     results = iter(outputs)
     return _mapped(structure[0], lambda _: next(results))
 

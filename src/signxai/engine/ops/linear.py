@@ -5,17 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from signxai.engine import layers
 from signxai.engine.call import Call, Result
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
-from signxai.engine.layers import Layer
+from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
 from signxai.engine.ops.shorthands import add_product
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 
 
-@rule_for("linear", *layers.CONVOLUTIONS, arguments=("input", "weight"))
+@rule_for("linear", *CONVOLUTIONS, arguments=("input", "weight"))
 def layer(mode: RelevancePass, call: Call) -> Result:
     """A linear layer under the rule that is chosen for it."""
     x, weight = call.x, call.rest[0]
@@ -25,7 +24,7 @@ def layer(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     if weight.ndim == 1:
         return matmul(mode, Call(torch.matmul, (x, weight), {}))
-    made: Layer = layers.LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
+    made: Layer = LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
     if made.is_batch_invariant(x):
         return mode.linear_layer(made, x, lambda t: made.output(t, made.own_weight, made.own_bias))
     return mode.linear_layer(made, x, call.run)
@@ -68,7 +67,7 @@ def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor) -> Tensor:
         return _constant_product(mode, x.unsqueeze(0), weight).squeeze(-2 if weight.ndim > 1 else 0)
     if weight.ndim == 1:
         return _constant_product(mode, x, weight.unsqueeze(-1)).squeeze(-1)
-    made = layers.linear(x, weight.t()) if weight.ndim == 2 else layers.MatmulLayer(weight, None)
+    made = linear(x, weight.t()) if weight.ndim == 2 else MatmulLayer(weight, None)
     return mode.linear_layer(made, x, lambda t: torch.matmul(t, weight))
 
 
@@ -84,7 +83,7 @@ def addmm(mode: RelevancePass, call: Call) -> Result:
     if len(call.args) == 3 and not call.kwargs and [needs_relevance(value) for value in call.args] == [False, True, False]:
         bias, x, weight = call.args
         if bias.ndim == 1:
-            return mode.linear_layer(layers.linear(x, weight.t(), bias), x, lambda t: call.func(bias, t, weight))
+            return mode.linear_layer(linear(x, weight.t(), bias), x, lambda t: call.func(bias, t, weight))
     return _ADDMM_IN_STEPS(mode, call)
 
 

@@ -1,0 +1,291 @@
+"""Rules of users for operations, modules and autograd functions."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import signxai
+from signxai.common import ModelError, OptionError
+from signxai.engine.relevance import UnknownOperationWarning
+
+
+class Swish(torch.autograd.Function):
+    """SiLU as an autograd function, as memory-saving networks have it."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * torch.sigmoid(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        s = torch.sigmoid(x)
+        return gradient * (s * (1 + x * (1 - s)))
+
+
+class Gate(nn.Module):
+    """A module that LRP would look into."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(6, 6)
+
+    def forward(self, x, scale=1.0):
+        return torch.erfc(self.mix(x)) * scale
+
+
+class Subclass(Gate):
+    """It does not override forward."""
+
+
+class Net(nn.Module):
+    def __init__(self, middle):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.middle = middle
+
+    def forward(self, x):
+        return self.last(self.middle(self.first(x)))
+
+
+X = torch.tensor([[0.5, -1.0, 2.0, 0.1], [1.0, 0.3, -0.2, 0.7]], dtype=torch.float64)
+
+
+def passes(inputs, output, relevance):
+    return relevance
+
+
+def net(middle):
+    return Net(middle).double()
+
+
+def explained(model, name="lrp_epsilon_0_1", **options):
+    return signxai.explain(model, X, name, 1, strict=True, **options)
+
+
+WITH_SILU = explained(net(F.silu))
+OPERATIONS = {
+    "function": (torch.erfc, torch.erfc),
+    "method": (torch.Tensor.erfc, torch.Tensor.erfc),
+    "name, called as a function": ("erfc", torch.erfc),
+    "name, called as a method": ("erfc", torch.Tensor.erfc),
+    "function, called as a method": (torch.erfc, torch.Tensor.erfc),
+    "in a list": ([torch.erfc, torch.lgamma], torch.erfc),
+}
+
+
+@pytest.mark.parametrize(("operations", "called"), OPERATIONS.values(), ids=OPERATIONS)
+def test_a_rule_that_passes_makes_an_unknown_function_an_activation(operations, called):
+    model = net(called)
+    with pytest.raises(ModelError, match="register_rule"):
+        explained(model)
+    with signxai.rules_for(operations, passes):
+        relevance = explained(model)
+    with pytest.raises(ModelError):
+        explained(model)
+    double = net(lambda x: Renamed.apply(x))
+    with signxai.rules_for(Renamed, passes):
+        np.testing.assert_array_equal(relevance, explained(double))
+
+
+class Renamed(torch.autograd.Function):
+    """erfc, under another name."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.erfc(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def test_an_autograd_function_under_a_rule_is_the_activation_that_it_is():
+    model = net(Swish.apply)
+    with pytest.warns(UnknownOperationWarning, match="Swish"):
+        signxai.explain(model, X, "lrp_epsilon_0_1", 1)
+
+    class Late(nn.Module):
+        def forward(self, x):
+            return Swish.apply(x)
+
+    model = net(Late())
+    handle = signxai.register_rule(Swish, passes)
+    np.testing.assert_allclose(explained(model), WITH_SILU, rtol=1e-12)
+    handle.remove()
+    assert "apply" not in vars(Swish)
+
+
+def test_a_module_class_under_a_rule_is_not_looked_into():
+    def half(inputs, output, relevance, call):
+        assert isinstance(call.func, Gate)
+        assert call.kwargs == {}
+        torch.testing.assert_close(output, call.func(inputs[0].detach()))
+        return relevance / 2
+
+    model = net(Gate())
+    own = vars(Gate)["forward"]
+    with signxai.rules_for(Gate, half, name="one half"):
+        relevance = explained(model)
+        report = signxai.inspect_model(model, X, "lrp_epsilon_0_1", 1)
+        outputs = model(X)
+    assert vars(Gate)["forward"] is own
+    assert [(row.operation, row.rule, row.is_known) for row in report.rows][1] == ("Gate", "one half", True)
+    row = report.rows[1]
+    assert row.relevance_at_input == pytest.approx(row.relevance_at_output / 2)
+    torch.testing.assert_close(outputs, model(X))
+    with signxai.rules_for(Gate, passes):
+        np.testing.assert_allclose(relevance, explained(model) / 2, rtol=1e-12)
+    model = net(Subclass())
+    with signxai.rules_for(Gate, half):
+        np.testing.assert_array_equal(relevance.shape, explained(model).shape)
+
+
+def test_a_rule_goes_before_ours_and_inside_sequentials_too():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    plain = explained(model)
+    with signxai.rules_for("relu", lambda inputs, output, relevance: 2 * relevance):
+        np.testing.assert_allclose(explained(model), 2 * plain, rtol=1e-12)
+    with signxai.rules_for(nn.ReLU, lambda inputs, output, relevance: 3 * relevance):
+        np.testing.assert_allclose(explained(model), 3 * plain, rtol=1e-12)
+    np.testing.assert_array_equal(explained(model), plain)
+
+
+def test_inputs_are_the_floating_point_arguments_in_order_and_each_gets_its_own():
+    seen = []
+
+    def by_share(inputs, output, relevance):
+        seen.append([tuple(x.shape) for x in inputs])
+        a, b = inputs
+        total = a.abs() + b.abs()
+        return a.abs() / total * relevance, b.abs() / total * relevance
+
+    class Hypot(nn.Module):
+        def forward(self, x):
+            return torch.hypot(x, other=x.flip(-1))
+
+    with signxai.rules_for(torch.hypot, by_share):
+        relevance = explained(net(Hypot()))
+    assert seen == [[(2, 6), (2, 6)]]
+    assert relevance.shape == X.shape
+
+
+def test_what_a_rule_is_given_is_what_was_there_even_if_it_is_written_over():
+    def checks(inputs, output, relevance):
+        torch.testing.assert_close(output, torch.erfc(inputs[0].detach()))
+        return relevance
+
+    def middle(x):
+        y = torch.erfc(x)
+        x.mul_(0)
+        result = y + 1
+        y.mul_(0)
+        return result
+
+    with signxai.rules_for(torch.erfc, checks):
+        explained(net(middle))
+
+
+def test_an_operation_that_writes_in_place_may_have_a_rule():
+    with signxai.rules_for(["erfc", "erfc_"], passes):
+        np.testing.assert_array_equal(explained(net(lambda x: x.erfc_())), explained(net(torch.erfc)))
+
+
+def test_an_operation_with_several_results():
+    class Renorm(nn.Module):
+        def forward(self, x):
+            mantissa, exponent = torch.frexp(x)
+            return torch.ldexp(mantissa, exponent)
+
+    def first(inputs, output, relevance):
+        return relevance[0]
+
+    def at_mantissa(inputs, output, relevance):
+        return (relevance, None)[: len(inputs)]
+
+    with signxai.rules_for("frexp", first), signxai.rules_for("ldexp", at_mantissa):
+        np.testing.assert_allclose(explained(net(Renorm())), explained(net(lambda x: x * 1.0)), rtol=1e-12)
+
+
+WRONG = {
+    "a wrong shape": (lambda inputs, output, relevance: relevance[:1], "for an input of shape"),
+    "too many": (lambda inputs, output, relevance: (relevance, relevance), "for each of its 1 inputs"),
+    "nothing": (lambda inputs, output, relevance: None, "for each of its 1 inputs"),
+    "no tensor": (lambda inputs, output, relevance: (3.0,), "float"),
+}
+
+
+@pytest.mark.parametrize(("rule", "message"), WRONG.values(), ids=WRONG)
+def test_a_rule_that_returns_something_else_is_an_error(rule, message):
+    with signxai.rules_for(torch.erfc, rule, name="mine"), pytest.raises(ModelError, match=message) as caught:
+        explained(net(torch.erfc))
+    assert "mine" in str(caught.value)
+
+
+@pytest.mark.parametrize("operation", ["no_such_function", len, 3, lambda x: x, int, [], torch.Tensor])
+def test_what_can_have_no_rule_is_refused(operation):
+    with pytest.raises(OptionError):
+        signxai.register_rule(operation, passes)
+
+
+def test_a_rule_must_be_callable():
+    with pytest.raises(OptionError, match="not callable"):
+        signxai.register_rule(torch.erfc, 0.5)
+
+
+def test_a_second_registration_is_refused_until_the_first_is_removed():
+    handle = signxai.register_rule(torch.erfc, passes)
+    try:
+        with pytest.raises(OptionError, match="passes"):
+            signxai.register_rule("erfc", passes)
+    finally:
+        handle.remove()
+    handle.remove()
+    signxai.register_rule("erfc", passes).remove()
+
+
+def test_an_inner_block_goes_before_an_outer_one_and_both_before_what_is_registered():
+    def times(factor):
+        return lambda inputs, output, relevance: factor * relevance
+
+    model = net(torch.erfc)
+    handle = signxai.register_rule(torch.erfc, times(1))
+    try:
+        one = explained(model)
+        with signxai.rules_for(torch.erfc, times(2)):
+            two = explained(model)
+            with signxai.rules_for(torch.erfc, times(3)):
+                three = explained(model)
+    finally:
+        handle.remove()
+    np.testing.assert_allclose([two, three], [2 * one, 3 * one], rtol=1e-12)
+
+
+def test_a_block_holds_in_its_own_thread_alone():
+    results = []
+
+    def elsewhere():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.append(signxai.inspect_model(net(torch.erfc), X, "lrp_z", 1).rows[1].rule)
+            results.append(signxai.inspect_model(net(Gate()), X, "lrp_z", 1).rows[2].rule)
+
+    with signxai.rules_for([torch.erfc, Gate], passes):
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    assert results == ["unknown: as the gradient"] * 2
+
+
+def test_gradients_know_nothing_of_rules():
+    model = net(Gate())
+    plain = signxai.explain(model, X, "gradient", 1)
+    with signxai.rules_for([Gate, torch.erfc, "linear"], lambda inputs, output, relevance: 0 * relevance):
+        np.testing.assert_array_equal(signxai.explain(model, X, "gradient", 1), plain)
