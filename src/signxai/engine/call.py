@@ -82,11 +82,12 @@ class Call:
 
     def written(self) -> Tensor | None:
         """The tensor that the call writes to, its input or ``out``; None if there is none."""
-        target = None
-        if self.func in WRITING or self.kwargs.get("inplace"):
+        if self.func in WRITING:
             target = self.x
-        elif self.kwargs:
-            target = self.kwargs.get("out")
+        elif not self.kwargs:
+            return None
+        else:
+            target = self.x if self.kwargs.get("inplace") else self.kwargs.get("out")
         return target if isinstance(target, Tensor) else None
 
     def of(self, func: Operation) -> Call:

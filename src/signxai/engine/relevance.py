@@ -224,7 +224,9 @@ class RelevancePass(ForwardPass):
         self.note_gate(result, self.gate_rank(gate))
         return result
 
-    def _stays_gate(self, call: Call, result: Any) -> None:
+    def _stays_gate(self, call: Call, result: Result) -> None:
+        if needs_relevance(call.x) and not self.gate_rank(call.x):
+            return  # most calls: a signal that is no gate
         signals = [tensor for tensor in tensors_in((call.args, call.kwargs)) if needs_relevance(tensor)]
         if len(signals) == 1:
             for tensor in tensors_in(result):
