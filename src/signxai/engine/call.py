@@ -21,20 +21,26 @@ class Call:
         func: the operation.
         args, kwargs: its arguments as they came.
         x: its input, the first argument, wherever it stands.
-        rest: the other positional arguments.
-        named: the other keyword arguments.
     """
 
-    __slots__ = ("args", "func", "kwargs", "named", "rest", "x")
+    __slots__ = ("args", "func", "kwargs", "x")
 
     def __init__(self, func: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.func, self.args, self.kwargs = func, args, kwargs
-        if args:
-            self.x, self.rest, self.named = args[0], args[1:], kwargs
-        else:
-            name = "input" if "input" in kwargs else "self"
-            self.x, self.rest = kwargs.get(name), ()
-            self.named = {key: value for key, value in kwargs.items() if key != name}
+        self.x: Any = args[0] if args else kwargs.get(_input_in(kwargs))
+
+    @property
+    def rest(self) -> tuple[Any, ...]:
+        """The positional arguments behind the input."""
+        return self.args[1:]
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The keyword arguments beside the input."""
+        if self.args:
+            return self.kwargs
+        name = _input_in(self.kwargs)
+        return {key: value for key, value in self.kwargs.items() if key != name}
 
     def plain(self) -> Result:
         """The result, as the operation itself gives it."""
@@ -105,6 +111,10 @@ class Call:
                 break
             args.append(kwargs.pop(name))
         return Call(self.func, tuple(args), kwargs)
+
+
+def _input_in(kwargs: dict[str, Any]) -> str:
+    return "input" if "input" in kwargs else "self"
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:

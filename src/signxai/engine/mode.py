@@ -51,7 +51,7 @@ from signxai.engine.layers import ChannelMap
 from signxai.engine.notes import TensorNotes
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
-from signxai.engine.torch_functions import Operation
+from signxai.engine.torch_functions import WRITING, Operation
 
 
 class ForwardPass(TorchFunctionMode):
@@ -80,10 +80,11 @@ class ForwardPass(TorchFunctionMode):
 
     def plain(self, call: Call) -> Result:
         """Run an operation as it is, after securing what it may overwrite."""
-        written = call.written()
-        if written is not None:
-            self.saver.before_write(written)
-        return call.plain()
+        if call.func in WRITING or call.kwargs:
+            written = call.written()
+            if written is not None:
+                self.saver.before_write(written)
+        return call.func(*call.args, **call.kwargs)
 
     def batch_norm(self, x: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Run a batch norm, which is a map per channel (subclasses: under a rule)."""

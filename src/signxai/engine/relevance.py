@@ -25,7 +25,7 @@ from signxai.engine.fused.runs import (
     Step,
     plan_of,
 )
-from signxai.engine.graph import Node, depends_on_input, needs_relevance, reads_input_only, third_party_functions
+from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_only, third_party_functions
 from signxai.engine.layers import ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.mode import ForwardPass
@@ -41,9 +41,6 @@ from signxai.engine.user_rules import UserRule, UserRules, run_under
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
-
-_GATE = "gate rank"
-"""Where a node's metadata says that it is a gate."""
 
 
 class UnknownOperationWarning(UserWarning):
@@ -85,6 +82,7 @@ class RelevancePass(ForwardPass):
         self.token_ids = TokenIds()
         self._made_by_layer: TensorNotes[_MadeByLayer] = TensorNotes()
         self._relu_of_layer: TensorNotes[tuple[SavedTensor, int]] = TensorNotes()
+        self._gates: TensorNotes[tuple[int, int]] = TensorNotes()
         self._has_gates = False
         self._warned: set[str] = set()
 
@@ -209,15 +207,14 @@ class RelevancePass(ForwardPass):
 
     def note_gate(self, result: Tensor, rank: int) -> None:
         """Remember that a tensor is a gate: of rank 2 behind sigmoids and softmax, 1 behind tanh and clamps."""
-        node: Node = result.grad_fn
-        if rank and node is not None:
+        if rank:
             self._has_gates = True
-            node.metadata[_GATE] = rank
+            self._gates.put(result, (rank, result._version))
 
     def gate_rank(self, tensor: Tensor) -> int:
-        """How surely a factor is a gate; 0 for anything else."""
-        node: Node = tensor.grad_fn
-        return node.metadata.get(_GATE, 0) if self._has_gates and node is not None else 0
+        """How surely a factor is a gate; 0 for anything else, and for a gate that was written to."""
+        gate = self._gates.get(tensor) if self._has_gates else None
+        return gate[0] if gate is not None and gate[1] == tensor._version else 0
 
     def still_gate(self, result: Tensor, gate: Tensor) -> Tensor:
         """The result of an operation of one tensor and constants, a gate if that tensor is (``1 - gate``)."""

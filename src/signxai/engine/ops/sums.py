@@ -115,7 +115,7 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
 def _with_constant(mode: RelevancePass, call: Call) -> Result:
     result = shared(mode, call)
     signals = call.signals()
-    return mode.still_gate(result, signals[0]) if len(signals) == 1 and result.grad_fn is not None else result
+    return mode.still_gate(result, signals[0]) if len(signals) == 1 else result
 
 
 def in_place(rule: Rule, name: str, mode: RelevancePass, call: Call) -> Result:
