@@ -13,15 +13,9 @@ from torch import nn
 from signxai.common.errors import OptionError
 from signxai.methods.backprop import DeconvNetAnalyzer, GuidedBackpropAnalyzer
 from signxai.methods.cam import GradCAMAnalyzer, GuidedGradCAMAnalyzer
-from signxai.methods.gradients import (
-    GradientAnalyzer,
-    GradientXInputAnalyzer,
-    IntegratedGradientsAnalyzer,
-    RandomUniformAnalyzer,
-    SmoothGradAnalyzer,
-    VarGradAnalyzer,
-)
+from signxai.methods.gradients import GradientAnalyzer, GradientXInputAnalyzer, RandomUniformAnalyzer
 from signxai.methods.lrp import DeepTaylorAnalyzer, MethodLRPAnalyzer
+from signxai.methods.repeated import IntegratedGradientsAnalyzer, SmoothGradAnalyzer, VarGradAnalyzer
 from signxai.names.grammar import DOTTED_EPSILON, PRESET_BOUNDS, MethodSpec, register_form
 
 _COMMON_OPTIONS = ("batch_size", "seed", "relevance", "as_tensor")
