@@ -108,6 +108,8 @@ def spec_of(name: str | MethodSpec) -> MethodSpec:
     """
     if not isinstance(name, MethodSpec):
         return parse_method(name)
+    if not all(isinstance(value, int | float) for _, value in name.params):
+        raise MethodNameError(f"{name!r} is not a method: its parameters must be numbers; use parse_method")
     spec = parse_method(str(name))
     if _content(spec) != _content(name):
         raise MethodNameError(f"{name!r} is not a method: read by its name {str(name)!r} it is {spec!r}; use parse_method")
