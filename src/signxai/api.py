@@ -1,7 +1,107 @@
-"""The one door: explain a model's decision by a method's name."""
+"""The public functions: explain a model's decision, account for the explanation, and make new methods and rules known."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from signxai.common.errors import OptionError
 from signxai.engine.rule_registration import RuleHandle, register_rule, rules_for
-from signxai.explaining import explain, explain_all, register_method
 from signxai.inspecting import Report, Row, inspect_model
+from signxai.methods.batch import SharedResults
+from signxai.methods.explainer import explainer_for, explainers_for
+from signxai.methods.registry import register
+from signxai.names.grammar import MethodSpec
 
 __all__ = ["Report", "Row", "RuleHandle", "explain", "explain_all", "inspect_model", "register_method", "register_rule", "rules_for"]
+
+
+def explain(
+    model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, **options: Any
+) -> np.ndarray[Any, Any] | Tensor:
+    """Show what a model's decision rests on: relevance for every value of the input.
+
+    Args:
+        model: any ``torch.nn.Module``. It is borrowed: afterwards it is exactly as before, also after an error. A softmax at
+            its output is taken off; what is explained is the logit.
+        x: tensor or array (N, ...), moved to the model's device and dtype.
+        method_name: a name of the grammar, for example ``"lrpsign_epsilon_0_25_std_x"``, or a parsed one.
+        target_class: None (argmax of each sample), an integer, N integers, a tuple index behind the batch axis for outputs
+            with more axes, for example (class, time), or a callable from outputs to (N,).
+        **options: parameters of the method that the name does not set (``epsilon=``, ``steps=``, ``mu=``, ``low=``,
+            ``high=``, ``layer=``, ``baseline=``, ...), and for every method ``batch_size=`` (most samples in one forward
+            pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
+            logit) and ``as_tensor=`` (return a tensor on the model's device). LRP and gradient methods of one backward pass
+            also take ``at="features.10"``: the relevance that arrives at that module's output, in its shape.
+
+    Returns:
+        Relevance in the shape of ``x``, a floating-point NumPy array or tensor.
+
+    Raises:
+        MethodNameError, OptionError, TargetError, InputError, ModelError: all of them ``SignxaiError``; the message says
+            what came, what is allowed and what to do.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
+    >>> explain(model, torch.ones(2, 4), "gradient_x_sign", target_class=0).shape
+    (2, 4)
+    """
+    return explainer_for(model, method_name, options).explain(x, target_class)
+
+
+def explain_all(
+    model: nn.Module, x: Any, method_names: Sequence[str | MethodSpec], target_class: Any = None, **options: Any
+) -> dict[str, np.ndarray[Any, Any] | Tensor]:
+    """Explain one decision by several methods, which share what they can: the prediction, and the plain gradient.
+
+    Args:
+        model, x, target_class: as for ``explain``.
+        method_names: names or parsed names.
+        **options: as for ``explain``; each goes to the methods that take it. So with ``at=`` the methods of one backward pass give
+            relevance at that layer, and all others at the input, as without it.
+
+    Returns:
+        From each name, as given, to what ``explain`` gives for it with the options that it takes, whatever the other names and
+        their order.
+
+    Raises:
+        OptionError: before anything is computed, if none of the methods takes an option, or a name already sets it or goes not with it.
+        SignxaiError: as ``explain`` does.
+
+    >>> import torch
+    >>> maps = explain_all(torch.nn.Linear(4, 3), torch.ones(2, 4), ["gradient", "gradient_x_sign", "lrp_z"])
+    >>> sorted(maps)
+    ['gradient', 'gradient_x_sign', 'lrp_z']
+    """
+    explainers = explainers_for(model, method_names, options)
+    shared = SharedResults() if len(explainers) > 1 else None
+    return {name: explainer.explain(x, target_class, shared) for name, explainer in explainers.items()}
+
+
+def register_method(name: str, analyzer_class: Callable[..., Any]) -> None:
+    """Make a new method known to ``explain`` under its name.
+
+    Afterwards ``explain`` takes the name, with the class's numeric parameters (those with a default that is an int or a
+    float) written into it, and with multipliers: ``blur_radius_3_x_sign`` for ``Blur(model, radius=1)`` under "blur".
+
+    Args:
+        name: words of lower-case letters and digits joined by "_"; not one that the grammar already reads.
+        analyzer_class: called as ``analyzer_class(model, **parameters)``; its ``analyze(input_tensor, target_class=None)``
+            returns relevance in the input's shape. A subclass of ``Analyzer`` gets batching, targets and borrowing for free.
+
+    Raises:
+        MethodNameError: if the name is taken or ill-formed.
+        OptionError: if the class is not one that can be called so.
+
+    >>> from signxai.methods.gradients import GradientAnalyzer
+    >>> register_method("plain_slope", GradientAnalyzer)
+    >>> import torch
+    >>> explain(torch.nn.Linear(2, 2), torch.ones(1, 2), "plain_slope_x_sign", 0).shape
+    (1, 2)
+    """
+    if not callable(analyzer_class) or not callable(getattr(analyzer_class, "analyze", None)):
+        raise OptionError(f"{analyzer_class!r} is not an analyzer class: it needs analyze(input_tensor, target_class=None)")
+    register(name, analyzer_class)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
-from signxai.engine.forward import as_input, as_target, run_forward
-from signxai.engine.model_loan import borrowed
-from signxai.methods.analyzer import gradient_of
+from signxai.engine.forward import run_forward
+from signxai.methods.batch import Batch, gradient_of
+from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
-from signxai.methods.registry import analyzer_for
-from signxai.names.grammar import MethodSpec, parse_method
+from signxai.names.grammar import MethodSpec
 
 __all__ = ["Report", "Row", "inspect_model"]
 
@@ -31,7 +29,7 @@ class Row:
         line: ``file.py:line`` of the model's own code that called it, "" where torch's own modules did.
         operation: the operation, for example "conv2d".
         rule: the LRP rule that was applied.
-        relevance_at_output: what arrived from the operations behind it.
+        relevance_at_output: what arrived from the operations after it.
         relevance_at_input: what it handed on to the operations before it.
         absorbed_by_bias: what its bias, or another constant, took.
         absorbed_by_stabilizer: what its epsilon, or another stabilizer, took.
@@ -104,7 +102,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists, strings and numbers."""
-        totals = ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere", "unaccounted", "unknown_operations")
+        totals = (*_ABSORBED, "unaccounted", "unknown_operations")
         return asdict(self) | {"rows": [asdict(row) for row in self.rows]} | {name: getattr(self, name) for name in totals}
 
     def __str__(self) -> str:
@@ -160,6 +158,7 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
 
     Raises:
         OptionError: if the method is not LRP or multiplies by the input.
+        ModelError: with ``batch_size=``, if the model executes other operations for other samples.
         SignxaiError: as ``explain`` does.
 
     >>> import torch
@@ -170,30 +169,63 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     >>> abs(report.unaccounted) < 1e-5
     True
     """
-    spec = method_name if isinstance(method_name, MethodSpec) else parse_method(method_name)
+    spec = spec_of(method_name)
     if spec.multipliers:
         raise OptionError(f"{str(spec)!r} multiplies the map by the input, which is no share of relevance; leave the multiplier out")
-    analyzer = analyzer_for(spec, model, options)
+    analyzer = explainer_for(model, spec, options).analyzer
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.at is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
-    with torch.inference_mode(False), torch.enable_grad(), borrowed(model, False, analyzer.seed) as net:
-        tensor = as_input(net, x)
-        watch = analyzer.watch(InspectingPass)
-        watch.names = {id(module): name for name, module in net.named_modules()}
-        leaf = tensor.detach().requires_grad_(True)
-        copy = leaf.clone()
-        watch.begin(copy)
-        logits = run_forward(net, copy, watch)
-        start = as_target(target_class, len(tensor)).starting_relevance(logits, analyzer.relevance)
-        relevance = gradient_of(logits, leaf, start).double()
+    with analyzer.batches(x, target_class) as batches:
+        return _joined([_report(str(spec), analyzer, batch) for batch in batches])
+
+
+def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
+    """The account of a few samples."""
+    mode = analyzer.mode(InspectingPass)
+    mode.names = {id(module): name for name, module in batch.net.named_modules()}
+    leaf = batch.x.detach().requires_grad_(True)
+    copy = leaf.clone()
+    mode.begin(copy)
+    logits = run_forward(batch.net, copy, mode)
+    start = batch.initial_relevance(logits)
+    relevance = gradient_of(logits, leaf, start).double()
     return Report(
-        method=str(spec),
-        rows=tuple(map(_row, watch.records)),
+        method=method,
+        rows=tuple(map(_row, mode.records)),
         relevance_at_output=float(start.double().sum()),
         relevance_at_input=float(relevance.sum()),
         positive=float(relevance.clamp(min=0).sum()),
         negative=float(relevance.clamp(max=0).sum()),
     )
+
+
+def _joined(reports: Sequence[Report]) -> Report:
+    """One account of all samples from those of their batches, operation by operation.
+
+    Raises:
+        ModelError: if the model executed other operations for another batch.
+    """
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    operations = [[(row.name, row.line, row.operation) for row in report.rows] for report in reports]
+    if any(other != operations[0] for other in operations):
+        raise ModelError("the model executes other operations for other samples, which have no common account; leave batch_size= out")
+    rows = [
+        _sum_of(parts, ("relevance_at_output", "relevance_at_input", *_ABSORBED)) for parts in zip(*(r.rows for r in reports), strict=True)
+    ]
+    whole = _sum_of(reports, ("relevance_at_output", "relevance_at_input", "positive", "negative"))
+    return replace(whole, rows=tuple(rows))
+
+
+_ABSORBED = ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere")
+
+Summable = TypeVar("Summable", Row, Report)
+
+
+def _sum_of(parts: Sequence[Summable], fields: Sequence[str]) -> Summable:
+    """The first one with these fields summed over all."""
+    return replace(parts[0], **{name: sum(getattr(part, name) for part in parts) for name in fields})
 
 
 def _row(record: Record) -> Row:

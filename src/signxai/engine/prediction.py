@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from signxai.engine.forward import Target, as_input, first_tensor, run_forward
+from signxai.engine.forward import first_tensor, run_forward
+from signxai.engine.inputs import as_input
 from signxai.engine.mode import GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
+from signxai.engine.targets import Target
 
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
 
@@ -42,10 +44,10 @@ class NoSoftmaxWrapper(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Logits, for the same arguments as the model takes; of a tuple or a Hugging Face output the (first) tensor."""
-        watch = GradientPass()
-        with watch:
+        mode = GradientPass()
+        with mode:
             output = self.model(*args, **kwargs)
-        return watch.logits_of(first_tensor(output))
+        return mode.logits_of(first_tensor(output))
 
 
 def remove_softmax(model: nn.Module) -> NoSoftmaxWrapper:
@@ -68,12 +70,14 @@ def remove_softmax(model: nn.Module) -> NoSoftmaxWrapper:
     return NoSoftmaxWrapper(copy.deepcopy(unwrapped(model))).eval()
 
 
-def predict(model: nn.Module, x: Any) -> Tensor:
-    """Logits of a model in evaluation mode, without a trace on it.
+def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Tensor:
+    """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
     Args:
         model: any module; a final softmax is taken off.
         x: tensor or array (N, ...), moved to the model's device and dtype.
+        batch_size: most samples in one forward pass; None: all at once.
+        seed: seeds what the model itself may draw.
 
     Returns:
         Tensor (N, ...), without a graph.
@@ -85,15 +89,17 @@ def predict(model: nn.Module, x: Any) -> Tensor:
     >>> predict(torch.nn.Linear(4, 3), torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    with torch.inference_mode(False), torch.no_grad(), borrowed(model) as net:
-        return run_forward(net, as_input(net, x), GradientPass())
+    with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed) as net:
+        samples = as_input(net, x)
+        parts = [run_forward(net, part.clone(), GradientPass()) for part in torch.split(samples, batch_size or len(samples))]
+        return torch.cat(parts)
 
 
-def predicted_target(model: nn.Module, x: Any) -> Target:
-    """Each sample's predicted class, the largest logit, as ``explain`` takes a target.
+def predicted_target(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Target:
+    """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
 
     >>> import torch
     >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
     [[1], [0]]
     """
-    return Target().settled(predict(model, x))
+    return Target().resolved(predict(model, x, batch_size, seed))

@@ -1,29 +1,42 @@
-"""What all analyzers share: reading input and target, batching, giving the model back, returning arrays."""
+"""What all analyzers share: reading input and target, cutting batches, giving the model back, returning arrays."""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 
-from signxai.common.errors import ModelError, OptionError
-from signxai.engine.forward import Target, as_input, as_target, run_forward
+from signxai.common.errors import OptionError
 from signxai.engine.freed_memory import keep_freed_memory
-from signxai.engine.mode import ForwardPass
+from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
-from signxai.engine.module_outputs import OutputOf
+from signxai.engine.prediction import predicted_target
+from signxai.engine.targets import Target, as_target
+from signxai.methods.batch import Batch, SharedResults
 
-RELEVANCE_STARTS = ("one_hot", "logit")
+INITIAL_RELEVANCES = ("one_hot", "logit")
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options of every analyzer, as ``Analyzer`` describes them."""
+
+    batch_size: int | None
+    seed: int
+    relevance: str
+    as_tensor: bool
+    at: str | None
 
 
 class Analyzer(ABC):
     """An attribution method bound to a model. It may be used again and again; the model is only borrowed in between.
+
+    A subclass writes ``attribute``: the mathematics for a few samples. It passes the options below on to this class.
 
     Args:
         model: any ``torch.nn.Module``; a softmax at its output is taken off.
@@ -34,14 +47,26 @@ class Analyzer(ABC):
         at: dotted name of a module: instead of at the input, what arrives at that module's output, in its shape; of a module
             executed several times with the number of the execution, ``"relu[0]"``. For methods of one backward pass.
 
+    Attributes:
+        changes_model: whether ``attribute`` may leave something changed in the model, so that all of it must be put back. A class
+            that leaves the model alone says so itself by False, which spares time; a subclass of it that says nothing may change it.
+        writes_parameters: whether ``attribute`` writes to the values of parameters, which are then copied beforehand.
+        chunks_itself: whether ``attribute`` takes all samples at once and cuts them as ``batch_size`` says.
+        is_one_backward_pass: whether ``attribute`` is one ``backward`` or ``gradient`` of its batch, which ``at`` needs.
+
     Raises:
         ModelError: if the model is no module, or its layers are hidden (TorchScript).
-        OptionError: if an option has a value that is not allowed.
+        OptionError: if an option is unknown, or has a value that is not allowed.
     """
 
-    writes_parameters = False
-    chunks_itself = False
-    is_one_backward_pass = False
+    changes_model: ClassVar[bool] = True
+    writes_parameters: bool = False
+    chunks_itself: ClassVar[bool] = False
+    is_one_backward_pass: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.changes_model = vars(cls).get("changes_model", True)  # not inherited: it speaks of this class's own code
 
     def __init__(
         self,
@@ -55,10 +80,11 @@ class Analyzer(ABC):
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise OptionError(f"{type(self).__name__} takes no option {next(iter(unknown))!r}; see its signature")
+            allowed = ", ".join(self.options())
+            raise OptionError(f"{type(self).__name__} takes no option {next(iter(unknown))!r}; its options are {allowed}")
         unwrapped(model)
-        if relevance not in RELEVANCE_STARTS:
-            raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, RELEVANCE_STARTS))}")
+        if relevance not in INITIAL_RELEVANCES:
+            raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, INITIAL_RELEVANCES))}")
         if at is not None and (not self.is_one_backward_pass or not isinstance(at, str)):
             raise OptionError(f"at={at!r} must be a module's name, and {type(self).__name__} a method of one backward pass (LRP, gradient)")
         self.model = model
@@ -66,7 +92,22 @@ class Analyzer(ABC):
         self.batch_size = None if batch_size is None else whole_number("batch_size", batch_size, at_least=1)
         self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
-        self.as_tensor = as_tensor
+        self.as_tensor = flag("as_tensor", as_tensor)
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """The keywords that the class takes besides the model, in alphabetical order; ``at`` only where it can be answered."""
+        names: set[str] = set()
+        for owner in (owner for owner in cls.__mro__ if "__init__" in vars(owner)):
+            parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[2:]
+            names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+            if owner is Analyzer or all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                break
+        return tuple(sorted(names if cls.is_one_backward_pass else names - {"at"}))
+
+    @abstractmethod
+    def attribute(self, batch: Batch) -> Tensor:
+        """Relevance of the samples of ``batch``, in the shape of ``batch.x`` (with ``at``: of that module's output)."""
 
     def analyze(self, input_tensor: Any, target_class: Any = None) -> np.ndarray[Any, Any] | Tensor:
         """Explain a batch.
@@ -82,89 +123,42 @@ class Analyzer(ABC):
         Raises:
             InputError, TargetError, ModelError: if something does not fit; the message says what to do.
         """
-        loan = borrowed(self.model, self.writes_parameters, self.seed, self._is_ours and not callable(target_class))
+        result = self.relevance_of(input_tensor, target_class)
+        return result if self.as_tensor else as_array(result)
+
+    def relevance_of(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Tensor:
+        """What ``analyze`` gives, as a tensor on the model's device.
+
+        Args:
+            input_tensor, target_class: as for ``analyze``.
+            shared: what other methods on the same model, input and target have computed, and will.
+        """
+        with self.batches(input_tensor, target_class, shared) as batches:
+            parts = [self.attribute(batch) for batch in batches]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    @contextmanager
+    def batches(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Iterator[list[Batch]]:
+        """Borrow the model, and cut input and target into batches as ``batch_size`` says; arguments as for ``relevance_of``."""
+        if target_class is None and (shared is not None or self.chunks_itself):  # several runs must agree on it
+            target_class = self._predicted(input_tensor, shared or SharedResults())
+        only_model_runs = not self.changes_model and not callable(target_class)
+        loan = borrowed(self.model, self.writes_parameters, self.seed, only_model_runs)
         with torch.inference_mode(False), torch.enable_grad(), loan as net:
             x = as_input(net, input_tensor)
             if x.is_cpu:
                 keep_freed_memory()
             target = as_target(target_class, len(x))
             step = len(x) if self.chunks_itself else self.batch_size or len(x)
-            parts = [
-                self._explain(net, x[start : start + step], target.rows(start, start + step), slice(start, start + step))
-                for start in range(0, len(x), step)
-            ]
-            result = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return result if self.as_tensor else as_array(result)
+            yield [self._batch(net, x, target, slice(start, start + step), shared) for start in range(0, len(x), step)]
 
-    @property
-    def _is_ours(self) -> bool:
-        """Whether the analyzer is one of this package, which changes nothing in the model."""
-        return type(self).__module__.startswith(f"{__package__}.")
+    def _predicted(self, x: Any, shared: SharedResults) -> Target:
+        key = ("target", self.batch_size, self.seed)
+        return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed))
 
-    @abstractmethod
-    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        """Relevance of a few samples, in the shape of ``x``; ``rows`` says which of the batch they are."""
-
-    def _backward(self, net: nn.Module, x: Tensor, target: Target, watch: ForwardPass) -> Tensor:
-        """Carry what relevance starts with from the output to the input, along the graph that ``watch`` builds."""
-        leaf = x.detach().requires_grad_(True)
-        place = None if self.at is None else OutputOf(net, self.at)
-        with nullcontext() if place is None else place.watching:
-            logits = run_forward(net, leaf.clone(), watch)  # a clone: the network may write to its input
-        start = target.starting_relevance(logits, self.relevance)
-        if place is None:
-            return gradient_of(logits, leaf, start)
-        with _folded_layers_named(self.at):
-            return gradient_of(logits, place.edge(), start)
-
-
-@contextmanager
-def _folded_layers_named(at: str | None) -> Iterator[None]:
-    """Say why relevance may not arrive at a module's output, though it does at the input."""
-    try:
-        yield
-    except UnreachedError as error:
-        raise ModelError(
-            f"no relevance arrives at the output of {at!r}: the prediction does not depend on it, or a batch norm behind it makes one "
-            "layer with it; ask for the output of that batch norm"
-        ) from error
-
-
-class UnreachedError(ModelError):
-    """The gradient does not reach what it was asked for."""
-
-
-def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = False) -> Tensor:
-    """The vector-Jacobian product from the logits to ``leaf``.
-
-    Raises:
-        ModelError: if the output does not depend on it.
-    """
-    if not logits.requires_grad:
-        raise ModelError(
-            "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
-            "remove that cut"
-        )
-    if isinstance(leaf, GradientEdge) and not _is_behind(logits, leaf.node):  # of which torch before 2.7 crashes
-        raise UnreachedError("the model's output does not depend on it")
-    gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
-    if gradient is None:
-        raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
-    return gradient
-
-
-def _is_behind(output: Tensor, wanted: Any) -> bool:
-    """Whether a node of the graph lies on the way from an output to what it was computed from."""
-    seen: set[Any] = set()
-    pending: list[Any] = [output.grad_fn]
-    while pending:
-        node = pending.pop()
-        if node is wanted:
-            return True
-        if node is not None and node not in seen:
-            seen.add(node)
-            pending.extend(parent for parent, _ in node.next_functions)
-    return False
+    def _batch(self, net: nn.Module, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
+        part = target.rows(rows.start, rows.stop)
+        return Batch(net, x[rows], part, rows, self.relevance, self.seed, self.at, shared)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:
@@ -182,6 +176,13 @@ def whole_number(name: str, value: Any, at_least: int, at_most: float = float("i
         limit = "" if at_most == float("inf") else f" and at most {at_most}"
         raise OptionError(f"{name}={value!r} must be a whole number of at least {at_least}{limit}")
     return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check an option that is True or False."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{name}={value!r} must be True or False")
+    return value
 
 
 def number(name: str, value: Any, at_least: float | None = None) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from signxai.common.errors import ModelError
-from signxai.engine.forward import Target
 from signxai.engine.relu_backward import ReLUPass
 from signxai.methods.analyzer import Analyzer
+from signxai.methods.batch import Batch
 
 
 class _ReLUAnalyzer(Analyzer):
@@ -20,10 +20,10 @@ class _ReLUAnalyzer(Analyzer):
         """What a ReLU hands back, from the gradient at its output and where it was active."""
         raise NotImplementedError
 
-    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        watch = ReLUPass(self.relu_backward)
-        result = self._backward(net, x, target, watch)
-        if not watch.relus:
+    def attribute(self, batch: Batch) -> Tensor:
+        mode = ReLUPass(self.relu_backward)
+        result = batch.backward(mode)
+        if not mode.relus:
             raise ModelError(f"{type(self).__name__} changes the ReLUs of a network, and this one has none: the map would be its gradient")
         return result
 
@@ -34,6 +34,8 @@ class GuidedBackpropAnalyzer(_ReLUAnalyzer):
     Raises:
         ModelError: if no ReLU is executed.
     """
+
+    changes_model = False
 
     @staticmethod
     def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:
@@ -46,6 +48,8 @@ class DeconvNetAnalyzer(_ReLUAnalyzer):
     Raises:
         ModelError: if no ReLU is executed.
     """
+
+    changes_model = False
 
     @staticmethod
     def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:

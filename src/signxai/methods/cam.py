@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from signxai.common.errors import InputError, ModelError
 from signxai.engine.feature_maps import FeatureMapPass, Layout
-from signxai.engine.forward import Target, run_forward
 from signxai.engine.module_outputs import EachOutput, find_module
-from signxai.methods.analyzer import Analyzer, gradient_of
+from signxai.methods.analyzer import Analyzer, CommonOptions
 from signxai.methods.backprop import GuidedBackpropAnalyzer
+from signxai.methods.batch import Batch, gradient_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -35,34 +38,35 @@ class GradCAMAnalyzer(Analyzer):
         OptionError: if the target layer is not in the model.
     """
 
-    def __init__(self, model: nn.Module, target_layer: nn.Module | str | None = None, **common: Any) -> None:
+    changes_model = False
+
+    def __init__(self, model: nn.Module, target_layer: nn.Module | str | None = None, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
         self.target_layer = target_layer
 
-    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        watch = FeatureMapPass(x.shape, automatic=self.target_layer is None)
-        with self._capturing(net, watch):
-            leaf = x.detach().requires_grad_(True)
-            logits = run_forward(net, leaf.clone(), watch)
-        if not watch.found:
+    def attribute(self, batch: Batch) -> Tensor:
+        mode = FeatureMapPass(batch.x.shape, automatic=self.target_layer is None)
+        with self._capturing(batch.net, mode):
+            logits = batch.run(batch.x.detach().requires_grad_(True), mode)
+        if not mode.found:
             raise ModelError(self._nothing_captured())
-        features, gradient = _last_reached(watch, logits, target.starting_relevance(logits, self.relevance))
-        return _spread(_class_activation(features, gradient), x)
+        features, gradient = _last_reached(mode, logits, batch.initial_relevance(logits))
+        return _spread(_class_activation(features, gradient), batch.x)
 
     def _nothing_captured(self) -> str:
         if self.target_layer is None:
             return "Grad-CAM needs a convolution, and none was executed; choose another method, or give target_layer="
         return f"the target layer {self.target_layer!r} was not executed, or its output does not depend on the input; choose another"
 
-    def _capturing(self, net: nn.Module, watch: FeatureMapPass) -> AbstractContextManager[Any]:
+    def _capturing(self, net: nn.Module, mode: FeatureMapPass) -> AbstractContextManager[Any]:
         if self.target_layer is None:
             return nullcontext()
-        return EachOutput(find_module(net, self.target_layer), watch.capture)
+        return EachOutput(find_module(net, self.target_layer), mode.capture)
 
 
-def _last_reached(watch: FeatureMapPass, logits: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+def _last_reached(mode: FeatureMapPass, logits: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     """The last feature map whose gradient is not at one place alone, and that gradient: both (N, C, ...)."""
-    for found in reversed(watch.found):
+    for found in reversed(mode.found):
         gradient = gradient_of(logits, found.edge, start, keep_graph=True)
         layout = found.layout or Layout(())
         features, gradient = layout.channels_first(found.values.take()), layout.channels_first(gradient)
@@ -103,11 +107,13 @@ class GuidedGradCAMAnalyzer(Analyzer):
         ModelError: if no convolution or no ReLU is executed.
     """
 
-    def __init__(self, model: nn.Module, target_layer: nn.Module | str | None = None, **common: Any) -> None:
+    changes_model = False
+
+    def __init__(self, model: nn.Module, target_layer: nn.Module | str | None = None, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
         self.target_layer = target_layer
         self._factors: tuple[Analyzer, Analyzer] = (GradCAMAnalyzer(model, target_layer, **common), GuidedBackpropAnalyzer(model, **common))
 
-    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        cam, guided = (factor._explain(net, x, target, rows) for factor in self._factors)
+    def attribute(self, batch: Batch) -> Tensor:
+        cam, guided = (factor.attribute(batch) for factor in self._factors)
         return cam * guided

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,11 +11,11 @@ import zennit.core
 from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
-from signxai.engine.forward import Target
 from signxai.engine.mode import GradientPass
 from signxai.engine.relevance import RelevancePass
 from signxai.engine.stabilizer import Stabilizer
-from signxai.methods.analyzer import Analyzer, number
+from signxai.methods.analyzer import Analyzer, flag, number
+from signxai.methods.batch import Batch
 from signxai.methods.composites import RULES, LayerRules, RuleParameters, layer_rules
 
 AnyPass = TypeVar("AnyPass", bound=RelevancePass)
@@ -39,13 +40,13 @@ class _LayerRulesAnalyzer(Analyzer):
     def __init__(self, model: nn.Module, *, stabilizer: Stabilizer = 0.0, strict: bool = False, **common: Any) -> None:
         super().__init__(model, **common)
         self.stabilizer = stabilizer if callable(stabilizer) else number("stabilizer", stabilizer, at_least=0)
-        self.strict = strict
+        self.strict = flag("strict", strict)
         self.composite: LayerRules | zennit.core.Composite
 
-    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
-        return self._backward(net, x, target, self.watch(RelevancePass))
+    def attribute(self, batch: Batch) -> Tensor:
+        return batch.backward(self.mode(RelevancePass))
 
-    def watch(self, kind: type[AnyPass]) -> AnyPass:
+    def mode(self, kind: type[AnyPass]) -> AnyPass:
         """A pass of this kind for one forward and backward under this analyzer's rules."""
         assert isinstance(self.composite, LayerRules)
         return kind(self.composite, self.stabilizer, self.strict, cut_offs_absorb=self.composite.is_z)
@@ -60,6 +61,8 @@ class MethodLRPAnalyzer(_LayerRulesAnalyzer):
         rule: a rule or composite by its name in the grammar, for example "epsilon_std_x".
         parameters: epsilon, alpha, beta, gamma, mu, low, high, by keyword, and ``stabilizer`` and ``strict``.
     """
+
+    changes_model = False
 
     def __init__(
         self,
@@ -101,6 +104,8 @@ class LRPAnalyzer(_LayerRulesAnalyzer):
     True
     """
 
+    changes_model = False
+
     def __init__(
         self, model: nn.Module, rule: str = "epsilon", epsilon: float = 1e-6, *, alpha: float = 1.0, beta: float = 0.0, **options: Any
     ) -> None:
@@ -130,6 +135,8 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
     Raises:
         OptionError: if a parameter does not belong to the rule, or the composite is missing or no composite.
     """
+
+    changes_model = False
 
     def __init__(
         self,
@@ -175,12 +182,12 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
         hidden_rule = RULES[hidden](parameters)
         return LayerRules(linear=hidden_rule, convolution=hidden_rule, first=RULES[rule](parameters))
 
-    def _explain(self, net: nn.Module, x: Tensor, target: Target, rows: slice) -> Tensor:
+    def attribute(self, batch: Batch) -> Tensor:
         if self.rule_type != "custom":
-            return super()._explain(net, x, target, rows)
+            return super().attribute(batch)
         composite: Any = self.composite
-        with composite.context(net) as modified:
-            return self._backward(modified, x, target, GradientPass())
+        with composite.context(batch.net) as modified:
+            return replace(batch, net=modified).backward(GradientPass())
 
 
 RULE_PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -254,6 +261,8 @@ class LRPSequential(_LayerRulesAnalyzer):
         OptionError: if a rule is unknown, or a parameter belongs to none of them.
     """
 
+    changes_model = False
+
     def __init__(
         self,
         model: nn.Module,
@@ -290,6 +299,8 @@ class DeepTaylorAnalyzer(_LayerRulesAnalyzer):
         model: as for ``Analyzer``, and its keyword options.
         epsilon: of the epsilon rule, at least 0.
     """
+
+    changes_model = False
 
     def __init__(self, model: nn.Module, epsilon: float = 1e-6, **options: Any) -> None:
         super().__init__(model, **options)

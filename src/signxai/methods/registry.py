@@ -11,17 +11,12 @@ from typing import Any
 from torch import nn
 
 from signxai.common.errors import OptionError
+from signxai.methods.analyzer import Analyzer
 from signxai.methods.backprop import DeconvNetAnalyzer, GuidedBackpropAnalyzer
 from signxai.methods.cam import GradCAMAnalyzer, GuidedGradCAMAnalyzer
-from signxai.methods.gradients import (
-    GradientAnalyzer,
-    GradientXInputAnalyzer,
-    IntegratedGradientsAnalyzer,
-    RandomUniformAnalyzer,
-    SmoothGradAnalyzer,
-    VarGradAnalyzer,
-)
+from signxai.methods.gradients import GradientAnalyzer, GradientXInputAnalyzer, RandomUniformAnalyzer
 from signxai.methods.lrp import DeepTaylorAnalyzer, MethodLRPAnalyzer
+from signxai.methods.repeated import IntegratedGradientsAnalyzer, SmoothGradAnalyzer, VarGradAnalyzer
 from signxai.names.grammar import DOTTED_EPSILON, PRESET_BOUNDS, MethodSpec, register_form
 
 _COMMON_OPTIONS = ("batch_size", "seed", "relevance", "as_tensor")
@@ -76,6 +71,8 @@ def register(name: str, analyzer_class: Callable[..., Any]) -> None:
     numeric = {p.name: type(p.default) for p in own if type(p.default) in (int, float)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     common = _COMMON_OPTIONS if takes_any else tuple(p.name for p in parameters if p.name in _COMMON_OPTIONS)
+    if isinstance(analyzer_class, type) and issubclass(analyzer_class, Analyzer):
+        common = analyzer_class.options()  # those of the classes above it too
     register_form(name, numeric)
     _METHODS[name] = Method(analyzer_class, {option: option for option in (*(p.name for p in own), *common)})
 

@@ -203,9 +203,9 @@ class MethodSpec:
         return str(self)
 
     def __str__(self) -> str:
-        values = dict(self.params)
+        values, parameters = dict(self.params), _parameters_of(self.method, self.rule)
         pieces = [self._spelled_method(values)]
-        for word, parameter in _parameters_of(self.method, self.rule).items():
+        for word, parameter in parameters.items():
             if parameter.keyword in values:
                 pieces.append(f"{word}_{spell_number(values[parameter.keyword])}")
         pieces.extend(str(multiplier) for multiplier in self.multipliers)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import OptionError
-from signxai.explaining import explain
-from signxai.names.grammar import MethodSpec, parse_method
+from signxai.common.errors import InputError, OptionError
+from signxai.methods.explainer import explainer_for, spec_of
+from signxai.names.grammar import MethodSpec
 
 _START_WITH_LOGIT = ("guided_backprop", "deconvnet", "deep_taylor")
 
@@ -41,12 +42,13 @@ def calculate_relevancemap(
     """
     if not isinstance(batchmode, bool):
         raise OptionError(f"batchmode={batchmode!r} must be True or False")
-    spec = method if isinstance(method, MethodSpec) else parse_method(method)
-    kw.setdefault("relevance", "logit" if spec.rule is not None or spec.method in _START_WITH_LOGIT else "one_hot")
+    spec = spec_of(method)
+    if spec.rule is not None or spec.method in _START_WITH_LOGIT:
+        kw.setdefault("relevance", "logit")
+    explainer = explainer_for(model, spec, kw)
     if batchmode:
-        return explain(model, x, spec, neuron_selection, **kw)
-    batch = x[None] if isinstance(x, Tensor) else np.asarray(x)[None]
-    return explain(model, batch, spec, neuron_selection, **kw)[0]
+        return explainer.explain(x, neuron_selection)
+    return explainer.explain(x[None] if isinstance(x, Tensor) else np.asarray(x)[None], neuron_selection)[0]
 
 
 def calculate_relevancemaps(
@@ -57,7 +59,7 @@ def calculate_relevancemaps(
     *,
     batchmode: bool = False,
     **kw: Any,
-) -> dict[str, np.ndarray[Any, Any] | Tensor] | np.ndarray[Any, Any]:
+) -> dict[str, np.ndarray[Any, Any] | Tensor] | np.ndarray[Any, Any] | Tensor:
     """Explain by several methods, or several samples by one, as the original package does.
 
     Args:
@@ -75,7 +77,10 @@ def calculate_relevancemaps(
     >>> sorted(maps)
     ['gradient', 'lrp_z']
     """
-    if isinstance(methods, str | MethodSpec):
-        maps = [calculate_relevancemap(methods, sample, model, neuron_selection, batchmode=batchmode, **kw) for sample in x]
-        return np.stack([np.asarray(one) for one in maps])
-    return {str(method): calculate_relevancemap(method, x, model, neuron_selection, batchmode=batchmode, **kw) for method in methods}
+    if not isinstance(methods, str | MethodSpec):
+        return {str(method): calculate_relevancemap(method, x, model, neuron_selection, batchmode=batchmode, **kw) for method in methods}
+    maps = [calculate_relevancemap(methods, sample, model, neuron_selection, batchmode=batchmode, **kw) for sample in x]
+    if not maps:
+        raise InputError("x holds no sample; with one method's name it is a sequence of at least one")
+    tensors = [one for one in maps if isinstance(one, Tensor)]
+    return torch.stack(tensors) if tensors else np.stack(maps)

@@ -1,0 +1,61 @@
+"""Inputs as a model takes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signxai.common.errors import InputError
+
+
+def as_input(net: nn.Module, x: Any) -> Tensor:
+    """The input as a floating-point tensor on the model's device and of its dtype, outside of any graph.
+
+    Raises:
+        InputError: if it is no numeric array, has no batch axis, is empty, or holds NaN or infinity.
+    """
+    tensor = _as_tensor(x)
+    if tensor.ndim == 0:
+        raise InputError("x is a single number; a batch of shape (N, ...) is needed")
+    if tensor.numel() == 0:
+        raise InputError(f"x is empty: its shape is {tuple(tensor.shape)}; at least one sample with at least one value is needed")
+    if tensor.is_complex():
+        raise InputError(f"x is {tensor.dtype}; real numbers are needed: stack real and imaginary part as channels")
+    like = _first_floating(net)
+    dtype = like.dtype if like is not None else (tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype())
+    device = like.device if like is not None else tensor.device
+    tensor = tensor.detach().to(device=device, dtype=dtype)
+    if tensor.is_inference():
+        tensor = tensor.clone()
+    if not is_finite(tensor):
+        raise InputError(f"x holds NaN or infinity ({int((~torch.isfinite(tensor)).sum())} of {tensor.numel()} values); clean it first")
+    return tensor
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite. NaN and infinity show in the sum, which is many times as fast; a large one may just overflow."""
+    return math.isfinite(float(tensor.detach().sum())) or bool(torch.isfinite(tensor).all())
+
+
+def _as_tensor(x: Any) -> Tensor:
+    if isinstance(x, Tensor):
+        return x
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"x is not an array: {error}; give a tensor or array of shape (N, ...)") from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"x is {type(x).__name__} of {array.dtype}; a numeric tensor or array of shape (N, ...) is needed")
+    if not array.ndim:
+        return torch.tensor(array.item())
+    if not array.flags.writeable or not array.dtype.isnative or min(array.strides) < 0:
+        array = array.astype(array.dtype.newbyteorder("="))  # a copy: torch takes only writable, native memory
+    return torch.from_numpy(array)
+
+
+def _first_floating(net: nn.Module) -> Tensor | None:
+    return next((p for tensors in (net.parameters(), net.buffers()) for p in tensors if p.is_floating_point()), None)

@@ -1,0 +1,147 @@
+"""Targets: which entry of a model's output is explained, and the relevance that it starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from signxai.common.errors import TargetError
+
+TargetLike: TypeAlias = "int | Sequence[int] | tuple[int, ...] | np.ndarray[Any, Any] | Tensor | Callable[[Tensor], Tensor] | None"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained: for each sample one entry of the output, or any score of it. None of them: argmax.
+
+    ``indices`` is (N, k), k indices behind the batch axis for each sample; ``classes`` (N, 1) is what a tuple means instead
+    where the output has one axis behind the batch; ``score`` maps outputs to (N,).
+    """
+
+    indices: Tensor | None = None
+    classes: Tensor | None = None
+    score: Callable[[Tensor], Tensor] | None = None
+
+    def rows(self, start: int, stop: int) -> Target:
+        """The target of some of the samples."""
+        if self.indices is None:
+            return self
+        return Target(self.indices[start:stop], None if self.classes is None else self.classes[start:stop])
+
+    def repeated(self, samples: slice, count: int) -> Target:
+        """The target of some of the samples, ``count`` times one after the other."""
+        part = self.rows(samples.start, samples.stop)
+        if part.indices is None:
+            return part
+        return Target(part.indices.repeat(count, 1), None if part.classes is None else part.classes.repeat(count, 1))
+
+    def resolved(self, logits: Tensor) -> Target:
+        """This target with its indices fixed by these logits, where it follows the largest one."""
+        if self.indices is not None or self.score is not None:
+            return self
+        return Target(torch.stack(self._index(logits), dim=1) if logits.ndim > 1 else logits.new_zeros(len(logits), 1).long())
+
+    def initial_relevance(self, logits: Tensor, relevance: str) -> Tensor:
+        """Relevance at the output, in the shape of ``logits``: 1 at the target ("one_hot") or its logit ("logit").
+
+        Raises:
+            TargetError: if the target does not fit the output.
+        """
+        if self.score is not None:
+            start = _score_gradient(self.score, logits)
+        else:
+            values = logits.detach()
+            index = self._index(values)
+            start = torch.zeros_like(values)
+            if len(index) == 1:
+                start.scatter_(1, index[0].unsqueeze(1), 1.0)
+            else:
+                start.index_put_((torch.arange(len(values), device=values.device), *index), values.new_ones(()))
+        return start if relevance == "one_hot" else start * logits.detach()
+
+    def _index(self, logits: Tensor) -> tuple[Tensor, ...]:
+        axes = tuple(logits.shape[1:])
+        if self.indices is None:
+            return torch.unravel_index(logits.flatten(1).argmax(dim=1), axes) if axes else ()
+        indices = self.classes if self.classes is not None and len(axes) == 1 else self.indices
+        if not axes and indices.shape[1] == 1:  # one score per sample
+            if bool((indices != 0).any()):
+                raise TargetError(f"target {int(indices.max())}: the model gives one value per sample, so the only target is 0")
+            return ()
+        if indices.shape[1] != len(axes):
+            raise TargetError(
+                f"the output has the shape (N, {', '.join(map(str, axes))}): a target is {len(axes)} "
+                f"{'index' if len(axes) == 1 else 'indices'} behind the batch axis, not {indices.shape[1]}"
+            )
+        for column, size in zip(indices.unbind(1), axes, strict=True):
+            wrong = [entry for entry in column.tolist() if not 0 <= entry < size]
+            if wrong:
+                raise TargetError(f"target {wrong[0]} is out of range: the output has {size} entries on that axis, 0 to {size - 1}")
+        return tuple(indices.to(logits.device).unbind(1))
+
+
+def _score_gradient(score: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
+    """The gradient of a user's score by the logits; a score of whole numbers names classes."""
+    leaf = logits.detach().requires_grad_(True)
+    with torch.enable_grad():
+        values = _scores(score, leaf)
+    if isinstance(values, list | tuple | np.ndarray):
+        values = torch.from_numpy(_integers(values))
+    if not isinstance(values, Tensor) or values.shape != (len(logits),):
+        came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise TargetError(f"a callable target must turn the outputs into a tensor of shape ({len(logits)},), not {came}")
+    if not values.is_floating_point():
+        return as_target(values, len(logits)).initial_relevance(logits, "one_hot")
+    if not values.requires_grad:
+        raise TargetError("the callable target's scores do not depend on the outputs; compute them from its argument, without detach")
+    if not bool(torch.isfinite(values).all()):
+        raise TargetError("the callable target's scores hold NaN or infinity")
+    return torch.autograd.grad(values.sum(), leaf)[0]
+
+
+def _scores(score: Callable[[Tensor], Any], leaf: Tensor) -> Any:
+    try:
+        return score(leaf)
+    except IndexError as error:
+        raise TargetError(f"the callable target failed on outputs of shape {tuple(leaf.shape)}: {error}") from error
+
+
+def as_target(target: Any, samples: int) -> Target:
+    """Read a target as ``explain`` takes it, for a batch of ``samples``.
+
+    Raises:
+        TargetError: if it is not made of integers or has not one entry per sample.
+    """
+    if target is None:
+        return Target()
+    if isinstance(target, Target):
+        return target
+    if callable(target) and not isinstance(target, Tensor):
+        return Target(score=target)
+    array = _integers(target)
+    if array.ndim == 0:
+        return Target(torch.full((samples, 1), int(array)))
+    if isinstance(target, tuple) and array.ndim == 1:
+        is_sequence = len(array) == samples and len(array) > 1
+        return Target(torch.from_numpy(np.tile(array, (samples, 1))), torch.from_numpy(array[:, None]) if is_sequence else None)
+    if array.shape[0] != samples or array.ndim > 2:
+        raise TargetError(f"{array.shape[0]} targets for {samples} samples; give one integer for all, or one for each sample")
+    return Target(torch.from_numpy(array.reshape(samples, -1)))
+
+
+def _integers(target: Any) -> np.ndarray[Any, Any]:
+    values = target.detach().cpu().numpy() if isinstance(target, Tensor) else target
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise TargetError(f"target {target!r} is not an integer or a sequence of integers") from error
+    has_bool = isinstance(target, bool) or (isinstance(target, list | tuple) and any(isinstance(item, bool | np.bool_) for item in target))
+    if array.dtype.kind not in "iu" or has_bool:
+        kind = "bool" if has_bool or array.dtype.kind == "b" else type(target).__name__ if array.dtype.kind == "O" else array.dtype
+        raise TargetError(f"target {target!r} ({kind}) is not an integer or a sequence of integers; give class indices such as 3 or [3, 5]")
+    return array.astype(np.int64)

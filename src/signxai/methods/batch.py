@@ -1,0 +1,155 @@
+"""What a method works on: some samples, the borrowed network, and what may be asked of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from signxai.common.errors import ModelError
+from signxai.engine.forward import run_forward
+from signxai.engine.mode import ForwardPass, GradientPass
+from signxai.engine.module_outputs import OutputOf
+from signxai.engine.targets import Target
+
+Result = TypeVar("Result")
+
+
+class SharedResults:
+    """What several methods compute alike for one model, input and target: each is computed once."""
+
+    def __init__(self) -> None:
+        self._results: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, compute: Callable[[], Result]) -> Result:
+        """What ``compute`` gave for this key when it was first asked for."""
+        if key not in self._results:
+            self._results[key] = compute()
+        result: Result = self._results[key]
+        return result
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples to explain, with the network to run.
+
+    Attributes:
+        net: the network, borrowed: in evaluation mode, parameters frozen. Change nothing in it, and do not keep it.
+        x: the samples (n, ...), on the network's device and of its dtype. Do not write to them.
+        target: what is explained of each sample.
+        rows: which of all samples that were given these are.
+        relevance: what relevance starts with: "one_hot" (1 at the target) or "logit" (the target's logit).
+        seed: what seeds random draws.
+        at: dotted name of the module at whose output relevance is read off; None: at the input.
+        shared: where several methods on one decision find what another has computed; None: there is one method alone.
+    """
+
+    net: nn.Module
+    x: Tensor
+    target: Target
+    rows: slice
+    relevance: str = "one_hot"
+    seed: int = 0
+    at: str | None = None
+    shared: SharedResults | None = None
+
+    def run(self, x: Tensor | None = None, mode: ForwardPass | None = None) -> Tensor:
+        """The network's logits (n, ...), with any final softmax taken off.
+
+        Args:
+            x: points to run it on, (n, ...); None: the samples. A copy is run, so the network may write to its input.
+            mode: gives operations another backward pass; None: their own gradient.
+
+        Raises:
+            ModelError: if the network fails, or its output is no finite floating-point tensor with one row per point.
+        """
+        return run_forward(self.net, (self.x if x is None else x).clone(), mode or GradientPass())
+
+    def initial_relevance(self, logits: Tensor) -> Tensor:
+        """What relevance starts with at the output, in the shape of ``logits``; ``(logits * it)`` sums to what is explained.
+
+        Raises:
+            TargetError: if the target does not fit the output.
+        """
+        return self.target.initial_relevance(logits, self.relevance)
+
+    def gradient(self) -> Tensor:
+        """The plain gradient: initial relevance carried back from the output to the input (or to ``at``), in its shape.
+
+        Raises:
+            ModelError: if the output does not depend on it.
+        """
+        if self.shared is None:
+            return self.backward(GradientPass())
+        key = ("gradient", self.rows.start, self.rows.stop, self.relevance, self.seed, self.at)
+        return self.shared.once(key, lambda: self.backward(GradientPass())).clone()  # each method may write to its own
+
+    def backward(self, mode: ForwardPass) -> Tensor:
+        """Initial relevance carried back along the graph that ``mode`` builds, to the input (or to ``at``), in its shape.
+
+        Raises:
+            ModelError: if the output does not depend on it.
+        """
+        leaf = self.x.detach().requires_grad_(True)
+        place = None if self.at is None else OutputOf(self.net, self.at)
+        with nullcontext() if place is None else place.watching:
+            logits = self.run(leaf, mode)
+        start = self.initial_relevance(logits)
+        if place is None:
+            return gradient_of(logits, leaf, start)
+        with _folded_layers_named(self.at):
+            return gradient_of(logits, place.edge(), start)
+
+
+@contextmanager
+def _folded_layers_named(at: str | None) -> Iterator[None]:
+    """Say why relevance may not arrive at a module's output, though it does at the input."""
+    try:
+        yield
+    except UnreachedError as error:
+        raise ModelError(
+            f"no relevance arrives at the output of {at!r}: the prediction does not depend on it, or a batch norm behind it makes one "
+            "layer with it; ask for the output of that batch norm"
+        ) from error
+
+
+class UnreachedError(ModelError):
+    """The gradient does not reach what it was asked for."""
+
+
+def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = False) -> Tensor:
+    """The vector-Jacobian product from the logits to ``leaf``.
+
+    Raises:
+        ModelError: if the output does not depend on it.
+    """
+    if not logits.requires_grad:
+        raise ModelError(
+            "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
+            "remove that cut"
+        )
+    if isinstance(leaf, GradientEdge) and not _depends_on(logits, leaf.node):  # of which torch before 2.7 crashes
+        raise UnreachedError("the model's output does not depend on it")
+    gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
+    if gradient is None:
+        raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
+    return gradient
+
+
+def _depends_on(output: Tensor, wanted: Any) -> bool:
+    """Whether a node of the graph is among those that an output was computed from."""
+    seen: set[Any] = set()
+    pending: list[Any] = [output.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is wanted:
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            pending.extend(parent for parent, _ in node.next_functions)
+    return False

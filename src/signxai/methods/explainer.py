@@ -1,0 +1,143 @@
+"""From a method's name and its options to a relevance map: the one path behind every public entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signxai.common.errors import MethodNameError, ModelError, OptionError
+from signxai.engine.inputs import as_input
+from signxai.engine.model_loan import unwrapped
+from signxai.methods.analyzer import Analyzer, as_array, flag, number
+from signxai.methods.batch import SharedResults
+from signxai.methods.registry import analyzer_for, method_of
+from signxai.methods.sign import sign_about
+from signxai.names.grammar import MethodSpec, Multiplier, parse_method
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A method's name with all its options, bound to a model.
+
+    Attributes:
+        model: what is explained, as the user gave it.
+        analyzer: what gives the map.
+        multipliers: what the map is multiplied by, every threshold filled in.
+        as_tensor: whether a tensor is wanted instead of a NumPy array.
+    """
+
+    model: nn.Module
+    analyzer: Any
+    multipliers: tuple[Multiplier, ...]
+    as_tensor: bool
+
+    def explain(self, x: Any, target_class: Any = None, shared: SharedResults | None = None) -> np.ndarray[Any, Any] | Tensor:
+        """The map of an input; ``shared``: what other methods have computed for this model, input and target, and will."""
+        relevance = self._relevance(x, target_class, shared)
+        if not _is_at_a_layer(self.analyzer):
+            relevance = self._multiplied(relevance, x)
+        return relevance if self.as_tensor else as_array(relevance)
+
+    def _relevance(self, x: Any, target_class: Any, shared: SharedResults | None) -> Tensor:
+        """What the analyzer gives. An ``analyze`` that a user wrote is called as it is, and shares nothing."""
+        if isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze:
+            return self.analyzer.relevance_of(x, target_class, shared)
+        return torch.as_tensor(self.analyzer.analyze(x, target_class))
+
+    def _multiplied(self, relevance: Tensor, x: Any) -> Tensor:
+        shape = tuple(x.shape) if isinstance(x, Tensor | np.ndarray) else np.shape(x)
+        if relevance.shape != shape:
+            raise ModelError(f"the analyzer returned relevance of shape {tuple(relevance.shape)} for an input of shape {shape}")
+        if not self.multipliers:
+            return relevance
+        tensor = as_input(unwrapped(self.model), x).to(relevance.device)
+        for multiplier in self.multipliers:
+            relevance = relevance * (tensor if multiplier.kind == "input" else sign_about(tensor, multiplier.mu or 0.0))
+        return relevance
+
+
+def explainer_for(model: nn.Module, name: str | MethodSpec, options: Mapping[str, Any]) -> Explainer:
+    """Bind a method's name and options to a model.
+
+    Raises:
+        MethodNameError: if the name is none.
+        OptionError: if the method does not take an option, the name already sets it, or its value is not allowed.
+    """
+    spec = spec_of(name)
+    taken = method_of(spec).options
+    rest = dict(options)
+    as_tensor = flag("as_tensor", rest.pop("as_tensor", False))
+    mu = rest.get("mu")
+    if _has_open_threshold(spec) and ("mu" not in taken or "mu" in dict(spec.params)):
+        rest.pop("mu", None)  # it is the multiplier's alone
+    if "as_tensor" in taken:
+        rest["as_tensor"] = True  # an array is made of it once, at the end
+    multipliers = _filled_in(spec, mu)
+    analyzer = analyzer_for(spec, model, rest)
+    if multipliers and _is_at_a_layer(analyzer):
+        raise OptionError(f"{str(spec)!r} multiplies by the input, so at= does not go with it; leave one of them out")
+    return Explainer(model, analyzer, multipliers, as_tensor)
+
+
+def explainers_for(model: nn.Module, names: Sequence[str | MethodSpec], options: Mapping[str, Any]) -> dict[str, Explainer]:
+    """The same for several names, as given; each option goes to the methods that take it.
+
+    Raises:
+        MethodNameError, OptionError: as ``explainer_for``, and if none of the methods takes an option.
+    """
+    if isinstance(names, str | MethodSpec):
+        raise OptionError(f"method_names={str(names)!r} is one name; give a sequence of names, or call explain")
+    specs = {str(name): spec_of(name) for name in names}
+    own = {name: {key: value for key, value in options.items() if _takes(spec, key)} for name, spec in specs.items()}
+    unknown = [key for key in options if not any(key in taken for taken in own.values())]
+    if unknown:
+        raise OptionError(f"none of the methods takes the option {unknown[0]!r}")
+    return {name: explainer_for(model, spec, own[name]) for name, spec in specs.items()}
+
+
+def spec_of(name: str | MethodSpec) -> MethodSpec:
+    """A name, or a value made by hand, as ``parse_method`` reads it.
+
+    Raises:
+        MethodNameError: if there is no such name.
+    """
+    if not isinstance(name, MethodSpec):
+        return parse_method(name)
+    if not all(isinstance(value, int | float) for _, value in name.params):
+        raise MethodNameError(f"{name!r} is not a method: its parameters must be numbers; use parse_method")
+    spec = parse_method(str(name))
+    if _content(spec) != _content(name):
+        raise MethodNameError(f"{name!r} is not a method: read by its name {str(name)!r} it is {spec!r}; use parse_method")
+    return spec
+
+
+def _content(spec: MethodSpec) -> tuple[Any, ...]:
+    return spec.method, spec.rule, dict(spec.params), tuple(spec.multipliers), spec.preset
+
+
+def _takes(spec: MethodSpec, option: str) -> bool:
+    return option == "as_tensor" or option in method_of(spec).options or (option == "mu" and _has_open_threshold(spec))
+
+
+def _has_open_threshold(spec: MethodSpec) -> bool:
+    """Whether a sign multiplier of the name waits for the option ``mu=``."""
+    return any(multiplier.kind == "sign" and multiplier.mu is None for multiplier in spec.multipliers)
+
+
+def _filled_in(spec: MethodSpec, mu: Any) -> tuple[Multiplier, ...]:
+    """The name's multipliers, an open threshold set to ``mu``."""
+    if not _has_open_threshold(spec):
+        return spec.multipliers
+    if mu is None:
+        raise OptionError(f"{str(spec)!r} names a threshold without a number; give the option mu=, or write _x_sign_mu_0_5")
+    threshold = Multiplier("sign", number("mu", mu))
+    return tuple(threshold if one.kind == "sign" and one.mu is None else one for one in spec.multipliers)
+
+
+def _is_at_a_layer(analyzer: Any) -> bool:
+    return isinstance(analyzer, Analyzer) and analyzer.at is not None
