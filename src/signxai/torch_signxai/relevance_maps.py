@@ -12,8 +12,6 @@ from signxai.common.errors import OptionError
 from signxai.explaining import explain
 from signxai.names.grammar import MethodSpec, parse_method
 
-_START_WITH_LOGIT = ("guided_backprop", "deconvnet", "deep_taylor")
-
 
 def calculate_relevancemap(
     method: str | MethodSpec, x: Any, model: nn.Module, neuron_selection: Any = None, *, batchmode: bool = False, **kw: Any
@@ -42,7 +40,7 @@ def calculate_relevancemap(
     if not isinstance(batchmode, bool):
         raise OptionError(f"batchmode={batchmode!r} must be True or False")
     spec = method if isinstance(method, MethodSpec) else parse_method(method)
-    kw.setdefault("relevance", "logit" if spec.rule is not None or spec.method in _START_WITH_LOGIT else "one_hot")
+    kw.setdefault("relevance", "logit" if spec.form.starts_with_logit else "one_hot")
     if batchmode:
         return explain(model, x, spec, neuron_selection, **kw)
     batch = x[None] if isinstance(x, Tensor) else np.asarray(x)[None]
