@@ -273,7 +273,7 @@ _RULES = (
             "R_i = sum_j x_i w_ij / (z_j + e sign(z_j)) R_j,  e = epsilon * std(x)",
             "std(x): population, of the layer's input, per sample",
         ),
-        latex=r"the same with $e = K \cdot \mathrm{std}(x)$, the population standard deviation of that layer's input, per sample",
+        latex=r"the same with $e = E \cdot \mathrm{std}(x)$, the population standard deviation of that layer's input, per sample",
         papers=(papers.BACH_2015, papers.GUMPFER_2023),
     ),
     Rule(

@@ -9,7 +9,7 @@ from signxai.common.errors import MethodNameError
 from signxai.names.records import Composite, InputWord, Method, Parameter, Record, Rule
 from signxai.names.wording import shown
 
-__all__ = ["check_one_reading", "check_records"]
+__all__ = ["check_needed", "check_one_reading", "check_records"]
 
 _RECORDS = (Method, InputWord, Rule, Composite)
 
@@ -34,6 +34,18 @@ def check_records(present: Sequence[Record], new: Sequence[Record]) -> None:
             if name not in rules:
                 raise _refused(record, f"there is no rule {shown(name)}; the rules are {', '.join(rules)}")
     _check_shared_words(everything, new)
+
+
+def check_needed(left: Iterable[Record], gone: Iterable[Record]) -> None:
+    """Refuse to take out a rule that a record which stays refers to.
+
+    Raises:
+        MethodNameError: the message names the two.
+    """
+    rules = {record.name for record in gone if isinstance(record, Rule)}
+    for record in left:
+        for name in rules.intersection(_rules_needed(record)):
+            raise MethodNameError(f"cannot unregister {name!r}: {name_of(record)!r} needs it")
 
 
 def name_of(record: Record) -> str:

@@ -57,23 +57,23 @@ class Parameter:
         >>> Parameter("steps", kind=int, minimum=1).complaint(0)
         'steps = 0 is out of range: it must be at least 1'
         """
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(size := _as_float(value)):
             return f"{self.keyword} = {value!r} must be a finite number"
-        if self.kind is int and math.isfinite(value) and not isinstance(value, Integral):
+        if self.kind is int and math.isfinite(size) and not isinstance(value, Integral):
             return f"{self.keyword} = {value!r} must be a whole number"
-        if not _fits_a_float(value):
+        if not math.isfinite(size):
             shown = f" ({value!r})" if isinstance(value, float) else ""  # Python refuses to print an int of 5000 digits
             return f"{self.keyword} is too large for a floating-point number{shown}: it must be a finite number"
         if self.minimum is not None and value < self.minimum:
-            return f"{self.keyword} = {float(value):g} is out of range: it must be at least {self.minimum:g}"
+            return f"{self.keyword} = {size:g} is out of range: it must be at least {self.minimum:g}"
         return None
 
 
-def _fits_a_float(value: Real) -> bool:
+def _as_float(value: Real) -> float:
     try:
-        return math.isfinite(value)
+        return float(value)
     except OverflowError:  # an int beyond the greatest float
-        return False
+        return math.inf
 
 
 @dataclass(frozen=True)

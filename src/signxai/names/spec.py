@@ -80,10 +80,10 @@ class MethodSpec:
         form = self.form
         object.__setattr__(self, "params", _canonical(form, _pairs(self.params)))
         values = dict(self.params)
-        if complaint := form.contradiction(values):
-            raise MethodNameError(complaint)
         if form.rule is not None:
             _check_spelled(form, form.rule, values)
+        if complaint := form.contradiction(values):
+            raise MethodNameError(complaint)
         if not isinstance(self.multipliers, tuple | list) or not all(isinstance(one, Multiplier) for one in self.multipliers):
             raise MethodNameError(f"multipliers={shown(self.multipliers)} is not a tuple of Multiplier")
         object.__setattr__(self, "multipliers", tuple(self.multipliers))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 from signxai.common.errors import MethodNameError
-from signxai.names.consistency import check_one_reading, check_records
+from signxai.names.consistency import check_needed, check_one_reading, check_records
 from signxai.names.forms import Form
 from signxai.names.records import Composite, InputWord, Method, Parameter, Record, Rule
 from signxai.names.wording import listed, shown
@@ -38,12 +38,12 @@ class Tables:
         Raises:
             MethodNameError: as ``catalog.unregister`` says.
         """
-        left = list(self.records)
+        left, gone = list(self.records), tuple(gone)
         for record in gone:
             if record not in left:
                 raise MethodNameError(f"cannot unregister {shown(record)}: it is not in the catalog")
             left.remove(record)
-        check_records((), tuple(left))
+        check_needed(left, gone)
         return Tables(tuple(left))
 
     @cached_property
