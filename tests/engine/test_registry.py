@@ -6,14 +6,20 @@ from operations import IDS, SAMPLES
 
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.relevance import RelevancePass
-from signxai.methods.composites import RuleParameters, layer_rules
-
-OPERATIONS = sorted(RELEVANCE.operations(), key=repr)
+from signxai.methods.composites import layer_rules
 
 
 def name_of(operation):
     name = operation.__name__
     return operation.__self__.__name__ if name == "__get__" else name
+
+
+def where(operation):
+    """Its name, and what tells it from others of that name, the same in every process."""
+    return f"{name_of(operation)}-{type(operation).__name__}-{getattr(operation, '__module__', '')}"
+
+
+OPERATIONS = sorted(RELEVANCE.operations(), key=where)
 
 
 def leaf_of(shape):
@@ -29,7 +35,7 @@ def at_output_of(y):
 def relevance_of(run, shape):
     """Relevance at x under the z rule, from some relevance at the output; None where none can come back."""
     leaf = leaf_of(shape)
-    with RelevancePass(layer_rules("lrp", "z", RuleParameters()), strict=True):
+    with RelevancePass(layer_rules("lrp", "z"), strict=True):
         y = run(leaf.clone())
     if not isinstance(y, torch.Tensor) or not y.requires_grad:
         return None
@@ -49,7 +55,7 @@ def by_its_law(sample, operation):
     return shares / 2 if sample.law == "halves" else shares
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=where)
 def test_every_operation_with_a_rule_has_a_sample_that_keeps_its_law(operation):
     assert name_of(operation) in SAMPLES, "add a row to tests/engine/operations.py"
     sample = SAMPLES[name_of(operation)]
