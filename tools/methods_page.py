@@ -163,8 +163,7 @@ def _range(parameter: Parameter) -> str:
 
 def _with_letters(rule: Rule | Composite) -> str:
     """The spelling, with each number as its word's capital letter: ``alpha_A_beta_B``."""
-    slots = zip(["", *rule.tokens], rule.tokens, strict=False)
-    return "_".join(word[0].upper() if token == "NUM" else token for word, token in slots)
+    return rule.filled({parameter.word: parameter.word[0].upper() for parameter in rule.parameters})
 
 
 def _latex(rule: Rule) -> str:
@@ -177,9 +176,8 @@ def _filled(use: Use, composite: Composite) -> str:
     if not rule.spelling:
         return rule.title
     defaults = {parameter.keyword: parameter.default for parameter in (*rule.parameters, *composite.parameters)}
-    values = {parameter.word: use.values.get(parameter.keyword, defaults[parameter.keyword]) for parameter in rule.parameters}
-    slots = zip(["", *rule.tokens], rule.tokens, strict=False)
-    return f"`{'_'.join(spell_number(values[word] or 0.0) if token == 'NUM' else token for word, token in slots)}`"
+    numbers = {p.word: spell_number(use.values.get(p.keyword, defaults[p.keyword]) or 0.0) for p in rule.parameters}
+    return f"`{rule.filled(numbers)}`"
 
 
 def _cited(papers: Iterable[Paper]) -> str:

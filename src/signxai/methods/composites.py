@@ -115,9 +115,14 @@ def loaded(where: str | Callable[..., Any]) -> Callable[..., Any]:
     """
     if not isinstance(where, str):
         return where
-    module, _, name = where.rpartition(".")
     try:
-        found: Callable[..., Any] = getattr(import_module(module), name)
+        return _imported(where)
     except (ImportError, AttributeError, ValueError) as error:
         raise OptionError(f"the catalog names a class {where!r} that cannot be imported: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _imported(where: str) -> Callable[..., Any]:
+    module, _, name = where.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(module), name)
     return found

@@ -24,6 +24,8 @@ from signxai.names.records import Parameter, Rule
 
 AnyPass = TypeVar("AnyPass", bound=RelevancePass)
 
+_COMMON = frozenset(option.keyword for option in LRP_OPTIONS)
+
 
 class _LayerRulesAnalyzer(Analyzer):
     """LRP under rules for layers.
@@ -189,18 +191,20 @@ def _parameters_of(rules: Iterable[Rule]) -> list[Parameter]:
 def _parted(options: Mapping[str, Any], parameters: Iterable[Parameter]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The rules' parameters that are given (None: not given), checked; and the options of every LRP analyzer."""
     own = {parameter.keyword: parameter for parameter in parameters}
-    of_any_rule = {parameter.keyword for parameter in _parameters_of(_all_rules())}
-    common = {option.keyword for option in LRP_OPTIONS}
     values, rest = {}, {}
     for keyword, value in options.items():
-        if keyword in common:
+        if keyword in _COMMON:
             rest[keyword] = value
         elif keyword in own and value is not None:
             values[keyword] = _checked(own[keyword], value)
-        elif keyword not in own and (value is not None or keyword not in of_any_rule):
+        elif keyword not in own and (value is not None or not _is_of_any_rule(keyword)):
             takes = f"its parameters are {', '.join(own)}" if own else "it takes no parameters"
-            raise OptionError(f"{keyword!r} does not belong to this rule: {takes}; its options are {', '.join(sorted(common))}")
+            raise OptionError(f"{keyword!r} does not belong to this rule: {takes}; its options are {', '.join(sorted(_COMMON))}")
     return values, rest
+
+
+def _is_of_any_rule(keyword: str) -> bool:
+    return any(parameter.keyword == keyword for parameter in _parameters_of(_all_rules()))
 
 
 def _checked(parameter: Parameter, value: Any) -> Any:

@@ -102,16 +102,15 @@ def _check_parameter(record: Record, parameter: Parameter) -> None:
 
 
 def _check_spelling(record: Rule | Composite) -> None:
-    tokens = record.tokens
     words = {parameter.word: parameter for parameter in record.parameters}
-    for before, token in zip(["", *tokens], tokens, strict=False):
+    for before, token in record.tokens:
         if token == "NUM" and before not in words:
             raise _refused(record, f"NUM in {record.spelling!r} stands behind {before!r}, which is no parameter of it")
         if token == "NUM" and words[before].default is None and not record.listed_as:
             raise _refused(record, f"parameter {before!r} has no default for the list of methods: give it one, or listed_as=")
         if token != "NUM" and (not _is_word(token) or token == "neg"):
             raise _refused(record, f"{token!r} in {record.spelling!r} is not a word of lower-case letters and digits")
-    if tokens and tokens[0] == "x":
+    if record.tokens and record.tokens[0] == ("", "x"):
         raise _refused(record, "a rule beginning with 'x' reads as a multiplier (x_input, x_sign)")
 
 

@@ -54,7 +54,7 @@ class Form:
         if self.rule is None:
             return []
         by_word = {parameter.word: parameter for parameter in self.rule.parameters}
-        return [by_word[word] for word, slot in zip(self.rule.tokens, self.rule.tokens[1:], strict=False) if slot == "NUM"]
+        return [by_word[word] for word in self.rule.spelled_words]
 
     @property
     def _own(self) -> list[Parameter]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -166,18 +167,28 @@ class _RuleWord:
             object.__setattr__(self, "spelling", self.name)
 
     @property
-    def tokens(self) -> list[str]:
-        """The tokens of its spelling; none if it has no words of its own."""
-        return self.spelling.split("_") if self.spelling else []
+    def tokens(self) -> list[tuple[str, str]]:
+        """The tokens of its spelling, each with the one before it; none if it has no words of its own."""
+        return list(pairwise(["", *self.spelling.split("_")])) if self.spelling else []
+
+    @property
+    def spelled_words(self) -> list[str]:
+        """The words of the parameters whose numbers stand within the spelling."""
+        return [word for word, token in self.tokens if token == "NUM"]
+
+    def filled(self, numbers: Mapping[str, str]) -> str:
+        """The spelling with numbers, each by the parameter's word.
+
+        >>> Rule("damped", "Damped", meaning="damped", spelling="damped_by_NUM").filled({"by": "0_5"})
+        'damped_by_0_5'
+        """
+        return "_".join(numbers[word] if token == "NUM" else token for word, token in self.tokens)
 
     @property
     def example(self) -> str:
         """A name of it for ``list_methods``; "" if it has no words of its own."""
-        if not self.tokens:
-            return ""
         defaults = {parameter.word: spell_number(parameter.default or 0.0) for parameter in self.parameters}
-        filled = [defaults[word] if token == "NUM" else token for word, token in zip(["", *self.tokens], self.tokens, strict=False)]
-        return f"lrp_{self.listed_as or '_'.join(filled)}"
+        return f"lrp_{self.listed_as or self.filled(defaults)}" if self.spelling else ""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from signxai.common.errors import MethodNameError
@@ -146,9 +145,7 @@ def _may_be_dotted(form: Form, rule: Rule | Composite) -> bool:
 
 def _spelled(method: str, rule: Rule | Composite, values: Mapping[str, float]) -> str:
     """The input word with its rule."""
-    keyword = {parameter.word: parameter.keyword for parameter in rule.parameters}
-    if any(slot == "NUM" and keyword[word] not in values for word, slot in pairwise(rule.tokens)):
+    numbers = {p.word: spell_number(values[p.keyword]) for p in rule.parameters if p.keyword in values}
+    if any(word not in numbers for word in rule.spelled_words):
         return DOT + rule.dotted
-    return "_".join(
-        [method, *(spell_number(values[keyword[word]]) if slot == "NUM" else slot for word, slot in pairwise(["", *rule.tokens]))]
-    )
+    return f"{method}_{rule.filled(numbers)}"
