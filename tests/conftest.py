@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from signxai.names import grammar as naming
+from signxai.names import catalog
 
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
 torch.set_num_threads(1)  # the networks are too small for more to pay
@@ -14,8 +14,6 @@ torch.set_num_threads(1)  # the networks are too small for more to pay
 @pytest.fixture(scope="module", autouse=True)
 def registered_methods_are_forgotten():
     """What a module's tests register is gone behind them."""
-    before = dict(naming._registered)
+    before = catalog.current().records
     yield
-    naming._registered.clear()
-    naming._registered.update(before)
-    naming._parsed.cache_clear()
+    catalog.unregister(*(record for record in catalog.current().records if record not in before))

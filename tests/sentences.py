@@ -1,20 +1,27 @@
-"""The method names that tests run: the original ones and random sentences of the grammar."""
+"""The method names that tests run: the original ones and random sentences over every record of the catalog."""
 
 import random
 import re
 from importlib.resources import files
 
-PRESETS = ("VGG16ILSVRC", "VGG16MITPL365", "MNISTCNN")
-PLAIN = ("gradient", "input_t_gradient", "integrated_gradients", "smoothgrad", "vargrad", "guided_backprop", "deconvnet", "grad_cam",
-         "grad_cam_timeseries", "guided_grad_cam", "deep_taylor", "random_uniform")  # fmt: skip
-INPUT_RULES = ("lrp", "lrpsign", "lrpz", "zblrp", "w2lrp", "flatlrp")
-FIXED_RULES = ("z", "zplus", "wsquare", "flat", "sequential_composite_a", "sequential_composite_b", "epsilon_plus", "epsilon_plus_flat",
-               "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "epsilon_gamma_box")  # fmt: skip
+from signxai.names import catalog
+from signxai.names.spelling import spell_number
+
+# Where the networks of the tests give maps worth comparing; other parameters are drawn from their minimum (or -1) up to 1 above.
+RANGES = {
+    "epsilon": (0.01, 20),
+    "gamma": (0, 10),
+    "num_samples": (1, 6),
+    "steps": (1, 9),
+    "mu": (-1, 1),
+    "low": (-9, -6),
+    "high": (6, 9),
+}
 
 
 def original_names() -> list[str]:
     """The 152 names of the original package."""
-    return (files("signxai.common") / "method_names.txt").read_text().split()
+    return (files("signxai.names") / "method_names.txt").read_text().split()
 
 
 def options(name: str) -> dict[str, float]:
@@ -27,24 +34,6 @@ def is_cam(name: str) -> bool:
     return "grad_cam" in name
 
 
-def number(rng: random.Random, low: float, high: float) -> str:
-    """A random number of at most two decimals, spelt as names spell it: 0_25, neg_0_5, 100."""
-    value = round(rng.uniform(low, high), rng.choice((0, 1, 2)))
-    text = f"{abs(value):.2f}".rstrip("0").rstrip(".").replace(".", "_")
-    return ("neg_" if value < 0 else "") + text
-
-
-def sentence(seed: int) -> str:
-    """One random sentence of the grammar: method, parameters, multipliers, preset."""
-    rng = random.Random(seed)
-    parts = _method(rng)
-    for _ in range(rng.choice((0, 0, 1, 1, 2))):
-        parts.append(rng.choice(("x_input", "x_sign", "x_sign_mu_" + number(rng, -1, 1))))
-    if rng.random() < 0.2:
-        parts.append(rng.choice(PRESETS))
-    return "_".join(parts)
-
-
 def sentences(count: int) -> list[str]:
     """So many different random sentences, the same ones at every call."""
     found: dict[str, None] = {}
@@ -55,32 +44,40 @@ def sentences(count: int) -> list[str]:
     return list(found)
 
 
+def sentence(seed: int) -> str:
+    """One random sentence of the grammar: method, parameters, multipliers, preset."""
+    rng = random.Random(seed)
+    parts = _method(rng)
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        parts.append(rng.choice(("x_input", "x_sign", "x_sign_mu_" + spell_number(round(rng.uniform(-1, 1), 2)))))
+    if rng.random() < 0.2:
+        parts.append(rng.choice(catalog.PRESETS))
+    return "_".join(parts)
+
+
 def _method(rng: random.Random) -> list[str]:
+    tables = catalog.current()
     if rng.random() < 0.35:
-        method = rng.choice(PLAIN)
-        params = {
-            "smoothgrad": [f"noise_{number(rng, 0, 1)}", f"samples_{rng.randint(1, 6)}"],
-            "vargrad": [f"noise_{number(rng, 0, 1)}", f"samples_{rng.randint(1, 6)}"],
-            "integrated_gradients": [f"steps_{rng.randint(1, 9)}"],
-        }.get(method, [])
+        form = tables.form(rng.choice(list(tables.methods)), None)
+        spelled = form.head.word
     else:
-        input_rule, rule = rng.choice(INPUT_RULES), _rule(rng)
-        method, params = f"{input_rule}_{rule}", []
-        if input_rule == "lrpsign":
-            params.append(f"mu_{number(rng, -1, 1)}")
-        if input_rule == "zblrp" or rule == "epsilon_gamma_box":
-            params += [f"low_{number(rng, -9, -6)}", f"high_{number(rng, 6, 9)}"]
-    rng.shuffle(params)
-    return [method, *params[: rng.randint(0, len(params))]]
+        rules = [name for name, rule in tables.rule_words.items() for _ in range(1 + 2 * ("NUM" in rule.spelling))]  # numbers vary
+        form = tables.form(rng.choice(list(tables.input_words)), rng.choice(rules))
+        spelled = f"{form.head.word}_{_rule(rng, form)}"
+    following = [f"{word}_{spell_number(_value(rng, parameter))}" for word, parameter in form.following.items()]
+    rng.shuffle(following)
+    return [spelled, *following[: rng.randint(0, len(following))]]
 
 
-def _rule(rng: random.Random) -> str:
-    kind = rng.choice(("epsilon", "epsilon_std_x", "alpha_beta", "gamma", "fixed", "fixed"))
-    if kind == "fixed":
-        return rng.choice(FIXED_RULES)
-    if kind == "gamma":
-        return f"gamma_{number(rng, 0, 10)}"
-    if kind == "alpha_beta":
-        beta = rng.randint(0, 20) / 4
-        return "alpha_{}_beta_{}".format(*(f"{v:g}".replace(".", "_") for v in (beta + 1, beta)))
-    return f"epsilon_{number(rng, 0.01, 20)}" + ("_std_x" if kind == "epsilon_std_x" else "")
+def _rule(rng: random.Random, form) -> str:
+    values = {parameter.keyword: _value(rng, parameter) for parameter in form.spelled.values()}
+    if getattr(form.rule, "completed", None):  # one of the numbers follows from another
+        values = form.rule.completed({list(values)[-1]: rng.randint(0, 20) / 4})
+    numbers = [spell_number(values[parameter.keyword]) for parameter in form.spelled.values()]
+    return form.rule.spelling.replace("NUM", "{}").format(*numbers)
+
+
+def _value(rng: random.Random, parameter) -> float:
+    lowest = -1 if parameter.minimum is None else parameter.minimum
+    low, high = RANGES.get(parameter.keyword, (lowest, lowest + 1))
+    return rng.randint(low, high) if parameter.kind is int else round(rng.uniform(low, high), rng.choice((0, 1, 2)))

@@ -11,7 +11,7 @@ from networks import CLASSES, deviation, randomized
 from oracles import share
 from signxai import explain
 from signxai.engine.relevance import RelevancePass
-from signxai.methods.composites import RuleParameters, layer_rules
+from signxai.methods.composites import layer_rules
 
 N, LENGTH, WIDTH, HIDDEN = 3, 5, 4, 6
 
@@ -26,7 +26,7 @@ def frozen(net: nn.Module) -> nn.Module:
 
 def watched(function, *tensors: Tensor):
     """What a function gives under the watch of a relevance pass, for tensors that relevance passes."""
-    with RelevancePass(layer_rules("lrp", "z", RuleParameters()), strict=True):
+    with RelevancePass(layer_rules("lrp", "z"), strict=True):
         return function(*(tensor.clone().requires_grad_(True).clone() for tensor in tensors))
 
 

@@ -4,22 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from networks import CONVOLUTIONAL, SHAPES, deviation, inputs, network
+from contract import TARGETS, keeps_the_contract, quick, runs_on
+from networks import SHAPES, deviation, inputs, network
 from sentences import is_cam, options, original_names, sentences
 from signxai import explain, list_methods, parse_method
 from signxai.common import ModelError
-
-# a method's own sizes, so that the repeated-gradient methods do not take the whole suite's time
-QUICK = {"smoothgrad": {"num_samples": 5}, "vargrad": {"num_samples": 5}, "integrated_gradients": {"steps": 6}}
-TARGETS = [0, 3, 1, 2]
-
-
-def quick(name):
-    return {**options(name), **QUICK.get(parse_method(name).method, {})}
-
-
-def runs_on(name, kind):
-    return kind in CONVOLUTIONAL or not is_cam(name)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +27,7 @@ def test_the_original_names_are_listed():
 
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
 def test_every_method_on_every_network(nets, kind, name):
-    net, x = nets[kind]
-    batch = explain(net, x, name, TARGETS, **quick(name))
-    assert isinstance(batch, np.ndarray)
-    assert batch.dtype == np.float64
-    assert batch.shape == x.shape
-    assert np.isfinite(batch).all()
-    assert np.abs(batch).max() > 0
-    np.testing.assert_array_equal(explain(net, x, name, TARGETS, **quick(name)), batch, err_msg="the same call gives another map")
-    for size in (1, 3):
-        assert deviation(explain(net, x, name, TARGETS, batch_size=size, **quick(name)), batch) < 1e-12
-    single = np.concatenate([explain(net, x[i : i + 1], name, TARGETS[i], **quick(name)) for i in range(4)])
-    assert deviation(single, batch) < 1e-12
+    keeps_the_contract(*nets[kind], name)
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)

@@ -376,39 +376,6 @@ def test_batches_of_different_operations_have_no_common_account():
 # --- values made by hand
 
 
-NO_SPECS = [
-    MethodSpec("lrp", "nonsense"),
-    MethodSpec("nonsense"),
-    MethodSpec("lrp"),
-    MethodSpec("gradient", "z"),
-    MethodSpec("lrp", "epsilon_std_x"),
-    MethodSpec("gradient", params=(("steps", 3),)),
-    MethodSpec("smoothgrad", params=(("noise_level", "0.3"),)),
-    MethodSpec("smoothgrad", params=(("noise_level", -1.0),)),
-    MethodSpec("gradient", multipliers=("x_input",)),
-    MethodSpec("gradient", multipliers=(Multiplier("square"),)),
-    MethodSpec("gradient", preset="VGG"),
-]
-
-
-@pytest.mark.parametrize("spec", NO_SPECS, ids=range(len(NO_SPECS)))
-@pytest.mark.parametrize(
-    "entry",
-    [
-        lambda net, x, spec: explain(net, x, spec, 1),
-        lambda net, x, spec: explain_all(net, x, ["gradient", spec], 1),
-        lambda net, x, spec: inspect_model(net, x, spec, 1),
-        lambda net, x, spec: calculate_relevancemap(spec, x, net, 1, batchmode=True),
-        lambda net, x, spec: calculate_relevancemaps([spec], x, net, 1, batchmode=True),
-        lambda net, x, spec: calculate_relevancemaps(spec, x, net, 1),
-    ],
-    ids=["explain", "explain_all", "inspect_model", "calculate_relevancemap", "calculate_relevancemaps", "of samples"],
-)
-def test_a_value_made_by_hand_that_no_name_gives_is_refused(entry, spec):
-    with pytest.raises(MethodNameError):
-        entry(network("cnn2d"), inputs("cnn2d"), spec)
-
-
 def test_a_value_made_by_hand_counts_as_the_name_it_prints():
     net, x = network("cnn2d"), inputs("cnn2d")
     spec = MethodSpec("smoothgrad", params=(("num_samples", 3), ("noise_level", 0.3)), multipliers=[Multiplier("input")])
@@ -446,7 +413,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize(("name", "allowed"), ALLOWED.items())
 def test_an_unknown_option_of_an_analyzer_is_answered_with_the_known_ones(name, allowed):
-    with pytest.raises(OptionError, match=f"'bananas'.*{allowed}"):
+    with pytest.raises(OptionError, match=f"bananas.*{allowed}"):
         ANALYZERS[name](network("cnn2d"), bananas=1)
 
 

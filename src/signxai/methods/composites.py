@@ -1,27 +1,19 @@
-"""Which rule a linear layer takes: the product of two small tables, input rules and rules for the rest of the network."""
+"""Which rule a linear layer takes: made from the catalog's records of rules, composites and input words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
-from torch import Tensor
-
+from signxai.common.errors import OptionError
 from signxai.engine.stabilizer import Stabilizer
-from signxai.methods.rules import (
-    AlphaBeta,
-    Epsilon,
-    Flat,
-    Gamma,
-    LinearRule,
-    Sign,
-    StdxEpsilon,
-    WSquare,
-    Z,
-    ZBox,
-    ZPlus,
-)
+from signxai.methods.rules import Epsilon, LinearRule
+from signxai.names import catalog
+from signxai.names.records import Composite, Rule, Use
 
 
 @dataclass(frozen=True)
@@ -53,92 +45,79 @@ class LayerRules:
         return self.convolution if kind == "convolution" else self.linear
 
 
-@dataclass(frozen=True)
-class RuleParameters:
-    """The parameters that rules of every kind may take."""
-
-    epsilon: float = 1e-6
-    alpha: float = 1.0
-    beta: float = 0.0
-    gamma: float = 0.25
-    mu: float = 0.0
-    low: float | Tensor | None = None
-    high: float | Tensor | None = None
-    stabilizer: Stabilizer = 0.0
-
-
-def _everywhere(rule: LinearRule) -> LayerRules:
-    return LayerRules(linear=rule, convolution=rule)
-
-
-def _epsilon_with(convolution: Callable[[RuleParameters], LinearRule], **more: Any) -> Callable[[RuleParameters], LayerRules]:
-    """Zennit's composites: epsilon for Linear layers, another rule for convolutions."""
-
-    def build(p: RuleParameters) -> LayerRules:
-        first = {name: rule(p) if callable(rule) else rule for name, rule in more.items()}
-        return LayerRules(linear=Epsilon(p.epsilon), convolution=convolution(p), **first)
-
-    return build
-
-
-def _alpha_2_beta_1(p: RuleParameters) -> LinearRule:
-    return AlphaBeta(2.0, 1.0, p.stabilizer)
-
-
-def _zplus(p: RuleParameters) -> LinearRule:
-    return ZPlus(p.stabilizer)
-
-
-def _flat(p: RuleParameters) -> LinearRule:
-    return Flat(p.stabilizer)
-
-
-def _zbox(p: RuleParameters) -> LinearRule:
-    return ZBox(p.low, p.high, p.stabilizer)
-
-
-RULES: dict[str, Callable[[RuleParameters], LinearRule]] = {
-    "z": lambda p: Z(),
-    "epsilon": lambda p: Epsilon(p.epsilon),
-    "epsilon_std_x": lambda p: StdxEpsilon(p.epsilon),
-    "alpha_beta": lambda p: AlphaBeta(p.alpha, p.beta, p.stabilizer),
-    "gamma": lambda p: Gamma(p.gamma, p.stabilizer),
-    "zplus": _zplus,
-    "wsquare": lambda p: WSquare(p.stabilizer),
-    "flat": _flat,
-    "zbox": _zbox,
-    "sign": lambda p: Sign(p.mu, p.stabilizer),
-}
-"""Single rules by name."""
-
-COMPOSITES: dict[str, Callable[[RuleParameters], LayerRules]] = {
-    "sequential_composite_a": lambda p: LayerRules(linear=Epsilon(0.1), convolution=_zplus(p)),
-    "sequential_composite_b": lambda p: LayerRules(linear=Epsilon(0.1), convolution=_alpha_2_beta_1(p)),
-    "epsilon_plus": _epsilon_with(_zplus),
-    "epsilon_plus_flat": _epsilon_with(_zplus, first=_flat),
-    "epsilon_alpha2_beta1": _epsilon_with(_alpha_2_beta_1),
-    "epsilon_alpha2_beta1_flat": _epsilon_with(_alpha_2_beta_1, first=_flat),
-    "epsilon_gamma_box": _epsilon_with(RULES["gamma"], first=_zbox, first_is_convolution=True),
-}
-"""Rules that differ by kind of layer, by name."""
-
-INPUT_RULES: dict[str, str | None] = {
-    "lrp": None,
-    "lrpsign": "sign",
-    "lrpz": "z",
-    "zblrp": "zbox",
-    "w2lrp": "wsquare",
-    "flatlrp": "flat",
-}
-"""The rule of the layers that read the input, by the first word of a method name."""
-
-
-def layer_rules(input_word: str, rule: str, parameters: RuleParameters) -> LayerRules:
+def layer_rules(input_word: str, rule: str, values: Mapping[str, Any] | None = None, stabilizer: Stabilizer = 0.0) -> LayerRules:
     """The rules that a method name such as ``lrpsign_epsilon_0_25`` asks for.
 
-    >>> layer_rules("lrpsign", "epsilon", RuleParameters(epsilon=0.25)).first
+    Args:
+        input_word: the word before the rule, for example "lrp".
+        rule: the name of a rule or composite.
+        values: the rules' parameters by keyword; defaults hold for the rest.
+        stabilizer: for rules that take one.
+
+    Raises:
+        MethodNameError: there is no such word or rule.
+
+    >>> layer_rules("lrpsign", "epsilon", {"epsilon": 0.25}).first
     Sign(mu=0.0, stabilizer=0.0)
     """
-    rules = COMPOSITES[rule](parameters) if rule in COMPOSITES else _everywhere(RULES[rule](parameters))
-    first = INPUT_RULES[input_word]
-    return rules if first is None else replace(rules, first=RULES[first](parameters), first_is_convolution=False)
+    form, values = catalog.current().form(input_word, rule), values or {}
+    if isinstance(form.rule, Composite):
+        rules = _composite_rules(form.rule, values, stabilizer)
+    else:
+        everywhere = layer_rule(catalog.current().rules[rule], values, stabilizer)
+        rules = LayerRules(linear=everywhere, convolution=everywhere)
+    return rules if form.first is None else replace(rules, first=layer_rule(form.first, values, stabilizer), first_is_convolution=False)
+
+
+def layer_rule(record: Rule, values: Mapping[str, Any], stabilizer: Stabilizer = 0.0) -> LinearRule:
+    """The rule that a record describes, with these values of its parameters; defaults hold for the rest.
+
+    >>> layer_rule(catalog.current().rules["epsilon_std_x"], {"epsilon": 0.5})
+    StdxEpsilon(k=0.5)
+    """
+    values = record.completed(values) if record.completed else values
+    renamed = {keyword: argument for argument, keyword in record.arguments.items()}
+    arguments = {renamed.get(p.keyword, p.keyword): values.get(p.keyword, p.default) for p in record.parameters}
+    rule_class = loaded(record.rule)
+    if _takes_stabilizer(rule_class):
+        arguments["stabilizer"] = stabilizer
+    rule: LinearRule = rule_class(**arguments)
+    return rule
+
+
+def _composite_rules(record: Composite, values: Mapping[str, Any], stabilizer: Stabilizer) -> LayerRules:
+    defaults = {p.keyword: p.default for p in record.parameters if p.default is not None}
+
+    def rule_at(use: Use) -> LinearRule:
+        return layer_rule(catalog.current().rules[use.rule], {**defaults, **values, **use.values}, stabilizer)
+
+    return LayerRules(
+        linear=rule_at(record.linear),
+        convolution=rule_at(record.convolution),
+        first=None if record.first is None else rule_at(record.first),
+        first_is_convolution=record.first_is_convolution,
+    )
+
+
+@lru_cache(maxsize=256)
+def _takes_stabilizer(rule_class: Callable[..., Any]) -> bool:
+    return "stabilizer" in inspect.signature(rule_class).parameters
+
+
+def loaded(where: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The class that a record names by its dotted name, or the class itself.
+
+    Raises:
+        OptionError: the dotted name leads to no class; the original error is the ``__cause__``.
+
+    >>> loaded("signxai.methods.rules.Z").__name__
+    'Z'
+    """
+    if not isinstance(where, str):
+        return where
+    module, _, name = where.rpartition(".")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionError(f"the catalog names a class {where!r} that cannot be imported: {error}") from error
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import MethodNameError, ModelError, OptionError
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import unwrapped
 from signxai.methods.analyzer import Analyzer, as_array, flag, number
@@ -101,23 +101,12 @@ def explainers_for(model: nn.Module, names: Sequence[str | MethodSpec], options:
 
 
 def spec_of(name: str | MethodSpec) -> MethodSpec:
-    """A name, or a value made by hand, as ``parse_method`` reads it.
+    """A name as its value; a value as it is.
 
     Raises:
         MethodNameError: if there is no such name.
     """
-    if not isinstance(name, MethodSpec):
-        return parse_method(name)
-    if not all(isinstance(value, int | float) for _, value in name.params):
-        raise MethodNameError(f"{name!r} is not a method: its parameters must be numbers; use parse_method")
-    spec = parse_method(str(name))
-    if _content(spec) != _content(name):
-        raise MethodNameError(f"{name!r} is not a method: read by its name {str(name)!r} it is {spec!r}; use parse_method")
-    return spec
-
-
-def _content(spec: MethodSpec) -> tuple[Any, ...]:
-    return spec.method, spec.rule, dict(spec.params), tuple(spec.multipliers), spec.preset
+    return name if isinstance(name, MethodSpec) else parse_method(name)
 
 
 def _takes(spec: MethodSpec, option: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,15 +17,12 @@ from signxai.engine.relevance import RelevancePass
 from signxai.engine.stabilizer import Stabilizer
 from signxai.methods.analyzer import Analyzer, flag, number
 from signxai.methods.batch import Batch
-from signxai.methods.composites import RULES, LayerRules, RuleParameters, layer_rules
+from signxai.methods.composites import LayerRules, layer_rule, layer_rules
+from signxai.names import catalog
+from signxai.names.forms import LRP_OPTIONS
+from signxai.names.records import Parameter, Rule
 
 AnyPass = TypeVar("AnyPass", bound=RelevancePass)
-
-INPUT_LAYER_RULES = ("zbox", "wsquare", "flat", "sign")
-"""Rules of ``AdvancedLRPAnalyzer`` that are for the layers that read the input."""
-
-RULE_NAMES = {"stdx_epsilon": "epsilon_std_x", "alphabeta": "alpha_beta"}
-"""How the analyzers spell rules that ``composites.RULES`` has under another name."""
 
 
 class _LayerRulesAnalyzer(Analyzer):
@@ -57,34 +55,24 @@ class MethodLRPAnalyzer(_LayerRulesAnalyzer):
 
     Args:
         model: as for ``Analyzer``, and its keyword options.
-        input_word: "lrp", "lrpsign", "lrpz", "zblrp", "w2lrp" or "flatlrp".
-        rule: a rule or composite by its name in the grammar, for example "epsilon_std_x".
-        parameters: epsilon, alpha, beta, gamma, mu, low, high, by keyword, and ``stabilizer`` and ``strict``.
+        input_word: "lrp", "lrpsign", "lrpz", "zblrp", "w2lrp", "flatlrp", or another one of the catalog.
+        rule: a rule or composite by its name in the catalog, for example "epsilon_std_x".
+        options: the parameters of the two by keyword, for example ``epsilon=``, and ``stabilizer`` and ``strict``.
+
+    Raises:
+        MethodNameError: if there is no such input word or rule.
+        OptionError: if a parameter does not belong to them, or its value is not allowed.
     """
 
     changes_model = False
 
-    def __init__(
-        self,
-        model: nn.Module,
-        input_word: str,
-        rule: str,
-        *,
-        epsilon: float | None = None,
-        alpha: float | None = None,
-        beta: float | None = None,
-        gamma: float | None = None,
-        mu: float | None = None,
-        low: Any = None,
-        high: Any = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(model, **options)
-        given = {"epsilon": epsilon, "alpha": alpha, "beta": beta, "gamma": gamma, "mu": mu, "low": low, "high": high}
-        parameters = _checked_parameters(given, self.stabilizer)
+    def __init__(self, model: nn.Module, input_word: str, rule: str, **options: Any) -> None:
+        parameters = catalog.current().form(input_word, rule).parameters.values()
+        values, rest = _parted(options, parameters)
+        super().__init__(model, **rest)
         self.input_word = input_word
         self.rule = rule
-        self.composite = layer_rules(input_word, rule, parameters)
+        self.composite = layer_rules(input_word, rule, values, self.stabilizer)
 
 
 class LRPAnalyzer(_LayerRulesAnalyzer):
@@ -115,8 +103,8 @@ class LRPAnalyzer(_LayerRulesAnalyzer):
         self.rule = rule
         self.epsilon = number("epsilon", epsilon, at_least=0)
         self.alpha, self.beta = number("alpha", alpha), number("beta", beta)
-        parameters = RuleParameters(epsilon=self.epsilon, alpha=self.alpha, beta=self.beta, stabilizer=self.stabilizer)
-        self.composite = layer_rules("lrp", RULE_NAMES.get(rule, rule), parameters)
+        values = {"epsilon": self.epsilon, "alpha": self.alpha, "beta": self.beta}
+        self.composite = _everywhere(_rule_named("rule", rule, _all_rules()), values, self.stabilizer)
 
 
 class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
@@ -125,12 +113,12 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
     Args:
         model: as for ``Analyzer``, and its keyword options.
         rule_type: "epsilon", "stdx_epsilon", "gamma", "zplus", "alphabeta"; "zbox", "wsquare", "flat", "sign" (input layers);
-            or "custom".
-        epsilon, gamma, alpha, beta, mu, low, high: the rule's (and the hidden rule's) parameters, by keyword. ``low`` and
-            ``high`` default to each sample's own minimum and maximum.
-        hidden_rule: the other layers' rule, for input rules.
+            another rule of the catalog; or "custom".
+        hidden_rule: the other layers' rule, for input rules; epsilon, unless given.
         composite: any Zennit composite, for "custom". It runs as Zennit would run it, canonizers included; a layer map given
             as a dict counts as its list of pairs.
+        options: the rule's (and the hidden rule's) parameters by keyword: epsilon, gamma, alpha, beta, mu, low, high. ``low``
+            and ``high`` default to each sample's own minimum and maximum.
 
     Raises:
         OptionError: if a parameter does not belong to the rule, or the composite is missing or no composite.
@@ -138,49 +126,34 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
 
     changes_model = False
 
-    def __init__(
-        self,
-        model: nn.Module,
-        rule_type: str,
-        *,
-        epsilon: float | None = None,
-        gamma: float | None = None,
-        alpha: float | None = None,
-        beta: float | None = None,
-        mu: float | None = None,
-        low: Any = None,
-        high: Any = None,
-        hidden_rule: str | None = None,
-        composite: Any = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(model, **options)
-        given = {"epsilon": epsilon, "gamma": gamma, "alpha": alpha, "beta": beta, "mu": mu, "low": low, "high": high}
-        self.rule_type = rule_type
-        self.hidden_rule = hidden_rule
+    def __init__(self, model: nn.Module, rule_type: str, *, hidden_rule: str | None = None, composite: Any = None, **options: Any) -> None:
         if (rule_type == "custom") != (composite is not None):
             raise OptionError("rule_type='custom' and composite= go together: give a Zennit composite with it, and only with it")
+        if rule_type == "custom" and hidden_rule is not None:
+            raise OptionError("hidden_rule= goes with an input rule, not with 'custom'")
+        rules = [] if rule_type == "custom" else self._rules(rule_type, hidden_rule)
+        values, rest = _parted(options, _parameters_of(rules))
+        super().__init__(model, **rest)
+        self.rule_type = rule_type
+        self.hidden_rule = hidden_rule
         if rule_type == "custom":
-            _refuse(given | {"hidden_rule": hidden_rule}, ())
             self.composite = _pairs_for_dict(composite)
             self.writes_parameters = True
             return
-        self.composite = self._rules_of(given)
+        first, *hidden = [layer_rule(rule, values, self.stabilizer) for rule in rules]
+        self.composite = LayerRules(hidden[0], hidden[0], first=first) if hidden else LayerRules(first, first)
 
-    def _rules_of(self, given: dict[str, Any]) -> LayerRules:
-        rule = RULE_NAMES.get(self.rule_type, self.rule_type)
-        if rule not in RULES or rule == "z":
-            raise OptionError(f"rule_type={self.rule_type!r} is not one of {', '.join(map(repr, RULE_TYPES))}")
-        is_input_rule = rule in INPUT_LAYER_RULES
-        if self.hidden_rule is not None and not is_input_rule:
-            raise OptionError(f"hidden_rule= goes with an input rule ({', '.join(INPUT_LAYER_RULES)}), not with {self.rule_type!r}")
-        hidden = _hidden_rule(self.hidden_rule or "epsilon")
-        _refuse(given, RULE_PARAMETERS[rule] + (RULE_PARAMETERS[hidden] if is_input_rule else ()))
-        parameters = _checked_parameters(_default_alpha_beta(given), self.stabilizer)
-        if not is_input_rule:
-            return layer_rules("lrp", rule, parameters)
-        hidden_rule = RULES[hidden](parameters)
-        return LayerRules(linear=hidden_rule, convolution=hidden_rule, first=RULES[rule](parameters))
+    @staticmethod
+    def _rules(rule_type: str, hidden_rule: str | None) -> list[Rule]:
+        """The rule and, where it is for inputs, the one of the other layers."""
+        rule = _rule_named("rule_type", rule_type, _all_rules(), "custom")
+        if rule.is_for_inputs:
+            hidden = [other for other in _all_rules() if not other.is_for_inputs]
+            return [rule, _rule_named("hidden_rule", hidden_rule or "epsilon", hidden)]
+        if hidden_rule is not None:
+            for_inputs = ", ".join(other.analyzer_name for other in _all_rules() if other.is_for_inputs)
+            raise OptionError(f"hidden_rule= goes with an input rule ({for_inputs}), not with {rule_type!r}")
+        return [rule]
 
     def attribute(self, batch: Batch) -> Tensor:
         if self.rule_type != "custom":
@@ -190,53 +163,52 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
             return replace(batch, net=modified).backward(GradientPass())
 
 
-RULE_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "epsilon": ("epsilon",),
-    "epsilon_std_x": ("epsilon",),
-    "alpha_beta": ("alpha", "beta"),
-    "gamma": ("gamma",),
-    "zplus": (),
-    "wsquare": (),
-    "flat": (),
-    "zbox": ("low", "high"),
-    "sign": ("mu",),
-}
-RULE_TYPES = ("epsilon", "stdx_epsilon", "gamma", "zplus", "alphabeta", *INPUT_LAYER_RULES, "custom")
+def _all_rules() -> list[Rule]:
+    return list(catalog.current().rules.values())
 
 
-def _refuse(given: dict[str, Any], allowed: tuple[str, ...]) -> None:
-    wrong = [name for name, value in given.items() if value is not None and name not in allowed]
-    if wrong:
-        takes = f"it takes {', '.join(allowed)}" if allowed else "it takes no parameters"
-        raise OptionError(f"{wrong[0]}= does not belong to this rule: {takes}")
+def _rule_named(argument: str, name: object, rules: Iterable[Rule], *more: str) -> Rule:
+    """The rule of this name, as the catalog or as the analyzers spell it."""
+    rules = list(rules)
+    for rule in rules:
+        if name in (rule.name, rule.analyzer_name):
+            return rule
+    allowed = ", ".join(map(repr, [*(rule.analyzer_name for rule in rules), *more]))
+    raise OptionError(f"{argument}={name!r} is not one of {allowed}")
 
 
-def _checked_parameters(given: dict[str, Any], stabilizer: Stabilizer) -> RuleParameters:
-    """Rule parameters from those that are given, each a finite number (a bound may be a tensor)."""
-    chosen: dict[str, Any] = {
-        name: value if isinstance(value, Tensor | np.ndarray) and name in ("low", "high") else number(name, value)
-        for name, value in given.items()
-        if value is not None
-    }
-    return RuleParameters(**chosen, stabilizer=stabilizer)
+def _everywhere(rule: Rule, values: Mapping[str, Any], stabilizer: Stabilizer) -> LayerRules:
+    made = layer_rule(rule, values, stabilizer)
+    return LayerRules(linear=made, convolution=made)
 
 
-def _default_alpha_beta(given: dict[str, Any]) -> dict[str, Any]:
-    """One of alpha and beta says the other: alpha - beta = 1."""
-    alpha, beta = given["alpha"], given["beta"]
-    if alpha is not None and beta is None:
-        return given | {"beta": number("alpha", alpha) - 1}
-    if beta is not None and alpha is None:
-        return given | {"alpha": number("beta", beta) + 1}
-    return given
+def _parameters_of(rules: Iterable[Rule]) -> list[Parameter]:
+    return [parameter for rule in rules for parameter in rule.parameters]
 
 
-def _hidden_rule(name: str) -> str:
-    rule = RULE_NAMES.get(name, name)
-    allowed = ("epsilon", "epsilon_std_x", "gamma", "zplus", "alpha_beta", "z")
-    if rule not in allowed:
-        raise OptionError(f"hidden_rule={name!r} is not one of {', '.join(map(repr, allowed))}")
-    return rule
+def _parted(options: Mapping[str, Any], parameters: Iterable[Parameter]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rules' parameters that are given (None: not given), checked; and the options of every LRP analyzer."""
+    own = {parameter.keyword: parameter for parameter in parameters}
+    of_any_rule = {parameter.keyword for parameter in _parameters_of(_all_rules())}
+    common = {option.keyword for option in LRP_OPTIONS}
+    values, rest = {}, {}
+    for keyword, value in options.items():
+        if keyword in common:
+            rest[keyword] = value
+        elif keyword in own and value is not None:
+            values[keyword] = _checked(own[keyword], value)
+        elif keyword not in own and (value is not None or keyword not in of_any_rule):
+            takes = f"its parameters are {', '.join(own)}" if own else "it takes no parameters"
+            raise OptionError(f"{keyword}= does not belong to this rule: {takes}; its options are {', '.join(sorted(common))}")
+    return values, rest
+
+
+def _checked(parameter: Parameter, value: Any) -> Any:
+    if parameter.takes_tensor and isinstance(value, Tensor | np.ndarray):
+        return value
+    if complaint := parameter.complaint(value):
+        raise OptionError(complaint)
+    return parameter.kind(value)
 
 
 def _pairs_for_dict(composite: Any) -> zennit.core.Composite:
@@ -255,7 +227,7 @@ class LRPSequential(_LayerRulesAnalyzer):
     Args:
         model: as for ``Analyzer``, and its keyword options.
         first_layer_rule, middle_layer_rule, last_layer_rule: any rule of ``AdvancedLRPAnalyzer`` but "custom".
-        epsilon, gamma, alpha, beta, mu, low, high: the rules' parameters, by keyword.
+        options: the rules' parameters by keyword: epsilon, gamma, alpha, beta, mu, low, high.
 
     Raises:
         OptionError: if a rule is unknown, or a parameter belongs to none of them.
@@ -269,26 +241,14 @@ class LRPSequential(_LayerRulesAnalyzer):
         first_layer_rule: str = "zbox",
         middle_layer_rule: str = "alphabeta",
         last_layer_rule: str = "epsilon",
-        *,
-        epsilon: float | None = None,
-        gamma: float | None = None,
-        alpha: float | None = None,
-        beta: float | None = None,
-        mu: float | None = None,
-        low: Any = None,
-        high: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(model, **options)
+        names = {"first_layer_rule": first_layer_rule, "middle_layer_rule": middle_layer_rule, "last_layer_rule": last_layer_rule}
+        rules = [_rule_named(argument, name, _all_rules()) for argument, name in names.items()]
+        values, rest = _parted(options, _parameters_of(rules))
+        super().__init__(model, **rest)
         self.first_layer_rule, self.middle_layer_rule, self.last_layer_rule = first_layer_rule, middle_layer_rule, last_layer_rule
-        names = [RULE_NAMES.get(rule, rule) for rule in (first_layer_rule, middle_layer_rule, last_layer_rule)]
-        for name in names:
-            if name not in RULES:
-                raise OptionError(f"{name!r} is not one of {', '.join(map(repr, RULE_TYPES[:-1]))}")
-        given = {"epsilon": epsilon, "gamma": gamma, "alpha": alpha, "beta": beta, "mu": mu, "low": low, "high": high}
-        _refuse(given, tuple(parameter for name in names for parameter in RULE_PARAMETERS.get(name, ())))
-        parameters = _checked_parameters(_default_alpha_beta(given), self.stabilizer)
-        first, middle, last = (RULES[name](parameters) for name in names)
+        first, middle, last = (layer_rule(rule, values, self.stabilizer) for rule in rules)
         self.composite = LayerRules(linear=middle, convolution=middle, first=first, last=last)
 
 
@@ -305,4 +265,4 @@ class DeepTaylorAnalyzer(_LayerRulesAnalyzer):
     def __init__(self, model: nn.Module, epsilon: float = 1e-6, **options: Any) -> None:
         super().__init__(model, **options)
         self.epsilon = number("epsilon", epsilon, at_least=0)
-        self.composite = layer_rules("lrp", "epsilon", RuleParameters(epsilon=self.epsilon))
+        self.composite = layer_rules("lrp", "epsilon", {"epsilon": self.epsilon})

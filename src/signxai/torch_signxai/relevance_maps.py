@@ -13,8 +13,6 @@ from signxai.common.errors import InputError, OptionError
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.names.grammar import MethodSpec
 
-_START_WITH_LOGIT = ("guided_backprop", "deconvnet", "deep_taylor")
-
 
 def calculate_relevancemap(
     method: str | MethodSpec, x: Any, model: nn.Module, neuron_selection: Any = None, *, batchmode: bool = False, **kw: Any
@@ -43,7 +41,7 @@ def calculate_relevancemap(
     if not isinstance(batchmode, bool):
         raise OptionError(f"batchmode={batchmode!r} must be True or False")
     spec = spec_of(method)
-    if spec.rule is not None or spec.method in _START_WITH_LOGIT:
+    if spec.form.starts_with_logit:
         kw.setdefault("relevance", "logit")
     explainer = explainer_for(model, spec, kw)
     if batchmode:
