@@ -376,26 +376,6 @@ def test_batches_of_different_operations_have_no_common_account():
 # --- values made by hand
 
 
-NO_SPECS = [
-    (("lrp", "nonsense"), {}),
-    (("nonsense",), {}),
-    (("lrp",), {}),
-    (("gradient", "z"), {}),
-    (("lrp", "epsilon_std_x"), {}),
-    (("gradient",), {"params": (("steps", 3),)}),
-    (("smoothgrad",), {"params": (("noise_level", "0.3"),)}),
-    (("smoothgrad",), {"params": (("noise_level", -1.0),)}),
-    (("gradient",), {"multipliers": ("x_input",)}),
-    (("gradient",), {"preset": "VGG"}),
-]
-
-
-@pytest.mark.parametrize(("words", "more"), NO_SPECS, ids=range(len(NO_SPECS)))
-def test_a_value_made_by_hand_that_no_name_gives_is_refused(words, more):
-    with pytest.raises(MethodNameError):
-        MethodSpec(*words, **more)
-
-
 def test_a_value_made_by_hand_counts_as_the_name_it_prints():
     net, x = network("cnn2d"), inputs("cnn2d")
     spec = MethodSpec("smoothgrad", params=(("num_samples", 3), ("noise_level", 0.3)), multipliers=[Multiplier("input")])
@@ -433,7 +413,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize(("name", "allowed"), ALLOWED.items())
 def test_an_unknown_option_of_an_analyzer_is_answered_with_the_known_ones(name, allowed):
-    with pytest.raises(OptionError, match=f"'bananas'.*{allowed}"):
+    with pytest.raises(OptionError, match=f"bananas.*{allowed}"):
         ANALYZERS[name](network("cnn2d"), bananas=1)
 
 

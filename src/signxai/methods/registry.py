@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -21,18 +21,21 @@ __all__ = ["analyzer_for", "method_of", "register"]
 def register(name: str, analyzer_class: Callable[..., Any]) -> None:
     """Add a method; see ``signxai.register_method``."""
     takes = list(inspect.signature(analyzer_class).parameters.values())[1:]
-    common = {option.keyword: option for option in COMMON_OPTIONS}
+    common = {option.keyword for option in COMMON_OPTIONS}
     own = [p for p in takes if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in common]
     numbers = tuple(Parameter(p.name, kind=type(p.default), default=p.default) for p in own if type(p.default) in (int, float))
     rest = [Option(p.name) for p in own if type(p.default) not in (int, float)]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in takes)
-    if isinstance(analyzer_class, type) and issubclass(analyzer_class, Analyzer):
-        above = [keyword for keyword in analyzer_class.options() if all(p.name != keyword for p in own)]
-        taken = [common.get(keyword, Option(keyword)) for keyword in above]
-    else:
-        taken = [option for keyword, option in common.items() if takes_any or any(p.name == keyword for p in takes)]
+    taken = _options_beyond(analyzer_class, takes, {p.name for p in own})
     meaning = "a method registered with register_method"
     catalog.register(Method(name, analyzer_class, meaning=meaning, parameters=numbers, options=(*rest, *taken)))
+
+
+def _options_beyond(analyzer_class: Callable[..., Any], takes: Sequence[inspect.Parameter], own: Container[str]) -> list[Option]:
+    """The options that a class takes besides its own parameters: an ``Analyzer`` also those of the classes above it."""
+    if isinstance(analyzer_class, type) and issubclass(analyzer_class, Analyzer):
+        return [Option(keyword) for keyword in analyzer_class.options() if keyword not in own]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in takes)
+    return [option for option in COMMON_OPTIONS if takes_any or any(p.name == option.keyword for p in takes)]
 
 
 def method_of(spec: MethodSpec) -> Form:
