@@ -29,7 +29,7 @@ def explain(
             its output is taken off; what is explained is the logit.
         x: tensor or array (N, ...), moved to the model's device and dtype.
         method_name: a name of the grammar, for example ``"lrpsign_epsilon_0_25_std_x"``, or a parsed one.
-        target_class: None (argmax of each sample), an integer, N integers, a tuple index behind the batch axis for outputs
+        target_class: None (argmax of each sample), an integer, N integers, a tuple index after the batch axis for outputs
             with more axes, for example (class, time), or a callable from outputs to (N,).
         **options: parameters of the method that the name does not set (``epsilon=``, ``steps=``, ``mu=``, ``low=``,
             ``high=``, ``layer=``, ``baseline=``, ...), and for every method ``batch_size=`` (most samples in one forward

@@ -19,8 +19,8 @@ TargetLike: TypeAlias = "int | Sequence[int] | tuple[int, ...] | np.ndarray[Any,
 class Target:
     """What is explained: for each sample one entry of the output, or any score of it. None of them: argmax.
 
-    ``indices`` is (N, k), k indices behind the batch axis for each sample; ``classes`` (N, 1) is what a tuple means instead
-    where the output has one axis behind the batch; ``score`` maps outputs to (N,).
+    ``indices`` is (N, k), k indices after the batch axis for each sample; ``classes`` (N, 1) is what a tuple means instead
+    where the output has one axis after the batch; ``score`` maps outputs to (N,).
     """
 
     indices: Tensor | None = None
@@ -76,7 +76,7 @@ class Target:
         if indices.shape[1] != len(axes):
             raise TargetError(
                 f"the output has the shape (N, {', '.join(map(str, axes))}): a target is {len(axes)} "
-                f"{'index' if len(axes) == 1 else 'indices'} behind the batch axis, not {indices.shape[1]}"
+                f"{'index' if len(axes) == 1 else 'indices'} after the batch axis, not {indices.shape[1]}"
             )
         for column, size in zip(indices.unbind(1), axes, strict=True):
             wrong = [entry for entry in column.tolist() if not 0 <= entry < size]

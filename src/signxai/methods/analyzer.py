@@ -114,7 +114,7 @@ class Analyzer(ABC):
 
         Args:
             input_tensor: tensor or array (N, ...), moved to the model's device and dtype.
-            target_class: None (argmax of each sample), an integer, N integers, a tuple index behind the batch axis for
+            target_class: None (argmax of each sample), an integer, N integers, a tuple index after the batch axis for
                 outputs with more axes, or a callable from outputs to (N,).
 
         Returns:

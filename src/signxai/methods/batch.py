@@ -113,7 +113,7 @@ def _folded_layers_named(at: str | None) -> Iterator[None]:
         yield
     except UnreachedError as error:
         raise ModelError(
-            f"no relevance arrives at the output of {at!r}: the prediction does not depend on it, or a batch norm behind it makes one "
+            f"no relevance arrives at the output of {at!r}: the prediction does not depend on it, or a batch norm after it makes one "
             "layer with it; ask for the output of that batch norm"
         ) from error
 
