@@ -199,7 +199,7 @@ def _parted(options: Mapping[str, Any], parameters: Iterable[Parameter]) -> tupl
             values[keyword] = _checked(own[keyword], value)
         elif keyword not in own and (value is not None or not _is_of_any_rule(keyword)):
             takes = f"its parameters are {', '.join(own)}" if own else "it takes no parameters"
-            raise OptionError(f"{keyword!r} does not belong to this rule: {takes}; its options are {', '.join(sorted(_COMMON))}")
+            raise OptionError(f"{keyword}= does not belong to this rule: {takes}; its options are {', '.join(sorted(_COMMON))}")
     return values, rest
 
 
