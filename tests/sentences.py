@@ -14,7 +14,7 @@ FIXED_RULES = ("z", "zplus", "wsquare", "flat", "sequential_composite_a", "seque
 
 def original_names() -> list[str]:
     """The 152 names of the original package."""
-    return (files("signxai.common") / "method_names.txt").read_text().split()
+    return (files("signxai.names") / "method_names.txt").read_text().split()
 
 
 def options(name: str) -> dict[str, float]:
