@@ -81,15 +81,16 @@ class Written(nn.Module):
 
 
 class OneByOne(nn.Module):
-    """The same modules, called in a loop that is no nn.Sequential, and registered last first."""
+    """The same modules under the same names, called in a loop that is no nn.Sequential, and registered last first."""
 
     def __init__(self, modules: nn.Sequential) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(reversed(modules))
+        for place, module in reversed(list(enumerate(modules))):
+            self.add_module(str(place), module)
 
     def forward(self, x: Tensor) -> Tensor:
-        for step in reversed(self.steps):
-            x = step(x)
+        for place in range(len(self._modules)):
+            x = self.get_submodule(str(place))(x)
         return x
 
 
