@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from networks import CONVOLUTIONAL, deviation
+from comparing import deviation
+from networks import CONVOLUTIONAL
 from sentences import is_cam, options
 from signxai import explain, parse_method
 

@@ -1,16 +1,11 @@
-"""Small random networks of every kind, their inputs, and the golden networks; all in float64."""
+"""Small random networks of every kind and their inputs; all in float64."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-DATA = Path(__file__).parent / "data"
-GOLDEN_FILES = ("ecg_cnn", "image_cnn", "mlp")
 CLASSES = 4
 SHAPES = {"linear": (12,), "mlp": (4, 5), "cnn1d": (3, 16), "cnn2d": (3, 8, 8), "cnn3d": (2, 5, 6, 6)}
 CONVOLUTIONAL = ("cnn1d", "cnn2d", "cnn3d")
@@ -58,9 +53,45 @@ def network(kind: str, *, bias: bool = True, seed: int = 0, activation: type[nn.
     return randomized(nn.Sequential(*layers[kind]()), seed)
 
 
+def drawn(*shape: int, seed: int = 1) -> Tensor:
+    """A normally distributed tensor of this shape, the same one at every call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 def inputs(kind: str, n: int = 4, seed: int = 1) -> Tensor:
     """N random samples for that kind of network."""
-    return torch.randn(n, *SHAPES[kind], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return drawn(n, *SHAPES[kind], seed=seed)
+
+
+def conv(i: int = 3, o: int = 4, k: int = 3, **options) -> nn.Conv2d:
+    """A convolution that keeps the size of an image."""
+    return nn.Conv2d(i, o, k, **{"padding": k // 2, **options})
+
+
+class Written(nn.Module):
+    """A network whose forward is a function of its layers, by name, and of the input."""
+
+    def __init__(self, function: Callable[[nn.ModuleDict, Tensor], Tensor], **layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict(layers)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.layers, x)
+
+
+class OneByOne(nn.Module):
+    """The same modules under the same names, called in a loop that is no nn.Sequential, and registered last first."""
+
+    def __init__(self, modules: nn.Sequential) -> None:
+        super().__init__()
+        for place, module in reversed(list(enumerate(modules))):
+            self.add_module(str(place), module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for place in range(len(self._modules)):
+            x = self.get_submodule(str(place))(x)
+        return x
 
 
 class Sum(nn.Module):
@@ -108,51 +139,3 @@ class Residual(nn.Module):
         a = self.relu(self.bn1(self.conv1(x)))
         a = self.relu(self.plus(self.bn2(self.conv2(a)), a))
         return self.fc(F.max_pool2d(a, 2).flatten(1))
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One golden file: the network (float64, eval), its two samples, and the original package's maps by method name."""
-
-    model: nn.Sequential
-    x: Tensor
-    logits: np.ndarray
-    target: int
-    maps: dict[str, np.ndarray]
-
-
-def golden(file: str) -> Golden:
-    """Read tests/data/<file>.npz and build its network."""
-    with np.load(DATA / f"{file}.npz") as data:
-        arrays = {key: data[key] for key in data.files}
-    spec = json.loads(str(arrays["spec"]))
-    x = torch.tensor(arrays["x"], dtype=torch.float64)
-    layers: list[nn.Module] = []
-    a, index = x, 0
-    for kind, *sizes in spec["layers"]:
-        layer = _layer(kind, sizes, a.shape[1])
-        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)):
-            layer.weight.data, layer.bias.data = torch.tensor(arrays[f"w{index}"]), torch.tensor(arrays[f"b{index}"])
-            index += 1
-        layers.append(layer.double())
-        a = layers[-1](a).detach()
-    maps = {key.removeprefix("map:"): value for key, value in arrays.items() if key.startswith("map:")}
-    return Golden(nn.Sequential(*layers).eval(), x, arrays["logits"], spec["target"], maps)
-
-
-def _layer(kind: str, sizes: list, width: int) -> nn.Module:
-    if kind.startswith("conv"):
-        channels, kernel, padding, stride = sizes
-        conv = {"conv1d": nn.Conv1d, "conv2d": nn.Conv2d}[kind]
-        return conv(width, channels, kernel, stride=stride, padding=(kernel - 1) // 2 if padding == "same" else 0)
-    plain = {"relu": nn.ReLU, "flatten": nn.Flatten, "maxpool1d": nn.MaxPool1d, "maxpool2d": nn.MaxPool2d}
-    return nn.Linear(width, *sizes) if kind == "dense" else plain[kind](*sizes)
-
-
-def deviation(got: np.ndarray, expected: np.ndarray) -> float:
-    """Largest |difference| relative to the largest |expected| value; infinite where ``got`` is not finite or of another shape."""
-    got, expected = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    if got.shape != expected.shape or not np.isfinite(got).all():
-        return float("inf")
-    scale = np.abs(expected).max()
-    return float(np.abs(got - expected).max() / scale) if scale > 0 else float(np.abs(got).max())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -18,10 +17,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import signxai
-from signxai import cli, files
+from command_line import CHELSEA, MAIN, explained, in_a_process, refused, with_arguments
+from processes import python
+from signxai import files
+from signxai.cli import commands
 from signxai.models import Classifier, load_classifier
-
-CHELSEA = Path(signxai.__file__).parent / "data" / "chelsea.png"
 
 NETS = """
 import numpy as np
@@ -89,63 +89,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(folder, monkeypatch):
-    before = set(folder.iterdir())
-    monkeypatch.chdir(folder)
-    yield folder
-    for path in set(folder.iterdir()) - before - {folder / "__pycache__"}:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def in_a_process(*args, cwd=None, **env):
-    return subprocess.run(
-        [sys.executable, "-m", "signxai", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **env},
-    )
-
-
-@pytest.fixture
-def run(here, monkeypatch, capsys):
-    """Call the command line in this process, which spares loading torch each time."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["signxai", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(args, ended.value.code, out, err)
-
-    return call
-
-
-def explained(done):
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refused(done, *words):
-    """It ended with status 2 and one line on stderr that has all the words."""
-    assert done.returncode == 2, done.stdout + done.stderr
-    [line] = done.stderr.splitlines()
-    assert line.startswith("signxai: ")
-    assert [word for word in words if word not in line] == [], line
-    return line
-
-
 # Answering at once
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["explain", "--help"], ["methods"], ["describe", "lrp_z"], []])
 def test_what_needs_no_network_loads_none_and_answers_in_half_a_second(args):
-    code = f"import sys\nsys.argv = {['signxai', *args]!r}\n"
-    code += "try:\n from signxai.cli.commands import main; main()\nfinally:\n print(sorted(sys.modules))"
-    loaded = explained(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False))
+    code = f"{with_arguments(*args)}\ntry:\n {MAIN}\nfinally:\n print(sorted(sys.modules))"
+    loaded = explained(python("-c", code))
     assert not any(f"'{package}'" in loaded for package in ("torch", "torchvision", "numpy", "matplotlib", "PIL"))
     assert any(seconds_of(args) < 0.5 for _ in range(20))  # the machine may be busy for a while
 
@@ -505,9 +455,8 @@ def test_files_are_written_together_or_not_at_all(here):
 
 
 def test_a_missing_extra_is_named():
-    code = "import sys; sys.modules['efficientnet_lite_pytorch'] = None; sys.argv = ['signxai', 'explain', sys.argv[1], '-m', 'gradient']"
-    code += "; from signxai.cli.commands import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, str(CHELSEA)], capture_output=True, text=True, timeout=120, check=False)
+    arguments = with_arguments("explain", CHELSEA, "-m", "gradient")
+    done = python("-c", f"{arguments}; sys.modules['efficientnet_lite_pytorch'] = None; {MAIN}")
     refused(done, "pip install 'signxai[demo]'")
 
 
@@ -841,8 +790,8 @@ def test_an_input_without_known_preprocessing_is_spread_from_black_to_white(chan
 
 
 def test_the_help_names_every_option():
-    said = CliRunner().invoke(cli.cli, ["explain", "--help"]).output
+    said = CliRunner().invoke(commands.cli, ["explain", "--help"]).output
     for option in ("--model", "--weights", "--method", "--target", "--save", "--option", "--seed", "--relevance", "--device"):
-        assert option in CliRunner().invoke(cli.cli, ["inspect", "--help"]).output
+        assert option in CliRunner().invoke(commands.cli, ["inspect", "--help"]).output
     for option in ("--model", "--weights", "--method", "--target", "--output", "--save", "--option", "--seed", "--batch-size", "--device"):
         assert option in said

@@ -2,8 +2,6 @@
 
 import itertools
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_cli import CHELSEA, explained, in_a_process, refused
 
 import signxai
+from command_line import CHELSEA, MAIN, explained, in_a_process, refused, with_arguments
 from places import ECG_DATA
-from signxai import cli, signal_results
+from processes import python
+from signxai.cli import commands, signal_results
 from signxai.models import Classifier, load_classifier
 from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, plot_ecg_maps, prepare_for_beats, read_signal
 from signxai.timeseries.beat_network import AFTER_S, BEFORE_S
@@ -110,29 +109,6 @@ def folder(tmp_path_factory):
     write_record(folder, "gap", gap, [10, 100, 250, 400], "NNVA")
     write_record(folder, "longer", waves(samples=600), [100, 200, 300], "NNV")
     return folder
-
-
-@pytest.fixture
-def here(folder, monkeypatch):
-    before = set(folder.iterdir())
-    monkeypatch.chdir(folder)
-    yield folder
-    for path in set(folder.iterdir()) - before - {folder / "__pycache__"}:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@pytest.fixture
-def run(here, monkeypatch, capsys):
-    """Call the command line in this process, which spares loading torch each time."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["signxai", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(args, ended.value.code, out, err)
-
-    return call
 
 
 @pytest.fixture
@@ -493,9 +469,8 @@ def test_inspect_refuses_the_same(run, name):
 
 @pytest.mark.parametrize("package", ["wfdb", "scipy.signal"])
 def test_a_missing_package_is_named(package):
-    code = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['signxai', 'explain', {str(E233)!r}, '--model', 'ecg_beats', "
-    code += "'--at-beat', '13', '-m', 'gradient']; from signxai.cli.commands import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    arguments = with_arguments("explain", E233, "--model", "ecg_beats", "--at-beat", 13, "-m", "gradient")
+    done = python("-c", f"{arguments}; sys.modules[{package!r}] = None; {MAIN}")
     refused(done, package, 'pip install "signxai[ecg]"')
 
 
@@ -503,19 +478,19 @@ def test_a_missing_package_is_named(package):
 
 
 def test_the_command_line_knows_the_suffixes_of_signals():
-    assert {*cli._SIGNALS, ".npy", ".npz"} == set(SIGNAL_SUFFIXES)
+    assert {*commands._SIGNALS, ".npy", ".npz"} == set(SIGNAL_SUFFIXES)
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.sampled_from(["", "s", " s"]))
 def test_a_window_is_read_as_it_is_written(start, length, unit):
     start, end = round(start, 6), round(start + length + 1, 6)
-    assert cli._window(f"{start:.6f}{unit}:{end:.6f}{unit}") == (start, end)
-    assert cli._window(f"{start:.6f}:") == (start, None)
-    assert cli._window(f":{end:.6f}s") == (None, end)
+    assert commands._window(f"{start:.6f}{unit}:{end:.6f}{unit}") == (start, end)
+    assert commands._window(f"{start:.6f}:") == (start, None)
+    assert commands._window(f":{end:.6f}s") == (None, end)
 
 
 def test_the_help_names_every_option():
-    said = {command: CliRunner().invoke(cli.cli, [command, "--help"]).output for command in ("explain", "inspect")}
+    said = {command: CliRunner().invoke(commands.cli, [command, "--help"]).output for command in ("explain", "inspect")}
     for option in ("--at-beat", "--window", "--sampling-rate", "--units", "--leads"):
         assert all(option in text for text in said.values())
     assert "--frequency" in said["explain"]

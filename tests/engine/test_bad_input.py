@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from networks import CLASSES, deviation, inputs, network, randomized
+from comparing import deviation
+from networks import CLASSES, inputs, network, randomized
+from refusals import raises
 from signxai import explain
 from signxai.common import (
     ForwardError,
@@ -29,21 +31,6 @@ from signxai.torch_signxai.methods.zennit_impl import (
     LRPSequential,
     SmoothGradAnalyzer,
 )
-
-
-@pytest.fixture(scope="module")
-def net():
-    return network("cnn2d")
-
-
-@pytest.fixture(scope="module")
-def x():
-    return inputs("cnn2d")
-
-
-def raises(error, *words):
-    """The error's class, with every word (a regular expression, any case) in its message."""
-    return pytest.raises(error, match="(?is)" + "".join(f"(?=.*(?:{word}))" for word in words))
 
 
 def test_each_class_is_also_what_python_would_raise():

@@ -6,16 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks import CLASSES, deviation, randomized
+from comparing import deviation
+from networks import CLASSES, drawn, randomized
 from signxai import explain
 from signxai.common import InputError, ModelError
 from signxai.engine.feature_maps import Layout, layout_of
 
 WIDTH = 8
-
-
-def drawn(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 class Transformer(nn.Module):

@@ -1,10 +1,10 @@
 """Activations of one pass take the memory that those of the last have freed, instead of new pages from the system."""
 
 import platform
-import subprocess
-import sys
 
 import pytest
+
+from processes import printed
 
 BLOCKS = """
 import ctypes
@@ -36,5 +36,4 @@ def _has_mallinfo2() -> bool:
 
 @pytest.mark.skipif(not _has_mallinfo2(), reason="glibc 2.33 says which blocks it takes from the system")
 def test_large_blocks_come_from_memory_that_is_kept():
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", BLOCKS], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["1", "0", "0"]
+    assert printed(BLOCKS).split() == ["1", "0", "0"]

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks import CLASSES, deviation, randomized
+from comparing import deviation
+from networks import CLASSES, drawn, randomized
 from signxai import explain
 from signxai.engine.activation_memory import MeasuringPass
 from signxai.engine.forward import run_forward
@@ -40,7 +41,7 @@ RUNS = {
 
 def with_input(name: str, samples: int = 3) -> tuple[nn.Sequential, torch.Tensor]:
     shape, layers = RUNS[name]
-    x = torch.randn(samples, *shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    x = drawn(samples, *shape, seed=5)
     return randomized(nn.Sequential(*layers()), seed=2), x
 
 
@@ -115,7 +116,7 @@ def test_what_a_run_reads_may_be_overwritten_behind_it(monkeypatch, channels_las
     net = randomized(Residual())
     other = OutOfPlace().double()
     other.load_state_dict(net.state_dict())
-    x = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = drawn(2, 3, 5)
     expected = by_torch(other, x)
     net.requires_grad_(False)  # else torch would ask for what is overwritten
     for explained in (explain(net, x, "gradient", 0), by_many(net, x)):
@@ -172,7 +173,7 @@ class Normed(nn.Module):
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "guided_backprop"])
 def test_a_batch_norm_has_the_gradient_that_torch_gives(how, axes, affine, method):
     net = randomized(Normed(how, axes, affine))
-    x = torch.randn(4, *(3, 2, 3, 2)[: axes - 1], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x = drawn(4, *(3, 2, 3, 2)[: axes - 1], seed=3)
     options = {"noise_level": 0.0, "num_samples": 2} if method == "smoothgrad" else {}
     assert deviation(explain(net, x, method, 1, **options), by_torch(net, x, 1)) < 1e-13
 
@@ -191,7 +192,7 @@ def test_an_even_kernel_is_padded_more_behind(monkeypatch, channels_last):
         always_channels_last(monkeypatch)
     for axes, convolution in ((1, nn.Conv1d), (2, nn.Conv2d)):
         net = randomized(nn.Sequential(convolution(3, CLASSES, 4, padding="same"), nn.ReLU(), nn.Flatten()))
-        x = torch.randn(2, 3, *(7, 5)[:axes], generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+        x = drawn(2, 3, *(7, 5)[:axes], seed=3)
         assert deviation(by_many(net, x, 6), by_torch(net, x, 6)) < 1e-13
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import oracles
-from networks import CLASSES, Residual, inputs, network, randomized
+from networks import CLASSES, Residual, Written, conv, drawn, inputs, network, randomized
 from signxai import explain, inspect_model
 from signxai.api import Report
 from signxai.common import ModelError, OptionError
@@ -21,22 +21,6 @@ METHODS = ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "
            "zblrp_epsilon_0_1_low_neg_1_high_1"]  # fmt: skip
 SHARING = ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_gamma_0_25"]
 LENGTH, WIDTH = 4, 6
-
-
-class Written(nn.Module):
-    """A function of layers and of the input."""
-
-    def __init__(self, function: Callable[[nn.ModuleDict, Tensor], Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.ModuleDict(layers)
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(self.layers, x)
-
-
-def conv(i: int = 3, o: int = 4, k: int = 3, **kw) -> nn.Conv2d:
-    return nn.Conv2d(i, o, k, **{"padding": k // 2, **kw})
 
 
 def gated(m: nn.ModuleDict, x: Tensor) -> Tensor:
@@ -118,7 +102,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 def case(name: str) -> tuple[nn.Module, Tensor, int | tuple[int, ...]]:
     make, shape = NETWORKS[name]
-    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = drawn(2, *shape)
     return randomized(make()), x, (1, 3, 4) if name == "U-Net" else 1
 
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks import deviation, randomized
+from comparing import deviation
+from networks import Written, drawn, randomized
 from signxai import explain
 from signxai.common import ModelError
 
@@ -14,22 +15,9 @@ METHODS = ["lrp_z", "lrp_epsilon_0_1", "lrp_gamma_0_25", "lrpsign_epsilon_0_25_s
            "zblrp_epsilon_0_1_low_neg_1_high_1"]  # fmt: skip
 
 
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-X = drawn(3, 6, 5)
+X = drawn(3, 6, 5, seed=0)
 VECTOR, WEIGHT, LEFT, BY_ROW = drawn(5, seed=1), drawn(4, 5, seed=2), drawn(4, 6, seed=3), drawn(6, 5, 4, seed=4)
 AS_GROUPS = BY_ROW.transpose(1, 2).reshape(24, 5, 1)
-
-
-class Written(nn.Module):
-    def __init__(self, function, **modules):
-        super().__init__()
-        self.function, self.modules_by_name = function, nn.ModuleDict(modules)
-
-    def forward(self, x):
-        return self.function(x, **self.modules_by_name)
 
 
 def by_rows(x):
@@ -78,7 +66,7 @@ TWINS = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", TWINS)
 def test_written_one_way_or_the_other(name, method):
-    one, other = (Written(function) for function in TWINS[name])
+    one, other = (Written(lambda _, x, function=function: function(x)) for function in TWINS[name])
     torch.testing.assert_close(one(X), other(X), rtol=1e-12, atol=1e-12)
     expected = explain(other, X, method, 1)
     assert np.abs(expected).max() > 0
@@ -88,8 +76,8 @@ def test_written_one_way_or_the_other(name, method):
 @pytest.mark.parametrize("beta", [1, 0.5])
 def test_addmm_is_a_linear_layer_with_a_bias(beta):
     bias = drawn(4, seed=5)
-    net = Written(lambda x: torch.addmm(bias, x[:, 0], WEIGHT.t(), beta=beta).relu())
-    expected = explain(Written(lambda x: F.linear(x[:, 0], WEIGHT, bias * beta).relu()), X, "lrp_z", 1)
+    net = Written(lambda _, x: torch.addmm(bias, x[:, 0], WEIGHT.t(), beta=beta).relu())
+    expected = explain(Written(lambda _, x: F.linear(x[:, 0], WEIGHT, bias * beta).relu()), X, "lrp_z", 1)
     assert deviation(explain(net, X, "lrp_z", 1), expected) < 1e-12
 
 
@@ -100,14 +88,14 @@ BLIND[2] = False
 
 @pytest.mark.parametrize("method", ["lrp_z", "gradient"])
 def test_a_query_that_may_see_nothing_hands_nothing_on(method):
-    net = Written(lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=BLIND)[:, 2])
-    other = Written(lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=BLIND)[:, 3])
+    net = Written(lambda _, x: F.scaled_dot_product_attention(x, x, x, attn_mask=BLIND)[:, 2])
+    other = Written(lambda _, x: F.scaled_dot_product_attention(x, x, x, attn_mask=BLIND)[:, 3])
     assert not explain(net, X, method, 1).any()
     assert np.abs(explain(other, X, method, 1)).max() > 0
 
 
 def test_two_masks_are_refused_as_torch_refuses_them():
-    net = Written(lambda x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK, is_causal=True).flatten(1))
+    net = Written(lambda _, x: F.scaled_dot_product_attention(x, x, x, attn_mask=MASK, is_causal=True).flatten(1))
     with pytest.raises(ModelError, match="is_causal"):
         explain(net, X, "lrp_z", 1)
 
@@ -116,7 +104,8 @@ def test_two_masks_are_refused_as_torch_refuses_them():
 def test_the_relus_of_a_recurrent_network_are_relus(method):
     rnn = randomized(nn.RNN(5, 4, nonlinearity="relu", batch_first=True))
 
-    def by_hand(x, rnn):
+    def by_hand(m, x):
+        rnn = m["rnn"]
         h = torch.zeros(len(x), 4, dtype=x.dtype)
         for step in x.unbind(1):
             h = torch.relu(F.linear(step, rnn.weight_ih_l0, rnn.bias_ih_l0) + F.linear(h, rnn.weight_hh_l0, rnn.bias_hh_l0))
@@ -124,4 +113,4 @@ def test_the_relus_of_a_recurrent_network_are_relus(method):
 
     expected = explain(Written(by_hand, rnn=rnn), X, method, 1)
     assert np.abs(expected).max() > 0
-    assert deviation(explain(Written(lambda x, rnn: rnn(x)[0][:, -1], rnn=rnn), X, method, 1), expected) < 1e-12
+    assert deviation(explain(Written(lambda m, x: m["rnn"](x)[0][:, -1], rnn=rnn), X, method, 1), expected) < 1e-12

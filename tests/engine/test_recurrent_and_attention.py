@@ -7,17 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from networks import CLASSES, deviation, randomized
+from comparing import deviation
+from networks import CLASSES, drawn, randomized
 from oracles import share
 from signxai import explain
 from signxai.engine.relevance import RelevancePass
 from signxai.methods.composites import layer_rules
 
 N, LENGTH, WIDTH, HIDDEN = 3, 5, 4, 6
-
-
-def draw(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def frozen(net: nn.Module) -> nn.Module:
@@ -75,12 +72,12 @@ def states(layer: nn.RNNBase, samples: int | None = N):
     """Initial states for a layer, of each kind that it has."""
     rows = layer.num_layers * (2 if layer.bidirectional else 1)
     batch = () if samples is None else (samples,)
-    h = draw(rows, *batch, layer.proj_size or HIDDEN, seed=2)
-    return (h, draw(rows, *batch, HIDDEN, seed=3)) if isinstance(layer, nn.LSTM) else h
+    h = drawn(rows, *batch, layer.proj_size or HIDDEN, seed=2)
+    return (h, drawn(rows, *batch, HIDDEN, seed=3)) if isinstance(layer, nn.LSTM) else h
 
 
 def sequences(layer: nn.RNNBase) -> Tensor:
-    return draw(N, LENGTH, WIDTH) if layer.batch_first else draw(LENGTH, N, WIDTH)
+    return drawn(N, LENGTH, WIDTH) if layer.batch_first else drawn(LENGTH, N, WIDTH)
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["from zero", "from a given state"])
@@ -93,7 +90,7 @@ def test_a_recurrent_network_gives_what_torch_gives(name, given):
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_recurrent_network_without_a_batch_axis_gives_what_torch_gives(name):
     layer = frozen(LAYERS[name]())
-    assert_values_are_torchs_own(lambda x: layer(x, states(layer, None)), draw(LENGTH, WIDTH))
+    assert_values_are_torchs_own(lambda x: layer(x, states(layer, None)), drawn(LENGTH, WIDTH))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -135,10 +132,10 @@ def test_a_recurrent_network_on_packed_sequences_gives_what_torch_gives(name, le
 @pytest.mark.parametrize("shape", [(N,), ()], ids=["batch", "one sample"])
 def test_a_cell_gives_what_torch_gives(kind, bias, shape):
     cell = frozen(kind(WIDTH, HIDDEN, bias))
-    h, c = draw(*shape, HIDDEN, seed=2), draw(*shape, HIDDEN, seed=3)
+    h, c = drawn(*shape, HIDDEN, seed=2), drawn(*shape, HIDDEN, seed=3)
     state = (h, c) if kind is nn.LSTMCell else h
-    assert_values_are_torchs_own(cell, draw(*shape, WIDTH))
-    assert_values_are_torchs_own(lambda x: cell(x, state), draw(*shape, WIDTH))
+    assert_values_are_torchs_own(cell, drawn(*shape, WIDTH))
+    assert_values_are_torchs_own(lambda x: cell(x, state), drawn(*shape, WIDTH))
 
 
 # --- values of attention
@@ -155,11 +152,11 @@ ATTENTION: dict[str, tuple[dict, dict]] = {
     "key padding": ({}, {"key_padding_mask": PADDING}),
     "key padding as numbers": ({}, {"key_padding_mask": torch.zeros(N, KEYS).masked_fill(PADDING, -torch.inf).double()}),
     "mask": ({}, {"attn_mask": CAUSAL}),
-    "mask as numbers": ({}, {"attn_mask": draw(LENGTH, KEYS, seed=5)}),
+    "mask as numbers": ({}, {"attn_mask": drawn(LENGTH, KEYS, seed=5)}),
     "mask by sample and head": ({}, {"attn_mask": BY_HEAD}),
-    "mask by sample and head as numbers": ({}, {"attn_mask": draw(N * HEADS, LENGTH, KEYS, seed=5)}),
+    "mask by sample and head as numbers": ({}, {"attn_mask": drawn(N * HEADS, LENGTH, KEYS, seed=5)}),
     "both masks": ({}, {"attn_mask": CAUSAL, "key_padding_mask": PADDING}),
-    "both masks, by head": ({}, {"attn_mask": draw(N * HEADS, LENGTH, KEYS, seed=5), "key_padding_mask": draw(N, KEYS, seed=6)}),
+    "both masks, by head": ({}, {"attn_mask": drawn(N * HEADS, LENGTH, KEYS, seed=5), "key_padding_mask": drawn(N, KEYS, seed=6)}),
     "causal": ({}, {"attn_mask": CAUSAL, "is_causal": True}),
     "key and value bias": ({"add_bias_kv": True}, {}),
     "key and value bias, masks": ({"add_bias_kv": True}, {"attn_mask": CAUSAL, "key_padding_mask": PADDING}),
@@ -178,7 +175,7 @@ ATTENTION: dict[str, tuple[dict, dict]] = {
 def test_multi_head_attention_gives_what_torch_gives(name, layout, weights):
     made, called = ATTENTION[name]
     attention = frozen(nn.MultiheadAttention(E, HEADS, batch_first=layout == "batch first", **made))
-    tensors = [draw(N, LENGTH, E), draw(N, KEYS, made.get("kdim", E), seed=7), draw(N, KEYS, made.get("vdim", E), seed=8)]
+    tensors = [drawn(N, LENGTH, E), drawn(N, KEYS, made.get("kdim", E), seed=7), drawn(N, KEYS, made.get("vdim", E), seed=8)]
     if layout == "batch second":
         tensors = [tensor.transpose(0, 1) for tensor in tensors]
     assert_values_are_torchs_own(lambda q, k, v: attention(q, k, v, **called, **weights), *tensors)
@@ -190,7 +187,7 @@ def test_multi_head_attention_gives_what_torch_gives(name, layout, weights):
                          ids=["plain", "mask", "mask by head", "padding"])  # fmt: skip
 def test_multi_head_attention_without_a_batch_axis_gives_what_torch_gives(made, called, weights):
     attention = frozen(nn.MultiheadAttention(E, HEADS, **made))
-    tensors = [draw(LENGTH, E), draw(KEYS, made.get("kdim", E), seed=7), draw(KEYS, made.get("vdim", E), seed=8)]
+    tensors = [drawn(LENGTH, E), drawn(KEYS, made.get("kdim", E), seed=7), drawn(KEYS, made.get("vdim", E), seed=8)]
     assert_values_are_torchs_own(lambda q, k, v: attention(q, k, v, **called, **weights), *tensors)
 
 
@@ -199,7 +196,7 @@ SCALED: dict[str, dict] = {
     "causal": {"is_causal": True},
     "mask": {"attn_mask": ~CAUSAL},
     "mask by sample": {"attn_mask": ~BY_HEAD.view(N, HEADS, LENGTH, KEYS)[:, :1]},
-    "mask as numbers": {"attn_mask": draw(LENGTH, KEYS, seed=5)},
+    "mask as numbers": {"attn_mask": drawn(LENGTH, KEYS, seed=5)},
     "scale": {"scale": 0.3},
     "scale and causal": {"scale": 2.0, "is_causal": True},
 }
@@ -207,7 +204,7 @@ SCALED: dict[str, dict] = {
 
 @pytest.mark.parametrize("name", SCALED)
 def test_scaled_dot_product_attention_gives_what_torch_gives(name):
-    tensors = draw(N, HEADS, LENGTH, E), draw(N, HEADS, KEYS, E, seed=7), draw(N, HEADS, KEYS, 5, seed=8)
+    tensors = drawn(N, HEADS, LENGTH, E), drawn(N, HEADS, KEYS, E, seed=7), drawn(N, HEADS, KEYS, 5, seed=8)
     assert_values_are_torchs_own(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **SCALED[name]), *tensors)
     k, v = tensors[1:]
     assert_values_are_torchs_own(lambda q: F.scaled_dot_product_attention(q, k, v, **SCALED[name]), tensors[0])
@@ -216,7 +213,7 @@ def test_scaled_dot_product_attention_gives_what_torch_gives(name):
 
 
 def test_scaled_dot_product_attention_of_grouped_queries_gives_what_torch_gives():
-    tensors = draw(N, 6, LENGTH, E), draw(N, 2, KEYS, E, seed=7), draw(N, 2, KEYS, E, seed=8)
+    tensors = drawn(N, 6, LENGTH, E), drawn(N, 2, KEYS, E, seed=7), drawn(N, 2, KEYS, E, seed=8)
     assert_values_are_torchs_own(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True), *tensors)
 
 
@@ -230,8 +227,8 @@ def test_layers_of_a_transformer_give_what_torch_gives(activation, norm_first):
         lambda source, target: decoder(
             target, encoder(source, src_key_padding_mask=PADDING), tgt_mask=mask, memory_key_padding_mask=PADDING, tgt_is_causal=True
         ),
-        draw(N, KEYS, E),
-        draw(N, LENGTH, E, seed=2),
+        drawn(N, KEYS, E),
+        drawn(N, LENGTH, E, seed=2),
     )
 
 
@@ -284,7 +281,7 @@ EQUATIONS: dict[str, tuple[tuple[int, ...], ...]] = {
 
 @pytest.mark.parametrize("equation", EQUATIONS)
 def test_an_einstein_sum_gives_what_torch_gives(equation):
-    tensors = [draw(*shape, seed=seed) for seed, shape in enumerate(EQUATIONS[equation])]
+    tensors = [drawn(*shape, seed=seed) for seed, shape in enumerate(EQUATIONS[equation])]
     assert_values_are_torchs_own(lambda *operands: torch.einsum(equation, *operands), *tensors)
     assert_values_are_torchs_own(lambda *operands: torch.einsum(equation, list(operands)), *tensors)
     for place, tensor in enumerate(tensors):  # relevance passes one operand, the others are weights
@@ -353,7 +350,7 @@ def arras(net: LastStep, x: Tensor, target: int, epsilon: float) -> Tensor:
 @pytest.mark.parametrize("epsilon", [0.0, 0.01, 0.5])
 @pytest.mark.parametrize("bias", [True, False])
 def test_lrp_through_an_lstm_follows_arras_et_al(bias, epsilon):
-    net, x = frozen(LastStep(bias=bias)), draw(N, LENGTH, WIDTH)
+    net, x = frozen(LastStep(bias=bias)), drawn(N, LENGTH, WIDTH)
     expected = torch.stack([arras(net, sample, 2, epsilon) for sample in x]).numpy()
     assert deviation(explain(net, x, f"lrp_epsilon_{spelled(epsilon)}", 2), expected) < 1e-10
     assert deviation(expected, explain(net, x, "input_t_gradient", 2)) > 1e-2, "gates with a gradient would pass as well"
@@ -367,7 +364,7 @@ def spelled(number: float) -> str:
 @pytest.mark.parametrize("method", ["lrp_z", "lrp_gamma_0_25", "lrpz_gamma_10"])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_relevance_through_a_recurrent_network_without_biases_sums_to_one(kind, method, options):
-    net, x = frozen(LastStep(kind, bias=False, **options)), draw(N, LENGTH, WIDTH)
+    net, x = frozen(LastStep(kind, bias=False, **options)), drawn(N, LENGTH, WIDTH)
     np.testing.assert_allclose(explain(net, x, method, 1).sum((1, 2)), np.ones(N), rtol=1e-8)
 
 
@@ -377,7 +374,7 @@ def test_a_later_step_has_no_relevance_for_an_earlier_output(kind):
         def forward(self, x: Tensor) -> Tensor:
             return self.fc(self.rnn(x)[0][:, 2])
 
-    r = explain(frozen(Early(kind)), draw(N, LENGTH, WIDTH), "lrp_epsilon_0_1", 1)
+    r = explain(frozen(Early(kind)), drawn(N, LENGTH, WIDTH), "lrp_epsilon_0_1", 1)
     assert (r[:, 3:] == 0).all()
     assert (np.abs(r[:, :3]).sum(2) > 0).all()
 
@@ -410,7 +407,7 @@ class Packed(nn.Module):
 @pytest.mark.parametrize(("summed", "given"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_padding_of_packed_sequences_has_no_relevance_and_changes_nothing(kind, summed, given, options, method):
-    lengths, x = [3, 5, 2], draw(N, LENGTH, WIDTH)
+    lengths, x = [3, 5, 2], drawn(N, LENGTH, WIDTH)
     together = explain(frozen(Packed(kind, lengths, summed, given, **options)), x, method, 1)
     for sample, length in enumerate(lengths):
         assert (together[sample, length:] == 0).all()
@@ -443,7 +440,7 @@ class Attending(nn.Module):
 @pytest.mark.parametrize("method", ["lrp_z", "lrp_epsilon_0_1", "lrp_gamma_0_25", "lrpsign_epsilon_0_25_std_x"])
 @pytest.mark.parametrize("how", ["scaled_dot_product_attention", "key_padding_mask", "key_padding_mask without weights", "attn_mask"])
 def test_masked_keys_get_no_relevance_from_attention(how, method):
-    x = draw(N, LENGTH, WIDTH)
+    x = drawn(N, LENGTH, WIDTH)
     mask = torch.arange(LENGTH)[None] >= torch.tensor([3, 5, 2])[:, None]
     net = frozen(Attending(how, mask))
     r = explain(net, x, method, 1)

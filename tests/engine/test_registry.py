@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from operations import IDS, SAMPLES
 
+from operations import IDS, SAMPLES
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.relevance import RelevancePass
 from signxai.methods.composites import layer_rules

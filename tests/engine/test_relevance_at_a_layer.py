@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import oracles
-from networks import CLASSES, SHAPES, Residual, deviation, inputs, network, randomized
+from comparing import deviation
+from networks import CLASSES, SHAPES, Residual, inputs, network, randomized
 from signxai import explain
 from signxai.common import ModelError, OptionError
 from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer, LRPAnalyzer

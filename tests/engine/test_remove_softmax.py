@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from networks import CLASSES, deviation, inputs, network, randomized
+from comparing import deviation
+from networks import CLASSES, inputs, network, randomized
 from signxai import explain
 from signxai.torch_signxai.utils import NoSoftmaxWrapper, predict, remove_softmax
 

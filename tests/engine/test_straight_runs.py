@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from networks import CLASSES, randomized
+from networks import CLASSES, OneByOne, drawn, randomized
 from signxai import explain
 from signxai.common import ForwardError
 from signxai.engine.fused.runs import Run, plan_of
@@ -21,19 +21,6 @@ METHODS = [
     *("lrpsign_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "w2lrp_zplus", "flatlrp_zplus", "zblrp_zplus"),
     *("lrp_sequential_composite_b", "lrp_epsilon_gamma_box", "deep_taylor"),
 ]
-
-
-class OneByOne(nn.Module):
-    """The same modules, called in a loop that is no nn.Sequential."""
-
-    def __init__(self, modules: nn.Sequential) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(modules)
-
-    def forward(self, x):
-        for step in self.steps:
-            x = step(x)
-        return x
 
 
 def _in_place() -> nn.ReLU:
@@ -63,8 +50,7 @@ NETWORKS = {
 
 def pair(name: str) -> tuple[nn.Sequential, OneByOne, torch.Tensor]:
     net = randomized(nn.Sequential(*NETWORKS[name]()))
-    x = torch.randn(4, 3, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return net, OneByOne(copy.deepcopy(net)), x
+    return net, OneByOne(copy.deepcopy(net)), drawn(4, 3, 16)
 
 
 def runs_in(net: nn.Sequential, is_network: bool = False) -> list[list[str]]:
@@ -111,8 +97,7 @@ def test_a_module_with_a_hook_is_called():
     net, one_by_one, x = pair("with batch norms")
     seen = []
     for model in (net, one_by_one):
-        relu = next(module for module in model.modules() if isinstance(module, nn.ReLU))
-        relu.register_forward_hook(lambda module, args, output: seen.append(output.shape) or 2 * output)
+        model.get_submodule("2").register_forward_hook(lambda module, args, output: seen.append(output.shape) or 2 * output)
     np.testing.assert_allclose(explain(net, x, "lrp_zplus", 1), explain(one_by_one, x, "lrp_zplus", 1), rtol=1e-11, atol=1e-14)
     assert seen == [(4, 5, 16)] * 2
 
@@ -156,7 +141,7 @@ def test_a_sequential_with_a_forward_of_its_own_runs_that():
 def test_a_module_used_twice_in_a_row():
     shared = [nn.Linear(6, 6), nn.ReLU()]
     net = randomized(nn.Sequential(*shared, *shared, nn.Linear(6, CLASSES)))
-    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x = drawn(3, 6, seed=2)
     for method in ("lrp_z", "lrp_gamma_0_25"):
         np.testing.assert_allclose(explain(net, x, method, 1), explain(OneByOne(net), x, method, 1), rtol=1e-11, atol=1e-14)
 
@@ -165,7 +150,7 @@ def test_what_is_read_off_inside_of_a_run_is_the_same():
     net, one_by_one, x = pair("with batch norms")
     for place in ("2", "5", "8", "13"):
         inside = explain(net, x, "lrp_alpha_2_beta_1", 2, at=place)
-        np.testing.assert_allclose(inside, explain(one_by_one, x, "lrp_alpha_2_beta_1", 2, at=f"steps.{place}"), rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(inside, explain(one_by_one, x, "lrp_alpha_2_beta_1", 2, at=place), rtol=1e-11, atol=1e-14)
 
 
 def test_a_batch_norm_for_other_axes_is_refused_as_the_network_refuses_it():

@@ -6,23 +6,14 @@ import torch
 from torch import nn
 
 import oracles
-from networks import CLASSES, deviation, inputs, network, randomized
+from comparing import deviation
+from networks import CLASSES, inputs, randomized
 from signxai import explain
 from signxai.common import TargetError
 from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer, LRPAnalyzer, SmoothGradAnalyzer
 
 NAMES = ["gradient", "lrp_epsilon_0_25_std_x", "integrated_gradients_steps_4", "smoothgrad_samples_3", "guided_backprop", "grad_cam"]
 EACH = [2, 0, 3, 1]
-
-
-@pytest.fixture(scope="module")
-def net():
-    return network("cnn2d")
-
-
-@pytest.fixture(scope="module")
-def x():
-    return inputs("cnn2d")
 
 
 @pytest.mark.parametrize("target", [1, np.int64(1), np.array(1), torch.tensor(1), [1] * 4, (1,) * 4, lambda output: [1] * 4,

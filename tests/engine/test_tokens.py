@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks import CLASSES, deviation, inputs, randomized
+from comparing import deviation
+from networks import CLASSES, inputs, randomized
 from signxai import explain, inspect_model
 from signxai.common import InputError, ModelError
 from signxai.engine.relevance import UnknownOperationWarning

@@ -1,8 +1,6 @@
 """Figures of frequencies show the signal's amplitudes and the relevance they were given, where it belongs, on one scale."""
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.text import Text
 
+from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS
 from signxai.figures.spectrum_plots import SpectrumSample, plot_spectrogram, plot_spectrum, plot_spectrum_maps
@@ -191,9 +190,7 @@ def test_tensors_are_drawn():
 
 
 def test_the_figures_need_neither_torch_nor_pyplot():
-    code = "import sys, signxai.figures.spectrum_plots; print([name for name in ('torch', 'matplotlib.pyplot') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded("import signxai.figures.spectrum_plots", "torch", "matplotlib.pyplot") == []
 
 
 @pytest.mark.parametrize(

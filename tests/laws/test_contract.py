@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from comparing import deviation
 from contract import TARGETS, keeps_the_contract, quick, runs_on
-from networks import SHAPES, deviation, inputs, network
+from networks import SHAPES, drawn, inputs, network
 from sentences import is_cam, options, original_names, sentences
 from signxai import explain, list_methods, parse_method
 from signxai.common import ModelError
@@ -150,7 +151,7 @@ def test_the_input_is_not_changed(nets, name):
 
 @pytest.mark.parametrize(("shape", "kind"), [((1, 3, 8, 8), "cnn2d"), ((7, 3, 8, 8), "cnn2d"), ((1, 4, 5), "mlp"), ((3, 12), "linear")])
 def test_any_number_of_samples(nets, kind, shape):
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = drawn(*shape, seed=0)
     for name in ("gradient", "lrpsign_epsilon_0_25_std_x_mu_0_5", "smoothgrad", "zblrp_z"):
         assert explain(nets[kind][0], x, name).shape == shape
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from networks import GOLDEN_FILES, deviation, golden
+from comparing import deviation
+from golden import GOLDEN_FILES, golden
 from signxai import explain
 from signxai.torch_signxai import calculate_relevancemap, calculate_relevancemaps
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from networks import deviation
+from comparing import deviation
+from networks import drawn
 from places import TOOLS
 from signxai import explain, inspect_model
 from untouched import assert_untouched, state
@@ -30,7 +31,7 @@ def made(kind, attention):
 
 
 def samples(kind, n=2):
-    return torch.randn(n, *SHAPES[kind], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return drawn(n, *SHAPES[kind])
 
 
 @pytest.mark.parametrize("method", METHODS)

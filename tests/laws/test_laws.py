@@ -9,29 +9,14 @@ from torch import Tensor, nn
 from zennit.composites import LayerMapComposite
 
 import oracles
-from networks import CLASSES, SHAPES, Residual, deviation, inputs, network, randomized
+from comparing import assert_same_map, deviation
+from networks import CLASSES, SHAPES, Residual, Written, conv, inputs, network, randomized
 from signxai import explain
 from signxai.torch_signxai.methods.zennit_impl import AdvancedLRPAnalyzer
 
 
-class Written(nn.Module):
-    """A network on (N, 3, 8, 8) whose forward is a function of its layers."""
-
-    def __init__(self, forward, **layers):
-        super().__init__()
-        self.layers = nn.ModuleDict(layers)
-        self.function = forward
-
-    def forward(self, x):
-        return self.function(self.layers, x)
-
-
 def written(forward, **layers):
     return randomized(Written(forward, **layers))
-
-
-def conv(i, o, k=3, **kw):
-    return nn.Conv2d(i, o, k, **{"padding": k // 2, **kw})
 
 
 def head(width):
@@ -244,24 +229,16 @@ METHODS = ["gradient", "integrated_gradients_steps_5", "guided_backprop", "decon
            "guided_grad_cam", "lrp_sequential_composite_a", "smoothgrad_samples_3"]  # fmt: skip
 
 
-def same(one, other, x, method):
-    with torch.no_grad():
-        assert torch.allclose(one(x), other(x), atol=1e-12), "the twins are not the same function"
-    expected = explain(one, x, method, 1)
-    assert np.abs(expected).max() > 0
-    assert deviation(explain(other, x, method, 1), expected) < 1e-12
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("relu", ["inplace module", "F.relu", "F.relu inplace", "torch.relu", "method", "method inplace"])
 def test_any_way_of_writing_a_relu_gives_the_same_map(relu, method):
-    same(randomized(Residual()), randomized(Residual(relu=relu)), inputs("cnn2d"), method)
+    assert_same_map(randomized(Residual()), randomized(Residual(relu=relu)), inputs("cnn2d"), method)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("add", ["+=", "torch.add", "method", "add_", "module"])
 def test_any_way_of_writing_an_addition_gives_the_same_map(add, method):
-    same(randomized(Residual()), randomized(Residual(add)), inputs("cnn2d"), method)
+    assert_same_map(randomized(Residual()), randomized(Residual(add)), inputs("cnn2d"), method)
 
 
 def base(m, x, norm=None, pool=None, shape=None, mean=None):
@@ -306,7 +283,7 @@ def twin(**ways):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", TWINS)
 def test_a_module_and_its_function_give_the_same_map(name, method):
-    same(twin(), twin(**TWINS[name]), inputs("cnn2d"), method)
+    assert_same_map(twin(), twin(**TWINS[name]), inputs("cnn2d"), method)
 
 
 class Unrolled(nn.Module):
@@ -327,7 +304,7 @@ def test_a_module_used_twice_is_like_two_modules(method):
     shared, apart = randomized(Unrolled(True)), Unrolled(False).double().eval()
     weights = shared.state_dict()
     apart.load_state_dict({**weights, "again.weight": weights["fc.weight"], "again.bias": weights["fc.bias"]})
-    same(shared, apart, inputs("linear"), method)
+    assert_same_map(shared, apart, inputs("linear"), method)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +315,7 @@ def test_a_batch_norm_is_folded_into_the_linear_layer_before_it(method, bias):
     first, norm, second, norm2 = conv(3, 4, bias=bias), nn.BatchNorm2d(4), conv(4, 3), nn.BatchNorm2d(3)
     net = randomized(nn.Sequential(first, norm, nn.ReLU(), second, norm2, nn.ReLU(), nn.Flatten(), head(192)))
     merged = nn.Sequential(oracles.folded(first, norm), net[2], oracles.folded(second, norm2), *net[5:])
-    same(merged, net, inputs("cnn2d"), method)
+    assert_same_map(merged, net, inputs("cnn2d"), method)
 
 
 @pytest.mark.parametrize(
@@ -432,4 +409,4 @@ def test_a_layer_with_a_computed_weight_is_the_layer_with_that_weight(norm, meth
     plain = network("cnn2d")
     for index in (0, 6):
         plain[index].weight.data = net[index].weight.detach().clone()
-    same(plain, net, inputs("cnn2d"), method)
+    assert_same_map(plain, net, inputs("cnn2d"), method)

@@ -11,7 +11,9 @@ from zennit.rules import AlphaBeta, Epsilon, Flat, Gamma, Norm, Pass, WSquare, Z
 from zennit.types import Activation, AvgPool, Linear
 
 import oracles
-from networks import GOLDEN_FILES, deviation, golden, inputs, network, randomized
+from comparing import deviation
+from golden import GOLDEN_FILES, golden
+from networks import inputs, network, randomized
 
 LOGIT = {"relevance": "logit"}
 

@@ -4,15 +4,14 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from networks import CLASSES, Sum, deviation, inputs, network, randomized
-from signxai import explain
+from comparing import assert_same_map
+from networks import CLASSES, OneByOne, Sum, Written, conv, drawn, inputs, network, randomized
 
 METHODS = ["lrp_epsilon_0_1", "lrp_alpha_1_beta_0", "lrpsign_epsilon_0_25_std_x", "lrp_gamma_0_25", "gradient", "guided_backprop"]
 LRP = METHODS[:4]
@@ -20,17 +19,9 @@ LENGTH, WIDTH = 5, 6
 Body = Callable[[nn.ModuleDict, Tensor], Tensor]
 
 
-class Written(nn.Module):
-    """Layers, a function of them and of the input, and a classifier with a ReLU in front (so that guided backprop has one)."""
-
-    def __init__(self, layers: dict[str, nn.Module], body: Body, width: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleDict(layers)
-        self.body = body
-        self.fc = nn.Linear(width, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(F.relu(self.body(self.layers, x)).flatten(1))
+def classifier(layers: dict[str, nn.Module], body: Body, width: int) -> Written:
+    """Layers, a function of them and of the input, and a linear layer behind a ReLU (so that guided backprop has one)."""
+    return Written(lambda m, x: m["classifier"](F.relu(body(m, x)).flatten(1)), **layers, classifier=nn.Linear(width, CLASSES))
 
 
 @dataclass(frozen=True)
@@ -48,30 +39,18 @@ class Pair:
     tie: Callable[[nn.ModuleDict], None] = lambda _: None
 
     def sample(self) -> Tensor:
-        return torch.randn(3, *self.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        return drawn(3, *self.shape)
 
     def networks(self) -> tuple[Written, Written]:
         layers = nn.ModuleDict(self.layers()).double().eval()
         with torch.no_grad():
             width = self.one(layers, self.sample()).flatten(1).shape[1]
-        one = randomized(Written(self.layers(), self.one, width))
+        one = randomized(classifier(self.layers(), self.one, width))
         with torch.no_grad():
             self.tie(one.layers)
-        other = Written(self.layers(), self.other, width).double().eval()
+        other = classifier(self.layers(), self.other, width).double().eval()
         other.load_state_dict(one.state_dict())
         return one, other
-
-
-def same(one: nn.Module, other: nn.Module, x: Tensor, method: str, tolerance: float = 1e-12) -> None:
-    a, b = (net(x.clone().requires_grad_()).detach() for net in (one, other))  # a reentrant checkpoint warns of inputs without gradient
-    assert torch.allclose(a, b, rtol=1e-12, atol=1e-12), "the twins are not the same function"
-    expected = explain(one, x, method, 1)
-    assert np.abs(expected).max() > 0
-    assert deviation(explain(other, x, method, 1), expected) < tolerance
-
-
-def conv(i: int = 3, o: int = 4, k: int = 3, **kw) -> nn.Conv2d:
-    return nn.Conv2d(i, o, k, **{"padding": k // 2, **kw})
 
 
 SEQUENCE, IMAGE = (LENGTH, WIDTH), (3, 8, 8)
@@ -494,7 +473,7 @@ PAIRS: dict[str, Pair] = {
 @pytest.mark.parametrize(("name", "method"), [(name, method) for name, pair in PAIRS.items() for method in pair.methods])
 def test_two_ways_of_writing_a_network_give_the_same_map(name, method):
     pair = PAIRS[name]
-    same(*pair.networks(), pair.sample(), method)
+    assert_same_map(*pair.networks(), pair.sample(), method)
 
 
 class Twice(nn.Module):
@@ -516,31 +495,21 @@ def test_a_module_used_twice_is_two_copies_of_it(method):
     shared = randomized(Twice())
     copies = deepcopy(shared)
     copies.copy, copies.relu2 = deepcopy(shared.again), nn.ReLU()
-    same(shared, copies, inputs("cnn2d"), method)
+    assert_same_map(shared, copies, inputs("cnn2d"), method)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ["mlp", "cnn1d", "cnn2d", "cnn3d"])
 def test_a_sequential_is_its_layers_called_one_by_one(kind, method):
-    class OneByOne(nn.Module):
-        def __init__(self, layers: nn.Sequential) -> None:
-            super().__init__()
-            self.layers = nn.ModuleList(reversed(layers))
-
-        def forward(self, x: Tensor) -> Tensor:
-            for layer in reversed(self.layers):
-                x = layer(x)
-            return x
-
-    same(network(kind), OneByOne(network(kind)), inputs(kind), method)
+    assert_same_map(network(kind), OneByOne(network(kind)), inputs(kind), method)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_data_parallel_model_is_the_model_inside(method):
-    same(network("cnn2d"), nn.DataParallel(network("cnn2d")), inputs("cnn2d"), method)
+    assert_same_map(network("cnn2d"), nn.DataParallel(network("cnn2d")), inputs("cnn2d"), method)
 
 
 def test_twins_that_are_none_are_told_apart():
     pair = after_conv(nn.SiLU, lambda _, x: x * torch.sigmoid(x).detach() * 0.5 + F.silu(x) * 0.5)
     with pytest.raises(AssertionError):
-        same(*pair.networks(), pair.sample(), "gradient")
+        assert_same_map(*pair.networks(), pair.sample(), "gradient")

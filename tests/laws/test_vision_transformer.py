@@ -5,7 +5,8 @@ import torch
 from torchvision.models import VisionTransformer, vit_b_16
 
 import vit_oracle
-from networks import deviation, randomized
+from comparing import deviation
+from networks import drawn, randomized
 from signxai import explain
 
 # Relevance of the random network neither explodes nor dies under any of these, so that one tolerance does for all.
@@ -29,7 +30,7 @@ def small():
 
 
 def images(n, size):
-    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return drawn(n, 3, size, size)
 
 
 @pytest.mark.parametrize("relevance", ["one_hot", "logit"])

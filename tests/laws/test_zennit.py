@@ -14,7 +14,8 @@ from zennit.torchvision import ResNetCanonizer
 from zennit.types import Activation, AvgPool, Convolution
 from zennit.types import Linear as AnyLinear
 
-from networks import deviation, inputs, network, randomized
+from comparing import deviation
+from networks import drawn, inputs, network, randomized
 from signxai import explain
 from signxai.engine import layers
 from signxai.torch_signxai.methods.zennit_impl import AdvancedLRPAnalyzer, rules
@@ -72,12 +73,12 @@ def relevance_through(hook, layer, x, relevance):
 
 
 def random_relevance(shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return drawn(*shape, seed=3)
 
 
 def layer_and_input(name, bias):
     layer, shape = LAYERS[name](bias)
-    x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    x = drawn(3, *shape, seed=5)
     return randomized(layer, 2), x
 
 
@@ -101,7 +102,7 @@ def test_a_rule_is_zennits_rule(rule, layer, bias, signs):
 def test_a_rule_on_a_matrix_mapped_in_blocks_is_zennits_rule(rule, shape, bias, signs, monkeypatch):
     monkeypatch.setattr(layers, "_BLOCK", 24)  # four rows at a time, and two that are left
     layer = randomized(nn.Linear(6, 50, bias=bias), 2)
-    x = SIGNS[signs](torch.randn(3, *shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64))
+    x = SIGNS[signs](drawn(3, *shape, seed=5))
     expected = relevance_through(PAIRS[rule](zennit.rules), layer, x, random_relevance)
     assert deviation(relevance_through(PAIRS[rule](rules), layer, x, random_relevance), expected) < 1e-12
 
@@ -251,7 +252,7 @@ def test_a_custom_composite_with_a_batch_norm_canonizer():
 
 def test_a_custom_composite_with_the_resnet_canonizer():
     net = randomized(resnet18(num_classes=4))
-    x = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = drawn(2, 3, 48, 48, seed=0)
 
     def composite():
         return zennit.composites.EpsilonPlus(canonizers=[ResNetCanonizer()])
@@ -298,7 +299,7 @@ def test_pass_is_zennits_pass(inplace):
     net = randomized(nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace), nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 2)), 1)
     maps = []
     for module in (rules, zennit.rules):
-        x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
+        x = drawn(3, 4).requires_grad_()
         # flat shares do not vanish with the activation: a gradient in place of a pass would show
         with LayerMapComposite([((Activation,), module.Pass()), ((AnyLinear,), zennit.rules.Flat())]).context(net):
             output = net(x)

@@ -9,7 +9,8 @@ from torch import nn
 from zennit.composites import LayerMapComposite
 
 import oracles
-from networks import CLASSES, SHAPES, deviation, inputs, network, randomized
+from comparing import deviation
+from networks import CLASSES, SHAPES, drawn, inputs, network, randomized
 from signxai import explain
 from signxai.engine import activation_memory
 from signxai.methods.sign import calculate_sign_mu
@@ -326,7 +327,7 @@ def test_vargrad_is_the_population_variance_of_the_gradients_that_smoothgrad_ave
 
 
 def test_the_noise_has_mean_zero_and_the_level_times_the_samples_range_as_deviation():
-    x = torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = drawn(2, 3, 40, 40, seed=0)
     x[1] *= 5
     for level in (0.1, 0.4):
         noise = explain(Power(2), x, "smoothgrad", 0, num_samples=1, noise_level=level) - x.numpy()
@@ -434,7 +435,7 @@ def test_lrp_sequential_takes_the_first_and_the_last_layer_executed(kind):
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_hook_that_zennit_has_not_in_a_zennit_composite(hook, rule, bias):
     layer = randomized(nn.Conv2d(3, 5, 3, padding=1, stride=2, bias=bias))
-    x, r = inputs("cnn2d").requires_grad_(), torch.randn(4, 5, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x, r = inputs("cnn2d").requires_grad_(), drawn(4, 5, 4, 4, seed=3)
     net = nn.Sequential(layer)
     with LayerMapComposite([(nn.Conv2d, hook())]).context(net):
         got = torch.autograd.grad(net(x), x, r)[0]

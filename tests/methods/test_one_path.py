@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from networks import deviation, inputs, network
+from comparing import deviation
+from networks import inputs, network
 from signxai import explain, explain_all, inspect_model, parse_method, register_method
 from signxai.common import InputError, MethodNameError, ModelError, OptionError, TargetError
 from signxai.names.grammar import MethodSpec, Multiplier

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import oracles
-from networks import deviation, inputs, network
+from comparing import deviation
+from networks import inputs, network
 from signxai import explain, list_methods, parse_method, register_method
 from signxai.common import MethodNameError, OptionError, SignxaiError
 from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer

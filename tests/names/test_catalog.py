@@ -8,8 +8,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from comparing import deviation
 from contract import keeps_the_contract
-from networks import deviation, inputs, network
+from networks import inputs, network
 from places import ROOT, TOOLS
 from sentences import sentences
 from signxai import explain, inspect_model, list_methods, parse_method

@@ -1,19 +1,16 @@
 """The benchmark script runs and writes its tables; what it measures there means nothing."""
 
 import json
-import os
 import subprocess
-import sys
 
 from places import ROOT
+from processes import python
 
 SCRIPT = ROOT / "benchmarks" / "run.py"
 
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    return python(SCRIPT, *arguments, OMP_NUM_THREADS="1")
 
 
 def test_a_quick_run_writes_its_tables_and_nothing_else(tmp_path):
@@ -50,7 +47,7 @@ def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):
     lrp, memory = "## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |", "## Peak memory\n\n| replaced |"
     output.write_text(f"# Benchmarks\n\nold\n\n{lrp}\n\n{memory}\n", encoding="utf-8")
     read = "import json, pathlib, sys, run; print(json.dumps(run.saved(pathlib.Path(sys.argv[1]))))"
-    done = subprocess.run([sys.executable, "-c", read, str(output)], capture_output=True, text=True, timeout=120, cwd=SCRIPT.parent)
+    done = python("-c", read, output, cwd=SCRIPT.parent)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"lrp": lrp, "memory": memory}
 

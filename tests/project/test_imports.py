@@ -2,13 +2,12 @@
 
 import ast
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import signxai
+from processes import loaded, printed
 
 SOURCE = Path(signxai.__file__).parent
 MODULES = {
@@ -17,13 +16,7 @@ MODULES = {
 }
 
 
-def in_a_fresh_process(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-HEAVY = "[name for name in ('torch', 'torchvision', 'zennit', 'matplotlib', 'numpy', 'PIL') if name in sys.modules]"
+HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
 
 
 @pytest.mark.parametrize(
@@ -39,17 +32,16 @@ HEAVY = "[name for name in ('torch', 'torchvision', 'zennit', 'matplotlib', 'num
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
-    assert in_a_fresh_process(f"import sys; {code}; print({HEAVY})") == "[]"
+    assert loaded(code, *HEAVY) == []
 
 
 def test_explain_is_found_at_first_use():
     code = "import signxai, sys; f = signxai.explain; import signxai.api; print(f is signxai.api.explain, 'torch' in sys.modules)"
-    assert in_a_fresh_process(code) == "True True"
+    assert printed(code) == "True True"
 
 
 def test_the_visualization_needs_no_torch():
-    code = "import sys, signxai.common.visualization, signxai.figures.map_plots; print('torch' in sys.modules)"
-    assert in_a_fresh_process(code) == "False"
+    assert loaded("import signxai.common.visualization, signxai.figures.map_plots", "torch") == []
 
 
 def test_an_unknown_public_name_is_an_attribute_error():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from networks import deviation
+from comparing import deviation
 from places import ROOT
 from signxai import explain, inspect_model
 from signxai.timeseries import BEAT_CLASSES, beat_windows, load_beat_network, prepare_for_beats, read_signal

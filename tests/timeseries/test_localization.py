@@ -3,9 +3,7 @@
 import doctest
 import importlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -17,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.torch import save_file
 
 from places import ROOT
+from processes import python
 from signxai import explain, parse_method
 from signxai.timeseries.beat_network import BEAT_CLASSES, BeatNetwork
 
@@ -329,10 +328,7 @@ METHODS = ("random_uniform", "random_uniform_x_input", "random_uniform_x_sign", 
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
-    )  # fmt: skip
+    return python("-W", "error", SCRIPT, *arguments, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT / "src"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from places import ECG_DATA
+from refusals import raises
 from signxai.common import InputError, OptionError
 from signxai.timeseries import Beats, Normalization, Signal, bandpass, beat_windows, notch, read_signal, resample, window
 
@@ -16,11 +17,6 @@ pytest.importorskip("scipy")
 
 E208 = ECG_DATA / "208_1020s.hea"
 RANDOM = np.random.default_rng(0)
-
-
-def raises(error, *words):
-    """The error's class, with every word (a regular expression, any case) in its message."""
-    return pytest.raises(error, match="(?is)" + "".join(f"(?=.*(?:{word}))" for word in words))
 
 
 def sine(frequency, rate=250.0, seconds=20.0, phase=0.3):

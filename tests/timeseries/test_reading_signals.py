@@ -3,7 +3,6 @@
 import csv
 import itertools
 import shutil
-import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -15,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from places import ECG_DATA, PACKAGE_DATA, ROOT
+from processes import loaded
+from refusals import raises
 from signxai.common import InputError, OptionError
 from signxai.timeseries import AAMI_CLASSES, Beats, Signal, check_signal, find_flat_lines, find_gaps, read_signal
 
@@ -27,11 +28,6 @@ EXCERPTS = ECG_DATA
 E208, E233 = EXCERPTS / "208_1020s.hea", PACKAGE_DATA / "233_1655s.hea"
 MITDB = ROOT.parent / "shared" / "mitdb"
 WAVES = np.random.default_rng(0).normal(size=(2, 500)).cumsum(axis=1) / 50
-
-
-def raises(error, *words):
-    """The error's class, with every word (a regular expression, any case) in its message."""
-    return pytest.raises(error, match="(?is)" + "".join(f"(?=.*(?:{word}))" for word in words))
 
 
 def with_wfdb(function, *arguments, **options):
@@ -567,9 +563,7 @@ def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
     ],
 )
 def test_what_is_heavy_is_loaded_where_it_is_needed(code, heavy):
-    shown = f"import sys; {code}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+    assert loaded(code, *heavy) == []
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
