@@ -41,10 +41,10 @@ class MeasuringPass(GradientPass):
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = super().__torch_function__(func, types, args, kwargs)
         if isinstance(result, Tensor) and result._base is None:
-            self.keeps(result)
+            self.saves(result)
         return result
 
-    def keeps(self, tensor: Tensor) -> None:
+    def saves(self, tensor: Tensor) -> None:
         self.bytes += tensor.nbytes
         self.largest = max(self.largest, tensor.nbytes)
         self.on_cpu = tensor.is_cpu

@@ -110,7 +110,7 @@ class GradientPass(ForwardPass):
     """Leaves every operation its own gradient.
 
     Args:
-        is_quick: carry out straight runs as is quickest for many samples (see ``GradientRunNode``).
+        is_quick: carry out runs of plain layers as is quickest for many samples (see ``GradientRunNode``).
     """
 
     def __init__(self, is_quick: bool = False) -> None:
@@ -123,8 +123,8 @@ class GradientPass(ForwardPass):
 
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
         """The output of a run."""
-        result: Tensor = GradientRunNode.apply(x, run.steps, self.is_quick, self.keeps)
+        result: Tensor = GradientRunNode.apply(x, run.steps, self.is_quick, self.saves)
         return result
 
-    def keeps(self, tensor: Tensor) -> None:
-        """Is told each tensor that a run keeps."""
+    def saves(self, tensor: Tensor) -> None:
+        """Is told each tensor that a run saves."""

@@ -221,7 +221,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
         model: any module; ``DataParallel`` and compiled wrappers are taken off for the time being.
         copy_parameters: the borrower may write to the parameters' values (as Zennit's canonizers do).
         seed: seeds what the model itself may draw; the global random state comes back too.
-        only_model_runs: the borrower runs no other people's code but the model's.
+        only_model_runs: the borrower runs no code but its own and the model's.
 
     Raises:
         ModelError: if the model's layers or gradients cannot be had.
@@ -256,15 +256,27 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
     """Refuse TorchScript parts, and parameters that are not real floating-point numbers (quantized, integer, complex)."""
-    for module in modules:
+    others = [module for module in modules if type(module) not in _STEADY]
+    quantized = _quantized_classes() if others else ()
+    for module in others:
         _refuse_script(module)
-        if ".quantized" in type(module).__module__:
+        if isinstance(module, quantized):
             name = type(module).__name__
             raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
     for module, name, parameter in parameters:
         if not parameter.is_floating_point():
             where = f"{type(module).__name__}.{name}"
             raise ModelError(f"parameter {where} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
+
+
+_QUANTIZED_PACKAGES = ("torch.ao.nn.quantized", "torch.ao.nn.quantized.dynamic", "torch.ao.nn.intrinsic.quantized")
+
+
+def _quantized_classes() -> tuple[type[nn.Module], ...]:
+    """Torch's quantized modules, as far as anything has imported them."""
+    packages = [vars(sys.modules[name]) for name in _QUANTIZED_PACKAGES if name in sys.modules]
+    members = {member for package in packages for member in package.values() if isinstance(member, type)}
+    return tuple(member for member in members if issubclass(member, nn.Module) and member not in vars(nn).values())
 
 
 def _uncompiled() -> AbstractContextManager[Any]:

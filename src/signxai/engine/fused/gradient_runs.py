@@ -1,4 +1,4 @@
-"""Gradients of batch norms and of straight runs by the input alone: what a gradient of parameters would need is not saved."""
+"""Gradients of batch norms and of runs of plain layers by the input alone: what a gradient of parameters would need is not saved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from signxai.engine.layers import ChannelMap, ConvolutionLayer, Layer
 from signxai.engine.saved import SavedTensor
 
 Note: TypeAlias = Callable[[Tensor], None]
-"""Is told each tensor that is kept."""
+"""Is told each tensor that is saved."""
 
 Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
 """From the gradient by a step's output, its input, its output, and whether that gradient may be overwritten, to that by its input."""
@@ -39,7 +39,7 @@ class BatchNormNode(RelevanceNode):
 
 
 class GradientRunNode(RelevanceNode):
-    """A run that keeps one tensor per layer, its output: the input of the next, which says where a ReLU between them is active.
+    """A run that saves one tensor per layer, its output: the input of the next, which says where a ReLU between them is active.
 
     ``is_quick``: batch norms are folded into the layers in front of them, and where oneDNN is faster so, channels are last in
     memory. Sums are rounded otherwise than in the model then.

@@ -1,4 +1,4 @@
-"""Straight runs: layers in a row inside an ``nn.Sequential``, each linear one with a ReLU behind it.
+"""Runs of plain layers: layers in a row inside an ``nn.Sequential``, each linear one with a ReLU behind it.
 
 Nobody sees or uses what lies between them, so a pass may carry out a run as a whole. In a small network, calls take longer
 than the arithmetic, and this spares most of them. Whatever is not exactly such a run is called as ever.
@@ -70,7 +70,7 @@ class Stage:
         return axes if self.axes in (0, axes) else 0
 
     def run(self, x: Tensor, saved: SavedTensor, site: RuleSite) -> tuple[Tensor, SavedTensor]:
-        """The output, also as a rule of the next layer keeps it."""
+        """The output, also as a rule of the next layer saves it."""
         layer = self.layer
         z = layer.output(x, layer.own_weight, layer.own_bias)
         if self.norm is not None:
@@ -119,7 +119,7 @@ class Pooling:
         return F.adaptive_avg_pool1d(x, self.size) if self.axes == 3 else F.adaptive_avg_pool2d(x, self.size)
 
     def run(self, x: Tensor, saved: SavedTensor, passage: PoolingPassage) -> tuple[Tensor, SavedTensor]:
-        """The output, also as a rule of the next layer keeps it."""
+        """The output, also as a rule of the next layer saves it."""
         output = self.output(x)
         passage.x, passage.output = saved, SavedTensor(output)
         return output, SavedTensor(output)  # another one: the next layer lets go of it first
@@ -189,7 +189,7 @@ class Flattening:
         return 2
 
     def run(self, x: Tensor, saved: SavedTensor, passage: FlatteningPassage) -> tuple[Tensor, SavedTensor]:
-        """The output, also as a rule of the next layer keeps it."""
+        """The output, also as a rule of the next layer saves it."""
         passage.shape = x.shape
         output = x.flatten(1)
         return output, SavedTensor(output)
