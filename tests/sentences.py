@@ -29,6 +29,14 @@ def options(name: str) -> dict[str, float]:
     return {"mu": 0.3} if re.search(r"_x_sign_mu(?!_(neg_)?\d)", name) else {}
 
 
+def one_of_each_form(names: list[str]) -> list[str]:
+    """The first of all names that differ only in numbers other than 0, which leaves out a term of the rule."""
+    forms: dict[str, str] = {}
+    for name in names:
+        forms.setdefault(re.sub(r"(?<=_)(?!0(_[a-z]|$))(neg_)?\d+(_\d+)?(?=_|$)", "#", name), name)
+    return list(forms.values())
+
+
 def is_cam(name: str) -> bool:
     """Whether the method needs a convolution."""
     return "grad_cam" in name
