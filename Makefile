@@ -6,9 +6,11 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed-dev
 DEMO_STAMP = $(VENV)/.installed-demo
 ECG_STAMP = $(VENV)/.installed-ecg
+MUTANTS_STAMP = $(VENV)/.installed-mutants
+MUTANTS ?=
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo demo-ecg test test-all test-lowest check bench clean help
+.PHONY: demo demo-ecg test test-all test-lowest check mutants bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +29,10 @@ $(ECG_STAMP): pyproject.toml | $(VENV)/bin/python
 $(STAMP): pyproject.toml $(CONSTRAINT) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINT:%=-c %) -e ".[dev]"
 	@touch $@ $(DEMO_STAMP) $(ECG_STAMP)
+
+$(MUTANTS_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mutants]"
+	@touch $@
 
 demo: $(DEMO_STAMP)  ## set up and explain a bundled photo with a real network
 	@mkdir -p out
@@ -57,8 +63,11 @@ test-all:  ## run all tests on every Python >= 3.10 found
 test-lowest:  ## run all tests on the lowest versions that are supported (Python 3.10)
 	@tools/for-each-python --constraint tests/lowest-versions.txt 3.10
 
+mutants: $(MUTANTS_STAMP)  ## change 300 places of the source, one at a time: do the tests notice? (writes tests/mutants.md)
+	PYTHONPATH=tools $(BIN)/python -m mutants --output tests/mutants.md $(MUTANTS)
+
 bench: $(STAMP)  ## measure against Zennit, Captum and the plain gradient: writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --memory
 
 clean:  ## remove what was set up and generated
-	rm -rf .venv* out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* .mutants out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

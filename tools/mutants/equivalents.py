@@ -34,17 +34,18 @@ class Equivalent:
     def is_of(self, mutant: Mutant) -> bool:
         """Whether this entry speaks of ``mutant``."""
         place = mutant.place
-        mine = (self.file, self.function, _plain(self.before), _plain(self.after))
-        return mine == (place.path, place.function, mutant.removed, mutant.added)
+        is_there = (self.file, self.function) == (place.path, place.function)
+        return is_there and (_bare(self.before), _bare(self.after)) == (_bare(mutant.removed), _bare(mutant.added))
 
     def is_outdated(self) -> bool:
         """Whether the file no longer holds the line that the entry changes."""
         path = ROOT / self.file
-        return not path.exists() or _plain(self.before) not in "\n".join(_plain(line) for line in path.read_text().splitlines())
+        return not path.exists() or _bare(self.before) not in _bare(path.read_text())
 
 
-def _plain(text: str) -> str:
-    return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+def _bare(text: str) -> str:
+    """Without white space, of which cosmic-ray adds some."""
+    return "".join(text.split())
 
 
 def read(path: Path = LIST) -> list[Equivalent]:
