@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from networks import CLASSES, deviation, randomized
+from comparing import deviation
+from networks import CLASSES, randomized
 from oracles import share
 from signxai import explain
 

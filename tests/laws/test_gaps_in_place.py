@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import oracles
-from networks import CLASSES, deviation, inputs, randomized
+from comparing import deviation
+from networks import CLASSES, inputs, randomized
 from signxai import explain
 
 METHODS = ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_1_beta_0", "lrp_gamma_0_25", "lrpsign_epsilon_0_25_std_x"]
