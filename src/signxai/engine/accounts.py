@@ -186,7 +186,7 @@ class InspectingPass(RelevancePass):
             self._add(operation, seen[::-1])
 
     def _is_new(self, node: Node) -> bool:
-        return node not in self._owner and node.name() != "torch::autograd::AccumulateGrad"
+        return node not in self._owner and not hasattr(node, "variable")  # which only a leaf of the graph has
 
     def _add(self, operation: Operation, nodes: list[Node]) -> None:
         record = Record(operation, place_of_call(self.names), nodes)
