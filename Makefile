@@ -1,7 +1,8 @@
-# Sets up everything in .venv and runs it there. PYTHON chooses the interpreter.
+# Sets up everything in .venv and runs it there. PYTHON chooses the interpreter, WORKERS how many processes test.
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINT ?=
+WORKERS ?= auto
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed-dev
 DEMO_STAMP = $(VENV)/.installed-demo
@@ -10,7 +11,7 @@ MUTANTS_STAMP = $(VENV)/.installed-mutants
 MUTANTS ?=
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo demo-ecg test test-all test-lowest check mutants bench clean help
+.PHONY: demo demo-ecg test test-quick test-all test-lowest check mutants bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,8 +50,11 @@ demo-ecg: $(ECG_STAMP)  ## set up and explain a ventricular beat of a bundled EC
 		--method lrp_epsilon_0_25_std_x --method lrpsign_epsilon_0_25_std_x \
 		--output out/demo-ecg.png
 
-test: $(STAMP)  ## set up and run all tests
-	$(BIN)/python -m pytest -q
+test: $(STAMP)  ## set up and run all tests, on all cores (WORKERS=2: in two processes)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+test-quick: $(STAMP)  ## the tests that are not marked slow, before each commit
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
 
 check: $(STAMP)  ## lint and check types
 	$(BIN)/ruff check .

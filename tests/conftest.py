@@ -8,6 +8,7 @@ import torch
 from signxai.names import catalog
 
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: each core has a test of its own
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # they hold no doctests, and are all called conftest
 torch.set_num_threads(1)  # the networks are too small for more to pay
 

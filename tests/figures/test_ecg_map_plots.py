@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
+from boxes import laid_out
 from signxai.common import InputError, OptionError
 from signxai.timeseries import STANDARD_LEADS, EcgSample, plot_ecg, plot_ecg_maps
 
@@ -50,10 +50,8 @@ PAGES = {
 @pytest.mark.parametrize("name", PAGES)
 def test_papers_bars_and_titles_lie_apart_and_on_the_page(name):
     papers = plot_ecg_maps(PAGES[name], sampling_rate=RATE)
-    figure = papers[0].figure
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
-    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes] + [text.get_window_extent(renderer) for text in figure.texts]
+    figure = laid_out(papers[0].figure)
+    boxes = [axes.get_tightbbox() for axes in figure.axes] + [text.get_window_extent() for text in figure.texts]
     for box in boxes:
         assert box.x0 >= 0
         assert box.y0 >= 0

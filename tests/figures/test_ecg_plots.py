@@ -1,18 +1,18 @@
 """An ECG figure has the paper, the scale and the places that a cardiologist expects, and the colours of its relevance."""
 
 import itertools
+from functools import cache
 
 import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from boxes import within
+from boxes import laid_out, within
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS, plot_ecg
@@ -56,7 +56,7 @@ def place(axes, name):
 
 def time_labels(axes):
     """Position in millimetres and label of each labelled tick."""
-    FigureCanvasAgg(axes.figure).draw()
+    laid_out(axes.figure)
     return [(tick.get_loc(), tick.label1.get_text()) for tick in axes.xaxis.get_major_ticks() if tick.label1.get_text()]
 
 
@@ -88,7 +88,7 @@ def test_a_second_is_25_mm_and_a_millivolt_10():
 
 def test_ten_seconds_have_their_true_size_and_are_as_high_as_wide():
     for axes in (plot_ecg(ecg(2, 10), sampling_rate=RATE), twelve()):
-        FigureCanvasAgg(axes.figure).draw()
+        laid_out(axes.figure)
         box = axes.get_window_extent()
         per_mm = axes.figure.dpi / 25.4
         assert box.width / np.ptp(axes.get_xlim()) == pytest.approx(per_mm, rel=1e-3)
@@ -357,11 +357,15 @@ FIGURES = {
 }
 
 
+@cache
+def figure_called(name):
+    """One figure for all tests that only look at it."""
+    return laid_out(FIGURES[name]().figure)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_words_overlap_and_nothing_leaves_the_page(name):
-    axes = FIGURES[name]()
-    figure = axes.figure
-    FigureCanvasAgg(figure).draw()
+    figure = figure_called(name)
     words = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     boxes = [(text.get_text(), text.get_window_extent()) for text in words]
     assert [word for word, box in boxes if not within(box, figure.bbox)] == []
@@ -371,7 +375,7 @@ def test_no_words_overlap_and_nothing_leaves_the_page(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_fits_a_page_of_a_document(name):
-    width, height = FIGURES[name]().figure.get_size_inches()
+    width, height = figure_called(name).get_size_inches()
     assert 4 < width < 13
     assert height < 22
 
@@ -382,7 +386,7 @@ def test_axes_that_are_given_are_drawn_on():
     assert plot_ecg(ecg(), relevance_of(ecg()), sampling_rate=RATE, axes=mine, title="mine") is mine
     assert mine.get_title() == "mine"
     assert other.lines[:] == []
-    FigureCanvasAgg(figure).draw()
+    laid_out(figure)
     box = mine.get_window_extent()
     assert box.width / np.ptp(mine.get_xlim()) == pytest.approx(box.height / np.ptp(mine.get_ylim()), rel=1e-3)
 
@@ -408,7 +412,7 @@ def test_neither_torch_nor_pyplot_is_loaded():
 # Any signal
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     leads=st.integers(1, 13),
     samples=st.integers(1, 400),

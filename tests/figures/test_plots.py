@@ -1,6 +1,7 @@
 """Figures say what they show, on one scale, and no two things in them overlap."""
 
 import itertools
+from functools import cache
 
 import matplotlib
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 
-from boxes import within
+from boxes import laid_out, within
 from processes import loaded
 from signxai.common import InputError
 from signxai.common.visualization import normalize_relevance_map
@@ -175,11 +176,15 @@ FIGURES = {
 }
 
 
+@cache
+def figure_called(name):
+    """One figure for all tests that only look at it."""
+    return laid_out(FIGURES[name]())
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_overlaps_and_nothing_leaves_the_page(name):
-    figure = FIGURES[name]()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure = figure_called(name)
     texts = [(text.get_text(), text.get_window_extent()) for text in figure.texts if text.get_text()]
     panels = [(f"axes {number}", axes.get_tightbbox()) for number, axes in enumerate(figure.axes)]
     assert [name for name, box in texts + panels if not within(box, figure.bbox)] == []
@@ -192,7 +197,7 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_is_too_small_to_read(name):
-    figure = FIGURES[name]()
+    figure = figure_called(name)
     assert min(text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()) >= 9
 
 
@@ -203,7 +208,7 @@ def test_eight_maps_and_their_image_stand_in_three_rows_of_three():
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_figure_is_out_of_proportion(name):
-    width, height = FIGURES[name]().get_size_inches()
+    width, height = figure_called(name).get_size_inches()
     assert 1 / 4 < height / width < 4
 
 

@@ -1,13 +1,14 @@
 """Figures of frequencies show the signal's amplitudes and the relevance they were given, where it belongs, on one scale."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.text import Text
 
+from boxes import laid_out
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS
@@ -150,10 +151,15 @@ FIGURES = {
 }
 
 
+@cache
+def figure_called(name):
+    """One figure for all tests that only look at it."""
+    return laid_out(FIGURES[name]().flat[0].figure)
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_words_overlap_and_nothing_leaves_the_page(name):
-    figure = FIGURES[name]().flat[0].figure
-    FigureCanvasAgg(figure).draw()
+    figure = figure_called(name)
     titles = [text.get_window_extent() for text in figure.texts if text.get_text()]
     panels = [axes.get_tightbbox() for axes in figure.axes]
     page = figure.bbox.padded(1)
@@ -166,8 +172,7 @@ def test_no_words_overlap_and_nothing_leaves_the_page(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_labels_of_an_axis_do_not_run_into_each_other(name):
-    figure = FIGURES[name]().flat[0].figure
-    FigureCanvasAgg(figure).draw()
+    figure = figure_called(name)
     for axes in figure.axes:
         for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             ticks = [tick for tick in axis.get_major_ticks() if min(limits) <= tick.get_loc() <= max(limits)]
@@ -242,14 +247,12 @@ def test_spectra_on_one_page_show_what_each_shows_alone(leads, methods, beats):
 @pytest.mark.parametrize(("leads", "methods", "beats"), [(1, 1, 1), (2, 2, 1), (2, 1, 3), (12, 2, 1)])
 def test_nothing_on_a_page_of_spectra_overlaps(leads, methods, beats):
     samples, grids = spectra(leads, methods, beats)
-    figure = grids[0][0, 0].figure.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw(renderer)
+    figure = laid_out(grids[0][0, 0].figure.figure)
     page = figure.bbox
     written = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert {sample.heading for sample in samples} | {name for sample in samples for name in sample.maps} <= {t.get_text() for t in written}
     titles = [text for text in written if text.get_text().startswith(("208", "lrp", "relevance", "frequency"))]
-    boxes = [text.get_window_extent(renderer) for text in titles] + [axes.get_window_extent() for grid in grids for axes in grid.flat]
+    boxes = [text.get_window_extent() for text in titles] + [axes.get_window_extent() for grid in grids for axes in grid.flat]
     for box in boxes:
         assert box.x0 >= 0
         assert box.y0 >= 0

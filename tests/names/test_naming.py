@@ -312,7 +312,7 @@ GARBAGE = (
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(GARBAGE)
 @example("_")
 @example(".")
@@ -328,7 +328,7 @@ def test_garbage_is_refused_with_a_method_name_error_or_is_a_sentence(name):
     assert parse_method(str(spec)) == spec
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(sentences(), st.data())
 def test_a_name_with_a_token_spoiled_is_refused(sentence, data):
     tokens = sentence[0].split("_")
@@ -460,7 +460,7 @@ def test_two_registered_names_cannot_make_one_name_ambiguous(register):
 # --- descriptions ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(sentences())
 def test_every_sentence_has_a_one_line_summary_and_a_description_with_its_numbers(sentence):
     spec = parse_method(sentence[0])

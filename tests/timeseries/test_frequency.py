@@ -158,7 +158,7 @@ def assert_conserved(parts, whole, r):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(data=st.data())
 def test_frequencies_sum_to_samples(dtype, data):
     x, r = data.draw(signals(dtype))
@@ -166,7 +166,7 @@ def test_frequencies_sum_to_samples(dtype, data):
 
 
 @pytest.mark.parametrize("window", ["half_sine", "rectangular"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(data=st.data())
 def test_windows_sum_to_their_shares_and_all_windows_to_the_samples(window, data):
     x, r = data.draw(signals())
@@ -284,7 +284,7 @@ def test_the_inverse_of_windows_gives_the_samples_relevance_back(length, hop, wi
     np.testing.assert_allclose(result.inverse(x), r, atol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(signals(), st.integers(1, 20))
 def test_the_inverse_conserves_relevance_for_every_signal(drawn, length):
     x, r = drawn

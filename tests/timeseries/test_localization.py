@@ -327,19 +327,21 @@ CHOSEN = ("gradient_x_input", "gradient_x_sign")
 METHODS = ("random_uniform", "random_uniform_x_input", "random_uniform_x_sign", "gradient", *CHOSEN)
 
 
-def run(*arguments):
-    return python("-W", "error", SCRIPT, *arguments, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT / "src"))
+@pytest.fixture
+def on_excerpts(database, weights):
+    return [database, "--records", "208_1020s", "233_1655s", "--weights", weights, "--limit", 5, "--methods", *CHOSEN]
 
 
 @pytest.fixture
-def on_excerpts(database, weights):
-    records = ("--records", "208_1020s", "233_1655s")
-    return lambda *arguments: run(database, *records, "--weights", weights, "--limit", 5, "--methods", *CHOSEN, *arguments)
+def in_this_process():
+    """The script without loading torch again; that it asks for deterministic algorithms does not last."""
+    yield lambda *arguments: localize.main([str(argument) for argument in arguments])
+    torch.use_deterministic_algorithms(False)
 
 
-def test_from_records_to_tables_figure_and_numbers(output, on_excerpts):
+def test_from_records_to_tables_figure_and_numbers(output, on_excerpts, in_this_process):
     numbers = output / "numbers.json"
-    done = on_excerpts("--output", output, "--numbers", numbers)
+    done = python("-W", "error", SCRIPT, *on_excerpts, "--output", output, "--numbers", numbers, PYTHONPATH=str(ROOT / "src"))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in output.iterdir()) == ["ecg.md", "images", "numbers.json"]
     found = json.loads(numbers.read_text())
@@ -357,22 +359,19 @@ def test_from_records_to_tables_figure_and_numbers(output, on_excerpts):
     picture = (output / "images" / "ecg_localization.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
 
-    again = on_excerpts("--output", output, "--numbers", output / "again.json")
-    assert again.returncode == 0, again.stderr
+    in_this_process(*on_excerpts, "--output", output, "--numbers", output / "again.json")
     assert (output / "again.json").read_bytes() == numbers.read_bytes()
 
     (output / "images" / "ecg_localization.png").unlink()
-    redrawn = run("--redraw", "--output", output, "--numbers", numbers)
-    assert redrawn.returncode == 0, redrawn.stderr
+    in_this_process("--redraw", "--output", output, "--numbers", numbers)
     assert (output / "ecg.md").read_text() == text
     assert (output / "images" / "ecg_localization.png").read_bytes() == picture
 
 
-def test_without_output_the_tables_are_printed_and_nothing_is_written(output, on_excerpts):
+def test_without_output_the_tables_are_printed_and_nothing_is_written(on_excerpts, in_this_process, capsys):
     before = localize.NUMBERS.read_bytes() if localize.NUMBERS.exists() else None
-    done = on_excerpts()
-    assert done.returncode == 0, done.stderr
-    assert "| `gradient_x_sign` | -" in done.stdout
+    in_this_process(*on_excerpts)
+    assert "| `gradient_x_sign` | -" in capsys.readouterr().out
     assert (localize.NUMBERS.read_bytes() if localize.NUMBERS.exists() else None) == before
 
 
