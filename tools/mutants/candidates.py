@@ -5,6 +5,7 @@ Left out is what says something only to people or to a type checker, and what ca
 - docstrings, type annotations and unions of types, imports, ``__all__``, ``__slots__``, ``if TYPE_CHECKING``, ``TypeVar`` and ``cast``;
 - the texts of errors and warnings (that they are raised is not left out), and f-strings that hold a sentence;
 - ``assert``, which tells the type checker what is so, and ``zip(strict=True)``, which cannot fail either;
+- the opposite of a whole condition by its operator (``==`` to ``!=``), which is the same as ``not`` in front of it;
 - the options of ``@dataclass``; decorators without which nothing works (``@staticmethod``) or without which it is only slower
   (``@cache``).
 """
@@ -30,6 +31,10 @@ _NEEDED_DECORATORS = (
 )
 _TYPE = re.compile(
     r"(?:^|[.\s])(?:_?[A-Z]+[a-z]\w*|int|float|str|bool|complex|bytes|tuple|list|dict|set|frozenset|type|None)\s*(?:\[.*\])?\s*$", re.S
+)
+_OPPOSITES = tuple(
+    f"ReplaceComparisonOperator_{change}"
+    for change in ("Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is", "Lt_GtE", "Gt_LtE", "LtE_Gt", "GtE_Lt")
 )
 _TYPING_CALLS = ("TypeVar", "ParamSpec", "NewType", "cast")
 _NEVER = ("name", "newline", "endmarker", "import_name", "import_from", "fstring_start", "fstring_string", "fstring_end")
@@ -129,6 +134,8 @@ def _is_vain(node: Any, operator: str) -> bool:
     parent = node.parent
     if node.type == "assert_stmt" or node.get_code().strip() == "raise NotImplementedError":
         return True
+    if operator in _OPPOSITES or operator == "ReplaceUnaryOperator_Delete_Not":
+        return len(node.children) <= 3 and _is_condition(node)  # more: a chain, of which one link changes
     if operator == "RemoveDecorator":
         return _decorator(node) in _NEEDED_DECORATORS
     if operator.startswith("ReplaceBinaryOperator"):
@@ -136,6 +143,11 @@ def _is_vain(node: Any, operator: str) -> bool:
             return True  # marks of signatures, and dictionaries that are put in
         return bool(node.value == "|" and any(_TYPE.search(side.get_code()) for side in parent.children if side.type != "operator"))
     return False
+
+
+def _is_condition(node: Any) -> bool:
+    """Whether a node is all that an ``if``, ``while`` or ``... if ... else`` asks."""
+    return bool(node.parent.type in ("if_stmt", "while_stmt") or (node.parent.type == "test" and node is node.parent.children[2]))
 
 
 def sources(only: Iterable[str]) -> list[Path]:
