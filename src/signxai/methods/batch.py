@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from signxai.common.errors import ModelError
 from signxai.engine.forward import run_forward
+from signxai.engine.graph import nodes_behind
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
 from signxai.engine.targets import Target
@@ -133,23 +134,9 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = Fal
             "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
             "remove that cut"
         )
-    if isinstance(leaf, GradientEdge) and not _depends_on(logits, leaf.node):  # of which torch before 2.7 crashes
+    if isinstance(leaf, GradientEdge) and all(node is not leaf.node for node in nodes_behind(logits.grad_fn)):  # torch before 2.7 crashes
         raise UnreachedError("the model's output does not depend on it")
     gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
     if gradient is None:
         raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
     return gradient
-
-
-def _depends_on(output: Tensor, wanted: Any) -> bool:
-    """Whether a node of the graph is among those that an output was computed from."""
-    seen: set[Any] = set()
-    pending: list[Any] = [output.grad_fn]
-    while pending:
-        node = pending.pop()
-        if node is wanted:
-            return True
-        if node is not None and node not in seen:
-            seen.add(node)
-            pending.extend(parent for parent, _ in node.next_functions)
-    return False
