@@ -183,7 +183,7 @@ class InspectingPass(RelevancePass):
             else:  # no call of it was seen
                 self._add(third_party, [node])
         if seen:
-            self._add(operation, seen[::-1])
+            self._add(operation, seen)
 
     def _is_new(self, node: Node) -> bool:
         return node not in self._owner and not hasattr(node, "variable")  # which only a leaf of the graph has
