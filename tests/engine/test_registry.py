@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from operations import IDS, SAMPLES
+from signxai.engine.call import Call
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.relevance import RelevancePass
 from signxai.methods.composites import layer_rules
@@ -95,10 +96,19 @@ def test_a_table_replaces_rules_of_the_one_below_and_sees_what_enters_that_later
 
 @pytest.mark.parametrize("kwargs", [{"input": 1, "other": 2}, {"self": 1, "other": 2}, {"other": 2}])
 def test_a_rule_finds_arguments_that_came_by_keyword_in_their_places(kwargs):
-    from signxai.engine.call import Call
-
     table, seen = RuleTable(), []
     table.rule_for(torch.add, arguments=("input", "other"))(lambda mode, call: seen.append((call.args, call.kwargs)))
     args = () if len(kwargs) > 1 else (1,)
     table.rules[torch.add](None, Call(torch.add, args, {**kwargs, "alpha": 3}))
     assert seen == [((1, 2), {"alpha": 3})]
+
+
+def test_an_argument_behind_one_that_is_left_out_stays_a_keyword():
+    assert_bound((1,), {"max": 6}, (1,), {"max": 6})
+    assert_bound((1,), {"max": 6, "min": 0}, (1, 0, 6), {})
+    assert_bound((), {"max": 6, "input": 1}, (1,), {"max": 6})
+
+
+def assert_bound(args, kwargs, bound_args, bound_kwargs):
+    call = Call(torch.clamp, args, kwargs).with_arguments(("input", "min", "max"))
+    assert (call.func, call.args, call.kwargs) == (torch.clamp, bound_args, bound_kwargs)

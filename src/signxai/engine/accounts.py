@@ -116,7 +116,7 @@ def _total(gradients: Iterable[Tensor | None]) -> float:
 def _not_shared(node: Node, at_outputs: Gradients) -> tuple[float, float]:
     """Of a share by contribution: what the stabilizer in its denominator takes, and what is lost at 0 / 0."""
     function, relevance = our_function_of(node), at_outputs[0]
-    denominator = function.denominator(node) if function is not None and relevance is not None else None
+    denominator = None if function is None else function.denominator(node)
     if denominator is None or relevance is None:
         return 0.0, 0.0
     output, stabilizer = denominator
