@@ -18,7 +18,7 @@ import signxai
 from command_line import CHELSEA, MAIN, explained, in_a_process, refused, with_arguments
 from places import ECG_DATA
 from processes import python
-from signxai.cli import commands, signal_results
+from signxai.cli import commands, option_texts, signal_results
 from signxai.models import Classifier, load_classifier
 from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, plot_ecg_maps, prepare_for_beats, read_signal
 from signxai.timeseries.beat_network import AFTER_S, BEFORE_S
@@ -482,9 +482,9 @@ def test_a_missing_package_is_named(package):
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.sampled_from(["", "s", " s"]))
 def test_a_window_is_read_as_it_is_written(start, length, unit):
     start, end = round(start, 6), round(start + length + 1, 6)
-    assert commands._window(f"{start:.6f}{unit}:{end:.6f}{unit}") == (start, end)
-    assert commands._window(f"{start:.6f}:") == (start, None)
-    assert commands._window(f":{end:.6f}s") == (None, end)
+    assert option_texts.window(f"{start:.6f}{unit}:{end:.6f}{unit}") == (start, end)
+    assert option_texts.window(f"{start:.6f}:") == (start, None)
+    assert option_texts.window(f":{end:.6f}s") == (None, end)
 
 
 def test_the_help_names_every_option():

@@ -4,25 +4,22 @@ Only click and method names are imported here; torch, NumPy and matplotlib wait 
 ``signxai --help`` answers at once.
 """
 
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from signxai._version import __version__
+from signxai.cli import option_texts
+from signxai.cli.arguments import ExplainCommand, Input
 from signxai.common.errors import OptionError, SignxaiError
 from signxai.names.grammar import list_methods, parse_method
-from signxai.timeseries.formats import signal_suffixes
 
 __all__ = ["cli", "main"]
 
 _MISTAKE = 2
 _INTERRUPTED = 130
-_ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
-_SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
 
 def main() -> None:
@@ -46,44 +43,6 @@ def _in_one_line(error: Exception) -> str:
     elif isinstance(error, OSError) and error.filename and error.strerror:
         message = f"{error.filename}: {error.strerror}"
     return " ".join(message.split())
-
-
-class _ExplainCommand(click.Command):
-    """Lets ``--method`` take several names in a row: ``--method gradient lrp_z`` is ``--method gradient --method lrp_z``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(_spread(args)))
-
-
-def _spread(args: Sequence[str]) -> Iterator[str]:
-    in_names, value_is_next = False, False
-    for arg in args:
-        if in_names and not value_is_next and not arg.startswith("-") and not _looks_like_a_file(arg):
-            yield "--method"
-        elif not value_is_next:
-            in_names = arg in ("--method", "-m") or arg.startswith("--method=")
-        value_is_next = arg in ("--method", "-m")
-        yield arg
-
-
-def _looks_like_a_file(arg: str) -> bool:
-    path = Path(arg)
-    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *signal_suffixes()) or path.exists() or _is_record(path)
-
-
-def _is_record(path: Path) -> bool:
-    """Whether it names a WFDB record, whose files have suffixes."""
-    return path.with_name(f"{path.name}.hea").is_file() if path.name else False
-
-
-class _Input(click.Path):
-    """A file that is there, or the name of a WFDB record."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -158,8 +117,8 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@cli.command(cls=_ExplainCommand)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=_Input())
+@cli.command(cls=ExplainCommand)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
@@ -220,13 +179,13 @@ def explain(
     if not _may_register_methods(model):
         for name in names:
             parse_method(name)  # a slip in a name is told before seconds go into loading torch
-    parsed = _parsed_options(options, names)
-    stretch = _window(window)
+    parsed = option_texts.parsed_options(options, names)
+    stretch = option_texts.window(window)
 
     from signxai.cli.explain_files import Request, explain_files
     from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, _listed(units), _listed(leads))
+    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
     explain_files(
         Request(inputs, model, weights, names, targets, output, save, parsed, relevance, seed, batch_size, device, signals, frequency),
         say=click.echo,
@@ -237,70 +196,8 @@ def _may_register_methods(model: str) -> bool:
     return ":" in model and not model.startswith("torchvision:")
 
 
-def _parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, object]]:
-    """For each method its options.
-
-    >>> _parsed_options(["steps=20", "gradient:layer=conv1"], ["gradient", "integrated_gradients"])
-    {'gradient': {'steps': 20, 'layer': 'conv1'}, 'integrated_gradients': {'steps': 20}}
-    """
-    parsed: dict[str, dict[str, object]] = {method: {} for method in methods}
-    for option in options:
-        name, equals, value = option.partition("=")
-        method, colon, key = name.rpartition(":")
-        if not equals or not key.isidentifier() or (colon and method not in parsed):
-            raise OptionError(f"--option {option!r}: write KEY=VALUE, or METHOD:KEY=VALUE with one of the methods asked for")
-        for given in [method] if colon else methods:
-            if key in parsed[given]:
-                raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
-            parsed[given][key] = _value(value)
-    return parsed
-
-
-def _value(text: str) -> object:
-    """Read a number as a number, true and false as themselves; anything else is text.
-
-    >>> _value("20"), _value("0.5"), _value("true"), _value("features.3")
-    (20, 0.5, True, 'features.3')
-    """
-    words: dict[str, object] = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _window(text: str | None) -> tuple[float | None, float | None] | None:
-    """Start and end of a stretch in seconds, None at an open end.
-
-    >>> _window("600:610s"), _window(":10s"), _window("2.5s:")
-    ((600.0, 610.0), (None, 10.0), (2.5, None))
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(f"{_SECONDS}:{_SECONDS}", text)
-    if not found:
-        raise OptionError(f"--window {text!r}: write START:ENDs in seconds, such as 600:610s, :10s or 50s:")
-    start, end = (None if part is None else float(part) for part in found.groups())
-    if start is not None and end is not None and start >= end:
-        raise OptionError(f"--window {text!r}: it must end after it starts")
-    return start, end
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    """Names parted by commas.
-
-    >>> _listed("I, II"), _listed(None)
-    (('I', 'II'), ())
-    """
-    return tuple(part.strip() for part in text.split(",")) if text is not None else ()
-
-
 @cli.command()
-@click.argument("input", metavar="INPUT", type=_Input())
+@click.argument("input", metavar="INPUT", type=Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
@@ -337,13 +234,13 @@ def inspect(
     """
     if not _may_register_methods(model):
         parse_method(method)
-    parsed = _parsed_options(options, [method])[method]
-    stretch = _window(window)
+    parsed = option_texts.parsed_options(options, [method])[method]
+    stretch = option_texts.window(window)
 
     from signxai.cli.inspect_files import InspectRequest, inspect_files
     from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, _listed(units), _listed(leads))
+    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
     inspect_files(InspectRequest(input, model, weights, method, target, save, parsed, relevance, seed, device, signals), say=click.echo)
 
 

@@ -1,0 +1,51 @@
+"""What the arguments of a command may be: files, names of WFDB records, several methods in a row."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from signxai.timeseries.formats import signal_suffixes
+
+__all__ = ["ExplainCommand", "Input"]
+
+_ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+
+
+class ExplainCommand(click.Command):
+    """Lets ``--method`` take several names in a row: ``--method gradient lrp_z`` is ``--method gradient --method lrp_z``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_spread(args)))
+
+
+def _spread(args: Sequence[str]) -> Iterator[str]:
+    in_names, value_is_next = False, False
+    for arg in args:
+        if in_names and not value_is_next and not arg.startswith("-") and not _looks_like_a_file(arg):
+            yield "--method"
+        elif not value_is_next:
+            in_names = arg in ("--method", "-m") or arg.startswith("--method=")
+        value_is_next = arg in ("--method", "-m")
+        yield arg
+
+
+def _looks_like_a_file(arg: str) -> bool:
+    path = Path(arg)
+    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *signal_suffixes()) or path.exists() or _is_record(path)
+
+
+def _is_record(path: Path) -> bool:
+    """Whether it names a WFDB record, whose files have suffixes."""
+    return path.with_name(f"{path.name}.hea").is_file() if path.name else False
+
+
+class Input(click.Path):
+    """A file that is there, or the name of a WFDB record."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)

@@ -1,0 +1,72 @@
+"""What the texts of options mean: numbers, stretches of time, lists of names."""
+
+import re
+from collections.abc import Sequence
+
+from signxai.common.errors import OptionError
+
+__all__ = ["listed", "parsed_options", "window"]
+
+_SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
+
+
+def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, object]]:
+    """For each method its options.
+
+    >>> parsed_options(["steps=20", "gradient:layer=conv1"], ["gradient", "integrated_gradients"])
+    {'gradient': {'steps': 20, 'layer': 'conv1'}, 'integrated_gradients': {'steps': 20}}
+    """
+    parsed: dict[str, dict[str, object]] = {method: {} for method in methods}
+    for option in options:
+        name, equals, value = option.partition("=")
+        method, colon, key = name.rpartition(":")
+        if not equals or not key.isidentifier() or (colon and method not in parsed):
+            raise OptionError(f"--option {option!r}: write KEY=VALUE, or METHOD:KEY=VALUE with one of the methods asked for")
+        for given in [method] if colon else methods:
+            if key in parsed[given]:
+                raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
+            parsed[given][key] = _value(value)
+    return parsed
+
+
+def _value(text: str) -> object:
+    """Read a number as a number, true and false as themselves; anything else is text.
+
+    >>> _value("20"), _value("0.5"), _value("true"), _value("features.3")
+    (20, 0.5, True, 'features.3')
+    """
+    words: dict[str, object] = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def window(text: str | None) -> tuple[float | None, float | None] | None:
+    """Start and end of a stretch in seconds, None at an open end.
+
+    >>> window("600:610s"), window(":10s"), window("2.5s:")
+    ((600.0, 610.0), (None, 10.0), (2.5, None))
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(f"{_SECONDS}:{_SECONDS}", text)
+    if not found:
+        raise OptionError(f"--window {text!r}: write START:ENDs in seconds, such as 600:610s, :10s or 50s:")
+    start, end = (None if part is None else float(part) for part in found.groups())
+    if start is not None and end is not None and start >= end:
+        raise OptionError(f"--window {text!r}: it must end after it starts")
+    return start, end
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """Names parted by commas.
+
+    >>> listed("I, II"), listed(None)
+    (('I', 'II'), ())
+    """
+    return tuple(part.strip() for part in text.split(",")) if text is not None else ()
