@@ -5,7 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -93,17 +92,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["explain", "--help"], ["methods"], ["describe", "lrp_z"], []])
-def test_what_needs_no_network_loads_none_and_answers_in_half_a_second(args):
+def test_what_needs_no_network_loads_none_of_the_heavy_packages(args):
     code = f"{with_arguments(*args)}\ntry:\n {MAIN}\nfinally:\n print(sorted(sys.modules))"
     loaded = explained(python("-c", code))
     assert not any(f"'{package}'" in loaded for package in ("torch", "torchvision", "numpy", "matplotlib", "PIL"))
-    assert any(seconds_of(args) < 0.5 for _ in range(20))  # the machine may be busy for a while
-
-
-def seconds_of(args):
-    start = time.perf_counter()
-    in_a_process(*args)
-    return time.perf_counter() - start
 
 
 def test_the_installed_command_is_this_one():
