@@ -1,7 +1,6 @@
 """One question has one answer: every public entry, with every option, whatever other names stand beside a name and in which order."""
 
 from functools import cache
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -243,6 +242,10 @@ def test_neither_what_stands_beside_a_name_nor_the_order_changes_its_map(net, x,
                 assert_same(maps[name], expected[name], name)
 
 
+# of four names: each at each place, and each directly after each other one
+ORDERS = [(0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1)]
+
+
 @pytest.mark.parametrize("kind", [InPlace, Drawing])
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("option", ["none", "batches of three", "logit", "seed", "many"])
@@ -250,7 +253,8 @@ def test_no_order_of_names_counts_where_the_network_writes_to_its_input_or_draws
     other, x, before = kind(net), inputs("cnn2d"), inputs("cnn2d")
     names = ["input_t_gradient", "gradient", "lrp_epsilon_0_1", "integrated_gradients_steps_4"]
     expected = {name: explain(other, x, name, TARGETS[target], **OPTIONS[option]) for name in names}
-    for order in permutations(names):
+    for places in ORDERS:
+        order = [names[place] for place in places]
         maps = explain_all(other, x, order, TARGETS[target], **OPTIONS[option])
         for name in names:
             assert_same(maps[name], expected[name], (name, order))
