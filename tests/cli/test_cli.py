@@ -448,10 +448,10 @@ def test_files_are_written_together_or_not_at_all(here):
         raise OSError(28, "No space left on device", str(path))
 
     with pytest.raises(OSError, match="No space"):
-        files.write_together({Path("a.txt"): lambda path: path.write_text("new"), Path("b.txt"): failing})
+        files.write_atomically({Path("a.txt"): lambda path: path.write_text("new"), Path("b.txt"): failing})
     assert (here / "a.txt").read_text() == "old"
     assert [path.name for path in here.iterdir() if "b" in path.name and path.suffix == ".txt"] == []
-    files.write_together({Path("a.txt"): lambda path: path.write_text("new")})
+    files.write_atomically({Path("a.txt"): lambda path: path.write_text("new")})
     assert (here / "a.txt").read_text() == "new"
     assert [path.name for path in here.iterdir() if path.suffix == ".txt"] == ["a.txt"]
 

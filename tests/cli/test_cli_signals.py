@@ -23,7 +23,6 @@ from signxai.models import Classifier, load_classifier
 from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, plot_ecg_maps, prepare_for_beats, read_signal
 from signxai.timeseries.beat_network import AFTER_S, BEFORE_S
 from signxai.timeseries.packages import deprecations_ignored
-from signxai.timeseries.reading import SIGNAL_SUFFIXES
 
 pytest.importorskip("scipy")
 pytest.importorskip("edfio")
@@ -478,10 +477,6 @@ def test_a_missing_package_is_named(package):
 
 
 # What the command line knows without reading
-
-
-def test_the_command_line_knows_the_suffixes_of_signals():
-    assert {*commands._SIGNALS, ".npy", ".npz"} == set(SIGNAL_SUFFIXES)
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.sampled_from(["", "s", " s"]))

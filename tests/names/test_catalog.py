@@ -18,7 +18,7 @@ from signxai.cli.commands import cli
 from signxai.common import MethodNameError, OptionError
 from signxai.engine.stabilizer import stabilized_share
 from signxai.methods.composites import layer_rule, loaded
-from signxai.methods.rules import Epsilon, LinearRule, Z
+from signxai.methods.rules import Epsilon, LinearRule, Z, ZBox
 from signxai.names import catalog
 from signxai.names.catalog import Composite, InputWord, Method, Paper, Parameter, Rule, Use, registered
 from signxai.names.describe import describe
@@ -108,6 +108,63 @@ def test_every_record_has_a_name_on_the_list():
     tables = catalog.current()
     assert {spec.method for spec in specs} == set(tables.first_words)
     assert {spec.rule for spec in specs} - {None} == set(tables.rule_words)
+
+
+STARTS_WITH_LOGIT = {"gradient": False, "smoothgrad": False, "grad_cam": False, "guided_grad_cam": False, "random_uniform": False,
+                     "guided_backprop": True, "deconvnet": True, "deep_taylor": True, "lrp_z": True, "lrpsign_flat": True}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STARTS_WITH_LOGIT)
+def test_where_the_original_package_starts_with_the_logit(name):
+    assert parse_method(name).form.starts_with_logit == STARTS_WITH_LOGIT[name]
+
+
+# --- the analyzers that take rules by name ---------------------------------------------------------------------------------
+
+
+def test_one_of_alpha_and_beta_says_the_other(net, x):
+    expected = explain(net, x, "lrp_alpha_2_beta_1", 1)
+    for given in ({"alpha": 2}, {"beta": 1}, {"alpha": 2, "beta": 1}):
+        np.testing.assert_array_equal(AdvancedLRPAnalyzer(net, "alphabeta", **given).analyze(x, 1), expected)
+
+
+def test_numbers_of_numpy_count_and_bounds_may_be_arrays(net, x):
+    rules = AdvancedLRPAnalyzer(net, "gamma", gamma=np.float32(0.5)).composite
+    assert type(rules.linear.gamma) is float
+    low, high = torch.full((1, 1), -4.0, dtype=torch.float64), np.full((1, 1), 4.0)
+    bounded = AdvancedLRPAnalyzer(net, "zbox", low=low, high=high, epsilon=0.1).analyze(x, 1)
+    assert deviation(bounded, explain(net, x, "zblrp_epsilon_0_1_low_neg_4_high_4", 1)) < 1e-12
+    with pytest.raises(OptionError, match="gamma"):
+        AdvancedLRPAnalyzer(net, "gamma", gamma=torch.tensor(0.5))
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda net: AdvancedLRPAnalyzer(net, "zplus", hidden_rule="gamma"), ["hidden_rule=", "zbox, sign", "'zplus'"]),
+        (lambda net: AdvancedLRPAnalyzer(net, "sign", hidden_rule="flat"), ["hidden_rule='flat'", "'epsilon'", "'stdx_epsilon'"]),
+        (lambda net: AdvancedLRPAnalyzer(net, "custom", composite=object(), hidden_rule="z"), ["hidden_rule="]),
+        (lambda net: AdvancedLRPAnalyzer(net, "custom", composite=object(), epsilon=1), ["epsilon=", "no parameters"]),
+        (lambda net: AdvancedLRPAnalyzer(net, ["zplus"]), ["['zplus']", "'zplus'"]),
+    ],
+)
+def test_rules_that_do_not_go_together_are_refused(net, ask, words):
+    with pytest.raises(OptionError) as caught:
+        ask(net)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_an_input_word_takes_the_first_layer_whatever_the_composite_has_there():
+    composite = MethodLRPAnalyzer(network("mlp"), "lrpz", "epsilon_gamma_box").composite
+    assert [type(composite(kind, True, False)) for kind in ("linear", "convolution")] == [Z, Z]
+    composite = MethodLRPAnalyzer(network("mlp"), "lrp", "epsilon_gamma_box").composite
+    assert [type(composite(kind, True, False)) for kind in ("linear", "convolution")] == [Epsilon, ZBox]
+
+
+@pytest.mark.parametrize("options", [("layer", "target_layer"), ("target_layer", "layer")])
+def test_two_words_for_one_option_are_refused_in_either_order(options):
+    with pytest.raises(OptionError, match="are the same option of 'grad_cam'"):
+        explain(network("cnn2d"), inputs("cnn2d"), "grad_cam", 1, **dict.fromkeys(options, "0"))
 
 
 # --- a record that is added ------------------------------------------------------------------------------------------------
@@ -209,6 +266,19 @@ def test_composites_and_input_words_use_a_new_rule():
         by_preset = explain(net, x, "softlrp_z_MNISTCNN", 1)
         assert deviation(by_preset, explain(net, x, "softlrp_z_delta_0_7", 1)) < 1e-12
         assert "first linear layer: soft rule, delta = 0.1" in describe(parse_method("lrp_soft_first"))
+
+
+def test_a_composite_fixes_some_values_and_passes_others_on(net):
+    own = Parameter("delta", minimum=0, default=0.6, in_name=False)
+    mine = Composite("mine", meaning="m", parameters=(own,), linear=Use("soft"), convolution=Use("soft", {"delta": 0.4}))
+    with registered(SOFT, mine):
+        for given, expected in (({}, (0.6, 0.4)), ({"delta": 0.2}, (0.2, 0.4))):
+            rules = MethodLRPAnalyzer(net, "lrp", "mine", **given).composite
+            assert (rules.linear.delta, rules.convolution.delta) == expected
+        assert "delta        0.6        default; option delta=" in describe(parse_method("lrp_mine"))
+        assert "Linear: soft rule, delta = 0.6" in describe(parse_method("lrp_mine"))
+        with pytest.raises(MethodNameError, match="'delta' is not a parameter of this method: it takes none"):
+            parse_method("lrp_mine_delta_0_1")
 
 
 def test_a_method_is_one_class_and_one_record(net, x):

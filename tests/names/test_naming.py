@@ -497,6 +497,38 @@ def test_a_description_says_where_each_value_comes_from():
     assert "default" in rows["stabilizer"]
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("grad_cam", "layer        the last feature map executed: .* default; option layer="),
+        ("grad_cam_MNISTCNN", "layer        the last convolution preset MNISTCNN; option layer="),
+        ("lrp_epsilon_plus", r"epsilon      0\.000001   default; option epsilon="),
+        ("lrp.epsilon", r"epsilon      0\.0000001  default; option epsilon="),
+        ("lrp_epsilon_0_5", r"epsilon      0\.5        from the name"),
+        ("lrpsign_z", "mu           0          default; option mu="),
+        ("lrp_epsilon_gamma_box", "first convolution: zbox rule"),
+        ("lrp_epsilon_plus_flat", "first linear layer: flat rule"),
+        ("zblrp_z", "low          min x      default, per sample; option low="),
+    ],
+)
+def test_a_description_has_this_row(name, row):
+    assert re.search(f"^  {row}$", describe(parse_method(name)), re.M)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lrp_epsilon_0_5", "LRP: shares damped by epsilon = 0.5"),
+        ("lrp.epsilon", "LRP: shares damped by epsilon = 0.0000001"),
+        ("lrp_alpha_2_beta_1", "LRP: 2 times the positive less 1 times the negative shares"),
+        ("lrpsign_z_mu_0_5", "LRP: each input by its share of the pre-activation; SIGN rule (mu = 0.5) on the first layer"),
+        ("zblrp_zplus_low_0", "LRP: positive shares only; zbox rule (low = 0) on the first layer"),
+    ],
+)
+def test_a_summary_has_the_numbers_of_the_name(name, words):
+    assert summary(parse_method(name)) == words
+
+
 # --- cost -----------------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from networks import inputs, network
 from signxai import explain, inspect_model, parse_method
 from signxai.common import MethodNameError
 from signxai.names import catalog
+from signxai.names.catalog import Parameter, Rule
 from signxai.names.grammar import MethodSpec, Multiplier
 from signxai.torch_signxai import calculate_relevancemap
 
@@ -80,7 +81,7 @@ def test_a_value_that_no_name_stands_for_cannot_be_built(case):
     "ask", [explain, inspect_model, lambda net, x, spec: calculate_relevancemap(spec, x[0], net), lambda _, __, spec: str(spec)]
 )
 def test_a_spec_whose_rule_has_been_taken_out_again_is_refused_everywhere(ask):
-    with catalog.registered(catalog.Rule("passing", "signxai.methods.rules.Z", meaning="for a while")):
+    with catalog.registered(Rule("passing", "signxai.methods.rules.Z", meaning="for a while")):
         spec = MethodSpec("lrp", "passing")
     with pytest.raises(MethodNameError, match="'passing' is not; the rules are"):
         ask(network("mlp"), inputs("mlp"), spec)
@@ -105,6 +106,16 @@ def test_order_and_types_of_what_is_given_do_not_matter(spec, name):
     assert parse_method(name) == spec
     assert hash(parse_method(name)) == hash(spec)
     assert all(type(value) in (int, float) for _, value in spec.params)
+    assert all(multiplier.mu is None or type(multiplier.mu) is float for multiplier in spec.multipliers)
+
+
+def test_a_rule_that_may_leave_all_its_numbers_open_may_not_leave_one():
+    both = (Parameter("a", default=1.0), Parameter("b", default=2.0))
+    with catalog.registered(Rule("pair", "my_package.Pair", meaning="m", spelling="pair_a_NUM_b_NUM", parameters=both, dotted="pair")):
+        for spec in (MethodSpec("lrp", "pair"), MethodSpec("lrp", "pair", (("a", 3), ("b", 4)))):
+            assert parse_method(str(spec)) == spec
+        with pytest.raises(MethodNameError, match="'b' is missing: the rule is spelled pair_a_NUM_b_NUM"):
+            MethodSpec("lrp", "pair", (("a", 3),))
 
 
 @st.composite

@@ -190,7 +190,7 @@ def keys(directories: Sequence[str]) -> dict[str, str]:
     ]
     for path in sorted([*(SOURCE / "signxai").rglob("*.py"), *helpers, *(ROOT / "tools").glob("*.py")]):
         if path.suffix not in (".md", ".toml"):
-            shared.update(path.as_posix().encode() + path.read_bytes())
+            shared.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     found = {}
     for file in files_of_tests(directories):
         digest = shared.copy()

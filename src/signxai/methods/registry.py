@@ -51,7 +51,7 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
     """
     form = spec.form
     in_name = dict(spec.params)
-    arguments: dict[str, Any] = form.values_without(in_name, spec.preset) | in_name
+    arguments: dict[str, Any] = form.values_left_open(spec.preset) | in_name
     given_as: dict[str, str] = {}
     for name, value in options.items():
         if name not in form.options:

@@ -67,9 +67,8 @@ def layer_rule(use: Use, composite: Composite) -> str:
 def _meaning(spec: MethodSpec, form: Form) -> str:
     if isinstance(form.head, Method):
         return form.head.meaning
-    given = dict(spec.params)
-    values = {keyword: parameter.default for keyword, parameter in form.parameters.items()} | given
-    values |= form.values_without(given, spec.preset)
+    defaults = {keyword: parameter.default for keyword, parameter in form.parameters.items()}
+    values = {**defaults, **form.values_left_open(spec.preset), **dict(spec.params)}
     shown = {keyword: "?" if value is None else plain(value) for keyword, value in values.items()}
     return f"LRP: {form.rule.meaning.format(**shown)}" if form.rule is not None else ""
 
@@ -116,8 +115,7 @@ def _parameters(spec: MethodSpec, form: Form) -> Iterator[tuple[str, str, str]]:
     given = dict(spec.params)
     for keyword, value in given.items():
         yield keyword, plain(value), "from the name"
-    of_preset = form.values_without(given, spec.preset)
-    of_nothing = form.values_without(given, None)
+    of_preset, of_nothing = form.values_left_open(spec.preset), form.values_left_open(None)
     for keyword, parameter in form.parameters.items():
         if keyword in given:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,11 +89,10 @@ class Form:
         records = [record for record in (self.rule, self.first, self.head) if record is not None]
         return tuple(dict.fromkeys(paper for record in records for paper in record.papers))
 
-    def values_without(self, given: Iterable[str], preset: str | None) -> dict[str, float]:
+    def values_left_open(self, preset: str | None) -> dict[str, float]:
         """What holds for parameters that a name leaves open, where that differs from their default: a preset's, or iNNvestigate's."""
-        values = dict(self.head.preset_values) if isinstance(self.head, InputWord) and preset is not None else {}
-        values |= self.rule.dotted_values if self.rule is not None else {}
-        return {keyword: value for keyword, value in values.items() if keyword not in set(given)}
+        of_preset = self.head.preset_values if isinstance(self.head, InputWord) and preset is not None else {}
+        return {**of_preset, **(self.rule.dotted_values if self.rule is not None else {})}
 
     def contradiction(self, values: Mapping[str, float]) -> str | None:
         """Say which numbers in a name contradict each other; None if none do."""
