@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from comparing import deviation
-from networks import inputs, network
+from networks import Counting, inputs, network
 from signxai import explain, explain_all, inspect_model, parse_method, register_method
 from signxai.common import InputError, MethodNameError, ModelError, OptionError, TargetError
 from signxai.names.grammar import MethodSpec, Multiplier
@@ -161,16 +161,6 @@ class Drawing(nn.Module):
         return self.net(x + torch.randn_like(x))
 
 
-@pytest.fixture(scope="module")
-def net():
-    return network("cnn2d")
-
-
-@pytest.fixture(scope="module")
-def x():
-    return inputs("cnn2d")
-
-
 def answer(question):
     """What a call gives, or which of our errors it raises."""
     try:
@@ -271,18 +261,6 @@ def test_at_goes_to_the_gradient_whatever_stands_before_it():
     for name in ("gradient_x_input", "lrp_z_x_sign"):
         with pytest.raises(OptionError, match="multiplies"):
             explain_all(net, x, ["gradient", name], 1, at="0")
-
-
-class Counting(nn.Module):
-    """Notes how many samples each forward pass has."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net, self.calls = net, []
-
-    def forward(self, x):
-        self.calls.append(len(x))
-        return self.net(x)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
