@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from networks import inputs, network
 from signxai.names import catalog
 
 os.environ["MPLBACKEND"] = "Agg"  # no window, whatever the machine
@@ -19,3 +20,14 @@ def registered_methods_are_forgotten():
     before = catalog.current().records
     yield
     catalog.unregister(*(record for record in catalog.current().records if record not in before))
+
+
+@pytest.fixture(scope="module")
+def net():
+    """The network of which many questions are asked; where another serves better, a module has its own."""
+    return network("cnn2d")
+
+
+@pytest.fixture(scope="module")
+def x():
+    return inputs("cnn2d")

@@ -34,6 +34,7 @@ def _has_mallinfo2() -> bool:
     return library == "glibc" and tuple(map(int, version.split("."))) >= (2, 33)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _has_mallinfo2(), reason="glibc 2.33 says which blocks it takes from the system")
 def test_large_blocks_come_from_memory_that_is_kept():
     assert printed(BLOCKS).split() == ["1", "0", "0"]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comparing import deviation
-from networks import CLASSES, inputs, randomized
+from networks import CLASSES, MemoryEfficientSwish, inputs, randomized
 from signxai import explain, inspect_model
 from signxai.common import InputError, ModelError
 from signxai.engine.relevance import UnknownOperationWarning
@@ -184,21 +184,6 @@ def test_token_ids_out_of_range_are_refused(wrong, conversion):
 
 
 # --- operations without a rule
-
-
-class MemoryEfficientSwish(torch.autograd.Function):
-    """As EfficientNet ports spell SiLU: no operation that can be watched."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x * torch.sigmoid(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (x,) = ctx.saved_tensors
-        s = torch.sigmoid(x)
-        return gradient * (s * (1 + x * (1 - s)))
 
 
 class Swish(nn.Module):

@@ -10,23 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import signxai
+from networks import MemoryEfficientSwish
 from signxai.common import ModelError, OptionError
 from signxai.engine.relevance import UnknownOperationWarning
-
-
-class Swish(torch.autograd.Function):
-    """SiLU as an autograd function, as memory-saving networks have it."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x * torch.sigmoid(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (x,) = ctx.saved_tensors
-        s = torch.sigmoid(x)
-        return gradient * (s * (1 + x * (1 - s)))
 
 
 class Gate(nn.Module):
@@ -108,19 +94,19 @@ class Renamed(torch.autograd.Function):
 
 
 def test_an_autograd_function_under_a_rule_is_the_activation_that_it_is():
-    model = net(Swish.apply)
+    model = net(MemoryEfficientSwish.apply)
     with pytest.warns(UnknownOperationWarning, match="Swish"):
         signxai.explain(model, X, "lrp_epsilon_0_1", 1)
 
     class Late(nn.Module):
         def forward(self, x):
-            return Swish.apply(x)
+            return MemoryEfficientSwish.apply(x)
 
     model = net(Late())
-    handle = signxai.register_rule(Swish, passes)
+    handle = signxai.register_rule(MemoryEfficientSwish, passes)
     np.testing.assert_allclose(explained(model), WITH_SILU, rtol=1e-12)
     handle.remove()
-    assert "apply" not in vars(Swish)
+    assert "apply" not in vars(MemoryEfficientSwish)
 
 
 def test_a_module_class_under_a_rule_is_not_looked_into():

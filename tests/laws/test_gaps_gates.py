@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from comparing import deviation
-from networks import CLASSES, randomized
+from networks import CLASSES, drawn, randomized
 from oracles import share
 from signxai import explain
 
@@ -64,7 +64,7 @@ FACTORS: dict[str, tuple[Factor, int, Callable[[Tensor, Tensor, Tensor], tuple[T
 def test_a_factor_of_gates_and_signals_is_a_signal(name, swapped):
     factor, channels, of_factor = FACTORS[name]
     net = randomized(Product(factor, channels, swapped))
-    x = torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = drawn(3, 9, 4)
     a, b, c = net.parts(x)
     with torch.no_grad():
         product = factor(a, b) * c

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from networks import inputs, network
+from networks import Counting, inputs, network
 from signxai import explain, explain_all
 from signxai.common import OptionError
 
@@ -36,16 +35,6 @@ def test_options_go_to_the_methods_that_take_them():
 def test_one_name_is_not_a_sequence_of_names():
     with pytest.raises(OptionError, match="sequence"):
         explain_all(network("cnn2d"), inputs("cnn2d"), "gradient")
-
-
-class Counting(nn.Module):
-    def __init__(self, net):
-        super().__init__()
-        self.net, self.calls = net, []
-
-    def forward(self, x):
-        self.calls.append(len(x))
-        return self.net(x)
 
 
 def test_one_gradient_serves_all_that_are_made_of_it():

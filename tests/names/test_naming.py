@@ -106,7 +106,7 @@ def sentences(draw):
 # --- laws -----------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(sentences())
 def test_a_sentence_reads_as_what_it_says_and_prints_a_name_that_reads_the_same(sentence):
     name, expected = sentence

@@ -143,7 +143,7 @@ def built(draw):
     return method, rule, tuple(params), tuple(multipliers), draw(st.sampled_from([None, "MNISTCNN", "LENET"]))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(built())
 def test_every_value_that_can_be_built_prints_a_name_that_reads_as_itself(parts):
     try:

@@ -38,6 +38,7 @@ def test_no_torch_is_loaded_before_it_is_needed(code):
     assert loaded(code, *HEAVY) == []
 
 
+@pytest.mark.slow
 def test_explain_is_found_at_first_use():
     code = "import signxai, sys; f = signxai.explain; import signxai.api; print(f is signxai.api.explain, 'torch' in sys.modules)"
     assert printed(code) == "True True"
