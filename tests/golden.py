@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -23,8 +24,9 @@ class Golden:
     maps: dict[str, np.ndarray]
 
 
+@cache
 def golden(file: str) -> Golden:
-    """Read tests/data/<file>.npz and build its network."""
+    """Read tests/data/<file>.npz and build its network; the same one at every call."""
     with np.load(DATA / f"{file}.npz") as data:
         arrays = {key: data[key] for key in data.files}
     spec = json.loads(str(arrays["spec"]))

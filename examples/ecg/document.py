@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from signxai.files import write_together
+from signxai.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "ecg.md"
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         files: dict[Path, Callable[[Path], Any]] = {options.document: partial(Path.write_text, data=text, encoding="utf-8")}
         for picture in sorted(folder.glob("*.png")):
             files[images / picture.name] = partial(Path.write_bytes, data=picture.read_bytes())
-        write_together(files)
+        write_atomically(files)
 
 
 if __name__ == "__main__":

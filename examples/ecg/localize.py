@@ -54,7 +54,7 @@ from tqdm import tqdm
 from train import DS2
 
 import signxai
-from signxai.files import write_together
+from signxai.files import write_atomically
 from signxai.methods.sign import calculate_sign_mu
 from signxai.names.grammar import MethodSpec, Multiplier, parse_method
 from signxai.timeseries import beat_windows, read_signal
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.redraw == (options.database is not None) or (options.redraw and options.output is None):
         parser.error("give either the folder of records, or --redraw with --output")
     if options.redraw:
-        write_together(report_writers(json.loads(options.numbers.read_text(encoding="utf-8")), options.output))
+        write_atomically(report_writers(json.loads(options.numbers.read_text(encoding="utf-8")), options.output))
         return
     if options.output is not None:
         document_with("", options.output)  # that there is no place for the tables is known before they are
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(tables(found))
         return
     content = json.dumps(found, indent=1) + "\n"
-    write_together({options.numbers: partial(Path.write_text, data=content, encoding="utf-8"), **report_writers(found, options.output)})
+    write_atomically({options.numbers: partial(Path.write_text, data=content, encoding="utf-8"), **report_writers(found, options.output)})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from signxai.common.errors import InputError, OptionError
 
-__all__ = ["ARRAY_SUFFIXES", "FIGURE_SUFFIXES", "check_destination", "read_array", "read_image", "read_tensors", "write_together"]
+__all__ = ["ARRAY_SUFFIXES", "FIGURE_SUFFIXES", "check_destination", "read_array", "read_image", "read_tensors", "write_atomically"]
 
 Array = npt.NDArray[Any]
 
@@ -158,7 +158,7 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
         raise OptionError(f"{path}: is an input too and would be lost; choose another name")
 
 
-def write_together(writers: Mapping[Path, Callable[[Path], None]]) -> None:
+def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
     """Write files so that each is there whole or not at all: beside its place first, then renamed.
 
     Args:

@@ -1,12 +1,11 @@
 """A user's shell in a user's folder; each module fills a folder of its own."""
 
 import shutil
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
-from signxai import cli
+from command_line import in_this_process
 
 
 @pytest.fixture
@@ -20,14 +19,6 @@ def here(folder, monkeypatch):
 
 
 @pytest.fixture
-def run(here, monkeypatch, capsys):
-    """Call the command line in this process, which spares loading torch each time."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["signxai", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(args, ended.value.code, out, err)
-
-    return call
+def run(here, capsys):
+    """Call the command line in the user's folder."""
+    return partial(in_this_process, capsys=capsys)

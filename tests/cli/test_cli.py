@@ -332,6 +332,7 @@ def test_no_progress_bar_where_no_terminal_is(run):
     assert run("explain", "x.npy", "--model", "nets:small", "--method", "gradient").stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_progress_bar_on_a_terminal(here):
     import fcntl
@@ -424,6 +425,7 @@ def test_what_can_be_seen_before_computing_is_told_before(run, args):
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["no input", "unknown method", "no such file", "failing factory", "overwriting an input"])
 def test_so_it_ends_in_a_process_of_its_own(here, name):
     args, words = MISTAKES[name]
@@ -446,20 +448,22 @@ def test_files_are_written_together_or_not_at_all(here):
         raise OSError(28, "No space left on device", str(path))
 
     with pytest.raises(OSError, match="No space"):
-        files.write_together({Path("a.txt"): lambda path: path.write_text("new"), Path("b.txt"): failing})
+        files.write_atomically({Path("a.txt"): lambda path: path.write_text("new"), Path("b.txt"): failing})
     assert (here / "a.txt").read_text() == "old"
     assert [path.name for path in here.iterdir() if "b" in path.name and path.suffix == ".txt"] == []
-    files.write_together({Path("a.txt"): lambda path: path.write_text("new")})
+    files.write_atomically({Path("a.txt"): lambda path: path.write_text("new")})
     assert (here / "a.txt").read_text() == "new"
     assert [path.name for path in here.iterdir() if path.suffix == ".txt"] == ["a.txt"]
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_named():
     arguments = with_arguments("explain", CHELSEA, "-m", "gradient")
     done = python("-c", f"{arguments}; sys.modules['efficientnet_lite_pytorch'] = None; {MAIN}")
     refused(done, "pip install 'signxai[demo]'")
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_downloaded_are_one_line_too(here):
     args = ["explain", CHELSEA, "--model", "torchvision:squeezenet1_1", "--method", "gradient"]
     done = in_a_process(*args, TORCH_HOME=str(here / "no" / "cache"), https_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
@@ -469,6 +473,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_too(here):
 # inspect
 
 
+@pytest.mark.slow
 def test_a_report_of_a_photo_by_the_demo_network(tmp_path):
     out = tmp_path / "report.json"
     done = in_a_process("inspect", CHELSEA, "--method", "lrp_epsilon_0_25_std_x", "--save", out)

@@ -23,7 +23,6 @@ from signxai.models import Classifier, load_classifier
 from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, plot_ecg_maps, prepare_for_beats, read_signal
 from signxai.timeseries.beat_network import AFTER_S, BEFORE_S
 from signxai.timeseries.packages import deprecations_ignored
-from signxai.timeseries.reading import SIGNAL_SUFFIXES
 
 pytest.importorskip("scipy")
 pytest.importorskip("edfio")
@@ -328,6 +327,7 @@ def height_and_width(path):
         return figure.height, figure.width
 
 
+@pytest.mark.slow
 def test_a_beat_has_a_figure_in_a_process_of_its_own(here):
     for path in ECG_DATA.glob("208*"):
         shutil.copy(path, here / path.name.replace("208_1020s", "208"))
@@ -340,6 +340,7 @@ def test_a_beat_has_a_figure_in_a_process_of_its_own(here):
     assert min(height_and_width(here / "beat.png")) > 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frequency", [[], ["--frequency"]])
 def test_methods_and_beats_each_have_their_place_in_the_figure(run, frequency):
     args = ("explain", E233, *BEATS, *frequency)
@@ -467,6 +468,7 @@ def test_inspect_refuses_the_same(run, name):
     refused(run("inspect", *("lrp_z" if word == "gradient" else word for word in args)), *words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["wfdb", "scipy.signal"])
 def test_a_missing_package_is_named(package):
     arguments = with_arguments("explain", E233, "--model", "ecg_beats", "--at-beat", 13, "-m", "gradient")
@@ -475,10 +477,6 @@ def test_a_missing_package_is_named(package):
 
 
 # What the command line knows without reading
-
-
-def test_the_command_line_knows_the_suffixes_of_signals():
-    assert {*commands._SIGNALS, ".npy", ".npz"} == set(SIGNAL_SUFFIXES)
 
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5), st.sampled_from(["", "s", " s"]))

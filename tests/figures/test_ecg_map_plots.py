@@ -47,6 +47,7 @@ PAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_papers_bars_and_titles_lie_apart_and_on_the_page(name):
     papers = plot_ecg_maps(PAGES[name], sampling_rate=RATE)

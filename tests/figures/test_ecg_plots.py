@@ -363,6 +363,7 @@ def figure_called(name):
     return laid_out(FIGURES[name]().figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_words_overlap_and_nothing_leaves_the_page(name):
     figure = figure_called(name)
@@ -373,6 +374,7 @@ def test_no_words_overlap_and_nothing_leaves_the_page(name):
     assert min(text.get_fontsize() for text in words) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_fits_a_page_of_a_document(name):
     width, height = figure_called(name).get_size_inches()

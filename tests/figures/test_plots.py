@@ -108,6 +108,7 @@ def test_every_sample_has_its_heading_its_image_and_its_maps():
     assert [text for text in texts(figure) if "predicted" in text] == [sample.heading for sample in samples]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (224, 224), (100, 150)])
 def test_each_pixel_is_drawn_as_it_is_by_as_many_dots_give_or_take_one(height, width):
     chessboard = np.indices((height, width)).sum(axis=0) % 2 * 2.0 - 1.0  # any smoothing would show in it
@@ -182,6 +183,7 @@ def figure_called(name):
     return laid_out(FIGURES[name]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_overlaps_and_nothing_leaves_the_page(name):
     figure = figure_called(name)
@@ -195,6 +197,7 @@ def test_nothing_overlaps_and_nothing_leaves_the_page(name):
     assert not any(panel.overlaps(panels[-1][1]) for _, panel in panels[:-1])  # the last are those of the colour bar
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_is_too_small_to_read(name):
     figure = figure_called(name)
@@ -206,6 +209,7 @@ def test_eight_maps_and_their_image_stand_in_three_rows_of_three():
     assert len({round(box.x0, 3) for box in boxes}) == len({round(box.y0, 3) for box in boxes}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_figure_is_out_of_proportion(name):
     width, height = figure_called(name).get_size_inches()

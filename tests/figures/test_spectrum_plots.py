@@ -157,6 +157,7 @@ def figure_called(name):
     return laid_out(FIGURES[name]().flat[0].figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_words_overlap_and_nothing_leaves_the_page(name):
     figure = figure_called(name)
@@ -170,6 +171,7 @@ def test_no_words_overlap_and_nothing_leaves_the_page(name):
     assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_labels_of_an_axis_do_not_run_into_each_other(name):
     figure = figure_called(name)
@@ -231,6 +233,7 @@ def spectra(leads=2, methods=2, beats=1, **options):
     return samples, plot_spectrum_maps(samples, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leads", "methods", "beats"), [(1, 1, 1), (2, 2, 1), (2, 1, 3), (12, 2, 1)])
 def test_spectra_on_one_page_show_what_each_shows_alone(leads, methods, beats):
     samples, grids = spectra(leads, methods, beats, highest=40.0)
@@ -244,6 +247,7 @@ def test_spectra_on_one_page_show_what_each_shows_alone(leads, methods, beats):
             assert left.get_ylabel() == left_alone.get_ylabel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leads", "methods", "beats"), [(1, 1, 1), (2, 2, 1), (2, 1, 3), (12, 2, 1)])
 def test_nothing_on_a_page_of_spectra_overlaps(leads, methods, beats):
     samples, grids = spectra(leads, methods, beats)

@@ -14,6 +14,7 @@ from places import TOOLS
 from signxai import explain, inspect_model
 from signxai.common import ModelError
 
+pytestmark = pytest.mark.slow
 sys.path.append(str(TOOLS))
 architectures = importlib.import_module("architectures")
 

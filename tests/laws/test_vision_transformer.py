@@ -66,6 +66,7 @@ def test_another_rule_for_an_operation_would_show(small, monkeypatch, operation)
     assert deviation(vit_oracle.attnlrp(small, x, 3, **vit_oracle.RULES[method])[0].numpy(), right) > 1e-2
 
 
+@pytest.mark.slow
 def test_vit_b_16_on_images_of_224():
     net, x = lively(vit_b_16(weights=None)), images(1, 224)
     for method in ("lrp_epsilon_0_1", "lrp_z"):

@@ -209,6 +209,7 @@ def test_sign_of_a_gradient(model, input_tensor):
     np.testing.assert_array_equal(grad_sign, explain(model, input_tensor, "gradient_x_sign"))
 
 
+@pytest.mark.slow
 def test_vgg16_of_torchvision_without_weights():
     from torchvision import models
 

@@ -506,6 +506,8 @@ def test_a_description_says_where_each_value_comes_from():
         ("lrp.epsilon", r"epsilon      0\.0000001  default; option epsilon="),
         ("lrp_epsilon_0_5", r"epsilon      0\.5        from the name"),
         ("lrpsign_z", "mu           0          default; option mu="),
+        ("lrp_epsilon_gamma_box", "first convolution: zbox rule"),
+        ("lrp_epsilon_plus_flat", "first linear layer: flat rule"),
         ("zblrp_z", "low          min x      default, per sample; option low="),
     ],
 )

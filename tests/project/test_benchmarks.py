@@ -3,9 +3,12 @@
 import json
 import subprocess
 
+import pytest
+
 from places import ROOT
 from processes import python
 
+pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "benchmarks" / "run.py"
 
 

@@ -2,20 +2,22 @@
 
 import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from command_line import in_this_process
 from places import ROOT
+from processes import python
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [
-    pytest.param(language, block, id=f"{path.name}-{number}-{language}")
-    for path in DOCUMENTS
-    for number, (language, block) in enumerate(re.findall(r"^```(python|bash)\n(.*?)^```", path.read_text(), re.M | re.S))
-]
+BLOCKS = {
+    language: [
+        pytest.param(block, id=f"{path.name}-{number}")
+        for path in DOCUMENTS
+        for number, block in enumerate(re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.M | re.S))
+    ]
+    for language in ("python", "bash")
+}
 
 
 @pytest.fixture
@@ -30,16 +32,21 @@ def runs_here(line):
     return line and not line.startswith("#") and shlex.split(line, comments=True)[0] not in ("make", "pip", "git", "cd")
 
 
-@pytest.mark.parametrize(("language", "block"), BLOCKS)
-def test_a_block_runs_as_it_stands(checkout, language, block):
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "MPLBACKEND": "Agg", "HOME": str(checkout)}
-    if language == "python":
-        commands = [[sys.executable, "-W", "error", "-c", block]]
-    else:
-        joined = block.replace("\\\n", " ")
-        commands = [shlex.split(line, comments=True) for line in joined.splitlines() if runs_here(line)]
-    for command in commands:
-        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS["python"])
+def test_a_block_of_python_runs_as_it_stands(checkout, block):
+    done = python("-W", "error", "-c", block, cwd=checkout, HOME=str(checkout))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS["bash"])
+def test_commands_run_as_they_stand(checkout, block, monkeypatch, capsys):
+    monkeypatch.chdir(checkout)
+    lines = block.replace("\\\n", " ").splitlines()
+    for command, *arguments in [shlex.split(line, comments=True) for line in lines if runs_here(line)]:
+        assert command == "signxai"
+        done = in_this_process(*arguments, capsys=capsys)
         assert done.returncode == 0, done.stderr
 
 

@@ -2,6 +2,9 @@
 
 import ast
 import importlib
+import importlib.util
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,33 +141,109 @@ def test_the_arguments_of_a_function_by_name_and_in_order(path, function, expect
     assert ", ".join(p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD) == expected
 
 
-def imported_by(name):
-    """All modules that a module's source imports, anywhere in it but under TYPE_CHECKING."""
-    path, found = MODULES[name], set()
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
+
+
+def layers_written_down():
+    """The layers in CONTRIBUTING.md, lowest first: the paths of each, and the other packages that it imports."""
+    section = CONTRIBUTING.read_text(encoding="utf-8").partition("## Where things are\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `src/signxai/")]
+    return [(re.findall(r"`src/signxai/([^`]+)`", paths), set(re.findall(r"`(\w+)`", packages))) for paths, _, packages in rows]
+
+
+LAYERS = layers_written_down()
+
+
+def is_part_of(path, place):
+    return path.startswith(place) if place.endswith("/") else path == place
+
+
+def layer_of(name):
+    """The number of a module's layer; a file's own row goes before its folder's."""
+    path = MODULES[name].relative_to(SOURCE).as_posix()
+    found = [(len(place), number) for number, (places, _) in enumerate(LAYERS) for place in places if is_part_of(path, place)]
+    assert found, f"{name} is in no layer: add src/signxai/{path} to the table in CONTRIBUTING.md"
+    return max(found)[1]
+
+
+def modules_imported(source, package):
+    """Every module that a source text imports, anywhere in it, also inside functions and for types only.
+
+    A package's `__init__` that is read for a submodule alone does not count: `from package import submodule` imports the submodule.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
-            found |= ({base} - {name}) | {f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES}
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            found |= {inner if (inner := f"{base}.{alias.name}") in MODULES else base for alias in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__"):
+            found |= {first.value for first in node.args[:1] if isinstance(first, ast.Constant)}
     return found
+
+
+def imported_by(name):
+    path = MODULES[name]
+    return modules_imported(path.read_text(encoding="utf-8"), name if path.name == "__init__.py" else name.rpartition(".")[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("import signxai.api", "signxai.api"),
+        ("from signxai.api import explain", "signxai.api"),
+        ("from signxai import api", "signxai.api"),
+        ("from signxai import explain", "signxai"),
+        ("from signxai.engine.graph import *", "signxai.engine.graph"),
+        ("from . import graph", "signxai.engine.graph"),
+        ("from .ops import sums", "signxai.engine.ops.sums"),
+        ("from ..api import explain", "signxai.api"),
+        ("def f():\n    import torch.nn", "torch.nn"),
+        ("if TYPE_CHECKING:\n    from signxai.api import explain", "signxai.api"),
+        ("module = import_module('signxai.api')", "signxai.api"),
+        ("module = importlib.import_module('signxai.api')", "signxai.api"),
+    ],
+)
+def test_every_way_to_import_is_seen(line, expected):
+    assert modules_imported(line, "signxai.engine") == {expected}
+
+
+def test_every_place_in_the_table_of_layers_is_there_once():
+    places = [place for places, _ in LAYERS for place in places]
+    assert [place for place in places if not (SOURCE / place).exists() or places.count(place) > 1] == []
+    assert {layer_of(name) for name in MODULES} == set(range(len(LAYERS)))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_its_own_layer_and_lower_ones(name):
+    own = layer_of(name)
+    assert [found for found in sorted(imported_by(name)) if found in MODULES and layer_of(found) > own] == []
+
+
+@pytest.mark.parametrize("number", range(len(LAYERS)), ids=[places[0] for places, _ in LAYERS])
+def test_a_layer_imports_the_other_packages_that_are_written_beside_it(number):
+    roots = {found.partition(".")[0] for name in MODULES if layer_of(name) == number for found in imported_by(name)}
+    assert roots - sys.stdlib_module_names - {"signxai"} == LAYERS[number][1]
+
+
+NEVER_BELOW = {
+    "click": "cli/",
+    "tqdm": "cli/",
+    "matplotlib": "common/visualization.py",
+    "PIL": "files.py",
+    "torch": "engine/",
+    "numpy": "engine/",
+}
+
+
+@pytest.mark.parametrize(("package", "lowest"), NEVER_BELOW.items())
+def test_the_lowest_layer_that_may_import_a_package(package, lowest):
+    assert next(places[0] for places, packages in LAYERS if package in packages) == lowest
 
 
 def within(name, package):
     return name == package or name.startswith(package + ".")
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if within(name, "signxai.common")])
-def test_common_imports_neither_torch_nor_what_stands_above_it(name):
-    forbidden = ("torch", "torchvision", "zennit", "signxai.torch_signxai", "signxai.api", "signxai.cli")
-    assert [found for found in imported_by(name) if any(within(found, package) for package in forbidden)] == []
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if within(name, "signxai.torch_signxai")])
-def test_the_torch_side_imports_neither_the_door_nor_the_command_line(name):
-    forbidden = ("signxai.cli", "signxai.api", "matplotlib", "click", "PIL")
-    assert [found for found in imported_by(name) if any(within(found, package) for package in forbidden)] == []
 
 
 NAME_READERS = ("signxai.methods.registry", "signxai.methods.explainer")
@@ -176,8 +255,7 @@ def test_the_analyzers_do_not_know_the_registry(name):
 
 
 def test_imports_form_no_circle():
-    graph = {name: {found for found in imported_by(name) if found in MODULES and found != "signxai"} for name in MODULES}
-    graph["signxai"] = set()  # it fetches its names lazily
+    graph = {name: sorted(found for found in imported_by(name) if found in MODULES) for name in MODULES}
     state = {}
 
     def visit(name, path):

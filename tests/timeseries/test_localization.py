@@ -339,6 +339,7 @@ def in_this_process():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.slow
 def test_from_records_to_tables_figure_and_numbers(output, on_excerpts, in_this_process):
     numbers = output / "numbers.json"
     done = python("-W", "error", SCRIPT, *on_excerpts, "--output", output, "--numbers", numbers, PYTHONPATH=str(ROOT / "src"))

@@ -17,7 +17,8 @@ from places import ECG_DATA, PACKAGE_DATA, ROOT
 from processes import loaded
 from refusals import raises
 from signxai.common import InputError, OptionError
-from signxai.timeseries import AAMI_CLASSES, Beats, Signal, check_signal, find_flat_lines, find_gaps, read_signal
+from signxai.timeseries import AAMI_CLASSES, Beats, Signal, check_signal, find_flat_lines, find_gaps, formats, read_signal
+from signxai.timeseries.file_content import FileContent
 
 pytest.importorskip("wfdb")
 with warnings.catch_warnings():
@@ -572,3 +573,29 @@ def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="banana"):
         signxai.timeseries.banana  # noqa: B018
     assert {name for name in signxai.timeseries.__all__ if not hasattr(signxai.timeseries, name)} == set()
+
+
+# Formats
+
+
+def read_numbers(path):
+    """A reader of a format of one's own: one lead in mV at 100 Hz, a number on each line."""
+    values = np.array([float(line) for line in path.read_text().split()])
+    return FileContent(leads=[values], lead_names=["I"], units=["mV"], sampling_rates=[100.0])
+
+
+def test_a_format_is_a_row_and_a_reader(tmp_path, monkeypatch):
+    path = tmp_path / "beat.numbers"
+    path.write_text("0.5\n1.5\n-0.5\n")
+    with pytest.raises(OptionError, match=r"nor one of .*npz$"):
+        read_signal(path)
+    monkeypatch.setattr(formats, "FORMATS", [*formats.FORMATS, formats.SignalFormat("numbers", (".numbers",), f"{__name__}.read_numbers")])
+    signal = read_signal(path)
+    np.testing.assert_array_equal(signal.values, [[0.5, 1.5, -0.5]])
+    assert (signal.lead_names, signal.units, signal.sampling_rate) == (("I",), ("mV",), 100)
+    with pytest.raises(OptionError, match="only WFDB records have annotators"):
+        read_signal(path, annotator="man")
+
+
+def test_every_suffix_has_one_format():
+    assert len(set(formats.signal_suffixes())) == len(formats.signal_suffixes())

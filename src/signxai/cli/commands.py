@@ -15,13 +15,13 @@ import click
 from signxai._version import __version__
 from signxai.common.errors import OptionError, SignxaiError
 from signxai.names.grammar import list_methods, parse_method
+from signxai.timeseries.formats import signal_suffixes
 
 __all__ = ["cli", "main"]
 
 _MISTAKE = 2
 _INTERRUPTED = 130
 _ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
-_SIGNALS = (".hea", ".dat", ".atr", ".edf", ".bdf", ".csv", ".tsv", ".txt")
 _SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
 
@@ -68,7 +68,7 @@ def _spread(args: Sequence[str]) -> Iterator[str]:
 
 def _looks_like_a_file(arg: str) -> bool:
     path = Path(arg)
-    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *_SIGNALS) or path.exists() or _is_record(path)
+    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *signal_suffixes()) or path.exists() or _is_record(path)
 
 
 def _is_record(path: Path) -> bool:

@@ -20,7 +20,7 @@ from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, re
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, signal_figure
-from signxai.files import FIGURE_SUFFIXES, check_destination, write_together
+from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
 from signxai.models import Classifier, load_classifier, move_to
 from signxai.names.grammar import parse_method
 
@@ -137,7 +137,7 @@ def _write(
     if request.save:
         what = {"name": decisions.names, "x": decisions.x, "logits": decisions.logits, "target": decisions.targets}
         writers[request.save] = partial(_save, content={**what, **(signals.content() if signals else {}), **maps})
-    write_together(writers)
+    write_atomically(writers)
     return list(writers)
 
 

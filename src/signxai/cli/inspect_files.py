@@ -10,7 +10,7 @@ from pathlib import Path
 from signxai.api import Report, inspect_model
 from signxai.cli.decisions import decide, predictions, read_inputs
 from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
-from signxai.files import check_destination, write_together
+from signxai.files import check_destination, write_atomically
 from signxai.models import load_classifier, move_to
 from signxai.names.grammar import parse_method
 
@@ -61,7 +61,7 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     say("")
     say(str(report))
     if request.save:
-        write_together({request.save: partial(_save, report)})
+        write_atomically({request.save: partial(_save, report)})
         say(f"wrote {request.save}")
 
 

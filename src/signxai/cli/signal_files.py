@@ -13,7 +13,8 @@ from signxai.files import ARRAY_SUFFIXES
 from signxai.models import Classifier
 from signxai.timeseries.beats import AAMI_CLASSES, Beats
 from signxai.timeseries.checks import check_signal
-from signxai.timeseries.reading import SIGNAL_SUFFIXES, read_signal
+from signxai.timeseries.formats import format_of, signal_suffixes
+from signxai.timeseries.reading import read_signal
 from signxai.timeseries.signal_input import SignalInput
 from signxai.timeseries.signals import VOLTS, Signal
 from signxai.timeseries.windows import BeatWindows, beat_windows
@@ -172,7 +173,7 @@ def are_signals(paths: Sequence[Path], options: SignalOptions) -> bool:
     if len(others) < len(paths):
         raise OptionError(f"inputs explained together are all signals or none; {others[0]} is none: explain them apart")
     if options.given():
-        kinds = ", ".join(suffix for suffix in SIGNAL_SUFFIXES if suffix not in ARRAY_SUFFIXES)
+        kinds = ", ".join(suffix for suffix in signal_suffixes() if suffix not in ARRAY_SUFFIXES)
         raise OptionError(
             f"{options.given()[0]} goes with signals ({kinds}, a WFDB record's name, or .npy and .npz with --sampling-rate), "
             f"and {others[0]} is none"
@@ -184,7 +185,7 @@ def _is_signal(path: Path, options: SignalOptions) -> bool:
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
         return options.sampling_rate is not None
-    return suffix in SIGNAL_SUFFIXES or path.with_name(f"{path.name}.hea").exists()
+    return format_of(path) is not None or path.with_name(f"{path.name}.hea").exists()
 
 
 def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalOptions) -> SignalBatch:

@@ -10,6 +10,9 @@ from signxai.engine.graph import Node, RelevanceNode
 from signxai.engine.saved import Saver
 from signxai.engine.stabilizer import Stabilizer, stabilized_share
 
+EACH_ITS_SHARE = "each its share"
+"""What reports say of a rule by contribution, unless the operation has other words for it."""
+
 
 class TimesInput(RelevanceNode):
     """Identity; in backward the gradient that arrives is multiplied by the input. First half of a share by contribution."""
@@ -30,8 +33,8 @@ class OverOutput(RelevanceNode):
     shares = True
 
     @staticmethod
-    def forward(ctx: Node, y: Tensor, factor: float, stabilizer: Stabilizer, saver: Saver) -> Tensor:
-        ctx.factor, ctx.stabilizer = factor, stabilizer
+    def forward(ctx: Node, y: Tensor, factor: float, stabilizer: Stabilizer, saver: Saver, words: str) -> Tensor:
+        ctx.factor, ctx.stabilizer, ctx.rule = factor, stabilizer, words
         result = y.clone()
         ctx.saved = saver.save(result)
         return result
@@ -39,11 +42,11 @@ class OverOutput(RelevanceNode):
     @staticmethod
     def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
         share = stabilized_share(relevance, ctx.saved.take(), ctx.stabilizer)
-        return (share if ctx.factor == 1.0 else share * ctx.factor), None, None, None
+        return (share if ctx.factor == 1.0 else share * ctx.factor), None, None, None, None
 
     @staticmethod
     def words_of(ctx: Node) -> str:
-        return "each its share" if ctx.factor == 1 else "half to each factor, by share"
+        return str(ctx.rule)
 
     @staticmethod
     def denominator(ctx: Node) -> tuple[Tensor, Stabilizer]:
@@ -51,13 +54,18 @@ class OverOutput(RelevanceNode):
 
 
 def share_by_contribution(
-    function: Callable[..., Tensor], tensors: tuple[Tensor, ...], saver: Saver, stabilizer: Stabilizer = 0.0, factor: float = 1.0
+    function: Callable[..., Tensor],
+    tensors: tuple[Tensor, ...],
+    saver: Saver,
+    stabilizer: Stabilizer = 0.0,
+    factor: float = 1.0,
+    words: str = EACH_ITS_SHARE,
 ) -> Tensor:
     """Run ``function`` on ``tensors``; in backward each element gets ``factor * x df/dx R / f`` (stabilized; 0 / 0 = 0).
 
     For a function that is linear in all tensors together (sum, mean) this is the z rule; for one linear in each of two
-    (a product), a factor of 1/2 shares relevance evenly between both (AttnLRP, proposition 3.3).
+    (a product), a factor of 1/2 shares relevance evenly between both (AttnLRP, proposition 3.3). ``words`` are what reports say.
     """
     marked = [TimesInput.apply(t, saver) if t.requires_grad else t for t in tensors]
-    result: Tensor = OverOutput.apply(function(*marked), factor, stabilizer, saver)
+    result: Tensor = OverOutput.apply(function(*marked), factor, stabilizer, saver, words)
     return result

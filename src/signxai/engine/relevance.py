@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result, tensors_in
-from signxai.engine.contributions import share_by_contribution
+from signxai.engine.contributions import EACH_ITS_SHARE, share_by_contribution
 from signxai.engine.fused.runs import (
     Flattening,
     FlatteningPassage,
@@ -146,9 +146,11 @@ class RelevancePass(ForwardPass):
         folded = self.folded_layer(x, channel_map, compute)
         return folded if folded is not None else self.shared(compute, (x,))
 
-    def shared(self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], factor: float = 1.0) -> Tensor:
-        """Run ``function`` on ``tensors``, each of which is given its share of the relevance, times ``factor``."""
-        return share_by_contribution(function, tensors, self.saver, self.stabilizer, factor)
+    def shared(
+        self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], factor: float = 1.0, words: str = EACH_ITS_SHARE
+    ) -> Tensor:
+        """Run ``function`` on ``tensors``; each is given its share of the relevance, times ``factor``, which reports say in ``words``."""
+        return share_by_contribution(function, tensors, self.saver, self.stabilizer, factor, words)
 
     def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
         site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index))

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from signxai.common.errors import InputError
-from signxai.figures.ecg_paper import Block, Drawing, Recording, lay_out, own_scale, page, panel, recording_of, usual_gain
+from signxai.figures.ecg_layout import Drawing, lay_out, own_scale
+from signxai.figures.ecg_page import Block, page, panel
+from signxai.figures.ecg_recording import Recording, recording_of, usual_gain
 
 __all__ = ["EcgSample", "plot_ecg_maps"]
 

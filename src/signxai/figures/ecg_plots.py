@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from signxai.figures.ecg_paper import STANDARD_LEADS, Block, draw_on, lay_out, own_scale, page, panel, recording_of
+from signxai.figures.ecg_drawing import draw_on
+from signxai.figures.ecg_layout import STANDARD_LEADS, lay_out, own_scale
+from signxai.figures.ecg_page import Block, page, panel
+from signxai.figures.ecg_recording import recording_of
 
 __all__ = ["STANDARD_LEADS", "plot_ecg"]
 

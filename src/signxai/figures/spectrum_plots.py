@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,30 @@ from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import FloatArray, as_array
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
-if TYPE_CHECKING:
-    from signxai.timeseries.frequency import ShortTimeRelevance, SpectralRelevance
-
 __all__ = ["SpectrumSample", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
 
 AxesArray = npt.NDArray[np.object_]
+
+
+class SpectralRelevance(Protocol):
+    """Relevance of frequencies, as ``signxai.timeseries.dft_relevance`` gives it."""
+
+    @property
+    def relevance(self) -> Any:
+        """(..., frequencies), signed."""
+
+    @property
+    def frequencies(self) -> Any:
+        """(frequencies,), in Hz."""
+
+
+class ShortTimeRelevance(SpectralRelevance, Protocol):
+    """Relevance of frequencies in windows, as ``signxai.timeseries.stdft_relevance`` gives it: (..., frames, frequencies)."""
+
+    @property
+    def times(self) -> Any:
+        """(frames,), in seconds."""
+
 
 # Lengths in inches
 _WIDTH, _BAR_BAND = 9.0, 0.75
@@ -45,7 +63,7 @@ _PANEL_BAR_BAND, _BAR_GAP = 0.9, 0.1
 
 def plot_spectrum(
     signal: npt.ArrayLike,
-    spectral: "SpectralRelevance",
+    spectral: SpectralRelevance,
     *,
     lead_names: Sequence[str] = (),
     units: str = "mV",
@@ -103,7 +121,7 @@ class SpectrumSample:
     """
 
     signal: npt.ArrayLike
-    maps: Mapping[str, "SpectralRelevance"]
+    maps: Mapping[str, SpectralRelevance]
     heading: str = ""
     lead_names: Sequence[str] = ()
 
@@ -173,7 +191,7 @@ class _Spectrum:
 
 def _spectrum(
     signal: npt.ArrayLike,
-    spectral: "SpectralRelevance",
+    spectral: SpectralRelevance,
     lead_names: Sequence[str],
     units: str,
     highest: float | None,
@@ -237,7 +255,7 @@ def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap
 
 
 def plot_spectrogram(
-    short_time: "ShortTimeRelevance",
+    short_time: ShortTimeRelevance,
     *,
     lead_names: Sequence[str] = (),
     highest: float | None = None,

@@ -8,24 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from signxai.common.errors import InputError, OptionError
-from signxai.timeseries.array_files import read_numpy
 from signxai.timeseries.beats import Beats
 from signxai.timeseries.checks import check_signal
-from signxai.timeseries.csv_files import read_csv
-from signxai.timeseries.edf_files import read_edf
 from signxai.timeseries.file_content import FileContent, FloatArray
+from signxai.timeseries.formats import REFERENCE_ANNOTATOR, SignalFormat, format_of, signal_suffixes
 from signxai.timeseries.signals import Signal, lead_indices, unit_name
-from signxai.timeseries.wfdb_files import REFERENCE_ANNOTATOR, read_wfdb
 
-__all__ = ["SIGNAL_SUFFIXES", "read_signal"]
+__all__ = ["read_signal"]
 
-_WFDB = (".hea", ".dat", ".atr")
-_EDF = (".edf", ".bdf")
-_CSV = (".csv", ".tsv", ".txt")
-_NUMPY = (".npy", ".npz")
 # Times that leave the rate this open, as a share and in Hz, do not tell it.
 _TELLING, _HALF_A_HERTZ = 1e-3, 0.5
-SIGNAL_SUFFIXES = (*_WFDB, *_EDF, *_CSV, *_NUMPY)
 
 
 def read_signal(
@@ -68,8 +60,8 @@ def read_signal(
     ...     read_signal(path)
     Signal 'sine': II in mV, 4 samples at 4 Hz (1 s)
     """
-    place = _place(Path(path))
-    content = _read(place, annotator)
+    place, row = _file_and_format(Path(path))
+    content = row.read(place, annotator)
     chosen, names = _leads(place, content, lead_names)
     rate = _sampling_rate(place, content, chosen, names, sampling_rate)
     signal = Signal(
@@ -85,25 +77,16 @@ def read_signal(
     return signal
 
 
-def _place(path: Path) -> Path:
-    suffix = path.suffix.lower()
-    if suffix in SIGNAL_SUFFIXES:
-        return path
+def _file_and_format(path: Path) -> tuple[Path, SignalFormat]:
+    """The file to read, and its format."""
+    row = format_of(path)
+    if row is not None:
+        return path, row
     header = path.with_name(f"{path.name}.hea")  # a record's name may have a point in it
-    if header.exists():
-        return header
-    raise OptionError(f"{path}: neither a WFDB record ({header.name} is not there) nor one of {', '.join(SIGNAL_SUFFIXES)}")
-
-
-def _read(path: Path, annotator: str) -> FileContent:
-    suffix = path.suffix.lower()
-    if suffix in _WFDB:
-        return read_wfdb(path, annotator)
-    if annotator != REFERENCE_ANNOTATOR:
-        raise OptionError(f"annotator={annotator!r}: only WFDB records have annotators, not {path.name}")
-    if suffix in _EDF:
-        return read_edf(path)
-    return read_csv(path) if suffix in _CSV else read_numpy(path)
+    row = format_of(header)
+    if row is None or not header.exists():
+        raise OptionError(f"{path}: neither a WFDB record ({header.name} is not there) nor one of {', '.join(signal_suffixes())}")
+    return header, row
 
 
 def _leads(path: Path, content: FileContent, wanted: Sequence[str] | None) -> tuple[list[int], list[str]]:

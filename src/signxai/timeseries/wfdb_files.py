@@ -9,11 +9,11 @@ import numpy as np
 from signxai.common.errors import InputError, OptionError
 from signxai.timeseries.beats import AAMI_CLASSES
 from signxai.timeseries.file_content import FileContent, FloatArray, distinct, refused
+from signxai.timeseries.formats import REFERENCE_ANNOTATOR
 from signxai.timeseries.packages import deprecations_ignored, package
 
-__all__ = ["REFERENCE_ANNOTATOR", "read_wfdb"]
+__all__ = ["read_wfdb"]
 
-REFERENCE_ANNOTATOR = "atr"
 
 _DEFINITION = re.compile(rb"## (?!annotation type definitions|end of definitions)")
 _TIME_RESOLUTION = re.compile(rb"## time resolution: \d")

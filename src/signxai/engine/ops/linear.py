@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result
+from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
+from signxai.engine.ops.products import HALF_TO_EACH
 from signxai.engine.ops.shorthands import add_product
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
@@ -41,7 +43,7 @@ def _product(mode: RelevancePass, call: Call) -> Result:
     signals = tuple(value for value in call.args[:2] if needs_relevance(value))
     if not signals or any(map(needs_relevance, call.args[2:])) or not call.named_is_constant():
         return mode.plain(call)
-    return mode.shared(call.on_signals(), signals, factor=1 / len(signals))
+    return mode.shared(call.on_signals(), signals, 1 / len(signals), EACH_ITS_SHARE if len(signals) == 1 else HALF_TO_EACH)
 
 
 @rule_for("matmul", "mm", "bmm", "mv", "dot", "__matmul__", arguments=("input", "other"))
@@ -51,7 +53,7 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     a, b = call.args
     if needs_relevance(a) and needs_relevance(b):
-        return mode.shared(call.func, (a, b), factor=0.5)
+        return mode.shared(call.func, (a, b), 0.5, HALF_TO_EACH)
     if needs_relevance(a):
         return _constant_product(mode, a, b)
     if a.ndim == 1:

@@ -17,6 +17,8 @@ from signxai.engine.relevance import RelevancePass
 
 FACTORS = ("input", "other")
 
+HALF_TO_EACH = "half to each factor, by share"
+
 
 class ScaleNode(RelevanceNode):
     """A product with a constant: relevance passes wherever the constant is not 0, and is summed over broadcast axes."""
@@ -42,7 +44,7 @@ def product(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(a) and needs_relevance(b):
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
         if rank_a == rank_b:
-            return mode.shared(call.func, (a, b), factor=0.5)
+            return mode.shared(call.func, (a, b), 0.5, HALF_TO_EACH)
         a, b = (a.detach(), b) if rank_a > rank_b else (a, b.detach())
     if needs_relevance(a):
         return _scaled(mode, a, b, lambda t: call.func(t, b))

@@ -1,7 +1,13 @@
-"""The command line in a process of its own, and what is expected of its end."""
+"""The command line, called in this process or in one of its own, and what is expected of its end."""
+
+import subprocess
+import sys
+
+import pytest
 
 from places import PACKAGE_DATA
 from processes import python
+from signxai import cli
 
 CHELSEA = PACKAGE_DATA / "chelsea.png"
 MAIN = "from signxai.cli.commands import main; main()"
@@ -9,6 +15,16 @@ MAIN = "from signxai.cli.commands import main; main()"
 
 def in_a_process(*args, cwd=None, **env):
     return python("-m", "signxai", *args, cwd=cwd, **env)
+
+
+def in_this_process(*args, capsys):
+    """Without loading torch again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["signxai", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    out, err = capsys.readouterr()
+    return subprocess.CompletedProcess(args, ended.value.code, out, err)
 
 
 def with_arguments(*args):

@@ -1,0 +1,179 @@
+"""How the paper and the traces of an ECG figure are drawn."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter, NullLocator
+
+from signxai.common.visualization import FloatArray
+from signxai.figures.ecg_layout import MAJOR, PULSE_ROOM, SPEED, Cell, Drawing, Sheet, scale_of, with_headroom
+from signxai.figures.ecg_recording import Beat, Recording
+from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
+
+__all__ = ["LETTER", "TITLE_SIZE", "draw", "draw_on", "longest_side_name"]
+
+# Millimetres of the paper
+_MINOR = 1.0
+_PULSE_START, _PULSE_WIDTH = 2.5, 5.0
+
+# Millimetres of the figure
+_SMALLEST_WITH_MINOR_LINES = 0.7
+LETTER = 2.1
+_NAME_SIZE, TITLE_SIZE = 10.0, 12.0
+_COLOUR_WIDTH = 3.0  # of the broad line, in points, 72 to the inch
+_TIME_STEPS = (0.2, 0.4, 1, 2, 5, 10, 20)  # seconds
+_TIME_LABEL = 12.0
+_NO_SIGNAL, _NO_LEAD = "no signal", "not recorded"
+_NOTE: dict[str, Any] = {"fontsize": TEXT_SIZE, "style": "italic", "color": "0.35"}
+
+_MAJOR_COLOUR, _MINOR_COLOUR = "#eab8b0", "#f8e2de"
+
+
+def draw_on(axes: Axes, drawing: Drawing, title: str) -> None:
+    """Draw on axes that are there, in the size that they have."""
+    sheet, recording, norm = drawing.sheet, drawing.recording, drawing.norm
+    axes.set_title(title, fontsize=TITLE_SIZE, weight="bold", parse_math=False)
+    if norm is not None and recording.relevance is not None:
+        place: dict[str, Any] = {"ax": axes, "location": "bottom", "shrink": 0.5, "aspect": 30}
+        bar = axes.figure.colorbar(ScalarMappable(norm, drawing.cmap), extend=beyond(recording.relevance, norm), **place)
+        label_bar(bar, recording.relevance, norm)
+    # Text makes the paper higher, and that makes the scale smaller.
+    scale = scale_of(axes, with_headroom(sheet, scale_of(axes, sheet), drawing.beats))
+    draw(axes, replace(drawing, sheet=with_headroom(sheet, scale, drawing.beats)), scale)
+
+
+def draw(axes: Axes, drawing: Drawing, scale: float) -> None:
+    """Draw paper, traces, relevance and beats at so many millimetres of the figure for one of the paper."""
+    sheet, recording, gain = drawing.sheet, drawing.recording, drawing.gain
+    _draw_paper(axes, sheet, scale)
+    _label_time(axes, sheet, scale, gain, recording)
+    for cell in sheet.cells:
+        _draw_cell(axes, cell, sheet, scale, recording, gain, drawing.norm, drawing.cmap)
+        _name_cell(axes, cell, sheet, scale, recording)
+        if cell.marked:
+            _mark_beats(axes, cell, sheet, scale, recording.sampling_rate, drawing.beats)
+
+
+def _draw_paper(axes: Axes, sheet: Sheet, scale: float) -> None:
+    axes.set(xlim=(0, sheet.width), ylim=(0, sheet.height), aspect="equal", facecolor="white")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(MAJOR))
+        axis.set_minor_locator(MultipleLocator(_MINOR) if scale >= _SMALLEST_WITH_MINOR_LINES else NullLocator())
+    axes.yaxis.set_major_formatter(NullFormatter())
+    axes.grid(which="major", color=_MAJOR_COLOUR, linewidth=0.7)
+    axes.grid(which="minor", color=_MINOR_COLOUR, linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", length=0, labelsize=TEXT_SIZE)
+    for spine in axes.spines.values():
+        spine.set_color(_MAJOR_COLOUR)
+
+
+def _label_time(axes: Axes, sheet: Sheet, scale: float, gain: float, recording: Recording) -> None:
+    step = next((step for step in _TIME_STEPS if step * SPEED * scale >= _TIME_LABEL), _TIME_STEPS[-1])
+
+    def label(x: float, _: int) -> str:
+        for stretch in sheet.stretches:
+            seconds = round((x - stretch.left) / SPEED, 6)
+            if 0 <= seconds <= round(stretch.seconds, 6) and math.isclose(seconds / step, round(seconds / step), abs_tol=1e-6):
+                return f"{round(stretch.start + seconds, 3):.10g}"
+        return ""
+
+    axes.xaxis.set_major_formatter(FuncFormatter(label))
+    time = "time from the start of the row (s)" if sheet.wrapped else "time (s)"
+    size = "" if math.isclose(scale, 1.0, abs_tol=0.005) else f"; drawn at {scale:.2g} times its size"
+    of_unit = f"{gain:.3g} mm/mV" if recording.unit == "mV" else f"{gain:.3g} mm per {recording.unit}"
+    axes.set_xlabel(f"{time}; {SPEED:g} mm/s, {of_unit}{size}", fontsize=TEXT_SIZE, parse_math=False)
+
+
+def _draw_cell(
+    axes: Axes, cell: Cell, sheet: Sheet, scale: float, recording: Recording, gain: float, norm: Normalize | None, cmap: str
+) -> None:
+    baseline = sheet.baseline(cell.row)
+    trace = np.full(1, np.nan) if cell.lead is None else recording.traces[cell.lead, cell.first : cell.stop]
+    if np.isnan(trace).all():
+        width = SPEED * (cell.stop - cell.first) / recording.sampling_rate
+        axes.text(cell.left + width / 2, baseline, _NO_LEAD if cell.lead is None else _NO_SIGNAL, ha="center", va="center", **_NOTE)
+        return
+    if recording.unit == "mV" and cell.left == PULSE_ROOM:
+        _draw_pulse(axes, baseline, gain)
+    time = np.arange(cell.stop - cell.first) / recording.sampling_rate
+    points = np.stack([cell.left + SPEED * time, baseline + gain * trace], axis=-1)
+    lines = min(max(scale, 0.7), 1.0)  # on reduced paper broad lines would run into each other
+    style: dict[str, Any] = {"marker": ".", "markersize": 2} if len(points) == 1 else {}
+    axes.plot(*points.T, color="black", linewidth=0.8 if norm is None else 0.5 * lines, zorder=3, **style)
+    if norm is not None and recording.relevance is not None and cell.lead is not None:
+        _colour_trace(axes, points, recording.relevance[cell.lead, cell.first : cell.stop], norm, cmap, _COLOUR_WIDTH * lines)
+
+
+def _colour_trace(axes: Axes, points: FloatArray, relevance: FloatArray, norm: Normalize, cmap: str, width: float) -> None:
+    """Lay a broad line under the trace: each sample colours the halves of the steps to its neighbours."""
+    middles = (points[:-1] + points[1:]) / 2
+    pieces = np.stack([np.concatenate([points[:1], middles]), points, np.concatenate([middles, points[-1:]])], axis=1)
+    pieces = np.where(np.isnan(pieces), points[:, None], pieces)  # beside a gap there is only one half
+    # Pieces overlap where samples are dense: the strongest relevance is drawn last, so that no neighbour hides it.
+    order = np.argsort(np.abs(relevance), kind="stable")
+    order = order[~np.isnan(points[order, 1])]
+    line = LineCollection(list(pieces[order]), array=relevance[order], cmap=cmap, norm=norm, linewidths=width, capstyle="round", zorder=2)
+    axes.add_collection(line, autolim=False)
+
+
+def _draw_pulse(axes: Axes, baseline: float, gain: float) -> None:
+    """The calibration pulse: 1 mV for 0.2 s."""
+    left, right = _PULSE_START, _PULSE_START + _PULSE_WIDTH
+    axes.plot([0, left, left, right, right, PULSE_ROOM], baseline + gain * np.array([0, 0, 1, 1, 0, 0]), color="black", linewidth=0.8)
+
+
+def _name_cell(axes: Axes, cell: Cell, sheet: Sheet, scale: float, recording: Recording) -> None:
+    style: dict[str, Any] = {"fontsize": _NAME_SIZE, "weight": "bold", "parse_math": False}
+    if sheet.in_columns:
+        left = 0.0 if cell.left == PULSE_ROOM else cell.left
+        axes.text(left + 1 / scale, sheet.top(cell.row) - 0.5 / scale, cell.name, va="top", **style)
+        if cell.left > PULSE_ROOM:
+            axes.vlines(cell.left, sheet.baseline(cell.row) - 2, sheet.baseline(cell.row) + 2, color="black", linewidth=0.8)
+    else:
+        text = "\n".join(_side_name(cell, sheet, recording))
+        axes.text(-1.5 / scale, sheet.baseline(cell.row), text, ha="right", va="center", **style)
+
+
+def longest_side_name(sheet: Sheet, recording: Recording) -> int:
+    """Letters of the longest line beside the paper."""
+    return max(len(line) for cell in sheet.cells for line in _side_name(cell, sheet, recording))
+
+
+def _side_name(cell: Cell, sheet: Sheet, recording: Recording) -> list[str]:
+    """Lines beside the row: the lead's name and, where the signal goes on in further rows, when this one starts."""
+    time = f"{round(recording.start + cell.first / recording.sampling_rate, 2):.10g} s"
+    return [cell.name, *([time] if sheet.wrapped and cell.marked else [])]
+
+
+def _mark_beats(axes: Axes, cell: Cell, sheet: Sheet, scale: float, sampling_rate: float, beats: Sequence[Beat]) -> None:
+    """A triangle above each R peak, and its label unless that of another takes its place."""
+    inside = [beat for beat in beats if cell.first <= beat.sample < cell.stop]
+    if not inside:
+        return
+    row = sheet.rows[cell.row]
+    y = sheet.baseline(cell.row) + row.above - row.headroom + 1 / scale
+    positions = [cell.left + SPEED * (beat.sample - cell.first) / sampling_rate for beat in inside]
+    axes.plot(positions, [y] * len(inside), linestyle="none", marker="v", markersize=4, color="black")
+    for x, label in _without_overlaps([(x, beat.label) for x, beat in zip(positions, inside, strict=True)], LETTER / scale):
+        axes.text(x, y + 1 / scale, label, ha="center", va="bottom", fontsize=TEXT_SIZE, parse_math=False)
+
+
+def _without_overlaps(labels: Sequence[tuple[float, str]], letter: float) -> list[tuple[float, str]]:
+    """Labels about their places that have room beside each other; longer ones, which say more, and then earlier ones come first.
+
+    >>> _without_overlaps([(0, "N"), (4, "V (beat 3)"), (20, "N"), (20.5, "A")], letter=1.0)
+    [(4, 'V (beat 3)'), (20, 'N')]
+    """
+    placed: list[tuple[float, str]] = []
+    for x, label in sorted(labels, key=lambda found: -len(found[1])):
+        if label and all(abs(x - other) >= letter * (len(label) + len(text) + 1) / 2 for other, text in placed):
+            placed.append((x, label))
+    return placed
