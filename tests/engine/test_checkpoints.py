@@ -1,0 +1,34 @@
+"""A part under gradient checkpointing runs once, where it is watched, and the checkpoints come back afterwards."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils import checkpoint
+
+from signxai import explain
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, use_reentrant):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.use_reentrant = use_reentrant
+        self.forward_passes = []
+
+    def part(self, x):
+        self.forward_passes.append(x.shape)
+        return torch.relu(self.first(x)).square()
+
+    def forward(self, x):
+        return self.last(checkpoint.checkpoint(self.part, x, use_reentrant=self.use_reentrant))
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False])
+@pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_1", "guided_backprop"])
+def test_a_checkpointed_part_runs_once(name, use_reentrant):
+    net, before = Checkpointed(use_reentrant), dict(vars(checkpoint))
+    explain(net, torch.ones(2, 3), name, 1)
+    assert net.forward_passes == [(2, 3)]
+    assert dict(vars(checkpoint)) == before
+    net(torch.ones(2, 3, requires_grad=True)).sum().backward()
+    assert len(net.forward_passes) == 3  # again in backward, as its owner wants it
