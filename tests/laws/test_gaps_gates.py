@@ -139,6 +139,9 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
     "a reshaped gate": lambda t: t.sigmoid().flatten(1).view(-1, 3, 4),
     "slices of a gate": lambda t: torch.cat([t, t], 1).sigmoid()[:, 3:],
     "a part of a gate": lambda t: torch.cat([t, t], 1).sigmoid().chunk(2, 1)[1],
+    "a flipped gate": lambda t: t.sigmoid().flip(1).flip(1),
+    "a gate where a mask has it": lambda t: torch.where(torch.arange(4) != 2, t.sigmoid(), 0.5),
+    "a masked gate": lambda t: t.sigmoid().masked_fill(torch.arange(4) == 2, 0.5),
     "an expanded gate": lambda t: t.sigmoid()[:, None].expand(-1, 2, -1, -1)[:, 1],
 }
 SIGNALS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -147,6 +150,8 @@ SIGNALS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "abs": torch.abs,
     "a gate that is partly written to": partly_written,
+    "the largest of gates": lambda t: t.sigmoid()[..., None].amax(-1),
+    "the mean of gates": lambda t: t.sigmoid()[..., None].mean(-1),
 }
 
 

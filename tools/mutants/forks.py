@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import itertools
 import json
 import os
+import resource
 import selectors
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +24,8 @@ _THIRD_PARTY = (
     *("zennit", "zennit.attribution", "zennit.composites", "zennit.rules", "captum.attr", "transformers"),
     *("PIL.Image", "matplotlib.pyplot", "pytest", "hypothesis", "hypothesis.strategies"),
 )
+MEMORY = 8 << 30
+"""How many bytes a job may take on top of those it starts with."""
 START_SECONDS = 120.0
 """What a job may take before it says how much time it needs."""
 
@@ -36,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job handed back, in ``value``; ``end`` says how it ended: "done", "time-out" or "crash"."""
+    """What a job handed back, in ``value``; ``end`` says how it ended: "done", "time-out", "crash", or "killed" from outside."""
 
     job: Job
     end: str
@@ -95,17 +99,25 @@ class _Fork:
         return bool(data)
 
     def end(self, end: str) -> Outcome:
-        with contextlib.suppress(ProcessLookupError):  # it may be at its end already
-            os.killpg(self.process, signal.SIGKILL)
-        os.waitpid(self.process, 0)
+        if end == "time-out":
+            self._kill()
+        _, status = os.waitpid(self.process, 0)
+        self._kill()  # what it started
         os.close(self.reading)
+        if end == "crash" and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            end = "killed"  # the machine was out of memory, say
         return Outcome(self.job, end, self.value, time.monotonic() - self.start)
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process, signal.SIGKILL)
 
 
 def _work(job: Job, pipe: TextIO, log: Path) -> None:
     """What the fork does; does not come back."""
     try:
         os.setpgid(0, 0)
+        _limit_memory()
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -118,17 +130,26 @@ def _work(job: Job, pipe: TextIO, log: Path) -> None:
         os._exit(0)
 
 
-def run(jobs: Sequence[Job], workers: int, logs: Path) -> Iterator[Outcome]:
-    """Run jobs, ``workers`` at a time; what each prints is in ``logs``."""
+def _limit_memory() -> None:
+    """A change that asks for memory without end fails on its own, before the machine has none left."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        taken = int(statm.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def run(jobs: Iterable[Job], workers: int, logs: Path) -> Iterator[Outcome]:
+    """Run jobs, ``workers`` at a time, each asked for when there is room for it; what each prints is in ``logs``."""
     logs.mkdir(parents=True, exist_ok=True)
-    waiting, selector = list(reversed(jobs)), selectors.DefaultSelector()
+    waiting, selector = iter(jobs), selectors.DefaultSelector()
     running: set[_Fork] = set()
-    while waiting or running:
-        while waiting and len(running) < workers:
-            job = waiting.pop()
+    while True:
+        for job in itertools.islice(waiting, workers - len(running)):
             fork = _Fork(job, logs / f"{job.name}.log")
             running.add(fork)
             selector.register(fork.reading, selectors.EVENT_READ, fork)
+        if not running:
+            return
         for fork, end in _ended(selector, running):
             running.remove(fork)
             selector.unregister(fork.reading)

@@ -6,8 +6,8 @@ import ast
 import functools
 import random
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from dataclasses import dataclass
 
 from mutants.coverage_map import CoverageMap
 from mutants.mutant import ROOT, SOURCE, Place
@@ -95,16 +95,23 @@ def _statement_at(path: str, line: int) -> tuple[ast.stmt, str]:
     return every[line] if line in every else every[min((other for other in every if other > line), default=max(every))]
 
 
-def batches(tests: int, coverage: CoverageMap, seed: int, sizes: Sequence[float] = (2.0, 20.0)) -> list[dict[str, float]]:
-    """Tests in the order in which they are run: of each test function one case at first, then the second of each and so on; quick first.
+Batch = dict[str, float]
+"""Test name -> its usual seconds; the tests of a file stand together."""
 
-    Args:
-        tests: the set of tests.
-        sizes: the first batch has tests of so many seconds altogether, the next of so many, the last has the rest.
+_FIRST_SECONDS = (2.0, 20.0)
+_OTHER_SECONDS = 60.0  # each in a process of its own, for tests with large networks leave their memory behind
 
-    Returns:
-        Batches of test name -> its usual seconds; within a batch the tests of a file stand together.
-    """
+
+@dataclass(frozen=True)
+class Plan:
+    """The tests of a mutant in the order in which they are run: nearly all are caught by the ``first`` batches."""
+
+    first: list[Batch]
+    rest: list[Batch]
+
+
+def plan(tests: int, coverage: CoverageMap, seed: int) -> Plan:
+    """Of each test function one case at first, the quick ones before the slow ones, then the second case of each and so on."""
     chosen = [index for index in range(tests.bit_length()) if tests >> index & 1]
     random.Random(seed).shuffle(chosen)
     count: Counter[str] = Counter()
@@ -114,13 +121,16 @@ def batches(tests: int, coverage: CoverageMap, seed: int, sizes: Sequence[float]
         turns[index] = count[function]
         count[function] += 1
     chosen.sort(key=lambda index: (turns[index], coverage.seconds[index]))
-    result: list[dict[str, float]] = []
-    for size in (*sizes, float("inf")):
-        taken, sum_of_seconds = [], 0.0
-        while chosen and sum_of_seconds < size:
-            index = chosen.pop(0)
-            taken.append(index)
-            sum_of_seconds += coverage.seconds[index]
-        taken.sort()
-        result += [{coverage.tests[index]: coverage.seconds[index] for index in taken}] if taken else []
-    return result
+    pending = deque(chosen)
+    first = [_batch(pending, coverage, seconds) for seconds in _FIRST_SECONDS if pending]
+    pending, rest = deque(sorted(pending)), []
+    while pending:
+        rest.append(_batch(pending, coverage, _OTHER_SECONDS))
+    return Plan(first, rest)
+
+
+def _batch(pending: deque[int], coverage: CoverageMap, seconds: float) -> Batch:
+    taken: list[int] = []
+    while pending and sum(coverage.seconds[index] for index in taken) < seconds:
+        taken.append(pending.popleft())
+    return {coverage.tests[index]: coverage.seconds[index] for index in sorted(taken)}

@@ -117,6 +117,7 @@ def files_of_tests(directories: Sequence[str]) -> Iterator[str]:
     """The files of tests and doctests under the given paths."""
     for directory in directories:
         pattern = "*.py" if directory.startswith("src") else "test_*.py"
-        for path in sorted((ROOT / directory).rglob(pattern)):
+        top = ROOT / directory
+        for path in sorted(top.rglob(pattern)) if top.is_dir() else [top]:
             if pattern != "*.py" or ">>>" in path.read_text():
                 yield path.relative_to(ROOT).as_posix()

@@ -11,6 +11,8 @@ from mutants.mutant import ROOT, Mutant
 
 DOCUMENT = ROOT / "tests" / "mutants.md"
 CAUGHT, SURVIVED, UNCOVERED, EQUIVALENT = "caught", "survived", "covered by no test", "equivalent"
+UNDECIDED = "undecided"
+"""Passed the first tests and was run against no more, was killed from outside, or failed a test that fails without it too."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,13 @@ class Result:
 
     mutant: Mutant
     status: str
-    by: str | None = None  # a test, "import", "time-out" or "crash"; of an equivalent the reason
+    by: str | None = None  # what caught it: a test, "import", "time-out" or "crash"; of an equivalent the reason
     ran: int = 0  # how many tests passed
 
 
 def as_markdown(results: Sequence[Result], seed: int, minutes: float, candidates: int, listed: Sequence[Equivalent]) -> str:
     """The report as it is committed."""
-    survivors = [result for result in results if result.status in (SURVIVED, UNCOVERED)]
+    survivors = [result for result in results if result.status in (SURVIVED, UNCOVERED, UNDECIDED)]
     caught = sum(result.status == CAUGHT for result in results)
     effective = sum(result.status != EQUIVALENT for result in results)
     parts = [
@@ -50,7 +52,7 @@ def as_markdown(results: Sequence[Result], seed: int, minutes: float, candidates
 
 def _table(results: Sequence[Result]) -> str:
     packages = sorted({result.mutant.place.package for result in results})
-    columns = (CAUGHT, SURVIVED, UNCOVERED, EQUIVALENT)
+    columns = (CAUGHT, SURVIVED, UNCOVERED, EQUIVALENT, UNDECIDED)
     count = Counter((result.mutant.place.package, result.status) for result in results)
     rows = [f"| {name} | {' | '.join(str(count[name, column]) for column in columns)} |" for name in packages]
     return "\n".join([f"| package | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}", *rows])

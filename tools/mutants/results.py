@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from mutants.mutant import Mutant
-from mutants.report import CAUGHT, Result
+from mutants.report import CAUGHT, SURVIVED, Result
 
 
 class Store:
@@ -22,7 +22,12 @@ class Store:
     def get(self, mutant: Mutant) -> Result | None:
         """The result of a mutant, if nothing has changed that could change it."""
         entry = self.known.get(mutant.place.name)
-        if entry is None or entry["change"] != mutant.diff or entry["key"] != self._key(entry["by"]):
+        if (
+            entry is None
+            or entry["status"] not in (CAUGHT, SURVIVED)
+            or entry["change"] != mutant.diff
+            or entry["key"] != self._key(entry["by"])
+        ):
             return None
         return Result(mutant, entry["status"], entry["by"], entry["ran"])
 
