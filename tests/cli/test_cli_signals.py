@@ -81,7 +81,7 @@ def write_record(folder, name, values, beats=None, symbols="N"):
         "adc_gain": [1000.0] * leads,
         "baseline": [0] * leads,
     }
-    with deprecations_ignored():
+    with deprecations_ignored(), np.errstate(invalid="ignore"):  # wfdb 4.1 casts NaN to integers before it replaces them
         wfdb.wrsamp(name, p_signal=values.T, write_dir=str(folder), **common)
         if beats is not None:
             wfdb.wrann(name, "atr", np.array(beats), symbol=list(symbols), write_dir=str(folder))
