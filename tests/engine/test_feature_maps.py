@@ -10,7 +10,7 @@ from comparing import deviation
 from networks import CLASSES, drawn, randomized
 from signxai import explain
 from signxai.common import InputError, ModelError
-from signxai.engine.feature_maps import Layout, layout_of
+from signxai.engine.feature_maps import Layout, layout_of, token_layout
 
 WIDTH = 8
 
@@ -138,3 +138,32 @@ def test_a_layer_that_is_no_map_is_refused():
 )
 def test_how_a_map_lies_over_the_input(shape, of_input, grid, expected):
     assert layout_of(shape, of_input, grid) == expected
+
+
+def test_a_grid_that_the_tokens_do_not_fill_is_not_taken_for_theirs():
+    # a convolution made 5 x 5 patches, but these are 16 tokens behind a class token
+    assert token_layout((1, 17, 8), (32, 32), (5, 5)) == Layout((4, 4), channels_last=True, prefix=1)
+    assert token_layout((1, 17, 8), (32, 32), (4, 4)) == Layout((4, 4), channels_last=True, prefix=1)
+
+
+class ReadsOneToken(nn.Module):
+    """A transformer without a convolution whose last norm is read at one token alone, and whose first norm everywhere or there too."""
+
+    def __init__(self, mixes):
+        super().__init__()
+        self.mixes = mixes
+        self.embed, self.first, self.last, self.classes = nn.Linear(3, 8), nn.LayerNorm(8), nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        tokens = self.first(self.embed(x.flatten(2).transpose(1, 2)))
+        tokens = tokens + tokens.mean(1, keepdim=True) if self.mixes else tokens
+        return self.classes(self.last(tokens)[:, 0])
+
+
+def test_a_feature_map_whose_gradient_is_at_one_token_is_passed_over_and_if_all_are_that_is_said():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, 4)
+    net = ReadsOneToken(mixes=True)
+    np.testing.assert_allclose(explain(net, x, "grad_cam", 1), explain(net, x, "grad_cam", 1, layer="first"), rtol=1e-5, atol=1e-7)
+    with pytest.raises(ModelError, match="more than one token; give target_layer="):
+        explain(ReadsOneToken(mixes=False), x, "grad_cam", 1)

@@ -233,3 +233,10 @@ def test_predict_gives_the_logits_and_leaves_the_model_alone():
     model.train()
     predict(model, x)
     assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_the_wrapper_is_in_the_mode_of_the_model(is_training):
+    net = network("mlp").train(is_training)
+    assert NoSoftmaxWrapper(net).training is is_training
+    assert net.training is is_training

@@ -179,3 +179,14 @@ def test_analyzers_take_the_same_targets(net, x, analyzer):
 def test_the_target_counts(net, x):
     for target in range(CLASSES):
         assert deviation(explain(net, x, "gradient", target), oracles.gradient(net, x, target)) < 1e-12
+
+
+def test_a_row_of_indices_for_each_sample_of_an_output_with_more_axes():
+    net = nn.Conv1d(2, 3, 3).double()
+    x = torch.randn(4, 2, 8, dtype=torch.float64)
+    rows = [[0, 5], [2, 0], [1, 3], [2, 5]]
+    expected = np.concatenate([explain(net, x[i : i + 1], "gradient", tuple(row)) for i, row in enumerate(rows)])
+    for target in (rows, np.array(rows), torch.tensor(rows)):
+        np.testing.assert_array_equal(explain(net, x, "gradient", target), expected)
+    with pytest.raises(TargetError, match="one integer for all, or one for each sample"):
+        explain(net, x, "gradient", np.zeros((4, 2, 1), dtype=int))

@@ -380,3 +380,17 @@ def test_a_bag_is_its_rows_put_together(mode, padding):
     np.testing.assert_allclose(explain(net, x, "lrp_epsilon_0_1", 1), explain(Rows(), x, "lrp_epsilon_0_1", 1), atol=1e-13)
     with pytest.raises(InputError, match="token ids have no gradient"):
         explain(net, x, "gradient", 1)
+
+
+def test_ids_that_become_other_numbers_again_lose_their_way_and_that_is_said():
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.classes = nn.Embedding(12, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            ids = x.long()
+            return self.classes((self.table(ids) * (ids * 0.5).unsqueeze(-1)).mean(1))
+
+    with pytest.warns(UnknownOperationWarning, match="'mul'"):
+        explain(Weighted(), torch.tensor([[1.0, 5.0, 3.0]]), "lrp_z", 1)

@@ -275,3 +275,36 @@ def test_gradients_know_nothing_of_rules():
     plain = signxai.explain(model, X, "gradient", 1)
     with signxai.rules_for([Gate, torch.erfc, "linear"], lambda inputs, output, relevance: 0 * relevance):
         np.testing.assert_array_equal(signxai.explain(model, X, "gradient", 1), plain)
+
+
+def test_blocks_for_one_class_may_be_left_in_any_order():
+    model, own = net(Gate()), dict(vars(Gate))
+    looked_into = explained_with_a_warning(model)
+    outer = signxai.rules_for(Gate, passes)
+    outer.__enter__()
+    with_rule = explained(model)
+    for _ in range(2):
+        with signxai.rules_for(Gate, lambda inputs, output, relevance: 2 * relevance):
+            np.testing.assert_allclose(explained(model), 2 * with_rule, rtol=1e-12)
+        np.testing.assert_array_equal(explained(model), with_rule)
+    handle = signxai.register_rule(Gate, passes)
+    outer.__exit__(None, None, None)
+    np.testing.assert_array_equal(explained(model), with_rule)
+    handle.remove()
+    assert dict(vars(Gate)) == own
+    np.testing.assert_array_equal(explained_with_a_warning(model), looked_into)
+
+
+def explained_with_a_warning(model):
+    with pytest.warns(UnknownOperationWarning, match="erfc"):
+        return signxai.explain(model, X, "lrp_epsilon_0_1", 1)
+
+
+@pytest.mark.parametrize("operation", [torch.erfc, Gate, MemoryEfficientSwish])
+def test_an_error_names_the_operation_that_has_a_rule_already(operation):
+    handle = signxai.register_rule(operation, passes)
+    try:
+        with pytest.raises(OptionError, match=f"{operation.__name__} has a rule already, 'passes'"):
+            signxai.register_rule(operation, passes)
+    finally:
+        handle.remove()

@@ -104,3 +104,16 @@ def test_what_is_no_analyzer_class_is_refused(analyzer):
     with pytest.raises(SignxaiError, match="analyze"):
         register_method("refused", analyzer)
     assert "refused" not in list_methods()
+
+
+def test_the_model_is_no_option_of_a_registered_class():
+    class Plain:
+        def __init__(self, model, radius=1):
+            self.model = model
+
+        def analyze(self, input_tensor, target_class=None):
+            return input_tensor
+
+    register_method("plain_of_a_model", Plain)
+    with pytest.raises(OptionError, match=r"its options are radius$"):
+        explain(network("mlp"), inputs("mlp"), "plain_of_a_model", 1, bananas=2)

@@ -68,25 +68,25 @@ def relu6(mode: ReLUPass, call: Call) -> Tensor:
     return _replaced(mode, call, upper=6.0)
 
 
-@RELU_BACKWARD.rule_for("clamp", "clamp_", "clip", "clip_", arguments=("input", "min", "max"))
+@RELU_BACKWARD.rule_for("clamp", "clamp_", "clip", "clip_")
 def clamp(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if the lower limit is 0."""
     return _replaced(mode, call, _argument(call, "max", 1), _argument(call, "min", 0) == 0)
 
 
-@RELU_BACKWARD.rule_for("clamp_min", "clamp_min_", arguments=("input", "min"))
+@RELU_BACKWARD.rule_for("clamp_min", "clamp_min_")
 def clamp_min(mode: ReLUPass, call: Call) -> Tensor:
     """The same without an upper limit."""
     return _replaced(mode, call, None, _argument(call, "min", 0) == 0)
 
 
-@RELU_BACKWARD.rule_for("hardtanh", "hardtanh_", arguments=("input", "min_val", "max_val"))
+@RELU_BACKWARD.rule_for("hardtanh", "hardtanh_")
 def hardtanh(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if the lower limit is 0."""
     return _replaced(mode, call, _argument(call, "max_val", 1), _argument(call, "min_val", 0) == 0)
 
 
-@RELU_BACKWARD.rule_for("threshold", "threshold_", arguments=("input", "threshold", "value"))
+@RELU_BACKWARD.rule_for("threshold", "threshold_")
 def threshold(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if values up to 0 become 0."""
     return _replaced(mode, call, None, _argument(call, "threshold", 0) == 0 and _argument(call, "value", 1) == 0)

@@ -121,7 +121,7 @@ def as_target(target: Any, samples: int) -> Target:
         return Target()
     if isinstance(target, Target):
         return target
-    if callable(target) and not isinstance(target, Tensor):
+    if callable(target):
         return Target(score=target)
     array = _integers(target)
     if array.ndim == 0:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from signxai.common.errors import ModelError
 from signxai.engine.decomposition import decomposed
 from signxai.engine.graph import needs_relevance
 
@@ -29,8 +28,6 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
 
 def _terms(equation: Any, tensors: list[Tensor]) -> tuple[list[str], str]:
     """The labels of each input and of the output, one letter per axis, an ellipsis spelled out."""
-    if not isinstance(equation, str):
-        raise ModelError("torch.einsum is called with lists of axes; write its equation as a string, for example 'bi,oi->bo'")
     left, arrow, right = equation.replace(" ", "").partition("->")
     names = left.split(",")
     spare = [letter for letter in map(chr, range(ord("A"), ord("z") + 1)) if letter.isalpha() and letter not in equation]

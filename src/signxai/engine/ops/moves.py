@@ -19,7 +19,7 @@ RELEVANCE.follows_gradient(
     *("alpha_dropout", "feature_alpha_dropout", "feature_dropout", "copy_", "as_strided", "diagonal", "tril", "triu"),
     *("atleast_1d", "atleast_2d", "atleast_3d", "scatter", "index_put", "index_copy", "select_scatter", "slice_scatter"),
     *("alias", "view_as_real", "_pack_padded_sequence", "_pad_packed_sequence", "hsplit", "vsplit", "dsplit"),
-    *("requires_grad_", "retain_grad", "data", "register_hook", "__iter__", "unsafe_chunk", "unsafe_split", "cat_"),
+    *("requires_grad_", "retain_grad", "data", "register_hook", "__iter__", "unsafe_chunk", "unsafe_split"),
     *("swapaxes_", "detach", "item", "numpy"),
     *(getattr(torch.Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "real", "data", "grad")),
     keeps_gates=True,

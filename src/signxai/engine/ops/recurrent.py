@@ -68,7 +68,7 @@ CELLS: dict[str, tuple[Cell, int]] = {
 }
 
 
-def _recurrent(cell: Cell, states: int) -> Callable[..., tuple[Tensor, ...]]:
+def _recurrent(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
     """``torch.lstm`` and its like, for padded and for packed sequences."""
 
     def padded(
@@ -162,5 +162,5 @@ def _cell_call(cell: Cell, states: int) -> Operation:
 
 for _name, (_cell, _count) in CELLS.items():
     _tables = (RELEVANCE, RELU_BACKWARD) if _cell is CELLS["rnn_relu"][0] else (RELEVANCE,)
-    decomposed(_name, tables=_tables)(_recurrent(_cell, _count))
+    decomposed(_name, tables=_tables)(_recurrent(_cell))
     decomposed(f"{_name}_cell", tables=_tables)(_cell_call(_cell, _count))

@@ -1,0 +1,139 @@
+"""Calls that networks write more rarely, each against the common way to write the same."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from comparing import assert_same_map, deviation
+from signxai import explain, inspect_model
+from signxai.common import ModelError
+from signxai.engine.relevance import UnknownOperationWarning
+
+
+class Written(nn.Module):
+    """A forward pass as a function of the module and its input; the same parameters for every function."""
+
+    def __init__(self, forward):
+        super().__init__()
+        torch.manual_seed(3)
+        self.square, self.kernel = nn.Parameter(torch.randn(4, 4)), nn.Parameter(torch.randn(3, 4, 3))
+        self.vector, self.last = nn.Parameter(torch.randn(4)), nn.Linear(4, 3)
+        self.written = forward
+        self.double()
+
+    def forward(self, x):
+        return self.last(self.written(self, x))
+
+
+ROWS, SIGNALS = torch.randn(3, 4, dtype=torch.float64), torch.randn(3, 4, 6, dtype=torch.float64)
+METHODS = ["lrp_z", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "guided_backprop"]
+
+# the rarer way, the common way, the input
+PAIRS = {
+    "no padding, by name": (
+        lambda net, x: F.pad(F.conv1d(x, net.kernel, padding="valid").mean(-1), (0, 1)) + x.relu().mean(-1),
+        lambda net, x: F.pad(F.conv1d(x, net.kernel).mean(-1), (0, 1)) + x.relu().mean(-1),
+        SIGNALS,
+    ),
+    "a weight that is a vector": (
+        lambda net, x: F.linear(x, net.vector).unsqueeze(1).relu() + x.relu(),
+        lambda net, x: F.linear(x, net.vector[None]).relu() + x.relu(),
+        ROWS,
+    ),
+    "a vector times signals": (
+        lambda net, x: torch.matmul(net.vector, x)[:, :4].relu(),
+        lambda net, x: torch.matmul(x.transpose(1, 2), net.vector)[:, :4].relu(),
+        SIGNALS,
+    ),
+    "a matrix times signals": (
+        lambda net, x: (net.square @ x).relu().mean(-1),
+        lambda net, x: (x.transpose(1, 2) @ net.square.t()).relu().mean(1),
+        SIGNALS,
+    ),
+    "a lower limit by keyword": (
+        lambda net, x: torch.clamp_min(input=F.linear(x, net.square), min=0),
+        lambda net, x: F.linear(x, net.square).relu(),
+        ROWS,
+    ),
+    "a hard tanh by keyword": (
+        lambda net, x: F.hardtanh(input=F.linear(x, net.square), min_val=0.0, max_val=1e9),
+        lambda net, x: F.linear(x, net.square).relu(),
+        ROWS,
+    ),
+    "an upper limit alone": (
+        lambda net, x: torch.clamp(F.linear(x, net.square).relu(), max=0.5) + x.relu(),
+        lambda net, x: torch.clamp_max(F.linear(x, net.square).relu(), 0.5) + x.relu(),
+        ROWS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("rarer", "common", "x"), PAIRS.values(), ids=PAIRS)
+def test_a_rarer_spelling_has_the_map_of_the_common_one(rarer, common, x, name):
+    assert_same_map(Written(common), Written(rarer), x, name)
+
+
+@pytest.mark.parametrize("write", [lambda h: h.clamp_(-0.3, 0.4), lambda h: h.clamp_max_(0.4), lambda h: F.relu6(h.mul_(9), inplace=True)])
+def test_a_cut_off_written_in_place_is_followed_where_only_its_memory_is_used(write):
+    def in_place(net, x):
+        h = F.linear(x, net.square)
+        write(h)
+        return h
+
+    net = Written(in_place)
+    gradient = explain(net, ROWS, "input_t_gradient", 1)
+    bias = inspect_model(net, ROWS, "lrp_z", 1, relevance="logit")
+    assert bias.unaccounted < 1e-12
+    assert deviation(explain(net, ROWS, "lrp_z", 1, relevance="logit"), gradient) < 1e-9
+
+
+def test_the_logarithm_of_a_softmax_is_taken_off_for_gradients_too():
+    net = nn.Sequential(nn.Linear(4, 3)).double()
+
+    class Log(nn.Module):
+        def forward(self, x):
+            return torch.log(torch.softmax(net(x), 1))
+
+    for name in ("gradient", "integrated_gradients_steps_3"):
+        np.testing.assert_allclose(explain(Log(), ROWS, name, 1), explain(net, ROWS, name, 1), rtol=1e-12)
+
+
+def test_an_einstein_sum_by_lists_of_axes_is_that_by_letters():
+    by_lists = Written(lambda net, x: torch.einsum(x, [0, 1], net.square, [2, 1], [0, 2]))
+    by_letters = Written(lambda net, x: torch.einsum("ni,oi->no", x, net.square))
+    assert_same_map(by_letters, by_lists, ROWS, "lrp_epsilon_0_1")
+
+
+def test_a_layer_of_which_all_is_computed_follows_the_gradient_and_says_so():
+    net = Written(lambda net, x: F.linear(x, x.mean(0).unsqueeze(1) * net.vector, x.mean(0)))
+    with pytest.warns(UnknownOperationWarning, match="linear"):
+        explain(net, ROWS, "lrp_z", 1)
+    with pytest.raises(ModelError, match="strict"):
+        explain(net, ROWS, "lrp_z", 1, strict=True)
+
+
+FLOAT32 = {
+    "transposed": nn.ConvTranspose1d(4, 3, 3),
+    "transposed, two axes": nn.ConvTranspose2d(4, 3, 3, padding=1),
+    "in groups": nn.Conv1d(4, 4, 3, groups=2),
+    "dilated": nn.Conv1d(4, 3, 2, dilation=2),
+    "padded to an even kernel": nn.Conv1d(4, 3, 4, padding="same"),
+    "strided and padded": nn.Conv2d(4, 3, 3, stride=2, padding=1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("name", ["lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "gradient"])
+@pytest.mark.parametrize("layer", FLOAT32.values(), ids=FLOAT32)
+def test_small_convolutions_in_float32_are_those_in_float64(layer, name):
+    torch.manual_seed(0)
+    axes = layer.weight.ndim - 2
+    net = nn.Sequential(layer, nn.Tanh(), nn.Flatten(), nn.LazyLinear(3))
+    x = torch.randn(2, 4, *(7,) * axes)
+    net(x)
+    single = explain(net, x, name, 1)
+    assert deviation(single, explain(net.double(), x.double(), name, 1)) < 1e-4
+    net.float()
