@@ -10,6 +10,9 @@ from torch import Tensor
 from signxai.engine.graph import needs_relevance
 from signxai.engine.torch_functions import WRITING, Operation
 
+Positional: TypeAlias = tuple[Any, ...]
+Keywords: TypeAlias = dict[str, Any]
+
 Result: TypeAlias = Any
 """What an operation returns: a tensor, or a tuple of several."""
 
@@ -25,17 +28,17 @@ class Call:
 
     __slots__ = ("args", "func", "kwargs", "x")
 
-    def __init__(self, func: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, func: Operation, args: Positional, kwargs: Keywords) -> None:
         self.func, self.args, self.kwargs = func, args, kwargs
         self.x: Any = args[0] if args else kwargs.get(_input_in(kwargs))
 
     @property
-    def rest(self) -> tuple[Any, ...]:
+    def rest(self) -> Positional:
         """The positional arguments behind the input."""
         return self.args[1:]
 
     @property
-    def named(self) -> dict[str, Any]:
+    def named(self) -> Keywords:
         """The keyword arguments beside the input."""
         if self.args:
             return self.kwargs
@@ -113,7 +116,7 @@ class Call:
         return Call(self.func, tuple(args), kwargs)
 
 
-def _input_in(kwargs: dict[str, Any]) -> str:
+def _input_in(kwargs: Keywords) -> str:
     return "input" if "input" in kwargs else "self"
 
 
