@@ -68,7 +68,7 @@ def explain_all(
         their order.
 
     Raises:
-        OptionError: before anything is computed, if none of the methods takes an option, or a name already sets it or goes not with it.
+        OptionError: before anything is computed, if none of the methods takes an option, or it does not go with a name that does.
         SignxaiError: as ``explain`` does.
 
     >>> import torch

@@ -13,6 +13,7 @@ import signxai
 from networks import MemoryEfficientSwish
 from signxai.common import ModelError, OptionError
 from signxai.engine.relevance import UnknownOperationWarning
+from signxai.engine.rule_registration import user_rules
 
 
 class Gate(nn.Module):
@@ -202,8 +203,8 @@ def test_an_operation_with_several_results():
 
 WRONG = {
     "a wrong shape": (lambda inputs, output, relevance: relevance[:1], "for an input of shape"),
-    "too many": (lambda inputs, output, relevance: (relevance, relevance), "for each of its 1 inputs"),
-    "nothing": (lambda inputs, output, relevance: None, "for each of its 1 inputs"),
+    "too many": (lambda inputs, output, relevance: (relevance, relevance), "returned 2 entries; .* there are 1"),
+    "nothing": (lambda inputs, output, relevance: None, "returned NoneType; .* there are 1"),
     "no tensor": (lambda inputs, output, relevance: (3.0,), "float"),
 }
 
@@ -219,6 +220,13 @@ def test_a_rule_that_returns_something_else_is_an_error(rule, message):
 def test_what_can_have_no_rule_is_refused(operation):
     with pytest.raises(OptionError):
         signxai.register_rule(operation, passes)
+
+
+@pytest.mark.parametrize("rule", [lambda x, y: y, lambda: None, lambda inputs, output, relevance, more: relevance, lambda x, *, call: x])
+def test_a_rule_of_other_arguments_is_refused_before_it_is_used(rule):
+    with pytest.raises(OptionError, match=r"is called with \(inputs, output, relevance"):
+        signxai.register_rule(torch.erfc, rule)
+    assert not user_rules()
 
 
 def test_a_rule_must_be_callable():

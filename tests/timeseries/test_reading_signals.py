@@ -587,7 +587,7 @@ def read_numbers(path):
 def test_a_format_is_a_row_and_a_reader(tmp_path, monkeypatch):
     path = tmp_path / "beat.numbers"
     path.write_text("0.5\n1.5\n-0.5\n")
-    with pytest.raises(OptionError, match=r"nor one of .*npz$"):
+    with pytest.raises(OptionError, match=r"nor one of .*\.npz"):
         read_signal(path)
     monkeypatch.setattr(formats, "FORMATS", [*formats.FORMATS, formats.SignalFormat("numbers", (".numbers",), f"{__name__}.read_numbers")])
     signal = read_signal(path)

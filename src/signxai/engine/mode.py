@@ -2,24 +2,27 @@
 
 The whole mechanism:
 
-1. **A forward pass is watched.** ``run_forward`` enters a ``ForwardPass`` and calls the network. While it is entered, torch
-   hands every call of a function, tensor method or operator to ``__torch_function__``, whether a module or a line of code
-   issues it. Nothing is changed in the network, and no module needs to be known.
+1. **A forward pass is watched.** ``run_forward`` enters a ``ForwardPass``, which is a torch mode (code calls it ``mode``), and
+   calls the network. While it is entered, torch hands every call of a function, tensor method or operator to
+   ``__torch_function__``, whether a module or a line of code issues it: no class of module needs to be known. The network is
+   lent for the time being (``model_loan``); an ``nn.Sequential`` also lends its ``forward``, so that layers in a row can be
+   carried out as one (``fused``). Only where a user gives a module class or an autograd function a rule is that class
+   itself exchanged (``rule_registration``).
 2. **A rule carries out the call.** The pass looks the function up in its rule table (``registry``). The rule gets one ``Call``,
-   computes its result with the mode switched off, and ties that to its input by a node of its own in autograd's graph, a
+   computes its result with the mode switched off, and ties the result to its input by a node of its own in autograd's graph, a
    ``RelevanceNode``. Without a rule the operation runs as it is and keeps its gradient.
 3. **A rule becomes a backward.** ``torch.autograd.grad`` from the logits to the input visits these nodes as it would visit
    torch's own. Theirs hand on relevance instead of a gradient, so what arrives at the input is the relevance map. Operations
    between them that only move values (``ops.moves``) need no node: their gradient moves relevance likewise.
-4. **What is saved.** A rule that needs its input or output later saves it in the pass's ``saver``: no copy, a reference
-   (``saved``). A linear layer lets go of both as soon as relevance has passed it, which bounds the memory.
+4. **What is saved.** A rule that needs its input or output later saves it in the pass's ``saver`` (``saved``), which holds a
+   reference and copies nothing. A linear layer lets go of both as soon as relevance has passed it, which bounds the memory.
 5. **Writes in place.** Before any operation writes to memory (``relu_``, ``+=``, ``out=``), the pass calls
-   ``saver.before_write``: whatever was saved of that memory is copied then, and only then. A write that no mode sees shows
-   in the tensor's version and ends in an error.
+   ``saver.before_write``: whatever was saved of that memory is copied then, and only then. A write that the
+   mode does not see raises the tensor's version number, by which it is found out and ends in an error.
 
 Who calls whom::
 
-    methods.Analyzer.attribute
+    methods.analyzer.Analyzer.attribute
       forward.run_forward(net, x, mode)           the door to the network
         mode.__torch_function__(func, args)       each operation, in order
           a rule of mode.rules                    registry; rules stand in ops/

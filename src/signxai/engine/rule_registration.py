@@ -135,8 +135,8 @@ def register_rule(operations: Target | Collection[Target], rule: RelevanceRule, 
         operations: one or several of: a torch function or tensor method (``torch.erf``) or its name (``"erf"``), both for every
             function and method of that name; a module class, for its instances (and those of subclasses that do not override
             ``forward``); a subclass of ``torch.autograd.Function``. It goes before a rule that signxai has.
-        rule: ``rule(inputs, output, relevance)``: ``inputs`` are the call's floating-point tensors, in order, those that relevance
-            passes with ``requires_grad``; ``output`` is its result and ``relevance`` that at the output, in its shape. It returns
+        rule: ``rule(inputs, output, relevance)``: ``inputs`` are the call's floating-point tensors, in order; those that receive
+            relevance have ``requires_grad=True``; ``output`` is its result and ``relevance`` that at the output, in its shape. It returns
             relevance at the inputs in their shapes, as a tuple (None for constants), or one tensor if relevance passes one input.
             A fourth parameter named ``call`` is given the call: ``call.func`` (for a module the module), ``call.args``,
             ``call.kwargs``.
@@ -146,7 +146,7 @@ def register_rule(operations: Target | Collection[Target], rule: RelevanceRule, 
         A handle; ``handle.remove()`` takes the rule away.
 
     Raises:
-        OptionError: if an operation is none of these, or has a rule of a user's already.
+        OptionError: if an operation is none of these or already has a user's rule, or the rule does not take these arguments.
 
     >>> import torch
     >>> from signxai import explain
@@ -174,7 +174,7 @@ def rules_for(operations: Target | Collection[Target], rule: RelevanceRule, *, n
         operations, rule, name: as for ``register_rule``. A rule of an inner block goes before that of an outer one.
 
     Raises:
-        OptionError: if an operation is none that can have a rule.
+        OptionError: if an operation cannot have a rule, or the rule does not take these arguments.
 
     >>> import torch
     >>> from signxai import inspect_model
@@ -200,13 +200,26 @@ def _resolved(operations: Target | Collection[Target], rule: RelevanceRule, name
     """From every function and class that is meant to the rule."""
     if not callable(rule):
         raise OptionError(f"rule={rule!r} is not callable; give a function (inputs, output, relevance) -> relevance at the inputs")
+    takes_call = _takes_call(rule)
     named = name or str(getattr(rule, "__name__", type(rule).__name__))
-    entry = UserRule(rule, named, "call" in inspect.signature(rule).parameters)
+    entry = UserRule(rule, named, takes_call)
     targets: Iterable[Target] = operations if isinstance(operations, list | tuple | set | frozenset) else [operations]  # type: ignore[list-item]
     found = {function: entry for target in targets for function in _functions_of(target)}
     if not found:
         raise OptionError("register_rule was given no operation; give a torch function, its name, a module class or an autograd function")
     return found
+
+
+def _takes_call(rule: RelevanceRule) -> bool:
+    """Whether a rule asks for the call beside inputs, output and relevance."""
+    signature = inspect.signature(rule)
+    takes_call = "call" in signature.parameters
+    try:
+        signature.bind(*(None,) * (4 if takes_call else 3))
+    except TypeError as error:
+        given = "inputs, output, relevance" + (", call" if takes_call else "")
+        raise OptionError(f"the rule {rule!r} is called with ({given}), but {error}; give it these parameters") from error
+    return takes_call
 
 
 def _functions_of(target: Target) -> set[Operation | type]:

@@ -44,7 +44,9 @@ class UserRule:
                 raise ModelError(f"the rule {self.name!r} returned one tensor for {len(signals)} inputs; return a tuple, one for each")
             result = tuple(result if place == signals[0] else None for place in range(len(inputs)))
         if not isinstance(result, tuple | list) or len(result) != len(inputs):
-            raise ModelError(f"the rule {self.name!r} must return relevance for each of its {len(inputs)} inputs, not {_shown(result)}")
+            raise ModelError(
+                f"the rule {self.name!r} returned {_shown(result)}; return one for each input, of which there are {len(inputs)}"
+            )
         for place in signals:
             self._check(result[place], inputs[place])
         return tuple(part if place in signals else None for place, part in enumerate(result))
@@ -55,7 +57,9 @@ class UserRule:
 
 
 def _shown(value: object) -> str:
-    return f"relevance of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__} {value!r}"[:80]
+    if isinstance(value, tuple | list):
+        return f"{len(value)} entries"
+    return f"relevance of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 class UserRuleSite:

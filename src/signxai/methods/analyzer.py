@@ -41,7 +41,7 @@ class Analyzer(ABC):
     Args:
         model: any ``torch.nn.Module``; a softmax at its output is taken off.
         batch_size: most samples in one forward pass; None: all at once.
-        seed: seeds every random draw, together with the sample's own index in what is drawn for it.
+        seed: seeds every random draw; what is drawn for a sample does not depend on its place in the batch.
         relevance: what relevance starts with at the output: "one_hot" (1 at the target) or "logit" (the target's logit).
         as_tensor: return a tensor on the model's device instead of a NumPy array.
         at: dotted name of a module: instead of at the input, what arrives at that module's output, in its shape; of a module
