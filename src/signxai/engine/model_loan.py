@@ -6,6 +6,8 @@ import operator
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -257,10 +259,10 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
     """Refuse TorchScript parts, and parameters that are not real floating-point numbers (quantized, integer, complex)."""
     others = [module for module in modules if type(module) not in _STEADY]
-    quantized = _quantized_classes() if others else ()
+    quantized = _quantized_classes(tuple(name for name in _QUANTIZED_PACKAGES if name in sys.modules)) if others else frozenset()
     for module in others:
         _refuse_script(module)
-        if isinstance(module, quantized):
+        if not quantized.isdisjoint(type(module).__mro__):
             name = type(module).__name__
             raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
     for module, name, parameter in parameters:
@@ -272,11 +274,15 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
 _QUANTIZED_PACKAGES = ("torch.ao.nn.quantized", "torch.ao.nn.quantized.dynamic", "torch.ao.nn.intrinsic.quantized")
 
 
-def _quantized_classes() -> tuple[type[nn.Module], ...]:
-    """Torch's quantized modules, as far as anything has imported them."""
-    packages = [vars(sys.modules[name]) for name in _QUANTIZED_PACKAGES if name in sys.modules]
-    members = {member for package in packages for member in package.values() if isinstance(member, type)}
-    return tuple(member for member in members if issubclass(member, nn.Module) and member not in vars(nn).values())
+@cache
+def _quantized_classes(packages: tuple[str, ...]) -> frozenset[type]:
+    """Torch's quantized modules, of these packages, which somebody has imported."""
+    members = {member for package in packages for member in vars(sys.modules[package]).values() if isinstance(member, type)}
+    return frozenset(member for member in members if issubclass(member, nn.Module)) - frozenset(_classes_of(nn))
+
+
+def _classes_of(package: ModuleType) -> Iterator[type]:
+    return (member for member in vars(package).values() if isinstance(member, type))
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
