@@ -30,12 +30,14 @@ class RuleTable:
         rules: from operation to rule, those of the tables below included.
         as_gradient: operations that need no rule: relevance follows their gradient.
         keep_gates: those among them behind which a gate is still one.
+        shaped_by_others: those whose further tensors give no more than a shape or a type: result by result, each is made of one.
     """
 
     def __init__(self, *below: RuleTable) -> None:
         self.rules: dict[Operation, Rule] = {}
         self.as_gradient: set[Operation] = set()
         self.keep_gates: set[Operation] = set()
+        self.shaped_by_others: set[Operation] = set()
         self._own: dict[Operation, Rule] = {}
         self._above: list[RuleTable] = []
         for table in below:
@@ -72,17 +74,20 @@ class RuleTable:
         if function not in self._own:
             self.rules[function] = rule
 
-    def follows_gradient(self, *operations: str | Operation, keeps_gates: bool) -> None:
+    def follows_gradient(self, *operations: str | Operation, keeps_gates: bool, shaped_by_others: bool = False) -> None:
         """Enter operations that only move or select values, for relevance as for the gradient.
 
         Args:
             operations: as for ``rule_for``.
             keeps_gates: they move whatever they are given: behind them a gate is still one.
+            shaped_by_others: each result is made of one tensor; the others give a shape or a type only.
         """
         functions = _functions(operations)
         self.as_gradient |= functions
         if keeps_gates:
             self.keep_gates |= functions
+        if shaped_by_others:
+            self.shaped_by_others |= functions
 
     def operations(self) -> set[Operation]:
         """Every operation that is known here."""

@@ -224,6 +224,10 @@ class RelevancePass(ForwardPass):
         return result
 
     def _stays_gate(self, call: Call, result: Result) -> None:
+        if call.func in RELEVANCE.shaped_by_others:
+            for tensor, source in zip(tensors_in(result), tensors_in(call.args), strict=False):
+                self.still_gate(tensor, source)
+            return
         if needs_relevance(call.x) and not self.gate_rank(call.x):
             return  # most calls: a signal that is no gate
         signals = [tensor for tensor in tensors_in((call.args, call.kwargs)) if needs_relevance(tensor)]

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from signxai.engine.registry import RELEVANCE
 
 RELEVANCE.follows_gradient(
-    *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_"),
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_"),
     *("ravel", "permute", "transpose", "transpose_", "t", "t_", "swapaxes", "swapdims", "movedim", "moveaxis", "expand"),
-    *("expand_as", "broadcast_to", "broadcast_tensors", "repeat", "repeat_interleave", "tile", "contiguous", "clone", "to"),
-    *("float", "double", "half", "bfloat16", "type", "type_as", "cpu", "cuda", "narrow", "select", "index_select"),
+    *("broadcast_to", "repeat", "repeat_interleave", "tile", "contiguous", "clone"),
+    *("float", "double", "half", "bfloat16", "type", "cpu", "cuda", "narrow", "select", "index_select"),
     *("gather", "take", "take_along_dim", "masked_select", "masked_fill", "masked_fill_", "where", "chunk", "split"),
     *("split_with_sizes", "tensor_split", "unbind", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"),
     *("pad", "flip", "fliplr", "flipud", "roll", "rot90", "unfold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
@@ -33,4 +33,10 @@ RELEVANCE.follows_gradient(
     *("adaptive_max_pool2d_with_indices", "adaptive_max_pool3d_with_indices"),
     *(F.max_pool1d, F.max_pool2d, F.max_pool3d),
     keeps_gates=False,
+)
+
+RELEVANCE.follows_gradient(
+    *("expand_as", "view_as", "reshape_as", "type_as", "broadcast_tensors", "to"),
+    keeps_gates=True,
+    shaped_by_others=True,
 )
