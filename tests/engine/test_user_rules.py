@@ -222,9 +222,11 @@ def test_what_can_have_no_rule_is_refused(operation):
         signxai.register_rule(operation, passes)
 
 
-@pytest.mark.parametrize("rule", [lambda x, y: y, lambda: None, lambda inputs, output, relevance, more: relevance, lambda x, *, call: x])
+@pytest.mark.parametrize(
+    "rule", [max, lambda x, y: y, lambda: None, lambda inputs, output, relevance, more: relevance, lambda x, *, call: x]
+)
 def test_a_rule_of_other_arguments_is_refused_before_it_is_used(rule):
-    with pytest.raises(OptionError, match=r"is called with \(inputs, output, relevance"):
+    with pytest.raises(OptionError, match=r"\(inputs, output, relevance"):
         signxai.register_rule(torch.erfc, rule)
     assert not user_rules()
 
@@ -316,3 +318,83 @@ def test_an_error_names_the_operation_that_has_a_rule_already(operation):
             signxai.register_rule(operation, passes)
     finally:
         handle.remove()
+
+
+def test_a_rule_for_sequentials_is_used_on_them():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+
+    def even(inputs, output, relevance):
+        return torch.full_like(inputs[0], 0.25) * relevance.sum(1, keepdim=True)
+
+    with signxai.rules_for(nn.Sequential, even, name="even"):
+        assert [row.rule for row in signxai.inspect_model(model, X, "lrp_z", 1, strict=True).rows] == ["even"]
+        np.testing.assert_allclose(explained(model), 0.25, rtol=1e-12)
+    assert len(signxai.inspect_model(model, X, "lrp_z", 1).rows) == 3
+
+
+@pytest.mark.parametrize("operation", ["softmax", torch.softmax, nn.Softmax])
+def test_a_rule_for_softmax_leaves_the_final_one_off(operation):
+    logits = nn.Sequential(nn.Linear(4, 3)).double()
+    model = nn.Sequential(logits, nn.Softmax(1))
+    with signxai.rules_for(operation, passes):
+        np.testing.assert_array_equal(explained(model, "lrp_z", relevance="logit"), explained(logits, "lrp_z", relevance="logit"))
+
+
+@pytest.mark.parametrize("make", [lambda: nn.ReLU(inplace=True), lambda: nn.SiLU(inplace=True), lambda: nn.ReLU6(inplace=True)])
+def test_a_rule_for_a_module_that_writes_to_its_input(make):
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 6), make(), nn.Linear(6, 3)]
+    model = nn.Sequential(*layers).double()
+    expected = explained(model, "lrp_epsilon_0_1")
+    with signxai.rules_for(type(layers[1]), passes):
+        np.testing.assert_allclose(explained(model, "lrp_epsilon_0_1"), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("middle", [nn.Identity(), nn.Dropout(), nn.Unflatten(1, (2, 3)), nn.Flatten()])
+def test_what_returns_a_view_of_its_input_may_be_written_to_behind_it(middle):
+    model = nn.Sequential(nn.Linear(4, 6), middle, nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(6, 3)).double()
+    expected = explained(model, "lrp_epsilon_0_1")
+    with signxai.rules_for(type(middle), lambda inputs, output, relevance: relevance.reshape(inputs[0].shape)):
+        np.testing.assert_allclose(explained(model, "lrp_epsilon_0_1"), expected, rtol=1e-12)
+
+
+class Outputs(dict):
+    """A dict that offers its items as attributes."""
+
+    __getattr__ = dict.__getitem__
+
+
+class GivesOutputs(nn.Module):
+    def forward(self, x):
+        return Outputs(hidden=torch.erfc(x))
+
+
+def test_outputs_come_in_the_container_in_which_they_were_given():
+    gives = GivesOutputs()
+    with signxai.rules_for(GivesOutputs, passes):
+        relevance = explained(net(Named(gives)))
+    with signxai.rules_for(torch.erfc, passes):
+        np.testing.assert_array_equal(relevance, explained(net(torch.erfc)))
+
+
+class Named(nn.Module):
+    def __init__(self, gives):
+        super().__init__()
+        self.gives = gives
+
+    def forward(self, x):
+        return self.gives(x).hidden
+
+
+def test_blocks_may_end_in_any_order():
+    first, second = signxai.rules_for("erfc", passes), signxai.rules_for("lgamma", passes)
+    for opened, closed in (((first, second), (first, second)),):
+        for block in opened:
+            block.__enter__()
+        explained(net(torch.erfc))
+        closed[0].__exit__(None, None, None)
+        with pytest.raises(ModelError, match="register_rule"):
+            explained(net(torch.erfc))
+        explained(net(torch.lgamma))
+        closed[1].__exit__(None, None, None)
+        assert not user_rules()

@@ -117,7 +117,10 @@ class RelevancePass(ForwardPass):
 
     def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Result:
         """Carry out a call of a module or an autograd function under a rule of the user's."""
-        return run_under(rule, call, compute, self.saver)
+        result = run_under(rule, call, compute, self.saver)
+        if isinstance(call.func, nn.Softmax | nn.LogSoftmax | nn.Softmax2d):  # at the end it is taken off all the same
+            self.note_logits(result, call.x)
+        return result
 
     def logits_of(self, output: Tensor) -> Tensor:
         logits = super().logits_of(output)

@@ -106,12 +106,12 @@ def _called(kind: type, original: Operation, call: Call) -> Result:
 
 
 _REGISTERED = _Registered()
-_SCOPED: ContextVar[RulesByOperation] = ContextVar("rules_for", default={})  # noqa: B039  # a Mapping, never changed
+_SCOPED: ContextVar[tuple[RulesByOperation, ...]] = ContextVar("rules_for", default=())
 
 
 def user_rules() -> UserRules:
     """The rules that hold now, in this thread."""
-    return UserRules({**_REGISTERED.rules, **_SCOPED.get()})
+    return UserRules({operation: rule for rules in (_REGISTERED.rules, *_SCOPED.get()) for operation, rule in rules.items()})
 
 
 class RuleHandle:
@@ -184,11 +184,11 @@ def rules_for(operations: Target | Collection[Target], rule: RelevanceRule, *, n
     """
     rules = _resolved(operations, rule, name)
     _REGISTERED.watch(_classes(rules))
-    token = _SCOPED.set({**_SCOPED.get(), **rules})
+    _SCOPED.set((*_SCOPED.get(), rules))
     try:
         yield
     finally:
-        _SCOPED.reset(token)
+        _SCOPED.set(tuple(other for other in _SCOPED.get() if other is not rules))  # blocks may end in any order
         _REGISTERED.unwatch(_classes(rules))
 
 
@@ -212,7 +212,10 @@ def _resolved(operations: Target | Collection[Target], rule: RelevanceRule, name
 
 def _takes_call(rule: RelevanceRule) -> bool:
     """Whether a rule asks for the call beside inputs, output and relevance."""
-    signature = inspect.signature(rule)
+    try:
+        signature = inspect.signature(rule)
+    except ValueError as error:
+        raise OptionError(f"the parameters of {rule!r} cannot be told; wrap it in a function (inputs, output, relevance)") from error
     takes_call = "call" in signature.parameters
     try:
         signature.bind(*(None,) * (4 if takes_call else 3))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result, tensors_in
@@ -14,7 +15,7 @@ from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import Rule
 from signxai.engine.saved import SavedTensor, Saver
-from signxai.engine.torch_functions import Operation
+from signxai.engine.torch_functions import Operation, functions_named
 
 RelevanceRule: TypeAlias = Callable[..., Any]
 """``(inputs, output, relevance)`` or ``(inputs, output, relevance, call)`` -> relevance at the inputs; see ``register_rule``."""
@@ -94,10 +95,14 @@ class UserRuleNode(RelevanceNode):
         site.inputs, site.needed = [saver.save(x) for x in inputs], [x.requires_grad for x in inputs]
         if (written := site.call.written()) is not None:
             saver.before_write(written)
+        elif isinstance(site.call.func, nn.Module | type):  # what they write, nobody sees
+            for x in inputs:
+                saver.before_write(x)
         versions = [x._version for x in inputs]
         outputs = compute(*inputs)
-        ctx.mark_dirty(*(x for x, version in zip(inputs, versions, strict=True) if x._version != version))
-        return outputs
+        dirty = [x for x, version in zip(inputs, versions, strict=True) if x._version != version]
+        ctx.mark_dirty(*dirty)
+        return tuple(_apart_from(inputs, output, dirty) for output in outputs)
 
     @staticmethod
     def backward(ctx: Node, *relevance: Tensor) -> tuple[Tensor | None, ...]:
@@ -106,6 +111,13 @@ class UserRuleNode(RelevanceNode):
     @staticmethod
     def words_of(ctx: Node) -> str:
         return str(ctx.site.rule.name)
+
+
+def _apart_from(inputs: tuple[Tensor, ...], output: Tensor, dirty: list[Tensor]) -> Tensor:
+    """An output in memory of its own, unless it is an input that was written to: what follows may write to it."""
+    memory = output.untyped_storage().data_ptr()
+    is_view = any(x.untyped_storage().data_ptr() == memory for x in inputs) and all(output is not x for x in dirty)
+    return output.clone() if is_view else output
 
 
 def run_under(rule: UserRule, call: Call, compute: Operation, saver: Saver) -> Result:
@@ -125,7 +137,12 @@ def run_under(rule: UserRule, call: Call, compute: Operation, saver: Saver) -> R
         chosen = {id(tensor) for tensor in inputs}
         args, kwargs = _mapped((call.args, call.kwargs), lambda t: next(replaced) if id(t) in chosen else t)
         structure.append(compute(*args, **kwargs))
-        return tuple(tensors_in(structure[0]))
+        outputs = tuple(tensors_in(structure[0]))
+        if not outputs:
+            raise ModelError(
+                f"the rule {rule.name!r} is for what returns tensors, alone or in tuples, lists and dicts; {_shown(structure[0])} came"
+            )
+        return outputs
 
     site = UserRuleSite(rule, call)
     outputs = UserRuleNode.apply(flat, site, saver, *inputs)
@@ -139,7 +156,10 @@ def _mapped(value: Result, function: Callable[[Tensor], object]) -> Result:
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, dict):
-        return {key: _mapped(item, function) for key, item in value.items()}
+        result = copy(value)  # of its own class, which may offer its items as attributes
+        for key, item in value.items():
+            result[key] = _mapped(item, function)
+        return result
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_mapped(item, function) for item in value))
     if isinstance(value, tuple | list):
@@ -166,8 +186,16 @@ class UserRules:
         return {**rules, **{operation: _rule_of_function(rule) for operation, rule in functions.items()}} if functions else rules
 
 
+_SOFTMAX = functions_named("softmax", "log_softmax")
+
+
 def _rule_of_function(rule: UserRule) -> Rule:
     def user_rule(mode: ForwardPass, call: Call) -> Result:
-        return run_under(rule, call, call.func, mode.saver) if call.has_signal() else mode.plain(call)
+        if not call.has_signal():
+            return mode.plain(call)
+        result = run_under(rule, call, call.func, mode.saver)
+        if call.func in _SOFTMAX:  # at the end it is taken off all the same
+            mode.note_logits(result, call.x)
+        return result
 
     return user_rule

@@ -378,9 +378,12 @@ def _carried_out(mode: RunsAhead, run: Run, x: Result) -> Result:
     return x
 
 
+_SEQUENTIAL_FORWARD = nn.Sequential.forward
+
+
 def lend_forward(module: nn.Module) -> None:
     """Let a borrowed module follow plans, if it is an ``nn.Sequential`` that runs its modules in a row."""
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and "forward" not in module.__dict__:
+    if isinstance(module, nn.Sequential) and type(module).forward is _SEQUENTIAL_FORWARD and "forward" not in module.__dict__:
         module.__dict__["forward"] = MethodType(_forward, module)
 
 
