@@ -14,6 +14,17 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # they hold no doctests,
 torch.set_num_threads(1)  # the networks are too small for more to pay
 
 
+def pytest_collectstart(collector):
+    """What a module of tests draws as it is imported is the same in each run."""
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What a test draws without a seed of its own is the same in each run, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def registered_methods_are_forgotten():
     """What a module's tests register is gone behind them."""
