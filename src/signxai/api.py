@@ -13,7 +13,7 @@ from signxai.engine.rule_registration import RuleHandle, register_rule, rules_fo
 from signxai.inspecting import Report, Row, inspect_model
 from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explainer_for, explainers_for
-from signxai.methods.registry import register
+from signxai.methods.registry import MethodHandle, register
 from signxai.names.grammar import MethodSpec
 
 __all__ = ["Report", "Row", "RuleHandle", "explain", "explain_all", "inspect_model", "register_method", "register_rule", "rules_for"]
@@ -81,7 +81,7 @@ def explain_all(
     return {name: explainer.explain(x, target_class, shared) for name, explainer in explainers.items()}
 
 
-def register_method(name: str, analyzer_class: Callable[..., Any]) -> None:
+def register_method(name: str, analyzer_class: Callable[..., Any]) -> MethodHandle:
     """Make a new method known to ``explain`` under its name.
 
     Afterwards ``explain`` takes the name, with the class's numeric parameters (those with a default that is an int or a
@@ -92,16 +92,20 @@ def register_method(name: str, analyzer_class: Callable[..., Any]) -> None:
         analyzer_class: called as ``analyzer_class(model, **parameters)``; its ``analyze(input_tensor, target_class=None)``
             returns relevance in the input's shape. A subclass of ``Analyzer`` gets batching, targets and borrowing for free.
 
+    Returns:
+        A handle; ``handle.remove()`` makes the name unknown again.
+
     Raises:
         MethodNameError: if the name is taken or ill-formed.
         OptionError: if the class is not one that can be called so.
 
     >>> from signxai.methods.gradients import GradientAnalyzer
-    >>> register_method("plain_slope", GradientAnalyzer)
+    >>> handle = register_method("plain_slope", GradientAnalyzer)
     >>> import torch
     >>> explain(torch.nn.Linear(2, 2), torch.ones(1, 2), "plain_slope_x_sign", 0).shape
     (1, 2)
+    >>> handle.remove()
     """
     if not callable(analyzer_class) or not callable(getattr(analyzer_class, "analyze", None)):
         raise OptionError(f"{analyzer_class!r} is not an analyzer class: it needs analyze(input_tensor, target_class=None)")
-    register(name, analyzer_class)
+    return register(name, analyzer_class)

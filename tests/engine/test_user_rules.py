@@ -398,3 +398,24 @@ def test_blocks_may_end_in_any_order():
         explained(net(torch.lgamma))
         closed[1].__exit__(None, None, None)
         assert not user_rules()
+
+
+class Positioned(nn.Embedding):
+    """An embedding with a forward of its own."""
+
+    def forward(self, ids):
+        return super().forward(ids) + 1
+
+
+@pytest.mark.parametrize("operation", [nn.Embedding, nn.EmbeddingBag, F.embedding, "embedding_bag"])
+def test_an_embedding_of_token_ids_can_have_no_rule(operation):
+    with pytest.raises(OptionError, match="token ids"):
+        signxai.register_rule(operation, passes)
+    signxai.register_rule(Positioned, passes).remove()
+
+
+@pytest.mark.parametrize("operation", [torch.relu_, F.relu_, torch.Tensor.relu_, "relu_"])
+def test_a_function_that_writes_can_have_a_rule_however_it_is_given(operation):
+    model = net(lambda h: torch.relu_(h) + h.relu())
+    with signxai.rules_for(operation, passes, name="written"):
+        assert "written" in {row.rule for row in signxai.inspect_model(model, X, "lrp_z", 1).rows}

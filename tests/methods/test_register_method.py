@@ -10,8 +10,8 @@ import oracles
 from comparing import deviation
 from networks import inputs, network
 from signxai import explain, list_methods, parse_method, register_method
-from signxai.common import MethodNameError, OptionError, SignxaiError
-from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer
+from signxai.common import MethodNameError, ModelError, OptionError, SignxaiError
+from signxai.torch_signxai.methods.zennit_impl import Analyzer, GradientAnalyzer
 
 
 class ScaledGradient(GradientAnalyzer):
@@ -117,3 +117,49 @@ def test_the_model_is_no_option_of_a_registered_class():
     register_method("plain_of_a_model", Plain)
     with pytest.raises(OptionError, match=r"its options are radius$"):
         explain(network("mlp"), inputs("mlp"), "plain_of_a_model", 1, bananas=2)
+
+
+def test_a_handle_takes_the_method_away():
+    handle = register_method("for_a_while", Constant)
+    handle.remove()
+    handle.remove()
+    assert "for_a_while" not in list_methods()
+    register_method("for_a_while", Constant).remove()
+
+
+@pytest.mark.parametrize("value", ["3", True, float("nan"), 10**400])
+def test_a_parameter_that_is_no_number_is_refused(net, x, value):
+    with pytest.raises(OptionError, match="value"):
+        explain(net, x, "constant", 1, value=value)
+
+
+class Returns(Analyzer):
+    """An analyzer that returns what it is told to."""
+
+    def __init__(self, model, what, **common):
+        super().__init__(model, **common)
+        self.what = what
+
+    def attribute(self, batch):
+        return self.what(batch)
+
+
+WRONG = {
+    "nothing": (lambda batch: None, "NoneType; return a tensor"),
+    "an array": (lambda batch: batch.x.numpy(), "ndarray; return a tensor"),
+    "one channel": (lambda batch: batch.x[:, :1], r"shape \(\d+, 1, \d+\) for samples of shape"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_attribute_returns_is_checked(net, x, case):
+    what, words = WRONG[case]
+    with pytest.raises(ModelError, match=words):
+        Returns(net, what).analyze(x, 1)
+
+
+def test_a_map_shares_no_memory_with_the_input(net, x):
+    for what in (lambda batch: batch.x, lambda batch: batch.x.flatten(1).view(batch.x.shape)):
+        result = Returns(net, what).analyze(x, 1)
+        np.testing.assert_array_equal(result, x.numpy())
+        assert not np.shares_memory(result, x.numpy())

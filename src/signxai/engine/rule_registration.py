@@ -134,7 +134,8 @@ def register_rule(operations: Target | Collection[Target], rule: RelevanceRule, 
     Args:
         operations: one or several of: a torch function or tensor method (``torch.erf``) or its name (``"erf"``), both for every
             function and method of that name; a module class, for its instances (and those of subclasses that do not override
-            ``forward``); a subclass of ``torch.autograd.Function``. It goes before a rule that signxai has.
+            ``forward``); a subclass of ``torch.autograd.Function``, for calls of its own ``apply`` (one that was taken off the class
+            beforehand, ``f = Mine.apply``, goes past the rule, with a warning). It goes before a rule that signxai has.
         rule: ``rule(inputs, output, relevance)``: ``inputs`` are the call's floating-point tensors, in order; those that receive
             relevance have ``requires_grad=True``; ``output`` is its result and ``relevance`` that at the output, in its shape. It returns
             relevance at the inputs in their shapes, as a tuple (None for constants), or one tensor if relevance passes one input.
@@ -225,15 +226,25 @@ def _takes_call(rule: RelevanceRule) -> bool:
     return takes_call
 
 
+_OF_TOKEN_IDS = "cannot have a rule: relevance of token ids is read off at its output and does not pass it"
+
+
 def _functions_of(target: Target) -> set[Operation | type]:
     if isinstance(target, type) and issubclass(target, nn.Module | Function):
+        if issubclass(target, nn.Embedding | nn.EmbeddingBag) and target.forward in (nn.Embedding.forward, nn.EmbeddingBag.forward):
+            raise OptionError(f"{target.__name__} {_OF_TOKEN_IDS}")
         return {target}
     if isinstance(target, str):
         functions = functions_named(target)
     elif callable(target) and any(target in functions for functions in get_overridable_functions().values()):
         functions = {target} | functions_named(target.__name__)
+    elif callable(target) and not isinstance(target, type) and target in functions_named(getattr(target, "__name__", "")):
+        # one that torch does not list, such as torch.relu_
+        functions = functions_named(target.__name__)
     else:
         functions = set()
+    if functions & functions_named("embedding", "embedding_bag"):
+        raise OptionError(f"an embedding {_OF_TOKEN_IDS}")
     if not functions:
         raise OptionError(
             f"{_named(target)} cannot have a rule: give a torch function or tensor method, its name, a class of nn.Module or of "

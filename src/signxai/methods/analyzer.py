@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
@@ -134,8 +134,18 @@ class Analyzer(ABC):
             shared: what other methods on the same model, input and target have computed, and will.
         """
         with self.batches(input_tensor, target_class, shared) as batches:
-            parts = [self.attribute(batch) for batch in batches]
+            parts = [self._checked(self.attribute(batch), batch) for batch in batches]
             return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _checked(self, relevance: object, batch: Batch) -> Tensor:
+        """Relevance in memory of its own, if it is a tensor of the shape that it must have."""
+        if not isinstance(relevance, Tensor):
+            raise ModelError(f"{type(self).__name__}.attribute returned {type(relevance).__name__}; return a tensor")
+        if self.at is None and relevance.shape != batch.x.shape:
+            came, allowed = tuple(relevance.shape), tuple(batch.x.shape)
+            raise ModelError(f"{type(self).__name__}.attribute returned relevance of shape {came} for samples of shape {allowed}")
+        memory = relevance.untyped_storage().data_ptr()
+        return relevance.clone() if memory == batch.x.untyped_storage().data_ptr() else relevance
 
     @contextmanager
     def batches(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Iterator[list[Batch]]:

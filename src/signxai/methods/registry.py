@@ -15,10 +15,23 @@ from signxai.names import catalog
 from signxai.names.catalog import COMMON_OPTIONS, Form, Method, Option, Parameter
 from signxai.names.spec import MethodSpec
 
-__all__ = ["analyzer_for", "method_of", "register"]
+__all__ = ["MethodHandle", "analyzer_for", "method_of", "register"]
 
 
-def register(name: str, analyzer_class: Callable[..., Any]) -> None:
+class MethodHandle:
+    """A registered method, which ``remove`` takes away."""
+
+    def __init__(self, record: Method) -> None:
+        self._record: Method | None = record
+
+    def remove(self) -> None:
+        """Make the name unknown again; a second time nothing happens."""
+        if self._record is not None:
+            catalog.unregister(self._record)
+            self._record = None
+
+
+def register(name: str, analyzer_class: Callable[..., Any]) -> MethodHandle:
     """Add a method; see ``signxai.register_method``."""
     takes = list(inspect.signature(analyzer_class).parameters.values())[1:]
     common = {option.keyword for option in COMMON_OPTIONS}
@@ -27,7 +40,9 @@ def register(name: str, analyzer_class: Callable[..., Any]) -> None:
     rest = [Option(p.name) for p in own if type(p.default) not in (int, float)]
     taken = _options_beyond(analyzer_class, takes, {p.name for p in own})
     meaning = "a method registered with register_method"
-    catalog.register(Method(name, analyzer_class, meaning=meaning, parameters=numbers, options=(*rest, *taken)))
+    record = Method(name, analyzer_class, meaning=meaning, parameters=numbers, options=(*rest, *taken))
+    catalog.register(record)
+    return MethodHandle(record)
 
 
 def _options_beyond(analyzer_class: Callable[..., Any], takes: Sequence[inspect.Parameter], own: Container[str]) -> list[Option]:
@@ -61,6 +76,9 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
             raise OptionError(f"{name}={value!r} is given, but the name {str(spec)!r} already says {in_name[argument]:g}; leave one out")
         if argument in given_as:
             raise OptionError(f"{name!r} and {given_as[argument]!r} are the same option of {str(spec)!r}; leave one out")
+        parameter = form.parameters.get(name)
+        if parameter is not None and value is not None and not parameter.takes_tensor and (complaint := parameter.complaint(value)):
+            raise OptionError(complaint)
         given_as[argument] = name
         arguments[argument] = value
     words = {} if spec.rule is None else {"input_word": spec.method, "rule": spec.rule}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
 
 from signxai.common.errors import MethodNameError
-from signxai.names.records import Composite, InputWord, Method, Parameter, Record, Rule
+from signxai.names.forms import LRP_OPTIONS
+from signxai.names.papers import Paper
+from signxai.names.records import Composite, InputWord, Method, Option, Parameter, Record, Rule, Use
 from signxai.names.wording import shown
 
 __all__ = ["check_needed", "check_one_reading", "check_records"]
@@ -23,6 +25,7 @@ def check_records(present: Sequence[Record], new: Sequence[Record]) -> None:
     for record in new:
         if not isinstance(record, _RECORDS):
             raise MethodNameError(f"cannot register {shown(record)}: it is not a record, that is a Method, Rule, Composite or InputWord")
+        _check_fields(record)
         _check_words(record)
     everything = [*present, *new]
     for record in new:
@@ -34,6 +37,7 @@ def check_records(present: Sequence[Record], new: Sequence[Record]) -> None:
             if name not in rules:
                 raise _refused(record, f"there is no rule {shown(name)}; the rules are {', '.join(rules)}")
     _check_shared_words(everything, new)
+    _check_aliases(everything, new)
 
 
 def check_needed(left: Iterable[Record], gone: Iterable[Record]) -> None:
@@ -68,6 +72,51 @@ def _rules_needed(record: Record) -> Iterator[str]:
         yield from (use.rule for use in (record.first, record.linear, record.convolution) if use is not None)
 
 
+# --- fields ----------------------------------------------------------------------------------------------------------------
+
+_TEXTS = ("meaning", "latex", "title", "analyzer_name", "dotted", "listed_as", "use")
+_SEQUENCES: dict[str, type] = {"parameters": Parameter, "options": Option, "formula": str, "papers": Paper}
+_CALLABLES = ("completed", "contradiction")
+_VALUES = ("dotted_values", "preset_values", "arguments")
+
+
+def _check_fields(record: Record) -> None:
+    """Refuse what would fail only later, where nobody knows the record any more."""
+    fields = vars(record)
+    for name in _TEXTS:
+        if not isinstance(fields.get(name, ""), str):
+            raise _refused(record, f"{name}={shown(fields[name])} is not text")
+    for name, kind in _SEQUENCES.items():
+        values = fields.get(name, ())
+        if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
+            raise _refused(record, f"{name}={shown(values)} is not a tuple of {kind.__name__}")
+    for name in _CALLABLES:
+        if fields.get(name) is not None and not callable(fields[name]):
+            raise _refused(record, f"{name}={shown(fields[name])} is not a function")
+    for name in _VALUES:
+        if not isinstance(fields.get(name, {}), Mapping):
+            raise _refused(record, f"{name}={shown(fields[name])} is not a mapping")
+    for name in ("analyzer", "rule"):
+        where = fields.get(name, "")
+        if not isinstance(record, InputWord) and not isinstance(where, str) and not callable(where):
+            raise _refused(record, f"{name}={shown(where)} is neither a class nor its dotted name")
+    for name in ("linear", "convolution", "first"):
+        use = fields.get(name)
+        if isinstance(record, Composite) and not isinstance(use, Use) and not (use is None and name == "first"):
+            raise _refused(record, f"{name}={shown(use)} is not a Use of a rule")
+
+
+def _check_aliases(everything: Iterable[Record], new: Iterable[Record]) -> None:
+    """One rule for each of the other names under which rules are known."""
+    for field in ("dotted", "analyzer_name"):
+        owners: dict[str, Record] = {}
+        for record in everything:
+            alias = getattr(record, field, "")
+            owner = owners.setdefault(alias, record)
+            if alias and owner is not record:
+                raise _refused(record if record in list(new) else owner, f"{field}={alias!r} is already {name_of(owner)!r}")
+
+
 # --- words -----------------------------------------------------------------------------------------------------------------
 
 
@@ -75,8 +124,6 @@ def _check_words(record: Record) -> None:
     if not _is_word(name_of(record)):
         raise _refused(record, "a method name is lower-case letters and digits in words joined by '_'")
     parameters = _parameters(record)
-    if not isinstance(parameters, tuple) or not all(isinstance(parameter, Parameter) for parameter in parameters):
-        raise _refused(record, f"parameters={shown(parameters)} is not a tuple of Parameter")
     for parameter in parameters:
         _check_parameter(record, parameter)
     for values in ([p.word for p in parameters], [p.keyword for p in parameters]):
@@ -93,12 +140,18 @@ def _check_parameter(record: Record, parameter: Parameter) -> None:
     word = parameter.word
     if not _is_word(word) or any(token[0].isdigit() for token in word.split("_")) or not str(parameter.keyword).isidentifier():
         raise _refused(record, f"parameter {shown(word)} is not lower-case words joined by '_'")
+    if parameter.keyword in {option.keyword for option in _options_beside(record)}:
+        raise _refused(record, f"{parameter.keyword!r} is an option of its own, so no parameter can be called so")
     if parameter.kind is not int and parameter.kind is not float:
         raise _refused(record, f"parameter {word!r} is of type {shown(parameter.kind)}; a name carries int or float")
     if _first_token(word) == "x":
         raise _refused(record, "a parameter beginning with 'x' reads as a multiplier (x_input, x_sign)")
     if parameter.default is not None and (complaint := parameter.complaint(parameter.default)):
         raise _refused(record, f"the default: {complaint}")
+
+
+def _options_beside(record: Record) -> tuple[Option, ...]:
+    return record.options if isinstance(record, Method) else LRP_OPTIONS
 
 
 def _check_spelling(record: Rule | Composite) -> None:
