@@ -167,3 +167,18 @@ class MemoryEfficientSwish(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         s = torch.sigmoid(x)
         return gradient * (s * (1 + x * (1 - s)))
+
+
+class RowSwish(torch.autograd.Function):
+    """The same with the gate of a whole row: a function that mixes values, which nobody can watch."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * torch.sigmoid(x.mean(-1, keepdim=True))
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        s = torch.sigmoid(x.mean(-1, keepdim=True))
+        return gradient * s + (gradient * x * s * (1 - s)).mean(-1, keepdim=True)

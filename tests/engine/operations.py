@@ -12,6 +12,7 @@ A row says how the operation is called on x (2, 4, 4, 4) in [0.1, 0.9], or anoth
 Embeddings are called on x (3, 4) of the whole numbers 0 to 11.
 """
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+
+from signxai.engine.registry import RELEVANCE
 
 SQUARE = (2, 4, 4, 4)
 CUBE = (2, 2, 4, 4, 4)
@@ -58,9 +61,15 @@ def quietly(call):
 
 # Activations
 row("passes", "relu relu_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish softplus softsign")
-row("passes", "hardshrink softshrink tanhshrink rrelu rrelu_ log_sigmoid neg neg_ negative abs abs_ absolute exp exp_ expm1 special_expm1")
+row(
+    "passes",
+    "hardshrink softshrink tanhshrink rrelu rrelu_ log_sigmoid neg neg_ negative negative_ abs abs_ absolute exp exp_ expm1 special_expm1",
+)
 row("passes", "log log1p special_log1p log2 log10 sqrt sqrt_ rsqrt square square_ reciprocal sin cos tan atan arctan erf special_erf")
 row("passes", "sinh cosh sigmoid sigmoid_ hardsigmoid hardsigmoid_ special_expit tanh tanh_ hardtanh hardtanh_ relu6 relu6_ normalize")
+row("passes", "acos arccos asin arcsin atanh arctanh asinh arcsinh exp2 special_exp2 sinc special_sinc logit special_logit")
+row("passes", "acosh arccosh", lambda f, x: f(x.expand_as(x)))
+row("passes", "reciprocal_ rsqrt_")
 row("passes", "pow pow_ __pow__ __rpow__ float_power", lambda f, x: f(x, 2))
 row("passes", "clamp clamp_ clip clip_ threshold threshold_ _threshold", lambda f, x: f(x, 0.3, 0.6))
 row("passes", "clamp_min clamp_min_ clamp_max clamp_max_", lambda f, x: f(x, 0.5))
@@ -82,9 +91,9 @@ row("shares", "mv", lambda f, x: f(x, fixed(4)), (2, 4))
 row("shares", "dot", lambda f, x: f(x, fixed(4)), (4,))
 row("shares", "linalg_multi_dot", lambda f, x: f([x, fixed(4, 3), fixed(3, 2)]), (2, 4), None)
 row("halves", "bilinear", lambda f, x: f(x, x, fixed(3, 4, 4)), (2, 4))
-row("same", "addmm", lambda f, x: f(fixed(3), x, fixed(4, 3)), (2, 4), lambda x: F.linear(x, fixed(4, 3).t(), fixed(3)))
-row("same", "baddbmm", lambda f, x: f(fixed(2, 3, 3), x, fixed(2, 4, 3)), (2, 3, 4), lambda x: fixed(2, 3, 3) + x @ fixed(2, 4, 3))
-row("same", "addmv", lambda f, x: f(fixed(2), x, fixed(4)), (2, 4), lambda x: fixed(2) + x @ fixed(4))
+row("same", "addmm addmm_", lambda f, x: f(fixed(2, 3), x, fixed(4, 3)), (2, 4), lambda x: fixed(2, 3) + F.linear(x, fixed(4, 3).t()))
+row("same", "baddbmm baddbmm_", lambda f, x: f(fixed(2, 3, 3), x, fixed(2, 4, 3)), (2, 3, 4), lambda x: fixed(2, 3, 3) + x @ fixed(2, 4, 3))
+row("same", "addmv addmv_", lambda f, x: f(fixed(2), x, fixed(4)), (2, 4), lambda x: fixed(2) + x @ fixed(4))
 row("same", "inner", lambda f, x: f(x, fixed(3, 4)), (2, 4), lambda x: x @ fixed(3, 4).t())
 row("same", "tensordot", lambda f, x: f(x, fixed(4, 3), 1), (2, 4), lambda x: x @ fixed(4, 3))
 row("same", "einsum", lambda f, x: f("ni,oi->no", x, fixed(3, 4)), (2, 4), lambda x: F.linear(x, fixed(3, 4)))
@@ -99,9 +108,78 @@ row("shares", "avg_pool3d adaptive_avg_pool3d", lambda f, x: f(x, 2), (2, 2, 4, 
 row("shares", "interpolate upsample", quietly(lambda f, x: f(x, scale_factor=2, mode="bilinear", align_corners=False)))
 row("shares", "fold", lambda f, x: f(x, (4, 4), (2, 2)), (2, 8, 9))
 row("shares", "batch_norm", lambda f, x: _batch_norm(f, x))
-row("same", "lerp", lambda f, x: f(x, x.flip(1), 0.3), SQUARE, lambda x: 0.7 * x + 0.3 * x.flip(1))
-row("same", "addcmul", lambda f, x: f(x, x.flip(1), fixed(4, 4), value=2), SQUARE, lambda x: x + 2 * (x.flip(1) * fixed(4, 4)))
-row("same", "addcdiv", lambda f, x: f(x, x.flip(1), fixed(4, 4), value=2), SQUARE, lambda x: x + 2 * (x.flip(1) / fixed(4, 4)))
+row("shares", "diff trapezoid trapz cumulative_trapezoid", lambda f, x: f(x, dim=1))
+row("shares", "trace", lambda f, x: f(x), (3, 3))
+row("shares", "scatter_add scatter_add_", lambda f, x: f(fixed(*SQUARE), 1, torch.zeros(SQUARE).long(), x))
+row("shares", "index_add index_add_", lambda f, x: f(fixed(*SQUARE), 1, torch.tensor([1, 0, 1, 3]), x))
+row("shares", "scatter_reduce scatter_reduce_", lambda f, x: f(0 * fixed(*SQUARE), 1, torch.zeros(SQUARE).long(), x, "sum"))
+row("shares", "index_reduce index_reduce_", quietly(lambda f, x: f(fixed(*SQUARE), 1, torch.tensor([1, 0, 1, 3]), x, "mean")))
+row("shares", "put", lambda f, x: f(fixed(*SQUARE), torch.tensor([3, 5]), x[0, 0, 0, :2], True))
+row("shares", "addbmm", lambda f, x: f(fixed(3, 3), x, fixed(2, 4, 3)), (2, 3, 4))
+row("shares", "kron", lambda f, x: f(x, fixed(2, 2)), (3, 3))
+row("shares", "outer ger", lambda f, x: f(x, fixed(3)), (4,))
+row("shares", "vdot linalg_vecdot", lambda f, x: f(x, fixed(4)), (4,))
+row("shares", "cross linalg_cross", lambda f, x: f(x, fixed(2, 3), dim=1), (2, 3))
+row("shares", "grid_sample", lambda f, x: f(x, fixed(2, 3, 3, 2) - 0.6, align_corners=False))
+row("shares", "grid_sampler", lambda f, x: f(x, fixed(2, 3, 3, 2) - 0.6, 0, 0, False))
+row("shares", "linalg_solve_triangular", lambda f, x: f(fixed(4, 4).tril() + torch.eye(4), x, upper=False), (4, 3))
+
+# Fourier transforms: the real and the imaginary parts each get their share
+row(
+    "shares",
+    "fft_fft fft_ifft fft_rfft fft_ihfft fft_fft2 fft_ifft2 fft_rfft2 fft_ihfft2",
+    lambda f, x: torch.view_as_real(f(x)[..., 1:2].resolve_conj()),
+)
+row("shares", "fft_fftn fft_ifftn fft_rfftn fft_ihfftn", lambda f, x: torch.view_as_real(f(x, dim=(-2, -1))[..., 1:2].resolve_conj()))
+row("shares", "fft_irfft fft_hfft fft_irfft2 fft_hfft2", lambda f, x: f(_complex(x)))
+row("shares", "fft_irfftn fft_hfftn", lambda f, x: f(_complex(x), dim=(-2, -1)))
+row("gradient", "fft_fftshift fft_ifftshift", lambda f, x: f(x))
+row("shares", "stft", lambda f, x: torch.view_as_real(f(x, 8, window=fixed(8), return_complex=True)[:, 1:4]), (2, 32))
+row("shares", "istft", lambda f, x: f(_complex(x), 4, window=torch.ones(4).double()), (2, 3, 12))
+row("shares", "conj conj_physical _conj", lambda f, x: torch.view_as_real(f(_complex(x)).resolve_conj()))
+
+# Homogeneous maps
+row("shares", "std logsumexp special_logsumexp logcumsumexp norm linalg_vector_norm", lambda f, x: f(x, dim=1))
+row("shares", "linalg_norm linalg_matrix_norm", lambda f, x: f(x, dim=(2, 3)))
+row("halves", "var", lambda f, x: f(x, dim=1))
+row("shares", "std_mean", lambda f, x: f(x, dim=1)[0])
+row("halves", "var_mean", lambda f, x: f(x, dim=1)[0])
+row("shares", "logaddexp logaddexp2", lambda f, x: f(x, x.flip(1)))
+row("shares", "cdist", lambda f, x: f(x, fixed(3, 4)), (2, 4))
+row("shares", "pairwise_distance dist", lambda f, x: f(x, fixed(2, 4)), (2, 4))
+row("shares", "lp_pool1d", lambda f, x: f(x, 2.0, 2), (2, 4, 6))
+row("shares", "lp_pool2d", lambda f, x: f(x, 2.0, 2))
+row("shares", "lp_pool3d", lambda f, x: f(x, 2.0, 2), (2, 2, 4, 4, 4))
+row("shares", "quantile nanquantile", lambda f, x: f(x, 0.3, 1))
+row("same", "prod", lambda f, x: f(x, 1), SQUARE, lambda x: _EqualShares.apply(x))
+row(
+    "same", "cosine_similarity", lambda f, x: f(x, fixed(1, 4), dim=1), (2, 4), lambda x: (F.normalize(x) * F.normalize(fixed(1, 4))).sum(1)
+)
+row("same", "_grouped_mm grouped_mm", lambda f, x: _grouped(f, x), (4, 16), lambda x: torch.cat([x[:1] @ _EXPERTS[0], x[1:] @ _EXPERTS[1]]))
+
+
+class _EqualShares(torch.autograd.Function):
+    """A product along axis 1: each of four factors gets a quarter."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.prod(1)
+
+    @staticmethod
+    def backward(ctx, relevance):
+        return (relevance / 4).unsqueeze(1).expand(-1, 4, -1, -1)
+
+
+_EXPERTS = fixed(2, 16, 8)
+
+
+def _grouped(f, x):
+    return f(x, _EXPERTS, offs=torch.tensor([1, 4], dtype=torch.int32))
+
+
+row("same", "lerp lerp_", lambda f, x: f(x, x.flip(1), 0.3), SQUARE, lambda x: 0.7 * x + 0.3 * x.flip(1))
+row("same", "addcmul addcmul_", lambda f, x: f(x, x.flip(1), fixed(4, 4), value=2), SQUARE, lambda x: x + 2 * (x.flip(1) * fixed(4, 4)))
+row("same", "addcdiv addcdiv_", lambda f, x: f(x, x.flip(1), fixed(4, 4), value=2), SQUARE, lambda x: x + 2 * (x.flip(1) / fixed(4, 4)))
 
 
 def _batch_norm(f, x):
@@ -145,7 +223,7 @@ class _Centred(torch.autograd.Function):
 
 # Softmax, attention, recurrent networks
 row("same", "softmax special_softmax", lambda f, x: f(x, 1), SQUARE, lambda x: _Softmax.apply(x, 1))
-row("same", "log_softmax special_log_softmax", lambda f, x: f(x, 1), SQUARE, lambda x: _LogSoftmax.apply(x, 1))
+row("shares", "log_softmax special_log_softmax", lambda f, x: f(x, 1))
 
 
 class _Softmax(torch.autograd.Function):
@@ -159,13 +237,6 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, relevance):
         return ctx.x * (relevance - ctx.y * relevance.sum(ctx.axis, keepdim=True)), None
-
-
-class _LogSoftmax(_Softmax):
-    @staticmethod
-    def forward(ctx, x, axis):
-        ctx.x, ctx.y, ctx.axis = x.detach(), x.detach().log_softmax(axis), axis
-        return ctx.y.clone()
 
 
 def _attention_by_hand(x):
@@ -323,8 +394,24 @@ row("gradient", "as_strided", lambda f, x: f(x, (2, 3), (4, 1)))
 row("gradient", "diagonal linalg_diagonal", lambda f, x: f(x))
 row("gradient", "tril triu", lambda f, x: f(x))
 row("gradient", "scatter", lambda f, x: f(fixed(*SQUARE), 1, torch.tensor([1, 0, 2, 3]).view(1, 4, 1, 1).expand(SQUARE), x))
-row("gradient", "index_put", lambda f, x: f(x, (torch.tensor([0]), torch.tensor([1])), fixed(4, 4)))
-row("gradient", "index_copy", lambda f, x: f(fixed(*SQUARE), 1, torch.tensor([3, 1, 2, 0]), x))
+row("gradient", "index_put index_put_", lambda f, x: f(x, (torch.tensor([0]), torch.tensor([1])), fixed(4, 4)))
+row("gradient", "index_fill index_fill_", lambda f, x: f(x, 1, torch.tensor([1]), 0.5))
+row("gradient", "masked_scatter masked_scatter_", lambda f, x: f(x, x.detach() > 0.5, fixed(*SQUARE)))
+row("gradient", "scatter_", lambda f, x: f(x, 1, torch.zeros(2, 1, 4, 4).long(), fixed(*SQUARE)))
+row("gradient", "narrow_copy", lambda f, x: f(x, 1, 1, 2))
+row("gradient", "unsafe_split_with_sizes", lambda f, x: f(x, [1, 3], 1)[1])
+row("gradient", "diag diagflat diag_embed", lambda f, x: f(x), (4,))
+row("gradient", "diagonal_scatter", lambda f, x: f(x, fixed(2)), (2, 4))
+row("gradient", "block_diag cartesian_prod", lambda f, x: f(x, x.flip(0)), (3,))
+row("gradient", "meshgrid", quietly(lambda f, x: f(x, x.flip(0))[1]), (3,))
+row("gradient", "column_stack row_stack", lambda f, x: f([x, x]), (3, 4))
+row("gradient", "nan_to_num resolve_conj resolve_neg adjoint msort", lambda f, x: f(x))
+row("gradient", "aminmax", lambda f, x: f(x, dim=1)[0])
+row("gradient", "cummax cummin mode nanmedian", lambda f, x: f(x, 1)[0])
+row("gradient", "complex", lambda f, x: torch.view_as_real(f(x, x.flip(0))))
+row("gradient", "view_as_complex", lambda f, x: torch.view_as_real(f(x.unflatten(-1, (2, 2)))))
+row("gradient", "imag", lambda f, x: f(_complex(x)))
+row("gradient", "index_copy index_copy_", lambda f, x: f(fixed(*SQUARE), 1, torch.tensor([3, 1, 2, 0]), x))
 row("gradient", "select_scatter", lambda f, x: f(x, fixed(2, 4, 4), 1, 2))
 row("gradient", "slice_scatter", lambda f, x: f(x, fixed(2, 2, 4, 4), 1, 1, 3))
 row("gradient", "view_as_real", lambda f, x: f(_complex(x)))
@@ -382,3 +469,14 @@ def _fractional(f, x, axes):
     if f.__module__ == "torch.nn.functional":
         return f(x, 2, (2,) * axes, _random_samples=samples)
     return f(x, (2,) * axes, (2,) * axes, samples)
+
+
+# Whatever writes to its input, as what does not
+row("gradient", "fill_", lambda f, x: f(x, 0.5))
+row("gradient", "zero_", lambda f, x: f(x))
+for _name in dir(torch.Tensor):
+    _plain = _name[:-1]
+    _writes = _name.endswith("_") and not _name.endswith("__") and _plain in SAMPLES
+    if _writes and _name not in SAMPLES and getattr(torch.Tensor, _name) in RELEVANCE.operations():
+        _sample, _method = SAMPLES[_plain], getattr(torch.Tensor, _plain)
+        row("same", _name, _sample.call, _sample.shape, functools.partial(_sample.call, _method))

@@ -20,7 +20,7 @@ def where(operation):
     return f"{name_of(operation)}-{type(operation).__name__}-{getattr(operation, '__module__', '')}"
 
 
-OPERATIONS = sorted(RELEVANCE.operations(), key=where)
+OPERATIONS = sorted((operation for operation in RELEVANCE.operations() if not isinstance(operation, str)), key=where)
 
 
 def leaf_of(shape):

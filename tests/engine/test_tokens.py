@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comparing import deviation
-from networks import CLASSES, MemoryEfficientSwish, inputs, randomized
+from networks import CLASSES, MemoryEfficientSwish, RowSwish, Written, inputs, randomized
 from signxai import explain, inspect_model
 from signxai.common import InputError, ModelError
 from signxai.engine.relevance import UnknownOperationWarning
@@ -186,13 +186,17 @@ def test_token_ids_out_of_range_are_refused(wrong, conversion):
 # --- operations without a rule
 
 
-class Swish(nn.Module):
+class Applied(nn.Module):
+    def __init__(self, function: type[torch.autograd.Function]) -> None:
+        super().__init__()
+        self.function = function
+
     def forward(self, x: Tensor) -> Tensor:
-        return MemoryEfficientSwish.apply(x)
+        return self.function.apply(x)
 
 
 def swishing(times: int = 1) -> nn.Sequential:
-    return randomized(nn.Sequential(nn.Linear(12, 8), *[Swish() for _ in range(times)], nn.Linear(8, CLASSES)))
+    return randomized(nn.Sequential(nn.Linear(12, 8), *[Applied(RowSwish) for _ in range(times)], nn.Linear(8, CLASSES)))
 
 
 def messages(call) -> list[str]:
@@ -206,23 +210,23 @@ def messages(call) -> list[str]:
 @pytest.mark.parametrize("times", [1, 3])
 def test_an_autograd_function_of_the_models_own_is_named(times):
     (message,) = messages(lambda: explain(swishing(times), inputs("linear"), "lrp_epsilon_0_1", 1))
-    assert "'MemoryEfficientSwish'" in message
+    assert "'RowSwish'" in message
     assert "torch.autograd.Function" in message
 
 
 def test_an_autograd_function_of_the_models_own_is_refused_by_strict():
-    with pytest.raises(ModelError, match="'MemoryEfficientSwish'"):
+    with pytest.raises(ModelError, match="'RowSwish'"):
         explain(swishing(), inputs("linear"), "lrp_epsilon_0_1", 1, strict=True)
-    with pytest.raises(ModelError, match="'MemoryEfficientSwish'"):
+    with pytest.raises(ModelError, match="'RowSwish'"):
         inspect_model(swishing(), inputs("linear"), "lrp_epsilon_0_1", 1, strict=True)
 
 
 def test_the_account_lists_an_autograd_function_of_the_models_own():
-    with pytest.warns(UnknownOperationWarning, match="MemoryEfficientSwish"):
+    with pytest.warns(UnknownOperationWarning, match="RowSwish"):
         report = inspect_model(swishing(), inputs("linear"), "lrp_z", 1)
-    assert [row.operation for row in report.rows] == ["linear", "MemoryEfficientSwish", "linear"]
+    assert [row.operation for row in report.rows] == ["linear", "RowSwish", "linear"]
     assert [row.is_known for row in report.rows] == [True, False, True]
-    assert "MemoryEfficientSwish" in str(report.unknown_operations)
+    assert "RowSwish" in str(report.unknown_operations)
     assert abs(report.unaccounted) < 1e-10
 
 
@@ -232,16 +236,53 @@ def test_relevance_follows_the_gradient_of_an_autograd_function():
         got = explain(net, x, "lrp_z", 1)
     with torch.no_grad():
         z = net[0](x)
-        a = z * torch.sigmoid(z)
-        r = explain(net[2], a, "lrp_z", 1, as_tensor=True)
-        s = torch.sigmoid(z)
-        r = r * s * (1 + z * (1 - s))
+        s = torch.sigmoid(z.mean(-1, keepdim=True))
+        r = explain(net[2], z * s, "lrp_z", 1, as_tensor=True)
+        r = r * s + (r * z * s * (1 - s)).mean(-1, keepdim=True)
         expected = x * ((r / z) @ net[0].weight)
     assert deviation(got, expected.numpy()) < 1e-12
 
 
+class Spike(torch.autograd.Function):
+    """A step with the gradient of a sigmoid in its place, as spiking networks have it."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return (x > 0).to(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        s = torch.sigmoid(ctx.saved_tensors[0])
+        return gradient * s * (1 - s)
+
+
+@pytest.mark.parametrize("function", [MemoryEfficientSwish, Spike])
+def test_relevance_passes_an_autograd_function_of_one_value(function):
+    net, x = swishing(), inputs("linear")
+    net[1] = Applied(function)
+    with torch.no_grad():
+        z = net[0](x)
+        r = explain(net[2], function.apply(z), "lrp_z", 1, as_tensor=True)
+        expected = x * ((r / z) @ net[0].weight)
+    assert messages(lambda: explain(net, x, "lrp_z", 1, strict=True)) == []
+    assert deviation(explain(net, x, "lrp_z", 1), expected.numpy()) < 1e-12
+    report = inspect_model(net, x, "lrp_z", 1, strict=True)
+    assert [row.rule for row in report.rows][1] == "pass through"
+    assert report.unknown_operations == []
+
+
+@pytest.mark.parametrize("function", [torch.cov, torch.corrcoef, lambda h: torch.linalg.svdvals(h)])
+def test_where_no_relevance_arrives_an_operation_needs_no_rule(function):
+    scaled = Written(lambda m, x: m["b"](m["a"](x) / function(m["a"](x)).sum()), a=nn.Linear(12, 8), b=nn.Linear(8, CLASSES))
+    report = inspect_model(randomized(scaled), inputs("linear"), "lrp_z", 1, strict=True)
+    assert report.unknown_operations == []
+    assert "not reached" in {row.rule for row in report.rows}
+
+
 def test_gradients_know_an_autograd_function():
     net, x = swishing(), inputs("linear")
+    net[1] = Applied(MemoryEfficientSwish)
     silu = nn.Sequential(net[0], nn.SiLU(), net[2])
     assert messages(lambda: explain(net, x, "gradient", 1)) == []
     assert deviation(explain(net, x, "gradient", 1), explain(silu, x, "gradient", 1)) < 1e-12
@@ -256,9 +297,9 @@ class Distances(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for _ in range(self.times):
-            x = torch.cdist(x[:, None], self.codes.weight[None])[:, 0]
+            x = torch.hypot(x, self.codes.weight[0])
         if self.lines > 1:
-            x = torch.cdist(x[:, None], self.codes.weight[None])[:, 0]
+            x = torch.hypot(x, self.codes.weight[0])
         return x
 
 
@@ -267,14 +308,14 @@ def test_a_warning_names_operation_and_module_once_for_each_place(times, lines):
     net = randomized(nn.Sequential(nn.Linear(12, 8), Distances(times, lines), nn.Linear(8, CLASSES)))
     got = messages(lambda: explain(net, inputs("linear"), "lrp_z", 1))
     assert len(got) == len(set(got)) == lines
-    assert all("'cdist' in 1 (Distances), test_tokens.py:" in message for message in got)
+    assert all("'hypot' in 1 (Distances), test_tokens.py:" in message for message in got)
 
 
 def test_each_module_with_an_unknown_operation_is_named():
     blocks = nn.ModuleDict({"near": Distances(2, 1), "far": Distances(2, 1)})
     net = randomized(nn.Sequential(nn.Linear(12, 8), nn.Sequential(*blocks.values()), nn.Linear(8, CLASSES)))
     got = messages(lambda: explain(net, inputs("linear"), "lrp_z", 1))
-    assert ["'cdist' in 1.0 (Distances)" in message or "'cdist' in 1.1 (Distances)" in message for message in got] == [True, True]
+    assert ["'hypot' in 1.0 (Distances)" in message or "'hypot' in 1.1 (Distances)" in message for message in got] == [True, True]
 
 
 def test_each_call_warns_anew():
@@ -286,7 +327,7 @@ def test_each_call_warns_anew():
 def test_an_unknown_operation_on_constants_is_nobodys_business():
     class Constant(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x * torch.cdist(torch.eye(8).double(), torch.ones(8, 8).double()).sum(0)
+            return x * torch.hypot(torch.eye(8).double(), torch.ones(8, 8).double()).sum(0)
 
     net = randomized(nn.Sequential(nn.Linear(12, 8), Constant(), nn.Linear(8, CLASSES)))
     assert messages(lambda: explain(net, inputs("linear"), "lrp_z", 1, strict=True)) == []

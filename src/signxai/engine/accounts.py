@@ -13,10 +13,12 @@ from signxai.engine.fused.runs import Plan
 from signxai.engine.graph import Node, nodes_behind, our_function_of, third_party_function_of
 from signxai.engine.layers import ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
+from signxai.engine.moves import Moves
 from signxai.engine.places import Place, place_of_call
 from signxai.engine.registry import RELEVANCE
-from signxai.engine.relevance import RelevancePass, RuleChooser
+from signxai.engine.relevance import MadeByLayer, RelevancePass, RuleChooser
 from signxai.engine.stabilizer import Stabilizer, not_shared, stabilized_share
+from signxai.engine.third_party import PASSES, any_relevance
 from signxai.engine.torch_functions import Operation
 from signxai.engine.user_rules import UserRule
 
@@ -28,15 +30,15 @@ class AccountedSite(RuleSite):
 
     __slots__ = ("bias", "rule", "stabilizer")
 
-    def __init__(self, layer: Layer, choose_rule: Callable[[], LayerRule], once: bool = True) -> None:
-        super().__init__(layer, choose_rule, once)
+    def __init__(self, layer: Layer, choose_rule: Callable[[], LayerRule], once: bool = True, moves: Moves | None = None) -> None:
+        super().__init__(layer, choose_rule, once, moves)
         self.rule: LayerRule | None = None
         self.bias = self.stabilizer = 0.0
 
     def relevance(self, relevance: Tensor) -> Tensor:
         self.rule = self.choose_rule()
         assert self.x is not None
-        bias, stabilizer = self.rule.absorbed(self.layer, self.x.take(), self.z.take(), relevance)
+        bias, stabilizer = self.rule.absorbed(self.layer, *self.taken(), relevance)
         self.bias, self.stabilizer = self.bias + bias, self.stabilizer + stabilizer
         return super().relevance(relevance)
 
@@ -54,6 +56,7 @@ class Record:
         self.at_input = 0.0
         self.stabilizer = 0.0
         self.lost = 0.0  # where a share is 0 / 0
+        self.is_reached = False
         members = set(nodes)
         for node in nodes:
             node.register_hook(self._accountant(node, members))
@@ -62,6 +65,7 @@ class Record:
         """A hook for one autograd node: what arrives from and goes to nodes outside of this operation."""
 
         def account(to_inputs: Gradients, at_outputs: Gradients) -> None:
+            self.is_reached = self.is_reached or any_relevance(at_outputs)
             handed_on = [(gradient, parent) for gradient, (parent, _) in zip(to_inputs, node.next_functions, strict=False)]
             inside = _total(gradient for gradient, parent in handed_on if parent in members)
             self.at_output += _total(at_outputs) - inside
@@ -101,16 +105,27 @@ class Record:
             words = function.words_of(node) if function is not None else None
             if words is not None:
                 return str(words)
-        return "as the gradient" if self.is_known else "unknown: as the gradient"
+        if any(node.metadata.get(PASSES) for node in self.nodes):
+            return "pass through"
+        if self.operation in RELEVANCE.as_gradient:
+            return "as the gradient"
+        return "unknown: as the gradient" if self.is_reached else "not reached"
 
     @property
     def is_known(self) -> bool:
-        """Whether a rule is known for the operation, be it that of the gradient."""
-        return bool(self.functions) or self.operation in RELEVANCE.as_gradient
+        """Whether a rule is known for the operation, be it that of the gradient; where no relevance arrives, none is needed."""
+        if self.functions or self.operation in RELEVANCE.as_gradient or not self.is_reached:
+            return True
+        return any(node.metadata.get(PASSES) for node in self.nodes)
 
 
 def _total(gradients: Iterable[Tensor | None]) -> float:
-    return sum(float(gradient.sum(dtype=torch.float64)) for gradient in gradients if gradient is not None)
+    return sum(float(_real(gradient).sum(dtype=torch.float64)) for gradient in gradients if gradient is not None)
+
+
+def _real(gradient: Tensor) -> Tensor:
+    """Relevance as real numbers: that of a complex signal is that of its real and of its imaginary part."""
+    return torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
 
 
 def _not_shared(node: Node, at_outputs: Gradients) -> tuple[float, float]:
@@ -120,6 +135,8 @@ def _not_shared(node: Node, at_outputs: Gradients) -> tuple[float, float]:
     if denominator is None or relevance is None:
         return 0.0, 0.0
     output, stabilizer = denominator
+    if output.is_complex():
+        relevance, output = torch.view_as_real(relevance.resolve_conj()), torch.view_as_real(output.resolve_conj())
     share = stabilized_share(relevance, output, stabilizer)
     lost = relevance.masked_fill((output != 0) | (share != 0), 0.0)
     return not_shared(relevance, output, share), float(lost.sum(dtype=torch.float64))
@@ -162,11 +179,12 @@ class InspectingPass(RelevancePass):
         self._record(other, logits)
         return logits
 
-    def folded_layer(self, output: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor | None:
-        result = super().folded_layer(output, channel_map, compute)
-        record = self._owner.get(output.grad_fn)
-        if result is not None and record is not None:
-            record.folded = True
+    def with_layer(self, output: Tensor, made: MadeByLayer, by_channel: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        result = super().with_layer(output, made, by_channel, compute)
+        for node in nodes_behind(output.grad_fn, lambda node: getattr(self._owner.get(node), "site", None) is None):
+            record = self._owner.get(node)
+            if record is not None:
+                record.folded = True
         return result
 
     def _record(self, operation: Operation, result: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from signxai.engine.graph import needs_relevance
-from signxai.engine.torch_functions import WRITING, Operation
+from signxai.engine.torch_functions import WRITING, Operation, argument_names
 
 Positional: TypeAlias = tuple[Any, ...]
 Keywords: TypeAlias = dict[str, Any]
@@ -77,6 +77,12 @@ class Call:
 
         return compute
 
+    def with_signals(self, signals: Sequence[Tensor], tensors: Sequence[Tensor]) -> Result:
+        """The result with other tensors in the place of these, wherever they stand."""
+        found = {id(signal): tensor for signal, tensor in zip(signals, tensors, strict=True)}
+        args = [found.get(id(value), value) for value in self.args]
+        return self.func(*args, **{name: found.get(id(value), value) for name, value in self.kwargs.items()})
+
     def rest_is_constant(self) -> bool:
         """Whether relevance can only pass the input, of the positional arguments."""
         return not any(map(needs_relevance, self.rest))
@@ -99,9 +105,25 @@ class Call:
             target = self.x if self.kwargs.get("inplace") else self.kwargs.get("out")
         return target if isinstance(target, Tensor) else None
 
+    def with_input(self, x: Tensor) -> Call:
+        """The same call of another input, wherever that stands."""
+        args = [x if value is self.x else value for value in self.args]
+        return Call(self.func, tuple(args), {name: x if value is self.x else value for name, value in self.kwargs.items()})
+
     def of(self, func: Operation) -> Call:
         """The same arguments for another function."""
         return Call(func, self.args, self.kwargs)
+
+    def with_tensors_in_place(self) -> Call:
+        """The call with tensors that were given by keyword in their places, if torch's own parser read the call."""
+        if hasattr(self.func, "__code__") or not any(isinstance(value, Tensor) for value in self.kwargs.values()):
+            return self
+        given = {"self" if name == "input" else name for name in self.kwargs}
+        for names in argument_names(getattr(self.func, "__name__", "").strip("_")):
+            plain = tuple("self" if name == "input" else name for name in names)
+            if given & set(plain[len(self.args) :]) and len(self.args) < len(plain):
+                return self.with_arguments(tuple("input" if name == "self" else name for name in plain))
+        return self
 
     def with_arguments(self, names: Sequence[str]) -> Call:
         """The call with what it was given by these keywords in their places among the positional arguments."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from signxai.engine.graph import Node, RelevanceNode
@@ -12,6 +13,21 @@ from signxai.engine.stabilizer import Stabilizer, stabilized_share
 
 EACH_ITS_SHARE = "each its share"
 """What reports say of a rule by contribution, unless the operation has other words for it."""
+
+
+def times(x: Tensor, gradient: Tensor) -> Tensor:
+    """``x * gradient``; of complex numbers the real and the imaginary parts each with their own."""
+    if not x.is_complex():
+        return x * gradient
+    return torch.view_as_complex(torch.view_as_real(x.resolve_conj()) * torch.view_as_real(gradient.resolve_conj()))
+
+
+def share_of(relevance: Tensor, output: Tensor, stabilizer: Stabilizer) -> Tensor:
+    """``R / f``, stabilized; of complex numbers the real and the imaginary parts each with their own."""
+    if not output.is_complex():
+        return stabilized_share(relevance, output, stabilizer)
+    at_output, real_output = (torch.view_as_real(tensor.resolve_conj()) for tensor in (relevance, output))
+    return torch.view_as_complex(stabilized_share(at_output, real_output, stabilizer))
 
 
 class TimesInput(RelevanceNode):
@@ -24,7 +40,7 @@ class TimesInput(RelevanceNode):
 
     @staticmethod
     def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.saved.take() * gradient, None
+        return times(ctx.saved.take(), gradient), None
 
 
 class OverOutput(RelevanceNode):
@@ -41,7 +57,7 @@ class OverOutput(RelevanceNode):
 
     @staticmethod
     def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        share = stabilized_share(relevance, ctx.saved.take(), ctx.stabilizer)
+        share = share_of(relevance, ctx.saved.take(), ctx.stabilizer)
         return (share if ctx.factor == 1.0 else share * ctx.factor), None, None, None, None
 
     @staticmethod

@@ -56,8 +56,11 @@ class _ForwardErrors:
 
 
 def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
-    """Whether the model takes ``x`` once it has a batch axis."""
+    """Whether the model takes ``x`` once it has a batch axis, and not as it is."""
     with suppress(Exception), torch.no_grad():  # a trial: a model may raise anything
+        net(x)
+        return False
+    with suppress(Exception), torch.no_grad():
         output = first_tensor(net(x[None]))
         return output.ndim > 0 and output.shape[0] == 1
     return False

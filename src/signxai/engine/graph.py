@@ -80,10 +80,9 @@ def reads_input_only(tensor: Tensor) -> bool:
     return not any(getattr(function_of(node), "is_linear_layer", False) for node in nodes_behind(tensor.grad_fn))
 
 
-def third_party_functions(output: Tensor) -> set[type[Function]]:
-    """Every autograd function that somebody else wrote in Python, on the way to ``output``."""
-    functions = map(third_party_function_of, nodes_behind(output.grad_fn))
-    return {function for function in functions if function is not None}
+def third_party_nodes(output: Tensor) -> list[Node]:
+    """The nodes of autograd functions that somebody else wrote in Python, on the way to ``output``."""
+    return [node for node in nodes_behind(output.grad_fn) if third_party_function_of(node) is not None]
 
 
 def needs_relevance(value: object) -> TypeGuard[Tensor]:

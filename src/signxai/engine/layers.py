@@ -118,6 +118,15 @@ class Layer(ABC):
         """
         return False
 
+    @property
+    @abstractmethod
+    def channels(self) -> torch.Size:
+        """The shape of what has a value for each output channel, such as the bias."""
+
+    @abstractmethod
+    def channel_index(self, shape: torch.Size) -> Tensor:
+        """The number of the output channel that each value of an output of this shape belongs to; int64, of stride 0 otherwise."""
+
     @abstractmethod
     def can_fold(self, output: Tensor) -> bool:
         """Whether a per-channel map on axis 1 behind this layer acts on its output channels."""
@@ -271,6 +280,13 @@ class LinearLayer(Layer):
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         return gradient.matmul(weight)
 
+    @property
+    def channels(self) -> torch.Size:
+        return self.own_weight.shape[:1]
+
+    def channel_index(self, shape: torch.Size) -> Tensor:
+        return torch.arange(shape[-1], device=self.own_weight.device).expand(shape)
+
     def can_fold(self, output: Tensor) -> bool:
         return output.ndim == 2
 
@@ -303,16 +319,30 @@ class MatmulLayer(Layer):
 
     def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         result = torch.matmul(x, weight)
-        return result if bias is None else result + bias
+        return result if bias is None else result + bias.unsqueeze(-2)
 
     def transposed(self, gradient: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         return gradient.matmul(weight.transpose(-1, -2)).sum_to_size(x.shape)
+
+    @property
+    def channels(self) -> torch.Size:
+        return torch.Size((*self.own_weight.shape[:-2], self.own_weight.shape[-1]))
+
+    def channel_index(self, shape: torch.Size) -> Tensor:
+        index = torch.arange(self.channels.numel(), device=self.own_weight.device).view(self.channels)
+        return index.unsqueeze(-2).expand(shape)
 
     def can_fold(self, output: Tensor) -> bool:
         return False
 
     def _scaled_weight(self, scale: Tensor) -> Tensor:
-        return self.own_weight * scale
+        return self.own_weight * scale.unsqueeze(-2)
+
+    def transposed_own(self, gradient: Tensor, x: Tensor) -> Tensor:
+        return self.transposed(gradient, self.weight, x)
+
+    def through_bias(self, share: Tensor, bias: Tensor | None) -> float:
+        return 0.0 if bias is None else float((share * bias.unsqueeze(-2)).sum(dtype=torch.float64))
 
     def _channels_last_axis(self) -> bool:
         return True
@@ -377,6 +407,16 @@ class ConvolutionLayer(Layer):
         padded = F.pad(x, self.extra_padding) if self.extra_padding else x
         result: Tensor = _convolution_backward(gradient, padded, weight, None, *self.options, (True, False, False))[0]
         return F.pad(result, [-amount for amount in self.extra_padding]) if self.extra_padding else result
+
+    @property
+    def channels(self) -> torch.Size:
+        is_transpose, groups = self.options[3], self.options[5]
+        return torch.Size((self.own_weight.shape[1] * groups if is_transpose else self.own_weight.shape[0],))
+
+    def channel_index(self, shape: torch.Size) -> Tensor:
+        axes = self.own_weight.ndim - 2
+        index = torch.arange(self.channels.numel(), device=self.own_weight.device)
+        return index.view(-1, *(1,) * axes).expand(shape)
 
     def can_fold(self, output: Tensor) -> bool:
         return output.ndim == self.own_weight.ndim

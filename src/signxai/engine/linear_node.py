@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError
 from signxai.engine.graph import Node, RelevanceNode
 from signxai.engine.layers import LAYER_OF_FUNCTION, Layer
+from signxai.engine.moves import Moves
 from signxai.engine.saved import SavedTensor, Saver
 from signxai.engine.torch_functions import Operation
 
@@ -35,20 +36,31 @@ class RuleSite:
     Where relevance passes ``once``, input and output are let go of then, which bounds the memory.
     """
 
-    __slots__ = ("choose_rule", "layer", "once", "x", "z")
+    __slots__ = ("choose_rule", "layer", "moves", "once", "x", "z")
 
-    def __init__(self, layer: Layer, choose_rule: Callable[[], LayerRule], once: bool = True) -> None:
+    def __init__(self, layer: Layer, choose_rule: Callable[[], LayerRule], once: bool = True, moves: Moves | None = None) -> None:
         self.layer = layer
         self.choose_rule = choose_rule
         self.once = once
+        self.moves = moves  # what has moved the layer's output before constants behind it became part of it
         self.x: SavedTensor | None = None  # set before the forward pass where the input is saved already
         self.z: SavedTensor
+
+    def taken(self) -> tuple[Tensor, Tensor]:
+        """Its input and its output."""
+        assert self.x is not None
+        z = self.z.take()
+        return self.x.take(), z if self.moves is None else self.moves.back(z)
+
+    def relevance_of(self, moved: Tensor) -> Tensor:
+        """Relevance at the layer's input, from that at its output, moved as that is."""
+        return self.relevance(moved if self.moves is None else self.moves.back(moved))
 
     def relevance(self, relevance: Tensor) -> Tensor:
         """Relevance at the layer's input, from that at its output."""
         rule = self.choose_rule()
         assert self.x is not None
-        x, z = self.x.take(), self.z.take()
+        x, z = self.taken()
         if self.once:
             self.x.release()
             self.z.release()
@@ -66,6 +78,7 @@ class LinearNode(RelevanceNode):
     @staticmethod
     def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], site: RuleSite, saver: Saver) -> Tensor:
         z = compute(x)
+        z = z.data if z._is_view() else z  # a view made here could not be written to: of its memory nobody else knows
         site.x = saver.save(x) if site.x is None else site.x
         site.z = saver.save(z)
         ctx.site = site
@@ -73,7 +86,7 @@ class LinearNode(RelevanceNode):
 
     @staticmethod
     def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.site.relevance(relevance), None, None, None
+        return ctx.site.relevance_of(relevance), None, None, None
 
 
 _FUNCTION_OF: dict[type[nn.Module], Operation] = {

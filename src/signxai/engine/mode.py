@@ -44,17 +44,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from signxai.engine.call import Call, Result
+from signxai.common.errors import ModelError
+from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.layers import ChannelMap
 from signxai.engine.notes import TensorNotes
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
-from signxai.engine.torch_functions import WRITING, Operation
+from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, functions_named, operator_name
 
 
 class ForwardPass(TorchFunctionMode):
@@ -77,9 +79,41 @@ class ForwardPass(TorchFunctionMode):
         self.samples = 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            self._refuse_hidden(args, kwargs)
         rule = self.rules.get(func)
+        if rule is None and isinstance(func, OPERATORS):
+            func, rule = self._of_operator(func)
         call = Call(func, args, kwargs or {})
+        if kwargs and rule is not None:
+            call = call.with_tensors_in_place()
         return self.plain(call) if rule is None else rule(self, call)
+
+    def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+        """Refuse signals within ``torch.func``'s transforms: there they look like constants.
+
+        Raises:
+            ModelError: if an argument is one.
+        """
+        for value in tensors_in((args, kwargs)):
+            inner = value
+            while torch._C._functorch.is_functorch_wrapped_tensor(inner):
+                inner = torch._C._functorch.get_unwrapped(inner)
+            if inner is not value and inner.requires_grad:
+                raise ModelError(
+                    "a signal passes torch.func.vmap or another transform of torch.func, in which its operations cannot be followed; "
+                    "write that part as operations on the whole batch, or as a loop"
+                )
+
+    def _of_operator(self, func: Any) -> tuple[Any, Rule | None]:
+        """An operator of ``torch.ops`` as the function that it is, and its rule."""
+        name = operator_name(func)
+        functions = functions_named(name.removeprefix("aten::")) if name.startswith("aten::") else set()
+        found = next((function for function in functions if function in self.rules), None)
+        known = next((function for function in functions if function in self.table.as_gradient), None)
+        if found is not None:
+            return found, self.rules[found]
+        return known or func, self.rules.get(name)  # type: ignore[call-overload]
 
     def plain(self, call: Call) -> Result:
         """Run an operation as it is, after securing what it may overwrite."""
@@ -89,9 +123,9 @@ class ForwardPass(TorchFunctionMode):
                 self.saver.before_write(written)
         return call.func(*call.args, **call.kwargs)
 
-    def batch_norm(self, x: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    def batch_norm(self, x: Tensor, by_axis_1: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Run a batch norm, which is a map per channel (subclasses: under a rule)."""
-        result: Tensor = BatchNormNode.apply(x, compute, channel_map)
+        result: Tensor = BatchNormNode.apply(x, compute, by_axis_1)
         return result
 
     def logits_of(self, output: Tensor) -> Tensor:
@@ -119,6 +153,9 @@ class GradientPass(ForwardPass):
     def __init__(self, is_quick: bool = False) -> None:
         super().__init__()
         self.is_quick = is_quick
+
+    def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+        """Nothing: gradients pass transforms as they are."""
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         """What to call instead of the modules one by one, if anything."""

@@ -48,8 +48,8 @@ class RuleTable:
         """Enter the decorated function as the rule of these operations.
 
         Args:
-            operations: names, each for every torch function and tensor method called so (a version of torch may lack some), or
-                functions themselves.
+            operations: names, each for every torch function and tensor method called so (a version of torch may lack some),
+                functions themselves, or names of operators of other libraries (``torchvision::roi_align``).
             arguments: names of the leading arguments, if they may come by keyword: the rule finds them in their places.
 
         Raises:
@@ -97,7 +97,8 @@ class RuleTable:
 def _functions(operations: Iterable[str | Operation]) -> set[Operation]:
     found: set[Operation] = set()
     for operation in operations:
-        found |= functions_named(operation) if isinstance(operation, str) else {operation}
+        is_name = isinstance(operation, str) and "::" not in operation
+        found |= functions_named(operation) if is_name else {operation}  # type: ignore[arg-type]
     return found
 
 

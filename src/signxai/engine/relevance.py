@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result, tensors_in
+from signxai.engine.channel_constants import Constant, channel_map
 from signxai.engine.contributions import EACH_ITS_SHARE, share_by_contribution
 from signxai.engine.fused.runs import (
     Flattening,
@@ -25,35 +27,75 @@ from signxai.engine.fused.runs import (
     Step,
     plan_of,
 )
-from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_only, third_party_functions
-from signxai.engine.layers import ChannelMap, Layer
+from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_only, third_party_nodes
+from signxai.engine.layers import CONVOLUTIONS, ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.mode import ForwardPass
+from signxai.engine.moves import ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import TensorNotes
+from signxai.engine.one_value import FunctionsOfOneValue, Kind
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.rule_registration import user_rules
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
+from signxai.engine.third_party import ThirdPartyNode, any_relevance
 from signxai.engine.token_ids import TokenIds
-from signxai.engine.torch_functions import Operation
+from signxai.engine.torch_functions import WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
 
 
+_OF_SHAPE_ALONE = functions_named(
+    *("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like", "size", "stride", "numel"),
+    *("dim", "is_floating_point", "zeros", "ones", "empty"),
+)
+"""Functions whose result does not depend on the values that they are given."""
+
+
+_MAKES_SAMPLES = functions_named(
+    *("linear", "matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "einsum", "__matmul__", "__rmatmul__", "embedding", *CONVOLUTIONS),
+    *("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "bilinear"),
+)
+"""Functions that make of constants, such as a state to start from, what counts as a sample's own."""
+
+
+DIVISOR = 3
+"""The gate rank of a divisor that is written as a factor: ``x * y.rsqrt()`` is ``x / y.sqrt()``."""
+
+
 class UnknownOperationWarning(UserWarning):
     """An operation mixes its inputs and no LRP rule is known for it: the map follows its gradient there."""
 
 
-class _MadeByLayer:
-    """A tensor that is the output of a linear layer, as it was executed."""
+class MadeByLayer:
+    """A tensor that is the output of a linear layer, as it was executed, or that output moved."""
 
-    __slots__ = ("first", "index", "layer", "version", "x", "z")
+    __slots__ = ("first", "index", "layer", "moves", "version", "x", "z")
 
-    def __init__(self, layer: Layer, x: Tensor, index: int, first: bool, version: int, z: SavedTensor) -> None:
-        self.layer, self.x, self.index, self.first, self.version, self.z = layer, x, index, first, version, z
+    def __init__(self, layer: Layer, x: Tensor, index: int, first: bool, version: int, moves: Moves, z: SavedTensor | None) -> None:
+        self.layer, self.x, self.index, self.first, self.version, self.moves = layer, x, index, first, version, moves
+        self.z = z  # None if it was moved since
+
+    def of_version(self, version: int) -> MadeByLayer:
+        """The same for a tensor of another version."""
+        return MadeByLayer(self.layer, self.x, self.index, self.first, version, self.moves, self.z)
+
+    def moved(self, move: Move, result: Tensor) -> MadeByLayer:
+        """The same for what a move made of the tensor."""
+        return MadeByLayer(self.layer, self.x, self.index, self.first, result._version, self.moves.then(move), None)
+
+
+@dataclass(frozen=True)
+class SumOf:
+    """What a tensor is the sum, or the logarithm of the summed exponentials, of, and whether it has kept the axis."""
+
+    source: Tensor
+    axis: int
+    name: str
+    keeps_axis: bool
 
 
 class RelevancePass(ForwardPass):
@@ -80,24 +122,79 @@ class RelevancePass(ForwardPass):
         self.user_rules: UserRules = user_rules()
         self.rules = self.user_rules.on_top_of(self.rules)
         self.token_ids = TokenIds()
-        self._made_by_layer: TensorNotes[_MadeByLayer] = TensorNotes()
+        self._made_by_layer: TensorNotes[MadeByLayer] = TensorNotes()
         self._relu_of_layer: TensorNotes[tuple[SavedTensor, int]] = TensorNotes()
         self._gates: TensorNotes[tuple[int, int]] = TensorNotes()
         self._has_gates = False
+        self.functions = FunctionsOfOneValue()
+        self.differences: TensorNotes[tuple[Tensor, Tensor]] = TensorNotes()
+        self.sums_of: TensorNotes[SumOf] = TensorNotes()
+        self.exponents: TensorNotes[Tensor] = TensorNotes()
+        self.reciprocals: TensorNotes[Tensor] = TensorNotes()
+        self.log_softmaxes: TensorNotes[tuple[Tensor, int]] = TensorNotes()
+        self._of_samples: TensorNotes[bool] = TensorNotes()
+        self._has_of_samples = False
         self._warned: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        result = super().__torch_function__(func, types, args, kwargs)
+        if not isinstance(result, Tensor) or not result.requires_grad:
+            self._note_cut(func, args, kwargs, result)
+        return result
+
+    # Constants that belong to samples: computed from the input but cut from the graph, or from what a sample starts from
+
+    def _note_cut(self, func: Operation, args: tuple[Any, ...], kwargs: dict[str, Any] | None, result: Result) -> None:
+        if func in _OF_SHAPE_ALONE:
+            return
+        if func in _MAKES_SAMPLES or any(needs_relevance(value) or self.is_of_samples(value) for value in tensors_in((args, kwargs))):
+            self._has_of_samples = True
+            written = args[:1] if func in WRITING else ()
+            for tensor in tensors_in((result, written)):
+                if not tensor.requires_grad:
+                    self._of_samples.put(tensor, True)
+
+    def is_of_samples(self, value: object) -> bool:
+        """Whether a constant may differ from sample to sample."""
+        return self._has_of_samples and self._of_samples.get(value) is not None
 
     # Operations as they are
 
     def plain(self, call: Call) -> Result:
+        made = self._made(call.x) if moves_one_to_one(call) else None
         result = super().plain(call)
         follows_gradient = call.func in RELEVANCE.as_gradient
         if not follows_gradient and depends_on_input(result):
-            self._unknown(call)
-        elif self._has_gates and call.func in RELEVANCE.keep_gates:
+            self._unknown_result(call, result)
+        elif made is not None:
+            for tensor, move in each_moved(call, result):
+                if tensor is not call.x or call.func in WRITING:
+                    self._made_by_layer.put(tensor, made.moved(move, tensor))
+        if call.func in ONE_TO_ONE and (summed := self.sums_of.get(call.x)) is not None and isinstance(result, Tensor):
+            shape = list(summed.source.shape)
+            shape[summed.axis] = 1
+            if list(result.shape) == shape:  # as an axis of size 1 again
+                self.sums_of.put(result, replace(summed, keeps_axis=True))
+        if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
         if self.token_ids.any and not self.token_ids.follow(call, result, follows_gradient):
             self._unknown(call)
         return result
+
+    def as_gradient(self, call: Call) -> Result:
+        """Run an operation as it is; relevance follows its gradient."""
+        return super().plain(call)
+
+    def _unknown_result(self, call: Call, result: Result) -> None:
+        """Have the operation named if relevance arrives at its result, which matters to nobody otherwise."""
+        name, place = getattr(call.func, "__name__", repr(call.func)), str(place_of_call())
+        for tensor in tensors_in(result):
+            if tensor.grad_fn is not None:
+                tensor.grad_fn.register_prehook(partial(self._arrived, name, place))
+
+    def _arrived(self, name: str, place: str, relevance: Sequence[Tensor | None]) -> None:
+        if any_relevance(relevance):
+            self.unknown_operation(name, place)
 
     def _unknown(self, call: Call) -> None:
         self.unknown_operation(getattr(call.func, "__name__", repr(call.func)), str(place_of_call()))
@@ -124,8 +221,8 @@ class RelevancePass(ForwardPass):
 
     def logits_of(self, output: Tensor) -> Tensor:
         logits = super().logits_of(output)
-        for function in third_party_functions(logits):
-            self.unknown_operation(function.__qualname__, f"{function.__module__}, a torch.autograd.Function")
+        for node in third_party_nodes(logits):
+            ThirdPartyNode(node, self.unknown_operation)
         return logits
 
     # Linear layers
@@ -136,17 +233,41 @@ class RelevancePass(ForwardPass):
         self.layers += 1
         return self._under_rule(layer, x, compute, index, first)
 
-    def folded_layer(self, output: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """A per-channel map directly after a linear layer: both as one layer; None if it does not stand there."""
-        made = self._made_by_layer.get(output)
-        if made is None or output._version != made.version or not made.layer.can_fold(output):
-            return None
-        values = output.detach()
-        return self._under_rule(made.layer.folded(channel_map), made.x, lambda _: compute(values), made.index, made.first)
+    def with_constants(
+        self, output: Tensor, constant: object, factors: Callable[[], tuple[Constant, Constant]], compute: Callable[[Tensor], Tensor]
+    ) -> Tensor | None:
+        """``scale * output + shift`` behind a linear layer, as one layer with it; None if they are not one.
 
-    def batch_norm(self, x: Tensor, channel_map: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        Args:
+            output: the layer's output, which moves may have moved since.
+            constant: what scale and shift are made of.
+            factors: gives scale and shift; nowhere may they differ but from channel to channel.
+            compute: the map.
+        """
+        made = self._made(output)
+        if made is None or self.is_of_samples(constant):
+            return None
+        found = channel_map(made.layer, output.detach(), made.moves, *factors())
+        return None if found is None else self.with_layer(output, made, found, compute)
+
+    def with_layer(self, output: Tensor, made: MadeByLayer, by_channel: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """A map per channel and the layer before it, as one layer."""
+        values = output.detach()
+        layer = made.layer.folded(by_channel)
+        return self._under_rule(layer, made.x, lambda _: compute(values), made.index, made.first, made.moves)
+
+    def _made(self, output: Tensor) -> MadeByLayer | None:
+        """The layer that a tensor is the output of, unchanged."""
+        made = self._made_by_layer.get(output)
+        return made if made is not None and output._version == made.version else None
+
+    def batch_norm(self, x: Tensor, by_axis_1: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
-        folded = self.folded_layer(x, channel_map, compute)
+        made = self._made(x)
+        if made is not None and not made.moves and made.layer.can_fold(x):
+            return self.with_layer(x, made, by_axis_1, compute)
+        by_channel = (-1, *(1,) * (x.ndim - 2))
+        folded = self.with_constants(x, None, lambda: (by_axis_1.scale.view(by_channel), by_axis_1.shift.view(by_channel)), compute)
         return folded if folded is not None else self.shared(compute, (x,))
 
     def shared(
@@ -155,11 +276,14 @@ class RelevancePass(ForwardPass):
         """Run ``function`` on ``tensors``; each is given its share of the relevance, times ``factor``, which reports say in ``words``."""
         return share_by_contribution(function, tensors, self.saver, self.stabilizer, factor, words)
 
-    def _under_rule(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool) -> Tensor:
-        site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index))
+    def _under_rule(
+        self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool, moves: Moves | None = None
+    ) -> Tensor:
+        site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index), moves=moves or None)
         site.x = self._saved_input(x)
         result: Tensor = LinearNode.apply(x, compute, site, self.saver)
-        self._made_by_layer.put(result, _MadeByLayer(layer, x, index, first, result._version, site.z))
+        moves = moves if moves is not None else Moves(result.shape)
+        self._made_by_layer.put(result, MadeByLayer(layer, x, index, first, result._version, moves, site.z))
         return result
 
     def _rule_of(self, kind: str, first: bool, index: int) -> LayerRule:
@@ -172,8 +296,22 @@ class RelevancePass(ForwardPass):
 
     def output_of_layer(self, tensor: Tensor) -> SavedTensor | None:
         """What is saved of a tensor that is the unchanged output of a linear layer."""
-        made = self._made_by_layer.get(tensor)
-        return made.z if made is not None and made.version == tensor._version else None
+        made = self._made(tensor)
+        return made.z if made is not None else None
+
+    def copy_of(self, tensor: Tensor) -> Tensor:
+        """A copy of a tensor, of which the same is known."""
+        copy = self.became(tensor.clone(), tensor)
+        self.functions.note(copy, self.functions.of(tensor), Kind.SCALED)
+        return copy
+
+    def became(self, tensor: Tensor, result: Tensor) -> Tensor:
+        """Remember of a tensor that ``result`` was written to what is known of that; returns the tensor."""
+        made = self._made(result)
+        if made is not None:
+            self._made_by_layer.put(tensor, made.of_version(tensor._version))
+        self.note_gate(tensor, self.gate_rank(result))
+        return tensor
 
     def note_relu(self, result: Tensor, of: SavedTensor) -> None:
         """Remember that a tensor is the ReLU of a layer's output; if written in place, that output is no more."""
@@ -208,6 +346,21 @@ class RelevancePass(ForwardPass):
         self.layers += 1
         return RuleSite(step.folded_layer(), partial(self._rule_of, step.layer.kind, first, self.layers - 1))
 
+    # Functions of one value, written by hand
+
+    def smooth_root(self, *tensors: Tensor) -> Tensor | None:
+        """The tensor that all of these are functions of, value by value, at least one of them a bent one; None if there is none."""
+        found = [self.functions.of(tensor) for tensor in tensors]
+        root = found[0].root
+        if any(of.root is not root for of in found) or max(of.kind for of in found) < Kind.SMOOTH:
+            return None
+        return root
+
+    def note_scaled(self, result: Tensor, x: Tensor) -> Tensor:
+        """Remember that ``result`` is a multiple of a tensor, by a number."""
+        self.functions.note(result, self.functions.of(x), Kind.SCALED)
+        return result
+
     # Gates: factors in [0, 1] that scale a signal and get no relevance
 
     def note_gate(self, result: Tensor, rank: int) -> None:
@@ -222,7 +375,7 @@ class RelevancePass(ForwardPass):
         return gate[0] if gate is not None and gate[1] == tensor._version else 0
 
     def still_gate(self, result: Tensor, gate: Tensor) -> Tensor:
-        """The result of an operation of one tensor and constants, a gate if that tensor is (``1 - gate``)."""
+        """The result of an operation that scales or moves a tensor, a gate if that is."""
         self.note_gate(result, self.gate_rank(gate))
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -18,6 +19,23 @@ def functions_named(*names: str) -> set[Operation]:
     """Every torch function and tensor method of these names: of "relu" torch.relu, Tensor.relu and F.relu."""
     found = {getattr(space, name) for name in names for space in _NAMESPACES if hasattr(space, name)}
     return {function for function in found if callable(function)}  # torch.float is a dtype
+
+
+OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
+"""What ``torch.ops`` holds."""
+
+
+def operator_name(operator: Any) -> str:
+    """The name of an operator of ``torch.ops``, with its library: ``torchvision::roi_align``."""
+    packet = operator.overloadpacket if isinstance(operator, torch._ops.OpOverload) else operator
+    return str(packet._qualified_op_name)
+
+
+@cache
+def argument_names(name: str) -> tuple[tuple[str, ...], ...]:
+    """The names of the arguments that a function of torch takes by position too; one row for each way to call it."""
+    schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+    return tuple(tuple(argument.name for argument in schema.arguments if not argument.kwarg_only) for schema in schemas)
 
 
 _OPERATORS_THAT_WRITE = ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__")

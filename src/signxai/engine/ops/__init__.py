@@ -4,9 +4,11 @@ from signxai.engine.ops import (
     activations,
     any_pass,
     attention,
+    choices,
     einsum,
     embeddings,
     linear,
+    linear_maps,
     moves,
     norms,
     products,
@@ -16,13 +18,18 @@ from signxai.engine.ops import (
     sums,
 )
 
+from signxai.engine.ops import in_place  # isort: skip  (the last: it looks at what the others have entered)
+
 __all__ = [
     "activations",
     "any_pass",
     "attention",
+    "choices",
     "einsum",
     "embeddings",
+    "in_place",
     "linear",
+    "linear_maps",
     "moves",
     "norms",
     "products",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.one_value import Kind
+from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.registry import rule_for
-from signxai.engine.relevance import RelevancePass
+from signxai.engine.relevance import DIVISOR, RelevancePass
 
 
 class PassNode(RelevanceNode):
@@ -48,14 +51,34 @@ class CutOffNode(RelevanceNode):
         return relevance.masked_fill(ctx.is_constant, 0.0), None
 
 
-def passed(mode: RelevancePass, call: Call, node: type[RelevanceNode] = PassNode, gate_rank: int = 0) -> Result:
+def passed(
+    mode: RelevancePass,
+    call: Call,
+    node: type[RelevanceNode] = PassNode,
+    gate_rank: int = 0,
+    kind: Kind = Kind.SMOOTH,
+    form: str = "",
+) -> Result:
     """Carry out a function of one value under ``node``; its result counts as a gate of this rank."""
     if not needs_relevance(call.x) or not call.rest_is_constant():
         return mode.plain(call)
     if call.writes_in_place():
         mode.saver.before_write(call.x)
-    result = node.apply(call.x, call.on_input())
+        result = node.apply(call.x, call.on_input())
+    else:
+        of = mode.functions.of(call.x)
+        if of.kind is Kind.SMOOTH:  # the end of a function that is written by hand
+            result = as_function_of(of.root, lambda: call.run(call.x.detach()))
+        else:
+            result = node.apply(call.x, call.on_input())
+        mode.functions.note(result, of, kind, form)
     mode.note_gate(result, gate_rank)
+    return result
+
+
+def as_function_of(root: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+    """What is computed from a tensor value by value, in steps that relevance need not follow: it passes unchanged."""
+    result: Tensor = PassNode.apply(root, lambda _: compute())
     return result
 
 
@@ -63,22 +86,82 @@ def passed(mode: RelevancePass, call: Call, node: type[RelevanceNode] = PassNode
 def relu(mode: RelevancePass, call: Call) -> Result:
     """A ReLU; that of a linear layer's output is not saved twice."""
     saved = mode.output_of_layer(call.x)
-    result = passed(mode, call)
+    result = passed(mode, call, kind=Kind.PIECEWISE)
     if saved is not None and needs_relevance(call.x):
         mode.note_relu(result, saved)
     return result
 
 
 @rule_for(
-    *("leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish"),
-    *("hardswish", "softplus", "softsign", "hardshrink", "softshrink", "tanhshrink", "threshold", "threshold_", "prelu", "rrelu"),
-    *("rrelu_", "logsigmoid", "neg", "negative", "abs", "absolute", "exp", "expm1", "log1p", "log2", "log10", "sqrt", "rsqrt"),
-    *("square", "pow", "reciprocal", "sin", "cos", "tan", "atan", "erf", "sinh", "cosh", "arctan", "exp_", "abs_", "neg_", "sqrt_"),
-    *("square_", "pow_", "__rpow__", "__pow__", "float_power", "normalize"),
+    *("elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "hardswish", "softplus", "softsign", "tanhshrink"),
+    *("logsigmoid", "expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan", "exp_", "__rpow__"),
+    *("asin", "acos", "arcsin", "arccos", "asinh", "acosh", "atanh", "arcsinh", "arccosh", "arctanh", "exp2", "sinc", "logit"),
 )
 def activation(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged."""
     return passed(mode, call)
+
+
+@rule_for(
+    *("leaky_relu", "leaky_relu_", "hardshrink", "softshrink", "threshold", "threshold_", "prelu", "rrelu", "rrelu_"),
+    *("abs", "absolute", "abs_"),
+)
+def activation_in_pieces(mode: RelevancePass, call: Call) -> Result:
+    """Relevance passes through unchanged; of the size of a complex number each part has its share."""
+    if isinstance(call.x, Tensor) and call.x.is_complex() and needs_relevance(call.x):
+        return mode.shared(call.run, (call.x,))
+    return passed(mode, call, kind=Kind.PIECEWISE)
+
+
+@rule_for("normalize")
+def normalize(mode: RelevancePass, call: Call) -> Result:
+    """``x / |x|``: relevance passes through unchanged, the divisor is a scale."""
+    if not needs_relevance(call.x) or not call.rest_is_constant():
+        return mode.plain(call)
+    return PassNode.apply(call.x, call.on_input())
+
+
+@rule_for("exp")
+def exponential(mode: RelevancePass, call: Call) -> Result:
+    """Relevance passes through unchanged, unless the result is a softmax: ``exp(x - logsumexp(x))``."""
+    difference = mode.differences.get(call.x)
+    log_sum = None if difference is None else mode.sums_of.get(difference[1])
+    if difference is not None and log_sum is not None and log_sum.name == "logsumexp" and log_sum.source is difference[0]:
+        return softmax_of(mode, difference[0], log_sum.axis, call.x.detach().exp)
+    if (log_softmax := mode.log_softmaxes.get(call.x)) is not None:
+        return softmax_of(mode, *log_softmax, call.x.detach().exp)
+    if not needs_relevance(call.x):
+        return mode.plain(call)
+    result = passed(mode, call, form="exp" if mode.functions.of(call.x).kind is Kind.SCALED else "")
+    mode.exponents.put(result, call.x)
+    return result
+
+
+@rule_for("erf")
+def error_function(mode: RelevancePass, call: Call) -> Result:
+    """Relevance passes through unchanged; the result is a gate beside a factor that is none, as a tanh is."""
+    return passed(mode, call, gate_rank=1)
+
+
+@rule_for("pow", "pow_", "__pow__", "float_power", "sqrt", "sqrt_", "square", "square_")
+def power(mode: RelevancePass, call: Call) -> Result:
+    """Relevance passes through unchanged; a negative power is a divisor where it is a factor."""
+    if not needs_relevance(call.x) and len(call.rest) == 1 and not call.named:  # of a constant base
+        return passed(mode, Call(lambda t: call.func(call.x, t), call.rest, {}))
+    was_divisor = isinstance(call.x, Tensor) and mode.gate_rank(call.x) == DIVISOR
+    exponent = (*call.rest, call.kwargs.get("exponent"), None)[0]
+    is_negative = bool((torch.as_tensor(exponent) < 0).all()) if exponent is not None and not needs_relevance(exponent) else False
+    return passed(mode, call, gate_rank=DIVISOR if was_divisor != is_negative else 0)
+
+
+@rule_for("rsqrt", "rsqrt_", "reciprocal", "reciprocal_")
+def inverse(mode: RelevancePass, call: Call) -> Result:
+    """Relevance passes through unchanged; the result is a divisor where it is a factor."""
+    is_root = call.func.__name__.startswith("rsqrt")
+    result = passed(mode, call, gate_rank=2 if mode.functions.of(call.x).form == "1 + exp" and not is_root else DIVISOR)
+    if not is_root and needs_relevance(call.x):
+        mode.reciprocals.put(result, call.x)
+    return result
 
 
 @rule_for("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "expit")
@@ -99,7 +182,7 @@ def tanh(mode: RelevancePass, call: Call) -> Result:
 )
 def cut_off(mode: RelevancePass, call: Call) -> Result:
     """The same, but under the z rule relevance ends where a constant stands for the input."""
-    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1)
+    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1, kind=Kind.PIECEWISE)
 
 
 @rule_for("log")

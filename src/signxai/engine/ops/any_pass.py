@@ -67,9 +67,9 @@ def indices_first(call: Call) -> Call:
 @ANY_PASS.rule_for(F.batch_norm)
 def batch_norm(mode: ForwardPass, call: Call) -> Result:
     """A batch norm in evaluation mode, which is a map per channel."""
-    channel_map = _channel_map(call.x, *call.rest, **call.named)
     if not needs_relevance(call.x):
-        return mode.plain(call)
+        return mode.plain(call)  # of weights, too, which it may standardize
+    channel_map = _channel_map(call.x, *call.rest, **call.named)
     return mode.batch_norm(call.x, channel_map, call.run)
 
 

@@ -10,8 +10,9 @@ from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
-from signxai.engine.ops.products import HALF_TO_EACH
+from signxai.engine.ops.products import HALF_TO_EACH, complex_product, is_complex
 from signxai.engine.ops.shorthands import add_product
+from signxai.engine.ops.sums import writes_in_place
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 
@@ -26,6 +27,8 @@ def layer(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     if weight.ndim == 1:
         return matmul(mode, Call(torch.matmul, (x, weight), {}))
+    if is_complex(weight) or is_complex(x):
+        return mode.shared(call.run, (x,))
     made: Layer = LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
     if made.is_batch_invariant(x):
         return mode.linear_layer(made, x, lambda t: made.output(t, made.own_weight, made.own_bias))
@@ -54,6 +57,8 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
     a, b = call.args
     if needs_relevance(a) and needs_relevance(b):
         return mode.shared(call.func, (a, b), 0.5, HALF_TO_EACH)
+    if is_complex(a) or is_complex(b):
+        return complex_product(mode, call)
     if needs_relevance(a):
         return _constant_product(mode, a, b)
     if a.ndim == 1:
@@ -90,3 +95,6 @@ def addmm(mode: RelevancePass, call: Call) -> Result:
 
 
 _ADDMM_IN_STEPS = in_steps(add_product)
+
+
+writes_in_place("addmm", rule=addmm)

@@ -8,9 +8,12 @@ from functools import reduce
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from signxai.engine.decomposition import decomposed
+from signxai.common.errors import ModelError
+from signxai.engine.decomposition import decomposed, in_steps
+from signxai.engine.ops.sums import writes_in_place
 
 
 @decomposed("glu")
@@ -44,6 +47,17 @@ def add_product(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, a
     return _times(input, beta) + _times(torch.matmul(mat1, mat2), alpha)
 
 
+@decomposed("_grouped_mm", "grouped_mm")
+def grouped_product(mat_a: Tensor, mat_b: Tensor, offs: Tensor | None = None, bias: Tensor | None = None, out_dtype: Any = None) -> Tensor:
+    """A matrix product for each group of rows, which end at ``offs``: the experts of a mixture, side by side."""
+    if mat_a.ndim != 2 or mat_b.ndim != 3 or offs is None or bias is not None:
+        raise ModelError("grouped_mm is supported for rows (n, in) in groups and matrices (groups, in, out), without a bias")
+    ends = [int(end) for end in offs]
+    groups = zip([0, *ends], ends, mat_b, strict=False)
+    product = torch.cat([torch.matmul(mat_a[start:end], matrix) for start, end, matrix in groups])
+    return product if len(product) == len(mat_a) else F.pad(product, (0, 0, 0, len(mat_a) - len(product)))
+
+
 def _times(tensor: Tensor, factor: float) -> Tensor:
     return tensor if factor == 1 else tensor * factor
 
@@ -75,3 +89,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """Matrix products in a row, from the left."""
     product: Tensor = reduce(torch.matmul, tensors[1:], tensors[0])
     return product
+
+
+for _name, _steps in (("lerp", lerp), ("addcmul", addcmul), ("addcdiv", addcdiv), ("baddbmm", add_product), ("addmv", add_product)):
+    writes_in_place(_name, rule=in_steps(_steps))

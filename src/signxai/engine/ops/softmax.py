@@ -33,7 +33,16 @@ class SoftmaxNode(RelevanceNode):
         return x * (relevance - ctx.s.take() * relevance.sum(dim=ctx.axis, keepdim=True)), None, None, None
 
 
-@rule_for("softmax", "log_softmax", arguments=("input", "dim"))
+@rule_for("log_softmax", arguments=("input", "dim"))
+def log_softmax(mode: RelevancePass, call: Call) -> Tensor:
+    """``x - logsumexp(x)``: each value by its share. One at the end is taken off: its input is noted."""
+    result: Tensor = mode.shared(call.run, (call.x,)) if needs_relevance(call.x) else mode.plain(call)
+    mode.log_softmaxes.put(result, (call.x, _axis_of(call)))
+    mode.note_logits(result, call.x)
+    return result
+
+
+@rule_for("softmax", arguments=("input", "dim"))
 def softmax(mode: RelevancePass, call: Call) -> Tensor:
     """A softmax; the result is a gate where it is a factor. One at the end is taken off: its input is noted."""
     result: Tensor = _under_rule(mode, call) if needs_relevance(call.x) else mode.plain(call)
@@ -42,9 +51,27 @@ def softmax(mode: RelevancePass, call: Call) -> Tensor:
 
 
 def _under_rule(mode: RelevancePass, call: Call) -> Tensor:
+    return softmax_of(mode, call.x, _axis_of(call), lambda: call.run(call.x.detach()))
+
+
+def _axis_of(call: Call) -> int:
     axis = call.rest[0] if call.rest else None
     if axis is None:
         axis = 0 if call.x.ndim in (0, 1, 3) else 1  # as torch.nn.functional.softmax chooses it
-    result: Tensor = SoftmaxNode.apply(call.x, call.run, axis, mode.saver)
+    return int(axis)
+
+
+def softmax_of(mode: RelevancePass, x: Tensor, axis: int, compute: Callable[[], Tensor]) -> Tensor:
+    """A softmax along an axis, however it is computed; what is subtracted from all its inputs alike changes nothing."""
+    difference = mode.differences.get(x)
+    if difference is not None and is_alike_along(difference[1], axis, x.ndim):
+        x = difference[0]
+    result: Tensor = SoftmaxNode.apply(x, lambda _: compute(), axis, mode.saver)
     mode.note_gate(result, rank=2)
     return result
+
+
+def is_alike_along(tensor: Tensor, axis: int, axes: int) -> bool:
+    """Whether a tensor that is spread to so many axes has but one value along one of them."""
+    place = axis % axes - axes
+    return tensor.ndim < -place or tensor.shape[place] == 1

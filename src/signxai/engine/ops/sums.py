@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from signxai.engine.call import Call, Result
+from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.one_value import Kind
+from signxai.engine.ops.activations import as_function_of
 from signxai.engine.registry import Rule, rule_for
-from signxai.engine.relevance import RelevancePass
+from signxai.engine.relevance import RelevancePass, SumOf
 from signxai.engine.saved import SavedTensor, Saver
 from signxai.engine.stabilizer import Stabilizer, stabilized_share
 from signxai.engine.torch_functions import WRITING
@@ -73,7 +76,7 @@ def sum_by_contribution(call: Call, sign: int, saver: Saver, stabilizer: Stabili
 
 
 @rule_for(
-    *("mean", "sum", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
+    *("mean", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
     *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold"),
 )
 def shared(mode: RelevancePass, call: Call) -> Result:
@@ -84,10 +87,22 @@ def shared(mode: RelevancePass, call: Call) -> Result:
     return mode.shared(call.on_signals() if call.args else call.run, signals)
 
 
+@rule_for("sum", "logsumexp", arguments=("input", "dim", "keepdim"))
+def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
+    """Each value by its share of the sum; what was summed is remembered for a softmax that is written by hand."""
+    result = shared(mode, call)
+    axis, keeps = (*call.rest, None, None)[:2]
+    axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
+    if needs_relevance(result) and isinstance(axis, int):
+        name = call.func.__name__.removeprefix("special_")
+        mode.sums_of.put(result, SumOf(call.x, axis % max(call.x.ndim, 1), name, bool(keeps)))
+    return result
+
+
 @rule_for("rsub", "__rsub__", arguments=SUM_ARGUMENTS)
 def reflected_difference(mode: RelevancePass, call: Call) -> Result:
     """``b - a``: each by its share; ``1 - gate`` is a gate."""
-    return _with_constant(mode, call)
+    return _with_constant(mode, call, of_first=-_alpha(call))
 
 
 @rule_for("add", "add_", "__add__", "__radd__", "__iadd__", arguments=SUM_ARGUMENTS)
@@ -105,23 +120,88 @@ def subtract(mode: RelevancePass, call: Call) -> Result:
 def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     """Of two signals of one shape by a node of its own, which spares passes over memory."""
     args = call.args
-    if len(args) == 2 and not call.kwargs and needs_relevance(args[0]) and needs_relevance(args[1]) and args[0].shape == args[1].shape:
-        return sum_by_contribution(call, sign, mode.saver, mode.stabilizer)
+    if len(args) == 2 and needs_relevance(args[0]) and needs_relevance(args[1]):
+        if call.func not in WRITING and (root := mode.smooth_root(*args)) is not None:
+            return _function_of_one_value(mode, root, call)
+        if not call.kwargs and args[0].shape == args[1].shape and not (args[0].is_complex() or args[1].is_complex()):
+            return sum_by_contribution(call, sign, mode.saver, mode.stabilizer)
     if call.func in WRITING:
-        return in_place(_with_constant, "add" if sign > 0 else "sub", mode, call)
-    return _with_constant(mode, call)
+        return in_place(partial(_with_constant, of_second=sign * _alpha(call)), "add" if sign > 0 else "sub", mode, call)
+    return _with_constant(mode, call, of_second=sign * _alpha(call))
 
 
-def _with_constant(mode: RelevancePass, call: Call) -> Result:
-    result = shared(mode, call)
+def _alpha(call: Call) -> float:
+    return float(call.kwargs.get("alpha", 1))
+
+
+def _with_constant(mode: RelevancePass, call: Call, of_first: float = 1, of_second: float = 1) -> Result:
+    """A sum ``of_first * a + of_second * b``, behind a layer with a constant as one layer with it; else each by its share."""
     signals = call.signals()
-    return mode.still_gate(result, signals[0]) if len(signals) == 1 else result
+    if len(signals) != 1 or len(call.args) != 2 or call.kwargs.keys() - {"alpha"}:
+        return _noted_difference(mode, call, of_second, shared(mode, call))
+    x, constant = signals[0], call.args[1 if needs_relevance(call.args[0]) else 0]
+    is_number = not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant))
+    of = mode.functions.of(x)
+    if is_number and of.kind is Kind.SMOOTH and call.func not in WRITING:
+        result = _function_of_one_value(mode, of.root, call)
+        if of.form == "exp" and float(constant) == 1 and of_first == of_second == 1:
+            mode.functions.note(result, of, Kind.SMOOTH, "1 + exp")
+    else:
+        folded = _behind_layer(mode, call, of_first, of_second)
+        result = shared(mode, call) if folded is None else folded
+        if is_number:
+            mode.functions.note(result, of, Kind.AFFINE)
+        _noted_difference(mode, call, of_second, result)
+    mode.note_gate(result, min(mode.gate_rank(x), _SQUASHED))
+    return result
+
+
+_SQUASHED = 2
+"""The highest rank of a gate of which ``1 - gate`` is one as well; a divisor is not."""
+
+
+def _function_of_one_value(mode: RelevancePass, root: Tensor, call: Call) -> Tensor:
+    """A sum of functions of one value of a root, and numbers, is one more: relevance passes unchanged."""
+    values = [part.detach() if isinstance(part, Tensor) else part for part in call.args]
+    result = as_function_of(root, lambda: call.func(*values, **call.kwargs))
+    mode.functions.note(result, mode.functions.of(root), Kind.SMOOTH)
+    return result
+
+
+def _noted_difference(mode: RelevancePass, call: Call, of_second: float, result: Result) -> Result:
+    """Remember what was subtracted from a tensor, alike along some axis: a softmax of the result is one of the tensor."""
+    if of_second == -1 and len(call.args) == 2 and needs_relevance(call.args[0]) and isinstance(call.args[1], Tensor):
+        a, b = call.args
+        if result.shape == a.shape and b.shape != a.shape:
+            mode.differences.put(result, (a, b))
+    return result
+
+
+def _behind_layer(mode: RelevancePass, call: Call, of_first: float, of_second: float) -> Tensor | None:
+    """The sum of a layer's output and a constant, if both are one layer."""
+    a, b = call.args
+    if needs_relevance(a):
+        return mode.with_constants(a, b, lambda: (of_first, b * of_second), lambda t: call.func(t, b, **call.kwargs))
+    return mode.with_constants(b, a, lambda: (of_second, a * of_first), lambda t: call.func(a, t, **call.kwargs))
+
+
+def writes_in_place(*names: str, rule: Rule) -> None:
+    """Enter the functions that write their result to their input (``index_add_``) under the rule of those that do not."""
+    for name in names:
+
+        def write(mode: RelevancePass, call: Call, name: str = name) -> Result:
+            return in_place(rule, name, mode, call)
+
+        rule_for(f"{name}_")(write)
 
 
 def in_place(rule: Rule, name: str, mode: RelevancePass, call: Call) -> Result:
     """``a += b`` and its like: the rule of the operation that writes nothing, then its result into ``a``."""
-    if not call.signals():
+    if not call.has_signal():
         return mode.plain(call)
-    result = rule(mode, call.of(getattr(torch, name)))
+    operation = call.of(getattr(torch, name, None) or getattr(torch.Tensor, name))
+    if not needs_relevance(call.x) or sum(map(needs_relevance, tensors_in((call.args, call.kwargs)))) > 1:
+        operation = operation.with_input(mode.copy_of(call.x))  # torch may keep what is about to be overwritten
+    result = rule(mode, operation)
     mode.saver.before_write(call.x)
-    return call.x.copy_(result)
+    return mode.became(call.x.copy_(result), result)

@@ -1,0 +1,88 @@
+"""Operations that only move values, in a row: what they do to other tensors, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from signxai.engine.call import Call, Result
+from signxai.engine.torch_functions import Operation, functions_named
+
+ONE_TO_ONE: frozenset[Operation] = frozenset(
+    functions_named(
+        *("view", "reshape", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_", "ravel", "permute"),
+        *("transpose", "transpose_", "t", "t_", "swapaxes", "swapdims", "swapaxes_", "movedim", "moveaxis", "contiguous", "clone"),
+        *("narrow", "select", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "flip", "fliplr", "flipud", "roll"),
+        *("rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "hsplit", "vsplit", "dsplit", "unsafe_chunk"),
+        *("unsafe_split", "view_as", "reshape_as", "atleast_1d", "atleast_2d", "atleast_3d", "__getitem__", "alias"),
+    )
+) | {getattr(torch.Tensor, name).__get__ for name in ("T", "mT")}
+"""Operations behind which each value stands at most once, and nothing else stands beside it."""
+
+_PLAIN_INDICES = (int, slice, type(None), type(Ellipsis))
+
+
+@dataclass(frozen=True)
+class Move:
+    """One such operation as it was called, and which of its results is meant."""
+
+    call: Call
+    result: int | None = None
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """What it does to another tensor of its input's shape."""
+        moved = self.call.run(tensor)
+        result: Tensor = moved if self.result is None else moved[self.result]
+        return result
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Moves in a row, from a tensor of one shape."""
+
+    shape: torch.Size
+    moves: tuple[Move, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.moves)
+
+    def then(self, move: Move) -> Moves:
+        """These and one more."""
+        return Moves(self.shape, (*self.moves, move))
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """What they do to a tensor of that shape."""
+        for move in self.moves:
+            tensor = move(tensor)
+        return tensor
+
+    def back(self, moved: Tensor) -> Tensor:
+        """The tensor that they turn into ``moved``; 0 where its values are not among those."""
+        if not self.moves:
+            return moved
+        with torch.enable_grad():
+            start = moved.new_empty(self.shape).requires_grad_()
+            result: Tensor = torch.autograd.grad(self(start), start, moved)[0]
+        return result
+
+
+def moves_one_to_one(call: Call) -> bool:
+    """Whether a call is such an operation; an index, one of whole axes, positions and slices."""
+    if call.func not in ONE_TO_ONE:
+        return False
+    if call.func is not torch.Tensor.__getitem__:
+        return True
+    index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+    return all(isinstance(part, _PLAIN_INDICES) and not isinstance(part, bool) for part in index)
+
+
+def each_moved(call: Call, result: Result) -> list[tuple[Tensor, Move]]:
+    """Every tensor that such a call made, with what made it."""
+    name = call.func.__name__
+    if name.endswith("_") and not name.endswith("__"):  # what it does to the shape, it does to another tensor's copy
+        call = call.of(getattr(torch.Tensor, name[:-1]))
+    if isinstance(result, Tensor):
+        return [(result, Move(call))]
+    return [(part, Move(call, place)) for place, part in enumerate(result) if isinstance(part, Tensor)]

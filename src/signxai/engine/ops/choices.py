@@ -1,0 +1,36 @@
+"""Choices between values, place by place: relevance follows what was chosen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from signxai.engine.call import Call, Result
+from signxai.engine.graph import needs_relevance
+from signxai.engine.one_value import Kind
+from signxai.engine.ops.activations import as_function_of
+from signxai.engine.registry import rule_for
+from signxai.engine.relevance import RelevancePass
+
+
+@rule_for("where", "maximum", "minimum", "fmax", "fmin")
+def chosen(mode: RelevancePass, call: Call) -> Result:
+    """As the gradient; between functions of one value it is an activation, through which relevance passes unchanged."""
+    options = call.args[1:] if call.func in _WHERE else call.args
+    if call.func in _WHERE_METHOD and call.args:
+        options = (call.args[0], *call.args[2:])
+    signals = [option for option in options if needs_relevance(option)]
+    if len(options) != 2 or len(signals) != 2 or call.kwargs:
+        return mode.plain(call)
+    found = [mode.functions.of(option) for option in signals]
+    root, kind = found[0].root, max(of.kind for of in found)
+    if found[1].root is not root or kind in (Kind.AFFINE, Kind.PIECEWISE):
+        return mode.plain(call)
+    values = [part.detach() if isinstance(part, Tensor) else part for part in call.args]
+    result = as_function_of(root, lambda: call.func(*values))
+    mode.functions.note(result, found[0], max(kind, Kind.PIECEWISE))
+    return result
+
+
+_WHERE = {torch.where}
+_WHERE_METHOD = {torch.Tensor.where}
