@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -11,7 +12,8 @@ from torch import nn
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
 from signxai.engine.forward import run_forward
-from signxai.methods.batch import Batch, gradient_of
+from signxai.engine.inputs import is_finite
+from signxai.methods.batch import Batch, gradient_of, not_finite
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
 from signxai.names.grammar import MethodSpec
@@ -189,6 +191,8 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
     logits = run_forward(batch.net, copy, mode)
     start = batch.initial_relevance(logits)
     relevance = gradient_of(logits, leaf, start).double()
+    if not is_finite(relevance):
+        raise not_finite(_culprit(mode.records))
     return Report(
         method=method,
         rows=tuple(map(_row, mode.records)),
@@ -197,6 +201,14 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
         positive=float(relevance.clamp(min=0).sum()),
         negative=float(relevance.clamp(max=0).sum()),
     )
+
+
+def _culprit(records: Sequence[Record]) -> str | None:
+    """The first operation on the way back that handed on what is not finite."""
+    for record in reversed(records):
+        if math.isfinite(record.at_output) and not math.isfinite(record.at_input):
+            return f"{_name_of(record.operation)!r} in {record.place}"
+    return None
 
 
 def _joined(reports: Sequence[Report]) -> Report:

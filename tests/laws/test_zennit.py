@@ -17,6 +17,7 @@ from zennit.types import Linear as AnyLinear
 from comparing import deviation
 from networks import drawn, inputs, network, randomized
 from signxai import explain
+from signxai.common import OptionError
 from signxai.engine import layers
 from signxai.torch_signxai.methods.zennit_impl import AdvancedLRPAnalyzer, rules
 
@@ -31,6 +32,16 @@ PAIRS = {
     "gamma 0.25": lambda m: m.Gamma(gamma=0.25, stabilizer=STABILIZER),
     "gamma 10": lambda m: m.Gamma(gamma=10.0, stabilizer=STABILIZER),
     "flat": lambda m: m.Flat(stabilizer=STABILIZER),
+    "wsquare": lambda m: m.WSquare(stabilizer=STABILIZER),
+    "epsilon, no bias": lambda m: m.Epsilon(epsilon=0.25, zero_params="bias"),
+    "zplus, no bias": lambda m: m.ZPlus(stabilizer=STABILIZER, zero_params=["bias"]),
+    "alpha 2 beta 1, no bias": lambda m: m.AlphaBeta(alpha=2.0, beta=1.0, stabilizer=STABILIZER, zero_params="bias"),
+    "gamma, no bias": lambda m: m.Gamma(gamma=0.25, stabilizer=STABILIZER, zero_params="bias"),
+    "zbox, no bias": lambda m: m.ZBox(low=-3.0, high=2.5, stabilizer=STABILIZER, zero_params="bias"),
+    "wsquare, no bias": lambda m: m.WSquare(stabilizer=STABILIZER, zero_params="bias"),
+    "flat, no bias": lambda m: m.Flat(stabilizer=STABILIZER, zero_params="bias"),
+    "epsilon, no weight": lambda m: m.Epsilon(epsilon=0.25, zero_params="weight"),
+    "wsquare, no weight": lambda m: m.WSquare(stabilizer=STABILIZER, zero_params=["weight", "bias"]),
     "zbox": lambda m: m.ZBox(low=-3.0, high=2.5, stabilizer=STABILIZER),
     "zbox of tensors": lambda m: m.ZBox(torch.tensor(-3.0), torch.tensor(2.5).reshape(1), stabilizer=STABILIZER),
 }
@@ -118,13 +129,27 @@ def test_a_rule_is_zennits_rule_where_an_output_is_exactly_zero(rule):
 
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
 @pytest.mark.parametrize("layer", LAYERS)
-def test_wsquare_is_zennits_rule_without_the_bias(layer):
+def test_the_method_name_wsquare_leaves_the_bias_out(layer):
     module, x = layer_and_input(layer, False)
     expected = relevance_through(zennit.rules.WSquare(stabilizer=STABILIZER), module, x, random_relevance)
-    assert deviation(relevance_through(rules.WSquare(stabilizer=STABILIZER), module, x, random_relevance), expected) < 1e-12
     biased, _ = layer_and_input(layer, True)
     biased.weight.data.copy_(module.weight.data)
-    assert deviation(relevance_through(rules.WSquare(stabilizer=STABILIZER), biased, x, random_relevance), expected) < 1e-12
+    rule = rules.WSquareWithoutBias(stabilizer=STABILIZER)
+    assert deviation(relevance_through(rule, biased, x, random_relevance), expected) < 1e-12
+
+
+def test_parameters_that_a_layer_does_not_have_are_refused():
+    with pytest.raises(OptionError, match="'weights'"):
+        rules.Epsilon(zero_params="weights")
+
+
+def test_a_composite_finds_the_rules_that_it_has_registered():
+    """As Zennit's own tests of its composites look for them: by the hook in front of the module."""
+    net, rule = nn.Sequential(nn.Linear(4, 3)), rules.ZPlus()
+    with LayerMapComposite([((nn.Linear,), rule)]).context(net):
+        assert any(type(hook.__self__) is rules.ZPlus for hook in net[0]._forward_pre_hooks.values())
+    assert not net[0]._forward_pre_hooks
+    assert not net[0]._forward_hooks
 
 
 @pytest.mark.parametrize("rule", ["alpha 2 beta 1", "gamma 0.25", "epsilon", "zplus", "flat"])

@@ -429,7 +429,7 @@ def test_lrp_sequential_takes_the_first_and_the_last_layer_executed(kind):
         (lambda: rules.Sign(0.3, stabilizer=0.0), partial(oracles.sign, mu=0.3)),
         (lambda: rules.Sign(stabilizer=1e-3), partial(oracles.sign, stabilizer=1e-3)),
         (lambda: rules.ZBox(stabilizer=0.0), oracles.zbox),
-        (lambda: rules.WSquare(stabilizer=1e-3), partial(oracles.wsquare, stabilizer=1e-3)),
+        (lambda: rules.WSquareWithoutBias(stabilizer=1e-3), partial(oracles.wsquare, stabilizer=1e-3)),
     ],
 )
 @pytest.mark.parametrize("bias", [True, False])

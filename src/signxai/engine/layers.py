@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from typing import ClassVar, TypeAlias, TypeVar
 
@@ -79,6 +80,8 @@ class Layer(ABC):
     """``y = W x + b``, with a map per output channel behind it where a batch norm is folded in."""
 
     kind: ClassVar[str]
+    samples: int | None = None
+    """How many samples its input is of, if that is not the number of its rows."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.own_weight = weight.detach() if weight.requires_grad else weight
@@ -147,6 +150,18 @@ class Layer(ABC):
         state.pop("weight", None)  # computed from the map
         state.pop("bias", None)
         result.channel_map = channel_map if self.channel_map is None else self.channel_map.then(channel_map)
+        return result
+
+    def without(self: AnyLayer, *parameters: str) -> AnyLayer:
+        """This layer with its "weight", its "bias" or both as zeros, what is folded in included."""
+        if not parameters:
+            return self
+        result = copy(self)
+        result.channel_map = None
+        result.own_weight = torch.zeros_like(self.weight) if "weight" in parameters else self.weight
+        result.own_bias = None if "bias" in parameters else self.bias
+        result.__dict__.pop("weight", None)  # computed anew
+        result.__dict__.pop("bias", None)
         return result
 
     def transposed_own(self, gradient: Tensor, x: Tensor) -> Tensor:

@@ -128,6 +128,10 @@ class ForwardPass(TorchFunctionMode):
         result: Tensor = BatchNormNode.apply(x, compute, by_axis_1)
         return result
 
+    def renewed(self) -> ForwardPass:
+        """A pass like this one that has seen nothing yet."""
+        return type(self)()
+
     def logits_of(self, output: Tensor) -> Tensor:
         """What stood in front of the final softmax or log-softmax; the output itself if there is none."""
         logits = self._in_front_of_softmax.get(output)
@@ -153,6 +157,9 @@ class GradientPass(ForwardPass):
     def __init__(self, is_quick: bool = False) -> None:
         super().__init__()
         self.is_quick = is_quick
+
+    def renewed(self) -> ForwardPass:
+        return GradientPass(self.is_quick)
 
     def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
         """Nothing: gradients pass transforms as they are."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -24,12 +22,13 @@ ONE_TO_ONE: frozenset[Operation] = frozenset(
 _PLAIN_INDICES = (int, slice, type(None), type(Ellipsis))
 
 
-@dataclass(frozen=True)
 class Move:
     """One such operation as it was called, and which of its results is meant."""
 
-    call: Call
-    result: int | None = None
+    __slots__ = ("call", "result")
+
+    def __init__(self, call: Call, result: int | None = None) -> None:
+        self.call, self.result = call, result
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """What it does to another tensor of its input's shape."""
@@ -38,12 +37,13 @@ class Move:
         return result
 
 
-@dataclass(frozen=True)
 class Moves:
     """Moves in a row, from a tensor of one shape."""
 
-    shape: torch.Size
-    moves: tuple[Move, ...] = ()
+    __slots__ = ("moves", "shape")
+
+    def __init__(self, shape: torch.Size, moves: tuple[Move, ...] = ()) -> None:
+        self.shape, self.moves = shape, moves
 
     def __bool__(self) -> bool:
         return bool(self.moves)

@@ -6,7 +6,6 @@ relevance passes them unchanged. Notes on what each step is a function of tell w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from torch import Tensor
@@ -23,7 +22,9 @@ class Kind(IntEnum):
     SMOOTH = 3  # bent everywhere: an exponential, a sigmoid, a square
 
 
-@dataclass(frozen=True)
+SCALED, AFFINE, PIECEWISE, SMOOTH = Kind
+
+
 class OfOneValue:
     """What a tensor is a function of, and which.
 
@@ -34,10 +35,10 @@ class OfOneValue:
         form: "exp" of the root or its negative, "1 + exp" of it; "" otherwise.
     """
 
-    root: Tensor
-    version: int
-    kind: Kind
-    form: str = ""
+    __slots__ = ("form", "kind", "root", "version")
+
+    def __init__(self, root: Tensor, version: int, kind: Kind, form: str = "") -> None:
+        self.root, self.version, self.kind, self.form = root, version, kind, form
 
 
 class FunctionsOfOneValue:
@@ -46,14 +47,29 @@ class FunctionsOfOneValue:
     def __init__(self) -> None:
         self._notes: TensorNotes[tuple[OfOneValue, int]] = TensorNotes()
 
-    def of(self, tensor: Tensor) -> OfOneValue:
-        """What a tensor is a function of: where nothing is known, itself."""
+    def noted(self, tensor: Tensor) -> OfOneValue | None:
+        """What a tensor is a function of; None where nothing is known."""
         entry = self._notes.get(tensor)
         if entry is None or entry[1] != tensor._version or entry[0].root._version != entry[0].version:
-            return OfOneValue(tensor, tensor._version, Kind.SCALED)
+            return None
         return entry[0]
+
+    def of(self, tensor: Tensor) -> OfOneValue:
+        """What a tensor is a function of: where nothing is known, itself."""
+        return self.noted(tensor) or OfOneValue(tensor, tensor._version, SCALED)
 
     def note(self, result: Tensor, of: OfOneValue, kind: Kind, form: str = "") -> None:
         """Remember that a tensor is a function of a root, of this kind or that of what it was made of, whichever is less simple."""
         if result is not of.root and result.shape == of.root.shape:
             self._notes.put(result, (OfOneValue(of.root, of.version, max(kind, of.kind), form), result._version))
+
+    def smooth_root(self, a: Tensor, b: Tensor) -> Tensor | None:
+        """The tensor that both are functions of, value by value, at least one of them a bent one; None if there is none."""
+        of_a, of_b = self.noted(a), self.noted(b)
+        if of_a is None and of_b is None:
+            return None
+        root = a if of_a is None else of_a.root
+        if root is not (b if of_b is None else of_b.root):
+            return None
+        kinds = [of.kind for of in (of_a, of_b) if of is not None]
+        return root if max(kinds) == SMOOTH else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
@@ -129,25 +130,36 @@ class RelevancePass(ForwardPass):
         self.functions = FunctionsOfOneValue()
         self.differences: TensorNotes[tuple[Tensor, Tensor]] = TensorNotes()
         self.sums_of: TensorNotes[SumOf] = TensorNotes()
+        self.has_sums = False
         self.exponents: TensorNotes[Tensor] = TensorNotes()
-        self.reciprocals: TensorNotes[Tensor] = TensorNotes()
+        self._reciprocals: TensorNotes[Tensor] = TensorNotes()
+        self._has_reciprocals = False
         self.log_softmaxes: TensorNotes[tuple[Tensor, int]] = TensorNotes()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self._has_of_samples = False
         self._warned: set[str] = set()
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        result = super().__torch_function__(func, types, args, kwargs)
-        if not isinstance(result, Tensor) or not result.requires_grad:
+        rule = self.rules.get(func)
+        if rule is None or kwargs or torch._C._are_functorch_transforms_active():
+            result = super().__torch_function__(func, types, args, kwargs)
+        else:
+            result = rule(self, Call(func, args, {}))  # most calls; the same, in fewer steps
+        first = result[0] if type(result) is tuple and result else result
+        if not isinstance(first, Tensor) or not first.requires_grad:
             self._note_cut(func, args, kwargs, result)
         return result
+
+    def renewed(self) -> ForwardPass:
+        return type(self)(self.choose_rule, self.stabilizer, self.strict, self.cut_offs_absorb)
 
     # Constants that belong to samples: computed from the input but cut from the graph, or from what a sample starts from
 
     def _note_cut(self, func: Operation, args: tuple[Any, ...], kwargs: dict[str, Any] | None, result: Result) -> None:
         if func in _OF_SHAPE_ALONE:
             return
-        if func in _MAKES_SAMPLES or any(needs_relevance(value) or self.is_of_samples(value) for value in tensors_in((args, kwargs))):
+        of_values = args[:1] if func in RELEVANCE.shaped_by_others else (args, kwargs)
+        if func in _MAKES_SAMPLES or any(needs_relevance(value) or self.is_of_samples(value) for value in tensors_in(of_values)):
             self._has_of_samples = True
             written = args[:1] if func in WRITING else ()
             for tensor in tensors_in((result, written)):
@@ -161,16 +173,16 @@ class RelevancePass(ForwardPass):
     # Operations as they are
 
     def plain(self, call: Call) -> Result:
-        made = self._made(call.x) if moves_one_to_one(call) else None
+        made = self._made(call.x) if call.func in ONE_TO_ONE else None
         result = super().plain(call)
         follows_gradient = call.func in RELEVANCE.as_gradient
         if not follows_gradient and depends_on_input(result):
             self._unknown_result(call, result)
-        elif made is not None:
+        elif made is not None and moves_one_to_one(call):
             for tensor, move in each_moved(call, result):
                 if tensor is not call.x or call.func in WRITING:
                     self._made_by_layer.put(tensor, made.moved(move, tensor))
-        if call.func in ONE_TO_ONE and (summed := self.sums_of.get(call.x)) is not None and isinstance(result, Tensor):
+        if self.has_sums and call.func in ONE_TO_ONE and (summed := self.sums_of.get(call.x)) is not None and isinstance(result, Tensor):
             shape = list(summed.source.shape)
             shape[summed.axis] = 1
             if list(result.shape) == shape:  # as an axis of size 1 again
@@ -230,6 +242,7 @@ class RelevancePass(ForwardPass):
     def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry out a linear layer under the rule that is chosen for it."""
         index, first = self.layers, reads_input_only(x)
+        layer.samples = self.samples
         self.layers += 1
         return self._under_rule(layer, x, compute, index, first)
 
@@ -348,13 +361,14 @@ class RelevancePass(ForwardPass):
 
     # Functions of one value, written by hand
 
-    def smooth_root(self, *tensors: Tensor) -> Tensor | None:
-        """The tensor that all of these are functions of, value by value, at least one of them a bent one; None if there is none."""
-        found = [self.functions.of(tensor) for tensor in tensors]
-        root = found[0].root
-        if any(of.root is not root for of in found) or max(of.kind for of in found) < Kind.SMOOTH:
-            return None
-        return root
+    def note_reciprocal(self, result: Tensor, of: Tensor) -> None:
+        """Remember that a tensor is 1 / another one."""
+        self._has_reciprocals = True
+        self._reciprocals.put(result, of)
+
+    def reciprocal_of(self, tensor: Tensor) -> Tensor | None:
+        """What a tensor is 1 / of; None if it is not known to be that of anything."""
+        return self._reciprocals.get(tensor) if self._has_reciprocals else None
 
     def note_scaled(self, result: Tensor, x: Tensor) -> Tensor:
         """Remember that ``result`` is a multiple of a tensor, by a number."""

@@ -47,6 +47,9 @@ class ReLUPass(ForwardPass):
         self.relu_backward = relu_backward
         self.relus = 0
 
+    def renewed(self) -> ReLUPass:
+        return type(self)(self.relu_backward)
+
     def carry_out_relu(self, call: Call, upper: float | None) -> Tensor:
         """A ReLU, or one that is cut off at ``upper``, with the other backward pass."""
         self.relus += 1

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.forward import run_forward
 from signxai.engine.graph import nodes_behind
+from signxai.engine.inputs import is_finite
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
+from signxai.engine.not_finite import Watch
 from signxai.engine.targets import Target
 
 Result = TypeVar("Result")
@@ -96,15 +98,32 @@ class Batch:
         Raises:
             ModelError: if the output does not depend on it.
         """
+        result = self._backward(mode)
+        if not is_finite(result):
+            self._backward(mode.renewed(), looks_for_culprit=True)
+        return result
+
+    def _backward(self, mode: ForwardPass, looks_for_culprit: bool = False) -> Tensor:
         leaf = self.x.detach().requires_grad_(True)
         place = None if self.at is None else OutputOf(self.net, self.at)
         with nullcontext() if place is None else place.watching:
             logits = self.run(leaf, mode)
+        watch = Watch(logits) if looks_for_culprit else None
         start = self.initial_relevance(logits)
-        if place is None:
-            return gradient_of(logits, leaf, start)
-        with _folded_layers_named(self.at):
-            return gradient_of(logits, place.edge(), start)
+        with nullcontext() if place is None else _folded_layers_named(self.at):
+            result = gradient_of(logits, leaf if place is None else place.edge(), start)
+        if watch is not None:
+            raise not_finite(watch.culprit)
+        return result
+
+
+def not_finite(culprit: str | None) -> ModelError:
+    """The error for a map that holds NaN or infinity."""
+    by = f", the first of it made by {culprit}" if culprit else ""
+    return ModelError(
+        f"the relevance holds NaN or infinity{by}; give that operation a rule by signxai.register_rule, set stabilizer=, or run the "
+        "model in float64"
+    )
 
 
 @contextmanager
@@ -136,7 +155,12 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = Fal
         )
     if isinstance(leaf, GradientEdge) and all(node is not leaf.node for node in nodes_behind(logits.grad_fn)):  # torch before 2.7 crashes
         raise UnreachedError("the model's output does not depend on it")
-    gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
+    try:
+        gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
+    except RuntimeError as error:
+        if isinstance(error, SignxaiError):
+            raise
+        raise ModelError(f"no gradient can be taken through the model: {error}") from error
     if gradient is None:
         raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
     return gradient

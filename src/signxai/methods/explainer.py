@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
-from signxai.engine.inputs import as_input
+from signxai.engine.inputs import as_input, is_finite
 from signxai.engine.model_loan import unwrapped
 from signxai.methods.analyzer import Analyzer, as_array, flag, number
-from signxai.methods.batch import SharedResults
+from signxai.methods.batch import SharedResults, not_finite
 from signxai.methods.registry import analyzer_for, method_of
 from signxai.methods.sign import sign_about
 from signxai.names.grammar import MethodSpec, Multiplier, parse_method
@@ -41,6 +41,8 @@ class Explainer:
         relevance = self._relevance(x, target_class, shared)
         if not _is_at_a_layer(self.analyzer):
             relevance = self._multiplied(relevance, x)
+        if not is_finite(relevance):
+            raise not_finite(None)
         return relevance if self.as_tensor else as_array(relevance)
 
     def _relevance(self, x: Any, target_class: Any, shared: SharedResults | None) -> Tensor:

@@ -7,8 +7,8 @@ Notation: x input, w weight, b bias, z = w x + b output, R relevance; ``+`` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,36 @@ from signxai.common.errors import OptionError
 from signxai.engine.layers import BlockProducts, Layer, LinearLayer, MappedLayer, WeightMap
 from signxai.engine.linear_node import layer_of_module, rule_output
 from signxai.engine.ops.activations import PassNode
+from signxai.engine.samples import SamplesOf
 from signxai.engine.stabilizer import Stabilizer, not_shared, one_signed_share, stabilized_share
 from signxai.methods.sign import sign_about
 
+ZeroParams: TypeAlias = "str | Iterable[str] | None"
+"""Parameters that a rule takes for zero: "weight", "bias", or both."""
+
 
 class LinearRule(Hook):  # type: ignore[misc]  # zennit is untyped
-    """Base of all rules: subclasses say how relevance passes one linear layer, as a pure function."""
+    """Base of all rules: subclasses say how relevance passes one linear layer, as a pure function.
+
+    Args:
+        zero_params: "weight", "bias" or a list of them: what the rule takes for zero, as Zennit's rules do.
+
+    Raises:
+        OptionError: if ``zero_params`` names anything else.
+    """
 
     active: bool
+    zero_params: tuple[str, ...] = ()
+
+    def __init__(self, zero_params: ZeroParams = None) -> None:
+        super().__init__()
+        names = (zero_params,) if isinstance(zero_params, str) else tuple(zero_params or ())
+        if any(name not in ("weight", "bias") for name in names):
+            raise OptionError(
+                f"zero_params={zero_params!r} names what a linear layer does not have; give 'weight', 'bias' or a list of them"
+            )
+        if names:
+            self.zero_params = names
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         """Relevance at the input, in the shape of ``x``.
@@ -45,6 +67,13 @@ class LinearRule(Hook):  # type: ignore[misc]  # zennit is untyped
         """
         return 0.0, 0.0
 
+    def _as_given(self, layer: Layer, x: Tensor, z: Tensor) -> tuple[Layer, Tensor]:
+        """The layer without what ``zero_params`` leaves out, and its output."""
+        if not self.zero_params:
+            return layer, z
+        layer = layer.without(*self.zero_params)
+        return layer, layer.output(x, layer.weight, layer.bias)
+
     def copy(self) -> LinearRule:
         """A rule with the same parameters and no state of its own, as Zennit's composites need one for each module."""
         copy = type(self).__new__(type(self))
@@ -59,7 +88,11 @@ class LinearRule(Hook):  # type: ignore[misc]  # zennit is untyped
             ModelError: if the module is of another type.
         """
         layer_of_module(module)
-        return RemovableHandleList([RemovableHandle(self), module.register_forward_hook(self._replace_output)])
+        hooks = module.register_forward_pre_hook(self._see_input), module.register_forward_hook(self._replace_output)
+        return RemovableHandleList([RemovableHandle(self), *hooks])
+
+    def _see_input(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Nothing: hooks in front of a module are where Zennit looks for the rules of a composite."""
 
     def _replace_output(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         if not args[0].requires_grad:
@@ -83,14 +116,16 @@ class Epsilon(LinearRule):
     Epsilon(epsilon=0.25)
     """
 
-    def __init__(self, epsilon: Stabilizer = 1e-6) -> None:
-        super().__init__()
+    def __init__(self, epsilon: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
+        super().__init__(zero_params)
         self.epsilon = _checked("epsilon", epsilon)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        layer, z = self._as_given(layer, x, z)
         return layer.transposed_own(stabilized_share(relevance, z, self.epsilon), x).mul_(x)
 
     def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        layer, z = self._as_given(layer, x, z)
         return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self.epsilon))
 
 
@@ -120,19 +155,19 @@ class StdxEpsilon(LinearRule):
         self.k = _checked("k", k)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        return layer.transposed_own(stabilized_share(relevance, z, self._epsilon(x, z)), x).mul_(x)
+        return layer.transposed_own(stabilized_share(relevance, z, self._epsilon(layer, x, z)), x).mul_(x)
 
     def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
-        return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self._epsilon(x, z)))
+        return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self._epsilon(layer, x, z)))
 
-    def _epsilon(self, x: Tensor, z: Tensor) -> Tensor:
-        epsilon: Tensor = self.k * _standard_deviation(x).view(-1, *(1,) * (z.ndim - 1))
+    def _epsilon(self, layer: Layer, x: Tensor, z: Tensor) -> Tensor:
+        samples = SamplesOf(x, layer.samples)
+        epsilon: Tensor = self.k * samples.spread(_standard_deviation(samples.flat()), z.ndim)
         return epsilon
 
 
-def _standard_deviation(x: Tensor) -> Tensor:
+def _standard_deviation(rows: Tensor) -> Tensor:
     """The population standard deviation of each sample (N,); in two passes, many times as fast on the CPU as ``Tensor.std``."""
-    rows = x.flatten(1)
     distances = rows - rows.mean(dim=1, keepdim=True)
     result: Tensor = torch.linalg.vector_norm(distances, dim=1) / rows.shape[1] ** 0.5
     return result
@@ -208,8 +243,8 @@ class AlphaBeta(LinearRule):
         OptionError: if alpha or beta is negative or their difference is not 1.
     """
 
-    def __init__(self, alpha: float = 2.0, beta: float = 1.0, stabilizer: Stabilizer = 1e-6) -> None:
-        super().__init__()
+    def __init__(self, alpha: float = 2.0, beta: float = 1.0, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
+        super().__init__(zero_params)
         if alpha < 0 or beta < 0 or abs(alpha - beta - 1) > 1e-9:
             raise OptionError(f"alpha={alpha}, beta={beta}: both must be at least 0 and alpha - beta must be 1, for example 2 and 1")
         self.alpha = float(alpha)
@@ -217,6 +252,7 @@ class AlphaBeta(LinearRule):
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        layer = layer.without(*self.zero_params)
         signs = _Signs(layer, x)
         if self.beta != 0 and signs.x_neg is None and isinstance(layer, LinearLayer) and layer.runs_in_blocks():
             return self._by_blocks(layer, x, relevance)
@@ -227,6 +263,7 @@ class AlphaBeta(LinearRule):
         return result.sub_(self._part(signs, relevance, -1, _negative, _positive), alpha=self.beta)
 
     def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        layer = layer.without(*self.zero_params)
         signs, total = _Signs(layer, x), [0.0, 0.0]
         for factor, sign, for_pos, for_neg in ((self.alpha, +1, _positive, _negative), (-self.beta, -1, _negative, _positive)):
             bias = _mapped_bias(layer.bias, for_pos)
@@ -266,8 +303,8 @@ class ZPlus(AlphaBeta):
         stabilizer: added to the denominator with its sign; 0: exact, where 0 / 0 is 0.
     """
 
-    def __init__(self, stabilizer: Stabilizer = 1e-6) -> None:
-        super().__init__(alpha=1.0, beta=0.0, stabilizer=stabilizer)
+    def __init__(self, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
+        super().__init__(alpha=1.0, beta=0.0, stabilizer=stabilizer, zero_params=zero_params)
 
 
 class Gamma(LinearRule):
@@ -281,17 +318,18 @@ class Gamma(LinearRule):
         stabilizer: added to the denominators with their sign; 0: exact, where 0 / 0 is 0.
     """
 
-    def __init__(self, gamma: float = 0.25, stabilizer: Stabilizer = 1e-6) -> None:
-        super().__init__()
+    def __init__(self, gamma: float = 0.25, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
+        super().__init__(zero_params)
         self.gamma = _checked("gamma", gamma)
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        signs = _Signs(layer, x)
+        signs = _Signs(layer.without(*self.zero_params), x)
         result = self._part(signs, relevance, z > 0, self._raise_positive, self._raise_negative)
         return result.add_(self._part(signs, relevance, z < 0, self._raise_negative, self._raise_positive))
 
     def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        layer = layer.without(*self.zero_params)
         signs, total = _Signs(layer, x), [0.0, 0.0]
         for where, for_pos, for_neg in (
             (z > 0, self._raise_positive, self._raise_negative),
@@ -318,27 +356,45 @@ class Gamma(LinearRule):
 
 
 class WSquare(LinearRule):
-    """w^2 rule: shares in proportion to the squared weight, whatever the input; no bias (Montavon et al. 2017).
+    """w^2 rule: shares by squared weights, whatever the input; the squared bias takes its own (Montavon et al. 2017).
+
+    Args:
+        stabilizer: added to the denominator; 0: exact, where 0 / 0 is 0.
+        zero_params: "bias" leaves the bias out, as the method name ``wsquare`` does.
+    """
+
+    def __init__(self, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
+        super().__init__(zero_params)
+        self.stabilizer = _checked("stabilizer", stabilizer)
+
+    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
+        weights, _, total = self._parts(layer, x)
+        return weights.transposed(stabilized_share(relevance, total, self.stabilizer), x)
+
+    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
+        _, bias, total = self._parts(layer, x)
+        share = stabilized_share(relevance, total, self.stabilizer)
+        return layer.through_bias(share, bias), not_shared(relevance, total, share)
+
+    def _parts(self, layer: Layer, x: Tensor) -> tuple[MappedLayer, Tensor | None, Tensor]:
+        """The weights and the bias that share, and the sum of both for each output."""
+        layer = layer.without(*self.zero_params)
+        weights, bias = layer.mapped(self._shares_of), _mapped_bias(layer.bias, self._shares_of)
+        return weights, bias, weights.output(torch.ones_like(x[:1]), bias)
+
+    def _shares_of(self, weight: Tensor) -> Tensor:
+        return weight.square()
+
+
+class WSquareWithoutBias(WSquare):
+    """The w^2 rule of the method name ``wsquare``: the bias takes nothing.
 
     Args:
         stabilizer: added to the denominator; 0: exact, where 0 / 0 is 0.
     """
 
     def __init__(self, stabilizer: Stabilizer = 1e-6) -> None:
-        super().__init__()
-        self.stabilizer = _checked("stabilizer", stabilizer)
-
-    def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        weights = layer.mapped(self._shares_of)
-        total = weights.output(torch.ones_like(x[:1]), None)
-        return weights.transposed(stabilized_share(relevance, total, self.stabilizer), x)
-
-    def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
-        total = layer.mapped(self._shares_of).output(torch.ones_like(x[:1]), None)
-        return 0.0, not_shared(relevance, total, stabilized_share(relevance, total, self.stabilizer))
-
-    def _shares_of(self, weight: Tensor) -> Tensor:
-        return weight.square()
+        super().__init__(stabilizer, zero_params="bias")
 
 
 class Flat(WSquare):
@@ -346,10 +402,16 @@ class Flat(WSquare):
 
     Args:
         stabilizer: added to the denominator; 0: exact, where 0 / 0 is 0.
+        zero_params: as for ``LinearRule``; the bias takes nothing in any case.
     """
 
-    def _shares_of(self, weight: Tensor) -> Tensor:
-        return torch.ones_like(weight)
+    def __init__(self, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
+        names = (zero_params,) if isinstance(zero_params, str) else tuple(zero_params or ())
+        super().__init__(stabilizer, zero_params=dict.fromkeys((*names, "bias")))
+
+    def _parts(self, layer: Layer, x: Tensor) -> tuple[MappedLayer, Tensor | None, Tensor]:
+        weights = layer.mapped(torch.zeros_like if "weight" in self.zero_params else torch.ones_like)
+        return weights, None, weights.output(torch.ones_like(x[:1]), None)
 
 
 class ZBox(LinearRule):
@@ -365,8 +427,14 @@ class ZBox(LinearRule):
         OptionError: if low is not below high.
     """
 
-    def __init__(self, low: float | Tensor | None = None, high: float | Tensor | None = None, stabilizer: Stabilizer = 1e-6) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        low: float | Tensor | None = None,
+        high: float | Tensor | None = None,
+        stabilizer: Stabilizer = 1e-6,
+        zero_params: ZeroParams = None,
+    ) -> None:
+        super().__init__(zero_params)
         if low is not None and high is not None and bool((torch.as_tensor(low) > torch.as_tensor(high)).any()):
             raise OptionError(f"low={low} is above high={high}; give the lowest and the highest value that an input can take")
         self.low = low
@@ -374,21 +442,23 @@ class ZBox(LinearRule):
         self.stabilizer = _checked("stabilizer", stabilizer)
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
-        low, high = self._bounds(x)
+        layer = layer.without(*self.zero_params)
+        low, high = self._bounds(layer, x)
         w_pos, w_neg = layer.mapped(_positive), layer.mapped(_negative)
         share = stabilized_share(relevance, self._total(layer, x), self.stabilizer)
         result = layer.transposed(share, layer.weight, x).mul_(x)
         return result.sub_(w_pos.transposed(share, x).mul_(low)).sub_(w_neg.transposed(share, x).mul_(high))
 
     def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
-        total = self._total(layer, x)
+        total = self._total(layer.without(*self.zero_params), x)
         return 0.0, not_shared(relevance, total, stabilized_share(relevance, total, self.stabilizer))
 
-    def _bounds(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return _bound(self.low, x, torch.amin), _bound(self.high, x, torch.amax)
+    def _bounds(self, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
+        samples = SamplesOf(x, layer.samples)
+        return _bound(self.low, samples, torch.amin), _bound(self.high, samples, torch.amax)
 
     def _total(self, layer: Layer, x: Tensor) -> Tensor:
-        low, high = self._bounds(x)
+        low, high = self._bounds(layer, x)
         of_low = layer.mapped(_positive).output(low, None)
         return layer.output(x, layer.weight, None).sub_(of_low).sub_(layer.mapped(_negative).output(high, None))
 
@@ -424,10 +494,11 @@ class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
         return result
 
 
-def _bound(value: float | Tensor | None, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
-    """A bound of the input box in the shape of ``x``; None: each sample's own extreme."""
+def _bound(value: float | Tensor | None, samples: SamplesOf, extreme: Callable[..., Tensor]) -> Tensor:
+    """A bound of the input box in the shape of a layer's input; None: each sample's own extreme."""
+    x = samples.x
     if value is None:
-        return extreme(x, dim=tuple(range(1, x.ndim)), keepdim=True).expand_as(x)
+        return samples.spread(extreme(samples.flat(), dim=1), x.ndim).expand_as(x)
     bound = torch.as_tensor(value, dtype=x.dtype, device=x.device)
     try:
         return bound.expand_as(x)
@@ -457,6 +528,7 @@ __all__ = [
     "Sign",
     "StdxEpsilon",
     "WSquare",
+    "WSquareWithoutBias",
     "Z",
     "ZBox",
     "ZPlus",

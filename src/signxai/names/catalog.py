@@ -315,7 +315,7 @@ _RULES = (
     ),
     Rule(
         "wsquare",
-        "signxai.methods.rules.WSquare",
+        "signxai.methods.rules.WSquareWithoutBias",
         meaning="shares by squared weights, whatever the input",
         is_for_inputs=True,
         dotted="w_square",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
-from signxai.engine.one_value import Kind
+from signxai.engine.one_value import PIECEWISE, SCALED, SMOOTH, Kind
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
@@ -56,10 +56,19 @@ def passed(
     call: Call,
     node: type[RelevanceNode] = PassNode,
     gate_rank: int = 0,
-    kind: Kind = Kind.SMOOTH,
+    kind: Kind | None = SMOOTH,
     form: str = "",
 ) -> Result:
-    """Carry out a function of one value under ``node``; its result counts as a gate of this rank."""
+    """Carry out a function of one value under ``node``; its result counts as a gate of this rank.
+
+    Args:
+        mode: the pass.
+        call: the call.
+        node: what ties the result to the input.
+        gate_rank: how surely the result is a gate where it is a factor.
+        kind: what the function is; None: nobody writes another one with it.
+        form: see ``OfOneValue``.
+    """
     if not needs_relevance(call.x) or not call.rest_is_constant():
         return mode.plain(call)
     if call.writes_in_place():
@@ -67,11 +76,10 @@ def passed(
         result = node.apply(call.x, call.on_input())
     else:
         of = mode.functions.of(call.x)
-        if of.kind is Kind.SMOOTH:  # the end of a function that is written by hand
-            result = as_function_of(of.root, lambda: call.run(call.x.detach()))
-        else:
-            result = node.apply(call.x, call.on_input())
-        mode.functions.note(result, of, kind, form)
+        is_end = of.kind is SMOOTH  # of a function that is written by hand
+        result = as_function_of(of.root, lambda: call.run(call.x.detach())) if is_end else node.apply(call.x, call.on_input())
+        if kind is not None:
+            mode.functions.note(result, of, kind, form)
     mode.note_gate(result, gate_rank)
     return result
 
@@ -86,7 +94,7 @@ def as_function_of(root: Tensor, compute: Callable[[], Tensor]) -> Tensor:
 def relu(mode: RelevancePass, call: Call) -> Result:
     """A ReLU; that of a linear layer's output is not saved twice."""
     saved = mode.output_of_layer(call.x)
-    result = passed(mode, call, kind=Kind.PIECEWISE)
+    result = passed(mode, call, kind=None)
     if saved is not None and needs_relevance(call.x):
         mode.note_relu(result, saved)
     return result
@@ -110,7 +118,7 @@ def activation_in_pieces(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged; of the size of a complex number each part has its share."""
     if isinstance(call.x, Tensor) and call.x.is_complex() and needs_relevance(call.x):
         return mode.shared(call.run, (call.x,))
-    return passed(mode, call, kind=Kind.PIECEWISE)
+    return passed(mode, call, kind=PIECEWISE)
 
 
 @rule_for("normalize")
@@ -132,7 +140,7 @@ def exponential(mode: RelevancePass, call: Call) -> Result:
         return softmax_of(mode, *log_softmax, call.x.detach().exp)
     if not needs_relevance(call.x):
         return mode.plain(call)
-    result = passed(mode, call, form="exp" if mode.functions.of(call.x).kind is Kind.SCALED else "")
+    result = passed(mode, call, form="exp" if mode.functions.of(call.x).kind is SCALED else "")
     mode.exponents.put(result, call.x)
     return result
 
@@ -160,7 +168,7 @@ def inverse(mode: RelevancePass, call: Call) -> Result:
     is_root = call.func.__name__.startswith("rsqrt")
     result = passed(mode, call, gate_rank=2 if mode.functions.of(call.x).form == "1 + exp" and not is_root else DIVISOR)
     if not is_root and needs_relevance(call.x):
-        mode.reciprocals.put(result, call.x)
+        mode.note_reciprocal(result, call.x)
     return result
 
 
@@ -182,7 +190,7 @@ def tanh(mode: RelevancePass, call: Call) -> Result:
 )
 def cut_off(mode: RelevancePass, call: Call) -> Result:
     """The same, but under the z rule relevance ends where a constant stands for the input."""
-    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1, kind=Kind.PIECEWISE)
+    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1, kind=PIECEWISE)
 
 
 @rule_for("log")

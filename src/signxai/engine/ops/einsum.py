@@ -54,6 +54,9 @@ def _pair(a: Tensor, b: Tensor, of_a: str, of_b: str, kept: Iterable[str]) -> tu
     summed = "".join(label for label in shared if label not in kept)
     only_a = "".join(label for label in of_a if label not in shared)
     only_b = "".join(label for label in of_b if label not in shared)
+    if not summed and needs_relevance(b):  # a product place by place, where a gate is one
+        labels = batch + only_a + only_b
+        return _spread(a, of_a, labels) * _spread(b, of_b, labels), labels
     length = math.prod(size[label] for label in summed)
     rows = _arranged(a, of_a, batch + only_a + summed).reshape(*(size[k] for k in batch + only_a), length)
     if not batch:
@@ -65,6 +68,14 @@ def _pair(a: Tensor, b: Tensor, of_a: str, of_b: str, kept: Iterable[str]) -> tu
         product = torch.matmul(rows.reshape(*sizes, -1, length), columns)
     labels = batch + only_a + only_b
     return product.reshape([size[label] for label in labels]), labels
+
+
+def _spread(tensor: Tensor, labels: str, wanted: str) -> Tensor:
+    """A tensor with an axis for each label that is wanted, of length 1 for those that it lacks."""
+    arranged = _arranged(tensor, labels, "".join(label for label in wanted if label in labels))
+    for axis, label in enumerate(wanted):
+        arranged = arranged if label in labels else arranged.unsqueeze(axis)
+    return arranged
 
 
 def _sizes(*terms: tuple[Tensor, str]) -> dict[str, list[int]]:

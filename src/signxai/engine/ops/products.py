@@ -48,10 +48,10 @@ def product(mode: RelevancePass, call: Call) -> Result:
         return complex_product(mode, call)
     if needs_relevance(a) and needs_relevance(b):
         for exponential, inverse in ((a, b), (b, a)):
-            summed = mode.reciprocals.get(inverse)
+            summed = mode.reciprocal_of(inverse)
             if summed is not None and (softmax := _softmax_by_hand(mode, call, exponential, summed)) is not None:
                 return softmax
-        if (root := mode.smooth_root(a, b)) is not None:
+        if (root := mode.functions.smooth_root(a, b)) is not None:
             return joined(mode, root, call)
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
         if rank_a == rank_b:
@@ -93,12 +93,12 @@ def quotient(mode: RelevancePass, call: Call) -> Result:
         gate_rank = 2 if of_one.form == "1 + exp" and is_one(a) else DIVISOR  # 1 / (1 + exp(-x)) is a sigmoid
         result = passed(mode, Call(lambda t: call.func(a, t), (b,), {}), gate_rank=gate_rank)
         if is_one(a):
-            mode.reciprocals.put(result, b)
+            mode.note_reciprocal(result, b)
         return result
     if needs_relevance(b):
         if (softmax := _softmax_by_hand(mode, call, a, b)) is not None:
             return softmax
-        if (root := mode.smooth_root(a, b)) is not None:
+        if (root := mode.functions.smooth_root(a, b)) is not None:
             forms = mode.functions.of(a).form, mode.functions.of(b).form
             return joined(mode, root, call, gate_rank=2 if forms == ("exp", "1 + exp") else 0)
         divisor = b.detach()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
-from signxai.engine.one_value import Kind
+from signxai.engine.one_value import AFFINE, SMOOTH
 from signxai.engine.ops.activations import as_function_of
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import RelevancePass, SumOf
@@ -95,6 +95,7 @@ def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
     axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
     if needs_relevance(result) and isinstance(axis, int):
         name = call.func.__name__.removeprefix("special_")
+        mode.has_sums = True
         mode.sums_of.put(result, SumOf(call.x, axis % max(call.x.ndim, 1), name, bool(keeps)))
     return result
 
@@ -121,7 +122,7 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     """Of two signals of one shape by a node of its own, which spares passes over memory."""
     args = call.args
     if len(args) == 2 and needs_relevance(args[0]) and needs_relevance(args[1]):
-        if call.func not in WRITING and (root := mode.smooth_root(*args)) is not None:
+        if call.func not in WRITING and (root := mode.functions.smooth_root(*args)) is not None:
             return _function_of_one_value(mode, root, call)
         if not call.kwargs and args[0].shape == args[1].shape and not (args[0].is_complex() or args[1].is_complex()):
             return sum_by_contribution(call, sign, mode.saver, mode.stabilizer)
@@ -142,15 +143,15 @@ def _with_constant(mode: RelevancePass, call: Call, of_first: float = 1, of_seco
     x, constant = signals[0], call.args[1 if needs_relevance(call.args[0]) else 0]
     is_number = not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant))
     of = mode.functions.of(x)
-    if is_number and of.kind is Kind.SMOOTH and call.func not in WRITING:
+    if is_number and of.kind is SMOOTH and call.func not in WRITING:
         result = _function_of_one_value(mode, of.root, call)
         if of.form == "exp" and float(constant) == 1 and of_first == of_second == 1:
-            mode.functions.note(result, of, Kind.SMOOTH, "1 + exp")
+            mode.functions.note(result, of, SMOOTH, "1 + exp")
     else:
         folded = _behind_layer(mode, call, of_first, of_second)
         result = shared(mode, call) if folded is None else folded
         if is_number:
-            mode.functions.note(result, of, Kind.AFFINE)
+            mode.functions.note(result, of, AFFINE)
         _noted_difference(mode, call, of_second, result)
     mode.note_gate(result, min(mode.gate_rank(x), _SQUASHED))
     return result
@@ -164,7 +165,7 @@ def _function_of_one_value(mode: RelevancePass, root: Tensor, call: Call) -> Ten
     """A sum of functions of one value of a root, and numbers, is one more: relevance passes unchanged."""
     values = [part.detach() if isinstance(part, Tensor) else part for part in call.args]
     result = as_function_of(root, lambda: call.func(*values, **call.kwargs))
-    mode.functions.note(result, mode.functions.of(root), Kind.SMOOTH)
+    mode.functions.note(result, mode.functions.of(root), SMOOTH)
     return result
 
 

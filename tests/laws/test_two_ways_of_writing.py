@@ -1,0 +1,295 @@
+"""Law 7 as a table: two ways of writing one function give one map.
+
+A row is one way to write the part of a network between two layers and another way to write the same, as functions of the
+signal. Each is put behind a linear layer, behind an activation, behind a convolution and behind a sum.
+"""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from comparing import deviation
+from networks import drawn
+from signxai import explain
+from signxai.common import ModelError
+
+N, T, C = 3, 5, 6
+W, V, B, S = drawn(C, C, seed=1), drawn(C, C, seed=2), drawn(C, seed=3), drawn(C, seed=4).abs() + 0.2
+KERNEL, EXPERTS, HEAD = drawn(C, C, 1, seed=5), drawn(2, C, C, seed=6), drawn(4, C, seed=7)
+MEAN, VAR, MASK = drawn(C, seed=8), drawn(C, seed=9).abs() + 0.3, drawn(T, C, seed=10) > 0
+PLACES = torch.tensor([0, 2, 1, 1, 0])
+
+
+def rms(y: Tensor) -> Tensor:
+    return F.rms_norm(y, (C,), p(S, y), 1e-5)
+
+
+def mean_square(y: Tensor) -> Tensor:
+    return y.pow(2).mean(-1, keepdim=True) + 1e-5
+
+
+def rotated(y: Tensor) -> Tensor:
+    a, b, angle = y[..., 0::2], y[..., 1::2], torch.linspace(0, 1, T * C // 2, dtype=y.dtype).view(T, -1)
+    return torch.stack([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], -1).flatten(-2)
+
+
+def rotated_as_complex(y: Tensor) -> Tensor:
+    angle = torch.linspace(0, 1, T * C // 2, dtype=y.dtype).view(T, -1)
+    z = torch.view_as_complex(y.reshape(*y.shape[:-1], C // 2, 2)) * torch.polar(torch.ones_like(angle), angle)
+    return torch.view_as_real(z).flatten(-2)
+
+
+def gates(y: Tensor) -> Tensor:
+    return F.softmax(F.linear(y, p(W, y)[:2]), -1)
+
+
+def dense_experts(y: Tensor) -> Tensor:
+    return sum((y @ EXPERTS[e].to(y)) * gates(y)[..., e, None] for e in range(2))
+
+
+def gathered_experts(y: Tensor) -> Tensor:
+    tokens, chosen, result = y.reshape(-1, C), gates(y).reshape(-1, 2), torch.zeros(y.numel() // C, C, dtype=y.dtype)
+    for e in range(2):
+        index = torch.arange(len(tokens))
+        result.index_add_(0, index, (tokens[index] @ EXPERTS[e].to(y)) * chosen[index, e, None])
+    return result.view(y.shape)
+
+
+def by_exp(y: Tensor, shift: Tensor | float = 0.0) -> Tensor:
+    e = torch.exp(y - shift)
+    return e / e.sum(-1, keepdim=True)
+
+
+def as_image(y: Tensor) -> Tensor:
+    return y.transpose(1, 2).unsqueeze(-1)
+
+
+def frozen(y: Tensor) -> Tensor:
+    norm = FrozenBatchNorm2d(C).to(y.dtype)
+    for buffer, value in ((norm.weight, S), (norm.bias, B), (norm.running_mean, MEAN), (norm.running_var, VAR)):
+        buffer.copy_(value)
+    return norm(F.conv2d(as_image(y), KERNEL[..., None].to(y))).squeeze(-1).transpose(1, 2)
+
+
+def batch_norm(y: Tensor) -> Tensor:
+    z = F.conv2d(as_image(y), KERNEL[..., None].to(y))
+    return F.batch_norm(z, MEAN.to(y), VAR.to(y), S.to(y), B.to(y)).squeeze(-1).transpose(1, 2)
+
+
+def p(parameter: Tensor, y: Tensor) -> Tensor:
+    return parameter.to(y)
+
+
+# what is compared: one way, the other
+BIASES = {
+    "x @ W + b": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: y @ p(W, y).t() + p(B, y)),
+    "b + x @ W": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: p(B, y) + torch.matmul(y, p(W, y).t())),
+    "addmm": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: torch.addmm(p(B, y), y.view(-1, C), p(W, y).t()).view(y.shape)),
+    "addmm, beta": (
+        lambda y: F.linear(y, p(W, y), 2 * p(B, y)),
+        lambda y: torch.addmm(p(B, y), y.view(-1, C), p(W, y).t(), beta=2).view(y.shape),
+    ),
+    "einsum": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: torch.einsum("nti,oi->nto", y, p(W, y)) + p(B, y)),
+    "einsum to another order": (
+        lambda y: F.linear(y, p(W, y), p(B, y)),
+        lambda y: (torch.einsum("nti,oi->not", y, p(W, y)) + p(B, y)[:, None]).transpose(1, 2),
+    ),
+    "convolution": (
+        lambda y: F.conv1d(y.mT, p(KERNEL, y), p(B, y)).mT,
+        lambda y: (F.conv1d(y.mT, p(KERNEL, y)) + p(B, y).view(1, -1, 1)).mT,
+    ),
+    "convolution, channels last": (
+        lambda y: F.conv1d(y.mT, p(KERNEL, y), p(B, y)).mT,
+        lambda y: F.conv1d(y.mT, p(KERNEL, y)).permute(0, 2, 1) + p(B, y).reshape(1, 1, C),
+    ),
+    "in place": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: F.linear(y, p(W, y)).add_(p(B, y))),
+    "+=": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: F.linear(y, p(W, y)).__iadd__(p(B, y))),
+    "subtracted": (lambda y: F.linear(y, p(W, y), -p(B, y)), lambda y: torch.sub(F.linear(y, p(W, y)), p(B, y))),
+    "alpha": (lambda y: F.linear(y, p(W, y), -2 * p(B, y)), lambda y: F.linear(y, p(W, y)).sub(p(B, y), alpha=2)),
+    "from a constant": (lambda y: F.linear(y, -p(W, y), 1 - p(B, y)), lambda y: 1 - F.linear(y, p(W, y), p(B, y))),
+    "negated": (lambda y: F.linear(y, -p(W, y), -p(B, y)), lambda y: -F.linear(y, p(W, y), p(B, y))),
+    "divided": (lambda y: F.linear(y, p(W, y) / 3, p(B, y) / 3), lambda y: F.linear(y, p(W, y), p(B, y)) / 3),
+    "layer scale": (
+        lambda y: F.linear(y, p(W, y) * p(S, y)[:, None], p(B, y) * p(S, y)),
+        lambda y: p(S, y) * F.linear(y, p(W, y), p(B, y)),
+    ),
+    "scaled by heads": (
+        lambda y: F.linear(y, p(W, y) * p(S, y)[:, None], p(B, y) * p(S, y)),
+        lambda y: (F.linear(y, p(W, y), p(B, y)).view(N, T, 3, 2).transpose(1, 2) * p(S, y).view(3, 1, 2)).transpose(1, 2).flatten(2),
+    ),
+    "scaled after a split": (
+        lambda y: torch.cat([F.linear(y, 2 * p(W, y)[:3]), F.linear(y, p(W, y)[3:])], -1),
+        lambda y: torch.cat([part * factor for part, factor in zip(F.linear(y, p(W, y)).chunk(2, -1), (2, 1), strict=True)], -1),
+    ),
+    "frozen batch norm": (batch_norm, frozen),
+    "batch norm by hand": (
+        lambda y: batch_norm(y),
+        lambda y: (F.conv1d(y.mT, p(KERNEL, y)).mT - p(MEAN, y)) / torch.sqrt(p(VAR, y) + 1e-5) * p(S, y) + p(B, y),
+    ),
+    "batch norm on channels last": (
+        lambda y: F.linear(y, p(W, y) * p(S, y)[:, None], p(B, y)),
+        lambda y: torch.addcmul(p(B, y), F.linear(y, p(W, y)), p(S, y)),
+    ),
+}
+ONE_VALUE = {
+    "gelu": (F.gelu, lambda y: 0.5 * y * (1 + torch.erf(y / math.sqrt(2)))),
+    "gelu, tanh": (
+        lambda y: F.gelu(y, approximate="tanh"),
+        lambda y: 0.5 * y * (1 + torch.tanh(math.sqrt(2 / math.pi) * (y + 0.044715 * torch.pow(y, 3)))),
+    ),
+    "silu": (F.silu, lambda y: y * torch.sigmoid(y)),
+    "silu by exp": (F.silu, lambda y: y / (1 + torch.exp(-y))),
+    "silu by a quotient": (F.silu, lambda y: y * (1 / (1 + torch.exp(-y)))),
+    "silu in place": (F.silu, lambda y: F.silu(y.clone(), inplace=True)),
+    "sigmoid": (torch.sigmoid, lambda y: 1 / (1 + torch.exp(-y))),
+    "sigmoid, other half": (torch.sigmoid, lambda y: torch.exp(y) / (1 + torch.exp(y))),
+    "sigmoid by reciprocal": (torch.sigmoid, lambda y: (1 + (-y).exp()).reciprocal()),
+    "sigmoid by tanh": (torch.sigmoid, lambda y: 0.5 * (1 + torch.tanh(y / 2))),
+    "sigmoid reflected": (torch.sigmoid, lambda y: 1 - torch.sigmoid(-y)),
+    "softplus": (F.softplus, lambda y: torch.log(1 + torch.exp(y))),
+    "mish": (F.mish, lambda y: y * torch.tanh(torch.log1p(torch.exp(y)))),
+    "softsign": (F.softsign, lambda y: y / (1 + y.abs())),
+    "expm1": (torch.expm1, lambda y: torch.exp(y) - 1),
+    "tanh": (torch.tanh, lambda y: (torch.exp(y) - torch.exp(-y)) / (torch.exp(y) + torch.exp(-y))),
+    "square": (torch.square, lambda y: y * y),
+    "elu": (F.elu, lambda y: torch.where(y > 0, y, torch.exp(y) - 1)),
+    "leaky relu": (lambda y: F.leaky_relu(y, 0.1), lambda y: torch.where(y > 0, y, 0.1 * y)),
+    "leaky relu by maximum": (lambda y: F.leaky_relu(y, 0.1), lambda y: torch.maximum(y, 0.1 * y)),
+    "hardswish": (F.hardswish, lambda y: y * F.relu6(y + 3) / 6),
+    "operator": (F.gelu, lambda y: torch.ops.aten.gelu(y)),
+}
+NORMS = {
+    "rsqrt": (rms, lambda y: y * torch.rsqrt(mean_square(y)) * p(S, y)),
+    "rsqrt first": (rms, lambda y: p(S, y) * (torch.rsqrt(mean_square(y)).expand_as(y) * y)),
+    "a power": (rms, lambda y: p(S, y) * (y * mean_square(y).pow(-0.5))),
+    "a quotient as a factor": (rms, lambda y: p(S, y) * (y * (1 / mean_square(y).sqrt()))),
+    "reciprocal": (rms, lambda y: p(S, y) * (y * mean_square(y).sqrt().reciprocal())),
+    "a quotient": (rms, lambda y: y / torch.sqrt(mean_square(y)) * p(S, y)),
+    "layer norm": (
+        lambda y: F.layer_norm(y, (C,), p(S, y), p(B, y), 1e-5),
+        lambda y: (y - y.mean(-1, keepdim=True)) * torch.rsqrt(y.var(-1, correction=0, keepdim=True) + 1e-5) * p(S, y) + p(B, y),
+    ),
+    "normalize": (lambda y: F.normalize(y, dim=-1), lambda y: y / y.norm(dim=-1, keepdim=True)),
+    "detached": (lambda y: y / (y.std(-1, keepdim=True) + 0.1), lambda y: y / (y.detach().std(-1, keepdim=True) + 0.1)),
+}
+SOFTMAX = {
+    "exp / sum": (lambda y: F.softmax(y, -1), by_exp),
+    "exp twice": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y) / torch.exp(y).sum(-1, keepdim=True)),
+    "less the maximum": (lambda y: F.softmax(y, -1), lambda y: by_exp(y, y.max(-1, keepdim=True).values)),
+    "less the maximum, in front": (lambda y: F.softmax(y, -1), lambda y: F.softmax(y - y.amax(-1, keepdim=True), -1)),
+    "by logsumexp": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y - torch.logsumexp(y, -1, keepdim=True))),
+    "by log_softmax": (lambda y: F.softmax(y, -1), lambda y: torch.exp(F.log_softmax(y, -1))),
+    "an axis taken and given back": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y) / torch.exp(y).sum(-1)[..., None]),
+    "by a reciprocal": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y) * (1 / torch.exp(y).sum(-1, keepdim=True))),
+}
+GATES = {
+    "a gate by exp": (lambda y: y.flip(-1) * torch.sigmoid(y), lambda y: y.flip(-1) * (1 / (1 + torch.exp(-y)))),
+    "a gate by tanh": (
+        lambda y: F.linear(y, p(V, y)) * torch.sigmoid(y),
+        lambda y: F.linear(y, p(V, y)) * (0.5 * torch.tanh(y * 0.5) + 0.5),
+    ),
+    "a gate as a divisor": (lambda y: y.flip(-1) * torch.sigmoid(y), lambda y: y.flip(-1) / (1 + torch.exp(-y))),
+    "a gate by einsum": (
+        lambda y: y.flip(-1) * torch.sigmoid(y.mean(-1, keepdim=True)),
+        lambda y: torch.einsum("ntc,nt->ntc", y.flip(-1), torch.sigmoid(y.mean(-1))),
+    ),
+    "glu": (lambda y: F.glu(y, -1).repeat(1, 1, 2), lambda y: (y[..., :3] * torch.sigmoid(y[..., 3:])).repeat(1, 1, 2)),
+}
+MOVES = {
+    "index_add": (
+        lambda y: torch.stack([y[:, 0] + y[:, 4], y[:, 2] + y[:, 3], y[:, 1]], 1),
+        lambda y: torch.zeros(N, 3, C, dtype=y.dtype).index_add_(1, PLACES, y),
+    ),
+    "scatter_add": (
+        lambda y: torch.stack([y[:, 0] + y[:, 4], y[:, 2] + y[:, 3], y[:, 1]], 1),
+        lambda y: torch.zeros(N, 3, C, dtype=y.dtype).scatter_add_(1, PLACES[None, :, None].expand_as(y), y),
+    ),
+    "experts": (dense_experts, gathered_experts),
+    "a rotation": (rotated, rotated_as_complex),
+    "diff": (lambda y: y[:, 1:] - y[:, :-1], lambda y: torch.diff(y, dim=1)),
+    "a product": (lambda y: y * y.flip(1), lambda y: torch.stack([y, y.flip(1)]).prod(0)),
+    "bmm by keyword": (lambda y: torch.bmm(y, p(W, y).expand(N, C, C)), lambda y: torch.bmm(input=y, mat2=p(W, y).expand(N, C, C))),
+    "baddbmm by keyword": (
+        lambda y: p(B, y) + torch.bmm(y, p(W, y).expand(N, C, C)),
+        lambda y: torch.baddbmm(p(B, y).expand(N, T, C), batch1=y, batch2=p(W, y).expand(N, C, C)),
+    ),
+    "a linear layer by operators": (
+        lambda y: F.linear(y, p(W, y), p(B, y)).relu(),
+        lambda y: torch.ops.aten.relu.default(torch.ops.aten.linear(y, p(W, y), p(B, y))),
+    ),
+    "a mask in place": (
+        lambda y: F.linear(y, p(W, y)).masked_fill(MASK, 0.0),
+        lambda y: F.linear(y, p(W, y)).masked_fill_(MASK, 0.0),
+    ),
+    "halved in place": (lambda y: F.linear(y, p(W, y)) / 2, lambda y: F.linear(y, p(W, y)).div_(2)),
+    "doubled by itself": (lambda y: F.linear(y, p(W, y)).tanh() * y, lambda y: F.linear(y, p(W, y)).tanh().mul(y)),
+    "a residual in place": (lambda y: F.linear(y, p(W, y)) + y, lambda y: F.linear(y, p(W, y)).add_(y)),
+    "a cumulative sum in place": (lambda y: F.linear(y, p(W, y)).cumsum(1), lambda y: F.linear(y, p(W, y)).cumsum_(1)),
+    "a product in place": (lambda y: F.linear(y, p(W, y)) * y.flip(1), lambda y: F.linear(y, p(W, y)).mul_(y.flip(1))),
+}
+TWINS = {
+    f"{kind}: {name}": pair
+    for kind, pairs in {
+        "bias": BIASES, "one value": ONE_VALUE, "norm": NORMS, "softmax": SOFTMAX, "gate": GATES, "other": MOVES,
+    }.items()
+    for name, pair in pairs.items()
+}  # fmt: skip
+METHODS = [
+    *("gradient", "lrp_z", "lrp_epsilon_0_25", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "lrp_gamma_0_25"),
+    *("lrpsign_epsilon_0_25_std_x", "zblrp_epsilon_0_1", "w2lrp_z", "flatlrp_z"),
+]
+FRONTS = {
+    "a layer": lambda x: F.linear(x, V.to(x), S.to(x)),
+    "an activation": lambda x: F.linear(x, V.to(x), S.to(x)).tanh(),
+    "a sum": lambda x: F.linear(x, V.to(x)) + x,
+}
+
+
+class Part(nn.Module):
+    """A part of a network between a front and a classifier."""
+
+    def __init__(self, front, part) -> None:
+        super().__init__()
+        self.front, self.part = front, part
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.part(self.front(x)).relu().mean(1), HEAD.to(x))
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("twin", TWINS)
+def test_two_ways_of_writing_one_function_give_one_map(twin, front):
+    one, other = (Part(FRONTS[front], part) for part in TWINS[twin])
+    x = drawn(N, T, C, seed=11)
+    torch.testing.assert_close(one(x), other(x), rtol=1e-12, atol=1e-12)
+    found = {}
+    for name in METHODS:
+        if name == "gradient" and twin == "norm: detached":
+            continue  # which is another gradient
+        options = {} if name == "gradient" else {"strict": True}
+        found[name] = deviation(explain(other, x, name, 1, **options), explain(one, x, name, 1, **options))
+    assert {name: by for name, by in found.items() if not by < 1e-11} == {}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_same_in_float32(twin):
+    one, other = (Part(FRONTS["an activation"], part) for part in TWINS[twin])
+    x = drawn(N, T, C, seed=11).float()
+    for name in ("lrp_epsilon_0_25", "lrp_epsilon_0_25_std_x"):
+        assert deviation(explain(other, x, name, 1), explain(one, x, name, 1)) < 1e-5
+
+
+def test_signals_within_a_transform_are_refused_and_constants_are_not():
+    def mapped(y: Tensor) -> Tensor:
+        return torch.func.vmap(lambda row: row.relu())(y)
+
+    x = drawn(N, T, C, seed=11)
+    with pytest.raises(ModelError, match="vmap"):
+        explain(Part(FRONTS["a layer"], mapped), x, "lrp_z", 1)
+    masked = Part(FRONTS["a layer"], lambda y: y * torch.func.vmap(lambda row: row * 2)(torch.ones(T, C).to(y)))
+    plain = Part(FRONTS["a layer"], lambda y: y * 2)
+    assert deviation(explain(masked, x, "lrp_z", 1, strict=True), explain(plain, x, "lrp_z", 1)) < 1e-12
