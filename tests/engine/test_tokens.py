@@ -435,3 +435,35 @@ def test_ids_that_become_other_numbers_again_lose_their_way_and_that_is_said():
 
     with pytest.warns(UnknownOperationWarning, match="'mul'"):
         explain(Weighted(), torch.tensor([[1.0, 5.0, 3.0]]), "lrp_z", 1)
+
+
+def test_a_refusal_within_an_operator_is_said_as_it_is():
+    """Python would make of it that the operator does not know its operands."""
+
+    class Multiplied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = nn.Embedding(8, 6), nn.Linear(6, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.table((x.long() * x.long().flip(1)) % 8).mean(1))
+
+    with pytest.raises(ModelError, match="no LRP rule is known for the operation 'mul'"):
+        explain(randomized(Multiplied()), ids(), "lrp_z", 1, strict=True)
+
+
+def test_zeros_in_the_shape_of_token_ids_are_none():
+    class Typed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.kinds, self.head = nn.Embedding(50, 6), nn.Embedding(2, 6), nn.Linear(6, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.long()
+            kinds = torch.zeros_like(x)
+            kinds[:, 0] = 1
+            return self.head((self.table(x) + self.kinds(kinds)).mean(1))
+
+    report = inspect_model(randomized(Typed()), ids(), "lrp_z", 1, strict=True)
+    assert [row.operation for row in report.rows].count("embedding") == 1
+    assert abs(report.unaccounted) < 1e-9

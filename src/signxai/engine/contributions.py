@@ -34,13 +34,14 @@ class TimesInput(RelevanceNode):
     """Identity; in backward the gradient that arrives is multiplied by the input. First half of a share by contribution."""
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, saver: Saver) -> Tensor:
+    def forward(ctx: Node, x: Tensor, saver: Saver, is_linear: bool) -> Tensor:
         ctx.saved = saver.save(x)
-        return x.view_as(x)
+        # what is linear keeps no values of its own for the way back: its input may be overwritten later
+        return x.data if is_linear else x.view_as(x)
 
     @staticmethod
     def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return times(ctx.saved.take(), gradient), None
+        return times(ctx.saved.take(), gradient), None, None
 
 
 class OverOutput(RelevanceNode):
@@ -76,12 +77,14 @@ def share_by_contribution(
     stabilizer: Stabilizer = 0.0,
     factor: float = 1.0,
     words: str = EACH_ITS_SHARE,
+    is_linear: bool = False,
 ) -> Tensor:
     """Run ``function`` on ``tensors``; in backward each element gets ``factor * x df/dx R / f`` (stabilized; 0 / 0 = 0).
 
     For a function that is linear in all tensors together (sum, mean) this is the z rule; for one linear in each of two
-    (a product), a factor of 1/2 shares relevance evenly between both (AttnLRP, proposition 3.3). ``words`` are what reports say.
+    (a product), a factor of 1/2 shares relevance evenly between both (AttnLRP, proposition 3.3). ``words`` are what reports say;
+    ``is_linear``: it is linear in all together.
     """
-    marked = [TimesInput.apply(t, saver) if t.requires_grad else t for t in tensors]
+    marked = [TimesInput.apply(t, saver, is_linear) if t.requires_grad else t for t in tensors]
     result: Tensor = OverOutput.apply(function(*marked), factor, stabilizer, saver, words)
     return result

@@ -37,14 +37,17 @@ def first_tensor(output: Any) -> Tensor:
 class _ForwardErrors:
     """Turns whatever a model's forward raises into a ``ForwardError`` that keeps it as its cause."""
 
-    def __init__(self, net: nn.Module, x: Tensor) -> None:
+    def __init__(self, net: nn.Module, x: Tensor, mode: ForwardPass) -> None:
         self.net = net
         self.x = x
+        self.mode = mode
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, TypeError) and self.mode.refusal is not None:
+            raise self.mode.refusal from None
         if isinstance(error, Exception) and not isinstance(error, SignxaiError | Warning):
             shape = tuple(self.x.shape)
             if _takes_one_sample_as(self.net, self.x):
@@ -83,7 +86,7 @@ def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor 
     """
     mode.net = net
     mode.samples += x.shape[0] if x.ndim else 0
-    with _ForwardErrors(net, x if made_from is None else made_from), mode:
+    with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
         output = net(x)
     logits = mode.logits_of(first_tensor(output))
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:

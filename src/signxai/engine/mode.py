@@ -48,7 +48,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
@@ -66,6 +66,7 @@ class ForwardPass(TorchFunctionMode):
         saver: what rules save for the way back.
         net: the network that runs.
         samples: of all forward passes that were run under it.
+        refusal: why an operation was refused, if one was.
     """
 
     table: ClassVar[RuleTable] = ANY_PASS
@@ -75,6 +76,7 @@ class ForwardPass(TorchFunctionMode):
         self.rules: Mapping[Operation, Rule] = self.table.rules
         self.saver = Saver()
         self._in_front_of_softmax: TensorNotes[Tensor] = TensorNotes()
+        self.refusal: SignxaiError | None = None
         self.net: nn.Module | None = None
         self.samples = 0
 
@@ -87,7 +89,15 @@ class ForwardPass(TorchFunctionMode):
         call = Call(func, args, kwargs or {})
         if kwargs and rule is not None:
             call = call.with_tensors_in_place()
-        return self.plain(call) if rule is None else rule(self, call)
+        return self.carried_out(rule, call)
+
+    def carried_out(self, rule: Rule | None, call: Call) -> Result:
+        """The result of a call under its rule, or as it is."""
+        try:
+            return self.plain(call) if rule is None else rule(self, call)
+        except SignxaiError as error:  # an operator makes of a TypeError, which some of these are, that it does not know its operands
+            self.refusal = error
+            raise
 
     def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
         """Refuse signals within ``torch.func``'s transforms: there they look like constants.

@@ -144,7 +144,7 @@ class RelevancePass(ForwardPass):
         if rule is None or kwargs or torch._C._are_functorch_transforms_active():
             result = super().__torch_function__(func, types, args, kwargs)
         else:
-            result = rule(self, Call(func, args, {}))  # most calls; the same, in fewer steps
+            result = self.carried_out(rule, Call(func, args, {}))  # most calls; the same, in fewer steps
         first = result[0] if type(result) is tuple and result else result
         if not isinstance(first, Tensor) or not first.requires_grad:
             self._note_cut(func, args, kwargs, result)
@@ -189,7 +189,7 @@ class RelevancePass(ForwardPass):
                 self.sums_of.put(result, replace(summed, keeps_axis=True))
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
-        if self.token_ids.any and not self.token_ids.follow(call, result, follows_gradient):
+        if self.token_ids.any and call.func not in _OF_SHAPE_ALONE and not self.token_ids.follow(call, result, follows_gradient):
             self._unknown(call)
         return result
 
@@ -281,13 +281,18 @@ class RelevancePass(ForwardPass):
             return self.with_layer(x, made, by_axis_1, compute)
         by_channel = (-1, *(1,) * (x.ndim - 2))
         folded = self.with_constants(x, None, lambda: (by_axis_1.scale.view(by_channel), by_axis_1.shift.view(by_channel)), compute)
-        return folded if folded is not None else self.shared(compute, (x,))
+        return folded if folded is not None else self.shared(compute, (x,), is_linear=True)
 
     def shared(
-        self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], factor: float = 1.0, words: str = EACH_ITS_SHARE
+        self,
+        function: Callable[..., Tensor],
+        tensors: tuple[Tensor, ...],
+        factor: float = 1.0,
+        words: str = EACH_ITS_SHARE,
+        is_linear: bool = False,
     ) -> Tensor:
         """Run ``function`` on ``tensors``; each is given its share of the relevance, times ``factor``, which reports say in ``words``."""
-        return share_by_contribution(function, tensors, self.saver, self.stabilizer, factor, words)
+        return share_by_contribution(function, tensors, self.saver, self.stabilizer, factor, words, is_linear)
 
     def _under_rule(
         self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool, moves: Moves | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -151,12 +150,21 @@ def run_under(rule: UserRule, call: Call, compute: Operation, saver: Saver) -> R
     return _mapped(structure[0], lambda _: next(results))
 
 
+def _without_items(value: dict[Any, Any]) -> dict[Any, Any]:
+    """An empty dict of a dict's own class, which may offer its items as attributes."""
+    kind = type(value)
+    result = kind.__new__(kind)
+    if hasattr(result, "__dict__"):
+        result.__dict__.update(vars(value))
+    return result
+
+
 def _mapped(value: Result, function: Callable[[Tensor], object]) -> Result:
     """A nest of tuples, lists and dicts with each tensor replaced, in the order of ``tensors_in``."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, dict):
-        result = copy(value)  # of its own class, which may offer its items as attributes
+        result = _without_items(value)
         for key, item in value.items():
             result[key] = _mapped(item, function)
         return result

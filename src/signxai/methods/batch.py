@@ -160,7 +160,8 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = Fal
     except RuntimeError as error:
         if isinstance(error, SignxaiError):
             raise
-        raise ModelError(f"no gradient can be taken through the model: {error}") from error
+        advice = "; write that operation out of place" if "modified" in str(error) else ""
+        raise ModelError(f"no gradient can be taken through the model: {error}{advice}") from error
     if gradient is None:
         raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
     return gradient

@@ -161,8 +161,11 @@ class StdxEpsilon(LinearRule):
         return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self._epsilon(layer, x, z)))
 
     def _epsilon(self, layer: Layer, x: Tensor, z: Tensor) -> Tensor:
+        if layer.samples is None or layer.samples == len(x):  # one row each, as nearly everywhere
+            epsilon: Tensor = self.k * _standard_deviation(x.flatten(1)).view(-1, *(1,) * (z.ndim - 1))
+            return epsilon
         samples = SamplesOf(x, layer.samples)
-        epsilon: Tensor = self.k * samples.spread(_standard_deviation(samples.flat()), z.ndim)
+        epsilon = self.k * samples.spread(_standard_deviation(samples.flat()), z.ndim)
         return epsilon
 
 

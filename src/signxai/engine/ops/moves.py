@@ -33,7 +33,7 @@ RELEVANCE.follows_gradient(
     *("alias", "view_as_real", "_pack_padded_sequence", "_pad_packed_sequence", "hsplit", "vsplit", "dsplit"),
     *("requires_grad_", "retain_grad", "data", "register_hook", "__iter__", "unsafe_chunk", "unsafe_split"),
     *("swapaxes_", "detach", "item", "numpy", "view_as_complex", "complex", "resolve_conj", "resolve_neg", "diag", "diag_embed"),
-    *("diagflat", "block_diag", "meshgrid", "cartesian_prod", "column_stack", "row_stack", "narrow_copy", "index_fill", "nan_to_num"),
+    *("diagflat", "block_diag", "meshgrid", "cartesian_prod", "column_stack", "row_stack", "index_fill", "nan_to_num"),
     *("masked_scatter", "diagonal_scatter", "linalg_diagonal", "unsafe_split_with_sizes", "adjoint"),
     *(getattr(torch.Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "real", "imag", "data", "grad")),
     keeps_gates=True,
@@ -43,7 +43,7 @@ RELEVANCE.follows_gradient("topk", "sort", "msort", keeps_gates=True)
 
 RELEVANCE.follows_gradient(
     *("max", "min", "amax", "amin", "maximum", "minimum", "fmax", "fmin", "max_pool1d", "max_pool2d"),
-    *("aminmax", "cummax", "cummin", "mode", "nanmedian"),
+    *("cummax", "cummin", "mode", "nanmedian"),
     *("max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "fractional_max_pool2d"),
     *("fractional_max_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d", "kthvalue", "median"),
     *("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool1d_with_indices"),

@@ -39,7 +39,7 @@ def group_norm(mode: RelevancePass, call: Call) -> Result:
 def _normalized(mode: RelevancePass, call: Call, linear_map: Callable[..., LinearMap]) -> Result:
     if not needs_relevance(call.x):
         return mode.plain(call)
-    return mode.shared(linear_map(call.x.detach(), *call.rest, **call.named), (call.x,))
+    return mode.shared(linear_map(call.x.detach(), *call.rest, **call.named), (call.x,), is_linear=True)
 
 
 def _layer_norm_map(
@@ -97,4 +97,4 @@ def _instance_norm_of(
         return mode.rules[F.batch_norm](mode, Call(F.batch_norm, statistics, {}))
     if not needs_relevance(input):
         return F.instance_norm(input, None, None, weight, bias, True, momentum, eps)
-    return mode.shared(_group_norm_map(input.detach(), input.shape[1], weight, bias, eps), (input,))
+    return mode.shared(_group_norm_map(input.detach(), input.shape[1], weight, bias, eps), (input,), is_linear=True)

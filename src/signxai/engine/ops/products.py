@@ -17,6 +17,8 @@ from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.ops.sums import in_place
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
+from signxai.engine.saved import SavedTensor
+from signxai.engine.stabilizer import Stabilizer, stabilized_share
 
 FACTORS = ("input", "other")
 
@@ -38,6 +40,64 @@ class ScaleNode(RelevanceNode):
         return relevance.masked_fill(ctx.is_zero, 0.0).sum_to_size(ctx.shape), None, None
 
 
+class ProductSite:
+    """One product of two signals as it was executed: what its rule needs, secured from writes in place."""
+
+    __slots__ = ("a", "b", "result", "stabilizer")
+
+    def __init__(self, stabilizer: Stabilizer) -> None:
+        self.stabilizer = stabilizer
+        self.a: SavedTensor
+        self.b: SavedTensor
+        self.result: SavedTensor
+
+
+class ProductNode(RelevanceNode):
+    """``a * b``, place by place: half of the relevance to each factor (AttnLRP, proposition 3.3)."""
+
+    words = HALF_TO_EACH
+    shares = True
+
+    @staticmethod
+    def forward(ctx: Node, a: Tensor, b: Tensor, compute: Callable[[Tensor, Tensor], Tensor], site: ProductSite) -> Tensor:
+        ctx.site, ctx.shapes = site, (a.shape, b.shape)
+        return compute(a, b)
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        result = ctx.site.result.take()
+        half = (stabilized_share(relevance, result, ctx.site.stabilizer) * result).mul_(0.5)
+        return *(half.sum_to_size(shape) for shape in ctx.shapes), None, None
+
+    @staticmethod
+    def denominator(ctx: Node) -> tuple[Tensor, Stabilizer]:
+        return ctx.site.result.take(), ctx.site.stabilizer
+
+
+class MatrixProductNode(ProductNode):
+    """``a @ b``: half of the relevance to each factor, there by share (AttnLRP, proposition 3.3)."""
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        site: ProductSite = ctx.site
+        a, b = site.a.take(), site.b.take()
+        share = stabilized_share(relevance, site.result.take(), site.stabilizer).mul_(0.5)
+        to_a = share.matmul(b.transpose(-1, -2)).sum_to_size(a.shape)
+        to_b = a.transpose(-1, -2).matmul(share).sum_to_size(b.shape)
+        return to_a.mul_(a), to_b.mul_(b), None, None
+
+
+def product_of_signals(mode: RelevancePass, call: Call, node: type[ProductNode]) -> Tensor:
+    """A product of two signals under ``node``."""
+    a, b = call.args
+    site = ProductSite(mode.stabilizer)
+    if node is MatrixProductNode:
+        site.a, site.b = mode.saver.save(a), mode.saver.save(b)
+    result: Tensor = node.apply(a, b, call.func, site)
+    site.result = mode.saver.save(result)
+    return result
+
+
 @rule_for("mul", "multiply", "__mul__", "__rmul__", arguments=FACTORS)
 def product(mode: RelevancePass, call: Call) -> Result:
     """By a constant or by a gate everything passes to the factor; of two signals, half to each."""
@@ -55,7 +115,7 @@ def product(mode: RelevancePass, call: Call) -> Result:
             return joined(mode, root, call)
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
         if rank_a == rank_b:
-            return mode.shared(call.func, (a, b), 0.5, HALF_TO_EACH)
+            return product_of_signals(mode, call, ProductNode)
         a, b = (a.detach(), b) if rank_a > rank_b else (a, b.detach())
     elif (folded := _behind_layer(mode, call)) is not None:
         return mode.note_scaled(folded, a if needs_relevance(a) else b)

@@ -84,7 +84,8 @@ def shared(mode: RelevancePass, call: Call) -> Result:
     signals = call.signals() or ((call.x,) if needs_relevance(call.x) else ())
     if not signals or not call.named_is_constant():
         return mode.plain(call)
-    return mode.shared(call.on_signals() if call.args else call.run, signals)
+    name = call.func.__name__.removeprefix("special_")
+    return mode.shared(call.on_signals() if call.args else call.run, signals, is_linear=name != "logsumexp")
 
 
 @rule_for("sum", "logsumexp", arguments=("input", "dim", "keepdim"))
