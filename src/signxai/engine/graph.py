@@ -52,9 +52,9 @@ def our_function_of(node: Node) -> type[RelevanceNode] | None:
 
 
 def third_party_function_of(node: Node) -> type[Function] | None:
-    """The same if somebody else wrote it, so that no mode sees its calls; else None."""
+    """The same if somebody else wrote it, so that no mode sees its calls, and it is not part of a rule; else None."""
     function = function_of(node)
-    return None if function is None or issubclass(function, RelevanceNode) else function
+    return None if function is None or issubclass(function, RelevanceNode) or node.metadata.get(WITHIN_RULE) else function
 
 
 def nodes_behind(start: Node, is_behind: Callable[[Node], bool] | None = None) -> Iterator[Node]:
@@ -83,6 +83,10 @@ def reads_input_only(tensor: Tensor) -> bool:
 def third_party_nodes(output: Tensor) -> list[Node]:
     """The nodes of autograd functions that somebody else wrote in Python, on the way to ``output``."""
     return [node for node in nodes_behind(output.grad_fn) if third_party_function_of(node) is not None]
+
+
+WITHIN_RULE = "part of a rule"
+"""What the metadata of a node hold that a rule has made with a function of somebody else's."""
 
 
 def needs_relevance(value: object) -> TypeGuard[Tensor]:

@@ -165,8 +165,7 @@ class StdxEpsilon(LinearRule):
             epsilon: Tensor = self.k * _standard_deviation(x.flatten(1)).view(-1, *(1,) * (z.ndim - 1))
             return epsilon
         samples = SamplesOf(x, layer.samples)
-        epsilon = self.k * samples.spread(_standard_deviation(samples.flat()), z.ndim)
-        return epsilon
+        return samples.spread(_standard_deviation(samples.flat()), z.ndim).mul(self.k)
 
 
 def _standard_deviation(rows: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from signxai.engine.call import Call, Result
 from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.decomposition import decomposed
-from signxai.engine.graph import needs_relevance
+from signxai.engine.graph import WITHIN_RULE, needs_relevance
 from signxai.engine.ops.products import HALF_TO_EACH
 from signxai.engine.ops.sums import writes_in_place
 from signxai.engine.registry import rule_for
@@ -85,7 +85,7 @@ def bilinear_product(mode: RelevancePass, call: Call) -> Result:
 
 
 @rule_for(
-    *("grid_sample", "grid_sampler", "torchvision::roi_align", "torchvision::roi_pool", "torchvision::ps_roi_align"),
+    *("grid_sample", "grid_sampler", "torchvision::roi_align", "torchvision::ps_roi_align"),
     "torchvision::deform_conv2d",
 )
 def sampled(mode: RelevancePass, call: Call) -> Result:
@@ -94,7 +94,20 @@ def sampled(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     rest = [part.detach() if isinstance(part, Tensor) else part for part in call.rest]
     named = {name: part.detach() if isinstance(part, Tensor) else part for name, part in call.named.items()}
-    return mode.shared(lambda t: call.func(t, *rest, **named), (call.x,))
+
+    more: list[Tensor] = []  # what some give beside the sampled values, about where they come from
+
+    def sample(t: Tensor) -> Tensor:
+        result = call.func(t, *rest, **named)
+        values: Tensor = result if isinstance(result, Tensor) else result[0]
+        more.extend([] if isinstance(result, Tensor) else result[1:])
+        node: Any = values.grad_fn
+        if node is not None:
+            node.metadata[WITHIN_RULE] = True  # torchvision writes the gradients of its operators in Python
+        return values
+
+    shared = mode.shared(sample, (call.x,))
+    return (shared, *more) if more else shared
 
 
 @rule_for("linalg_solve_triangular", "linalg_solve", "solve_triangular")
