@@ -1,0 +1,92 @@
+"""Compare AttnLRP with its reference implementation, lxt, on the same weights: python tools/compare_with_lxt.py
+
+Both packages change what they find installed, so this runs in an environment of its own:
+
+    python -m venv .venv-lxt
+    .venv-lxt/bin/pip install . lxt==2.1 transformers==4.52.4
+    .venv-lxt/bin/python tools/compare_with_lxt.py
+
+Random tiny networks in float64, two texts of nine tokens, relevance of the embeddings for one logit, ``lrp_z`` from the logit. It prints
+the largest deviation relative to the largest value. (The norms of Llama's kin compute in float32 whatever they are given.)
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+MODELS = {
+    "Llama, 4 layers": ("Llama", "ForCausalLM", {}),
+    "Llama, 16 layers": ("Llama", "ForCausalLM", {"num_hidden_layers": 16}),
+    "Qwen2": ("Qwen2", "ForCausalLM", {}),
+    "Qwen3": ("Qwen3", "ForCausalLM", {"head_dim": 8}),
+    "Gemma3": ("Gemma3", "ForCausalLM", {"head_dim": 8}),
+    "GPT-2": ("GPT2", "LMHeadModel", {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64}),
+    "BERT": ("Bert", "ForSequenceClassification", {}),
+}
+SIZES = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 48}
+MORE_SIZES = {"num_key_value_heads": 2, "max_position_embeddings": 64}
+
+
+class OfEmbeddings(nn.Module):
+    """A language model as a function of embeddings: the logits of the last token, or of the text."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(inputs_embeds=x).logits
+        return logits[:, -1] if logits.ndim == 3 else logits
+
+
+def random_model(name: str) -> Any:
+    """A model with weights far from their small start."""
+    transformers = importlib.import_module("transformers")
+    kind, head, sizes = MODELS[name]
+    configuration = getattr(transformers, f"{kind}TextConfig" if kind == "Gemma3" else f"{kind}Config")
+    sizes = {"vocab_size": 99, **sizes} if kind == "GPT2" else {**SIZES, **MORE_SIZES, **sizes}
+    torch.manual_seed(0)
+    model = getattr(transformers, kind + head)(configuration(attn_implementation="eager", **sizes))
+    model = model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return model
+
+
+def deviation(name: str) -> float:
+    """The largest deviation of our map from that of lxt, which is computed last: it changes the package of the model."""
+    from signxai import explain
+
+    model = random_model(name)
+    embeddings = model.get_input_embeddings()(torch.randint(3, 90, (2, 9))).detach()
+    ours = explain(OfEmbeddings(model), embeddings, "lrp_z", 1, relevance="logit", strict=True)
+    module = importlib.import_module(type(model).__module__)
+    importlib.import_module("lxt.efficient").monkey_patch(module)
+    patched = getattr(module, type(model).__name__)(model.config).double().eval()
+    patched.load_state_dict(model.state_dict())
+    x = embeddings.clone().requires_grad_()
+    OfEmbeddings(patched)(x)[:, 1].sum().backward()
+    assert x.grad is not None
+    theirs = (x * x.grad).detach().numpy()
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def main() -> None:
+    """One process for each model: a patched package stays patched."""
+    if len(sys.argv) > 1:
+        sys.stdout.write(f"| {sys.argv[1]} | {deviation(sys.argv[1]):.1e} |\n")
+        return
+    for name in MODELS:
+        subprocess.run([sys.executable, __file__, name], check=True)
+
+
+if __name__ == "__main__":
+    main()
