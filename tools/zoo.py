@@ -264,7 +264,8 @@ every class of Hugging Face's families, the smallest model of every module of ti
 detection, video and optical flow. A network runs if every operation has a rule where relevance arrives and nothing in it is
 touched. **unaccounted**: relevance that the report cannot account for, of 1; **batch against alone**: the largest deviation of a
 sample's map in a batch of two from its map alone, relative to the largest value; **cost**: one run, of a tiny network, in
-gradients of it.
+gradients of it. Models that compute parts of themselves in float32, as Bloom's attention, OLMo's norms and the router of Switch
+Transformers do, are accounted for to that precision.
 """
 
 if __name__ == "__main__":
