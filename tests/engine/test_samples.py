@@ -67,3 +67,18 @@ def test_how_many_samples_there_are(shape, count, samples):
     spread = of.spread(torch.arange(samples, dtype=x.dtype), x.ndim).expand_as(x)
     for sample in range(samples):
         torch.testing.assert_close(x[spread == sample].sum(), flat[sample].sum())
+
+
+def test_a_batch_norm_in_front_of_tokens_is_right_for_one_sample():
+    """Its relevance comes back with channels last in memory, where torch's own gradient of a batch norm is wrong for one sample."""
+
+    def body(m: nn.ModuleDict, x: Tensor) -> Tensor:
+        y = m["norm"](F.relu(x))
+        return m["b"](F.relu(m["a"](y.flatten(2).transpose(1, 2))).mean(1))
+
+    net = randomized(Written(body, norm=nn.BatchNorm2d(C), a=nn.Linear(C, C), b=nn.Linear(C, CLASSES)))
+    x = drawn(N, C, 3, 3)
+    for name in ("lrp_z", "lrp_epsilon_0_1"):
+        assert deviation(explain(net, x, name, 1)[:1], explain(net, x[:1], name, 1)) < 1e-12
+    alone = explain(net, x[:1], "lrp_z", 1, relevance="logit")
+    assert deviation(alone, explain(net, x, "input_t_gradient", 1)[:1]) < 1e-9

@@ -15,6 +15,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.channel_constants import Constant, channel_map
 from signxai.engine.contributions import EACH_ITS_SHARE, share_by_contribution
+from signxai.engine.fused.gradient_runs import BatchNormNode
 from signxai.engine.fused.runs import (
     Flattening,
     FlatteningPassage,
@@ -281,7 +282,8 @@ class RelevancePass(ForwardPass):
             return self.with_layer(x, made, by_axis_1, compute)
         by_channel = (-1, *(1,) * (x.ndim - 2))
         folded = self.with_constants(x, None, lambda: (by_axis_1.scale.view(by_channel), by_axis_1.shift.view(by_channel)), compute)
-        return folded if folded is not None else self.shared(compute, (x,), is_linear=True)
+        # by a node of our own: torch's gradient of it is wrong for one sample where the layouts in memory differ
+        return folded if folded is not None else self.shared(lambda t: BatchNormNode.apply(t, compute, by_axis_1), (x,), is_linear=True)
 
     def shared(
         self,
