@@ -31,11 +31,21 @@ def frames(m: nn.ModuleDict, x: Tensor) -> Tensor:
     return m["b"](y.view(len(x), T, C).mean(1))
 
 
-LAYERS = {"a": lambda: nn.Linear(C, C), "b": lambda: nn.Linear(C, CLASSES), "conv": lambda: nn.Conv1d(2, C, 3)}
+LAYERS = {
+    "a": lambda: nn.Linear(C, C),
+    "b": lambda: nn.Linear(C, CLASSES),
+    "conv": lambda: nn.Conv1d(2, C, 3),
+    "wide": lambda: nn.Conv1d(N, 4, 1),
+}
+
+
+def frames_of_as_many_channels_as_samples(m: nn.ModuleDict, x: Tensor) -> Tensor:
+    y = F.relu(m["wide"](x[:, :4].reshape(-1, N, 3)))
+    return m["b"](y.reshape(len(x), -1, C).mean(1))
 
 
 @pytest.mark.parametrize("name", ["lrp_epsilon_0_25_std_x", "lrpsign_epsilon_0_25_std_x", "zblrp_epsilon_0_1", "lrp_z"])
-@pytest.mark.parametrize("body", [rows, time_first, windows, frames])
+@pytest.mark.parametrize("body", [rows, time_first, windows, frames, frames_of_as_many_channels_as_samples])
 def test_a_batch_equals_its_samples_however_they_are_laid_out(body, name):
     net = randomized(Written(body, **{key: make() for key, make in LAYERS.items()}))
     x = drawn(N, T, C)

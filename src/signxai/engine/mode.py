@@ -56,7 +56,7 @@ from signxai.engine.layers import ChannelMap
 from signxai.engine.notes import TensorNotes
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
-from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, functions_named, operator_name
+from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, builtin_of, operator_name
 
 
 class ForwardPass(TorchFunctionMode):
@@ -118,12 +118,10 @@ class ForwardPass(TorchFunctionMode):
     def _of_operator(self, func: Any) -> tuple[Any, Rule | None]:
         """An operator of ``torch.ops`` as the function that it is, and its rule."""
         name = operator_name(func)
-        functions = functions_named(name.removeprefix("aten::")) if name.startswith("aten::") else set()
-        found = next((function for function in functions if function in self.rules), None)
-        known = next((function for function in functions if function in self.table.as_gradient), None)
-        if found is not None:
+        found = builtin_of(name)
+        if found is not None and found in self.rules:
             return found, self.rules[found]
-        return known or func, self.rules.get(name)  # type: ignore[call-overload]
+        return (found if found in self.table.as_gradient else func), self.rules.get(name)  # type: ignore[call-overload]
 
     def plain(self, call: Call) -> Result:
         """Run an operation as it is, after securing what it may overwrite."""

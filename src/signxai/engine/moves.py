@@ -23,12 +23,12 @@ _PLAIN_INDICES = (int, slice, type(None), type(Ellipsis))
 
 
 class Move:
-    """One such operation as it was called, and which of its results is meant."""
+    """One such operation as it was called, without its input, and which of its results is meant."""
 
     __slots__ = ("call", "result")
 
     def __init__(self, call: Call, result: int | None = None) -> None:
-        self.call, self.result = call, result
+        self.call, self.result = Call(call.func, (None, *call.rest), call.named), result
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """What it does to another tensor of its input's shape."""

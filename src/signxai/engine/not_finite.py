@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ class Watch:
             if not hasattr(node, "variable"):  # which only a leaf of the graph has
                 node.register_hook(self._hook_of(node))
 
-    def _hook_of(self, node: Node):  # type: ignore[no-untyped-def]
+    def _hook_of(self, node: Node) -> Callable[[Gradients, Gradients], None]:
         def look(to_inputs: Gradients, at_outputs: Gradients) -> None:
             if self.culprit is None and _finite(at_outputs) and not _finite(to_inputs):
                 self.culprit = _name_of(node)

@@ -30,3 +30,34 @@ class TensorNotes(Generic[Note]):
         """The note of ``tensor``, or None."""
         entry = self._notes.get(id(tensor))
         return entry[1] if entry is not None and entry[0]() is tensor else None
+
+
+class FreshNotes(TensorNotes[Note]):
+    """Notes that hold as long as nobody writes to the tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._versions: TensorNotes[int] = TensorNotes()
+
+    def put(self, tensor: Tensor, note: Note) -> None:
+        """Take a note of ``tensor``; it is forgotten with the tensor, and holds until that is written to."""
+        super().put(tensor, note)
+        self._versions.put(tensor, tensor._version)
+
+    def get(self, tensor: object) -> Note | None:
+        """The note of ``tensor`` if that has not been written to since, or None."""
+        note = super().get(tensor)
+        return note if note is not None and isinstance(tensor, Tensor) and self._versions.get(tensor) == tensor._version else None
+
+
+class AsItWas:
+    """A tensor as it was when it was remembered."""
+
+    __slots__ = ("_tensor", "_version")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor, self._version = tensor, tensor._version
+
+    def get(self) -> Tensor | None:
+        """The tensor; None if it has been written to since."""
+        return self._tensor if self._tensor._version == self._version else None

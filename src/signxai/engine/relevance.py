@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -34,8 +33,7 @@ from signxai.engine.layers import CONVOLUTIONS, ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
-from signxai.engine.notes import TensorNotes
-from signxai.engine.one_value import FunctionsOfOneValue, Kind
+from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.rule_registration import user_rules
@@ -45,6 +43,7 @@ from signxai.engine.third_party import ThirdPartyNode, any_relevance
 from signxai.engine.token_ids import TokenIds
 from signxai.engine.torch_functions import WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
+from signxai.engine.written_by_hand import WrittenByHand
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
@@ -64,6 +63,10 @@ _MAKES_SAMPLES = functions_named(
 """Functions that make of constants, such as a state to start from, what counts as a sample's own."""
 
 
+_MOVES_ALONE = ONE_TO_ONE | functions_named("expand", "expand_as", "broadcast_to", "repeat", "repeat_interleave", "tile")
+"""Functions whose result holds nothing but values of their input."""
+
+
 DIVISOR = 3
 """The gate rank of a divisor that is written as a factor: ``x * y.rsqrt()`` is ``x / y.sqrt()``."""
 
@@ -75,29 +78,15 @@ class UnknownOperationWarning(UserWarning):
 class MadeByLayer:
     """A tensor that is the output of a linear layer, as it was executed, or that output moved."""
 
-    __slots__ = ("first", "index", "layer", "moves", "version", "x", "z")
+    __slots__ = ("first", "index", "input", "layer", "moves", "z")
 
-    def __init__(self, layer: Layer, x: Tensor, index: int, first: bool, version: int, moves: Moves, z: SavedTensor | None) -> None:
-        self.layer, self.x, self.index, self.first, self.version, self.moves = layer, x, index, first, version, moves
+    def __init__(self, layer: Layer, x: AsItWas, index: int, first: bool, moves: Moves, z: SavedTensor | None) -> None:
+        self.layer, self.input, self.index, self.first, self.moves = layer, x, index, first, moves
         self.z = z  # None if it was moved since
 
-    def of_version(self, version: int) -> MadeByLayer:
-        """The same for a tensor of another version."""
-        return MadeByLayer(self.layer, self.x, self.index, self.first, version, self.moves, self.z)
-
-    def moved(self, move: Move, result: Tensor) -> MadeByLayer:
+    def moved(self, move: Move) -> MadeByLayer:
         """The same for what a move made of the tensor."""
-        return MadeByLayer(self.layer, self.x, self.index, self.first, result._version, self.moves.then(move), None)
-
-
-@dataclass(frozen=True)
-class SumOf:
-    """What a tensor is the sum, or the logarithm of the summed exponentials, of, and whether it has kept the axis."""
-
-    source: Tensor
-    axis: int
-    name: str
-    keeps_axis: bool
+        return MadeByLayer(self.layer, self.input, self.index, self.first, self.moves.then(move), None)
 
 
 class RelevancePass(ForwardPass):
@@ -124,18 +113,11 @@ class RelevancePass(ForwardPass):
         self.user_rules: UserRules = user_rules()
         self.rules = self.user_rules.on_top_of(self.rules)
         self.token_ids = TokenIds()
-        self._made_by_layer: TensorNotes[MadeByLayer] = TensorNotes()
+        self._made_by_layer: FreshNotes[MadeByLayer] = FreshNotes()
         self._relu_of_layer: TensorNotes[tuple[SavedTensor, int]] = TensorNotes()
         self._gates: TensorNotes[tuple[int, int]] = TensorNotes()
         self._has_gates = False
-        self.functions = FunctionsOfOneValue()
-        self.differences: TensorNotes[tuple[Tensor, Tensor]] = TensorNotes()
-        self.sums_of: TensorNotes[SumOf] = TensorNotes()
-        self.has_sums = False
-        self.exponents: TensorNotes[Tensor] = TensorNotes()
-        self._reciprocals: TensorNotes[Tensor] = TensorNotes()
-        self._has_reciprocals = False
-        self.log_softmaxes: TensorNotes[tuple[Tensor, int]] = TensorNotes()
+        self.by_hand = WrittenByHand()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self._has_of_samples = False
         self._warned: set[str] = set()
@@ -160,16 +142,23 @@ class RelevancePass(ForwardPass):
         if func in _OF_SHAPE_ALONE:
             return
         of_values = args[:1] if func in RELEVANCE.shaped_by_others else (args, kwargs)
-        if func in _MAKES_SAMPLES or any(needs_relevance(value) or self.is_of_samples(value) for value in tensors_in(of_values)):
+        values = list(tensors_in(of_values))
+        is_cut = any(needs_relevance(value) or self._of_samples.get(value) for value in values)
+        if is_cut or func in _MAKES_SAMPLES or any(map(self.is_of_samples, values)):
             self._has_of_samples = True
             written = args[:1] if func in WRITING else ()
             for tensor in tensors_in((result, written)):
                 if not tensor.requires_grad:
-                    self._of_samples.put(tensor, True)
+                    self._of_samples.put(tensor, is_cut)
 
     def is_of_samples(self, value: object) -> bool:
         """Whether a constant may differ from sample to sample."""
         return self._has_of_samples and self._of_samples.get(value) is not None
+
+    def _differs_by_sample(self, constant: object, output: Tensor) -> bool:
+        """The same beside an output, whose samples a constant of fewer axes cannot tell apart, unless it came from the input."""
+        is_cut = self._of_samples.get(constant) if self._has_of_samples else None
+        return is_cut is not None and (is_cut or (isinstance(constant, Tensor) and constant.ndim == output.ndim))
 
     # Operations as they are
 
@@ -182,12 +171,9 @@ class RelevancePass(ForwardPass):
         elif made is not None and moves_one_to_one(call):
             for tensor, move in each_moved(call, result):
                 if tensor is not call.x or call.func in WRITING:
-                    self._made_by_layer.put(tensor, made.moved(move, tensor))
-        if self.has_sums and call.func in ONE_TO_ONE and (summed := self.sums_of.get(call.x)) is not None and isinstance(result, Tensor):
-            shape = list(summed.source.shape)
-            shape[summed.axis] = 1
-            if list(result.shape) == shape:  # as an axis of size 1 again
-                self.sums_of.put(result, replace(summed, keeps_axis=True))
+                    self._made_by_layer.put(tensor, made.moved(move))
+        if call.func in _MOVES_ALONE:
+            self.by_hand.moved(call.x, result)
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
         if self.token_ids.any and call.func not in _OF_SHAPE_ALONE and not self.token_ids.follow(call, result, follows_gradient):
@@ -195,7 +181,7 @@ class RelevancePass(ForwardPass):
         return result
 
     def as_gradient(self, call: Call) -> Result:
-        """Run an operation as it is; relevance follows its gradient."""
+        """Run an operation as it is, whose gradient relevance follows."""
         return super().plain(call)
 
     def _unknown_result(self, call: Call, result: Result) -> None:
@@ -259,21 +245,21 @@ class RelevancePass(ForwardPass):
             compute: the map.
         """
         made = self._made(output)
-        if made is None or self.is_of_samples(constant):
+        if made is None or self._differs_by_sample(constant, output):
             return None
         found = channel_map(made.layer, output.detach(), made.moves, *factors())
         return None if found is None else self.with_layer(output, made, found, compute)
 
     def with_layer(self, output: Tensor, made: MadeByLayer, by_channel: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """A map per channel and the layer before it, as one layer."""
-        values = output.detach()
-        layer = made.layer.folded(by_channel)
-        return self._under_rule(layer, made.x, lambda _: compute(values), made.index, made.first, made.moves)
+        values, x = output.detach(), made.input.get()
+        assert x is not None
+        return self._under_rule(made.layer.folded(by_channel), x, lambda _: compute(values), made.index, made.first, made.moves)
 
     def _made(self, output: Tensor) -> MadeByLayer | None:
-        """The layer that a tensor is the output of, unchanged."""
+        """The layer that a tensor is the output of, if neither that nor the layer's input has been written to since."""
         made = self._made_by_layer.get(output)
-        return made if made is not None and output._version == made.version else None
+        return made if made is not None and made.input.get() is not None else None
 
     def batch_norm(self, x: Tensor, by_axis_1: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Batch norm in eval is an affine map per channel: folded into the linear layer whose output it reads, else on its own."""
@@ -303,7 +289,7 @@ class RelevancePass(ForwardPass):
         site.x = self._saved_input(x)
         result: Tensor = LinearNode.apply(x, compute, site, self.saver)
         moves = moves if moves is not None else Moves(result.shape)
-        self._made_by_layer.put(result, MadeByLayer(layer, x, index, first, result._version, moves, site.z))
+        self._made_by_layer.put(result, MadeByLayer(layer, AsItWas(x), index, first, moves, site.z))
         return result
 
     def _rule_of(self, kind: str, first: bool, index: int) -> LayerRule:
@@ -322,14 +308,15 @@ class RelevancePass(ForwardPass):
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""
         copy = self.became(tensor.clone(), tensor)
-        self.functions.note(copy, self.functions.of(tensor), Kind.SCALED)
+        self.by_hand.note_scaled(copy, tensor)
         return copy
 
     def became(self, tensor: Tensor, result: Tensor) -> Tensor:
         """Remember of a tensor that ``result`` was written to what is known of that; returns the tensor."""
         made = self._made(result)
         if made is not None:
-            self._made_by_layer.put(tensor, made.of_version(tensor._version))
+            self._made_by_layer.put(tensor, made)
+        self.by_hand.copied(result, tensor)
         self.note_gate(tensor, self.gate_rank(result))
         return tensor
 
@@ -365,22 +352,6 @@ class RelevancePass(ForwardPass):
         assert isinstance(step, Stage)  # plans with max pools are not asked for
         self.layers += 1
         return RuleSite(step.folded_layer(), partial(self._rule_of, step.layer.kind, first, self.layers - 1))
-
-    # Functions of one value, written by hand
-
-    def note_reciprocal(self, result: Tensor, of: Tensor) -> None:
-        """Remember that a tensor is 1 / another one."""
-        self._has_reciprocals = True
-        self._reciprocals.put(result, of)
-
-    def reciprocal_of(self, tensor: Tensor) -> Tensor | None:
-        """What a tensor is 1 / of; None if it is not known to be that of anything."""
-        return self._reciprocals.get(tensor) if self._has_reciprocals else None
-
-    def note_scaled(self, result: Tensor, x: Tensor) -> Tensor:
-        """Remember that ``result`` is a multiple of a tensor, by a number."""
-        self.functions.note(result, self.functions.of(x), Kind.SCALED)
-        return result
 
     # Gates: factors in [0, 1] that scale a signal and get no relevance
 

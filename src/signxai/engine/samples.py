@@ -11,12 +11,13 @@ class SamplesOf:
     Args:
         x: a layer's input.
         count: how many samples the network was given; None: as many as ``x`` has rows.
+        may_be_second: whether samples may stand on the second axis, which in front of a convolution has the channels.
     """
 
-    def __init__(self, x: Tensor, count: int | None) -> None:
+    def __init__(self, x: Tensor, count: int | None, may_be_second: bool = True) -> None:
         self.x = x
         self.count = len(x) if count is None else count
-        self.is_second = x.ndim > 2 and len(x) != self.count == x.shape[1]
+        self.is_second = may_be_second and x.ndim > 2 and len(x) != self.count == x.shape[1]
         self.rows = 1 if self.is_second or self.count == 0 or len(x) % self.count else len(x) // self.count
 
     def flat(self) -> Tensor:

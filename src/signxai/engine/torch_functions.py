@@ -32,6 +32,14 @@ def operator_name(operator: Any) -> str:
 
 
 @cache
+def builtin_of(operator: str) -> Operation | None:
+    """The function of torch that takes what an operator of ATen takes, in its order: none that is written in Python need do so."""
+    library, _, name = operator.partition("::")
+    found = (getattr(space, name, None) for space in (torch, torch._C._nn, torch.Tensor) if library == "aten")
+    return next((function for function in found if callable(function) and not hasattr(function, "__code__")), None)
+
+
+@cache
 def argument_names(name: str) -> tuple[tuple[str, ...], ...]:
     """The names of the arguments that a function of torch takes by position too; one row for each way to call it."""
     schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from signxai.common.errors import ModelError, SignxaiError
+from signxai.common.errors import ModelError
 from signxai.engine.forward import run_forward
 from signxai.engine.graph import nodes_behind
 from signxai.engine.inputs import is_finite
@@ -157,9 +157,9 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = Fal
         raise UnreachedError("the model's output does not depend on it")
     try:
         gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
-        if isinstance(error, SignxaiError):
-            raise
         advice = "; write that operation out of place" if "modified" in str(error) else ""
         raise ModelError(f"no gradient can be taken through the model: {error}{advice}") from error
     if gradient is None:

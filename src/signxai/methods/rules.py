@@ -164,7 +164,7 @@ class StdxEpsilon(LinearRule):
         if layer.samples is None or layer.samples == len(x):  # one row each, as nearly everywhere
             epsilon: Tensor = self.k * _standard_deviation(x.flatten(1)).view(-1, *(1,) * (z.ndim - 1))
             return epsilon
-        samples = SamplesOf(x, layer.samples)
+        samples = SamplesOf(x, layer.samples, layer.kind == "linear")
         return samples.spread(_standard_deviation(samples.flat()), z.ndim).mul(self.k)
 
 
@@ -456,7 +456,7 @@ class ZBox(LinearRule):
         return 0.0, not_shared(relevance, total, stabilized_share(relevance, total, self.stabilizer))
 
     def _bounds(self, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
-        samples = SamplesOf(x, layer.samples)
+        samples = SamplesOf(x, layer.samples, layer.kind == "linear")
         return _bound(self.low, samples, torch.amin), _bound(self.high, samples, torch.amax)
 
     def _total(self, layer: Layer, x: Tensor) -> Tensor:

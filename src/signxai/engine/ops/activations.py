@@ -9,7 +9,6 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
-from signxai.engine.one_value import PIECEWISE, SCALED, SMOOTH, Kind
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
@@ -56,8 +55,7 @@ def passed(
     call: Call,
     node: type[RelevanceNode] = PassNode,
     gate_rank: int = 0,
-    kind: Kind | None = SMOOTH,
-    form: str = "",
+    is_bent: bool = True,
 ) -> Result:
     """Carry out a function of one value under ``node``; its result counts as a gate of this rank.
 
@@ -66,20 +64,16 @@ def passed(
         call: the call.
         node: what ties the result to the input.
         gate_rank: how surely the result is a gate where it is a factor.
-        kind: what the function is; None: nobody writes another one with it.
-        form: see ``OfOneValue``.
+        is_bent: whether the function is bent everywhere, so that others may be written with it.
     """
     if not needs_relevance(call.x) or not call.rest_is_constant():
         return mode.plain(call)
-    if call.writes_in_place():
+    writes = call.writes_in_place()
+    if writes:
         mode.saver.before_write(call.x)
-        result = node.apply(call.x, call.on_input())
-    else:
-        of = mode.functions.of(call.x)
-        is_end = of.kind is SMOOTH  # of a function that is written by hand
-        result = as_function_of(of.root, lambda: call.run(call.x.detach())) if is_end else node.apply(call.x, call.on_input())
-        if kind is not None:
-            mode.functions.note(result, of, kind, form)
+    result = node.apply(call.x, call.on_input())
+    if is_bent and not writes:
+        mode.by_hand.note_bent(result, mode.by_hand.of(call.x))
     mode.note_gate(result, gate_rank)
     return result
 
@@ -94,7 +88,7 @@ def as_function_of(root: Tensor, compute: Callable[[], Tensor]) -> Tensor:
 def relu(mode: RelevancePass, call: Call) -> Result:
     """A ReLU; that of a linear layer's output is not saved twice."""
     saved = mode.output_of_layer(call.x)
-    result = passed(mode, call, kind=None)
+    result = passed(mode, call, is_bent=False)
     if saved is not None and needs_relevance(call.x):
         mode.note_relu(result, saved)
     return result
@@ -118,7 +112,7 @@ def activation_in_pieces(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged; of the size of a complex number each part has its share."""
     if isinstance(call.x, Tensor) and call.x.is_complex() and needs_relevance(call.x):
         return mode.shared(call.run, (call.x,))
-    return passed(mode, call, kind=PIECEWISE)
+    return passed(mode, call, is_bent=False)
 
 
 @rule_for("normalize")
@@ -132,16 +126,12 @@ def normalize(mode: RelevancePass, call: Call) -> Result:
 @rule_for("exp")
 def exponential(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged, unless the result is a softmax: ``exp(x - logsumexp(x))``."""
-    difference = mode.differences.get(call.x)
-    log_sum = None if difference is None else mode.sums_of.get(difference[1])
-    if difference is not None and log_sum is not None and log_sum.name == "logsumexp" and log_sum.source is difference[0]:
-        return softmax_of(mode, difference[0], log_sum.axis, call.x.detach().exp)
-    if (log_softmax := mode.log_softmaxes.get(call.x)) is not None:
-        return softmax_of(mode, *log_softmax, call.x.detach().exp)
     if not needs_relevance(call.x):
         return mode.plain(call)
-    result = passed(mode, call, form="exp" if mode.functions.of(call.x).kind is SCALED else "")
-    mode.exponents.put(result, call.x)
+    if (log_softmax := mode.by_hand.log_softmax_of(call.x)) is not None:
+        return softmax_of(mode, *log_softmax, lambda: call.run(call.x.detach()))
+    result = passed(mode, call)
+    mode.by_hand.note_bent(result, mode.by_hand.of(call.x), "exp", call.x)
     return result
 
 
@@ -158,17 +148,32 @@ def power(mode: RelevancePass, call: Call) -> Result:
         return passed(mode, Call(lambda t: call.func(call.x, t), call.rest, {}))
     was_divisor = isinstance(call.x, Tensor) and mode.gate_rank(call.x) == DIVISOR
     exponent = (*call.rest, call.kwargs.get("exponent"), None)[0]
+    if not isinstance(exponent, Tensor) and exponent == -1 and needs_relevance(call.x) and not call.writes_in_place():
+        return one_over(mode, call.x, call.run)
     is_negative = bool((torch.as_tensor(exponent) < 0).all()) if exponent is not None and not needs_relevance(exponent) else False
     return passed(mode, call, gate_rank=DIVISOR if was_divisor != is_negative else 0)
 
 
-@rule_for("rsqrt", "rsqrt_", "reciprocal", "reciprocal_")
+@rule_for("rsqrt", "rsqrt_", "reciprocal_")
 def inverse(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged; the result is a divisor where it is a factor."""
-    is_root = call.func.__name__.startswith("rsqrt")
-    result = passed(mode, call, gate_rank=2 if mode.functions.of(call.x).form == "1 + exp" and not is_root else DIVISOR)
-    if not is_root and needs_relevance(call.x):
-        mode.note_reciprocal(result, call.x)
+    return passed(mode, call, gate_rank=DIVISOR)
+
+
+@rule_for("reciprocal")
+def reciprocal(mode: RelevancePass, call: Call) -> Result:
+    """The same; ``1 / (1 + exp(-x))`` is a sigmoid."""
+    return one_over(mode, call.x, call.run) if needs_relevance(call.x) else mode.plain(call)
+
+
+def one_over(mode: RelevancePass, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """``1 / x``: a divisor where it is a factor, or the sigmoid that it is."""
+    of = mode.by_hand.of(x)
+    is_sigmoid = of.form == "1 + exp"
+    result = as_function_of(of.root, lambda: compute(x.detach())) if is_sigmoid else PassNode.apply(x, compute)
+    mode.by_hand.note_bent(result, of)
+    mode.by_hand.note_reciprocal(result, x)
+    mode.note_gate(result, 2 if is_sigmoid else DIVISOR)
     return result
 
 
@@ -190,7 +195,7 @@ def tanh(mode: RelevancePass, call: Call) -> Result:
 )
 def cut_off(mode: RelevancePass, call: Call) -> Result:
     """The same, but under the z rule relevance ends where a constant stands for the input."""
-    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1, kind=PIECEWISE)
+    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1, is_bent=False)
 
 
 @rule_for("log")

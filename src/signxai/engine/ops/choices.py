@@ -7,7 +7,6 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import needs_relevance
-from signxai.engine.one_value import Kind
 from signxai.engine.ops.activations import as_function_of
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
@@ -22,13 +21,13 @@ def chosen(mode: RelevancePass, call: Call) -> Result:
     signals = [option for option in options if needs_relevance(option)]
     if len(options) != 2 or len(signals) != 2 or call.kwargs:
         return mode.plain(call)
-    found = [mode.functions.of(option) for option in signals]
-    root, kind = found[0].root, max(of.kind for of in found)
-    if found[1].root is not root or kind in (Kind.AFFINE, Kind.PIECEWISE):
+    found = [mode.by_hand.of(option) for option in signals]
+    if found[0].root is not found[1].root:
         return mode.plain(call)
     values = [part.detach() if isinstance(part, Tensor) else part for part in call.args]
-    result = as_function_of(root, lambda: call.func(*values))
-    mode.functions.note(result, found[0], max(kind, Kind.PIECEWISE))
+    result = as_function_of(found[0].root, lambda: call.func(*values))
+    if any(of.is_bent for of in found):
+        mode.by_hand.note_bent(result, found[0])
     return result
 
 

@@ -12,7 +12,6 @@ from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
 from signxai.engine.ops.products import HALF_TO_EACH, MatrixProductNode, complex_product, is_complex, product_of_signals
 from signxai.engine.ops.shorthands import add_product
-from signxai.engine.ops.sums import writes_in_place
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 
@@ -96,6 +95,3 @@ def addmm(mode: RelevancePass, call: Call) -> Result:
 
 
 _ADDMM_IN_STEPS = in_steps(add_product)
-
-
-writes_in_place("addmm", rule=addmm)

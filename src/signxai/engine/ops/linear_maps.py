@@ -15,8 +15,7 @@ from signxai.engine.call import Call, Result
 from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.decomposition import decomposed
 from signxai.engine.graph import WITHIN_RULE, needs_relevance
-from signxai.engine.ops.products import HALF_TO_EACH
-from signxai.engine.ops.sums import writes_in_place
+from signxai.engine.ops.products import EQUALLY, HALF_TO_EACH
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 
@@ -26,7 +25,7 @@ _FFT_OF_ANY = ("fftn", "ifftn", "rfftn", "irfftn", "hfftn", "ihfftn", "fftshift"
 
 @rule_for(
     *(getattr(torch.fft, name) for name in (*_FFT, *_FFT_OF_ANY)),
-    *("stft", "istft", "diff", "trapezoid", "trapz", "cumulative_trapezoid", "trace", "conj", "conj_physical", "_conj", "addbmm"),
+    *("stft", "istft", "diff", "trapezoid", "trapz", "cumulative_trapezoid", "trace", "conj", "conj_physical", "_conj"),
     *("scatter_add", "index_add", "put", "logaddexp", "logaddexp2", "logcumsumexp", "cdist", "pairwise_distance", "dist", "lp_pool1d"),
     *("lp_pool2d", "lp_pool3d", "std", "nanquantile", "quantile"),
     *(torch.norm, torch.Tensor.norm, torch.functional.norm, torch.linalg.norm, torch.linalg.vector_norm, torch.linalg.matrix_norm),
@@ -34,9 +33,6 @@ _FFT_OF_ANY = ("fftn", "ifftn", "rfftn", "irfftn", "hfftn", "ihfftn", "fftshift"
 def homogeneous(mode: RelevancePass, call: Call) -> Result:
     """Each value of each signal by its share."""
     return shared_by_all(mode, call)
-
-
-writes_in_place("index_add", "scatter_add", rule=homogeneous)
 
 
 @rule_for("scatter_reduce", "index_reduce")
@@ -48,17 +44,11 @@ def reduced(mode: RelevancePass, call: Call) -> Result:
     return mode.as_gradient(call) if reduce in ("amax", "amin") else mode.plain(call)
 
 
-writes_in_place("scatter_reduce", "index_reduce", rule=reduced)
-
-
 @rule_for("index_put")
 def put(mode: RelevancePass, call: Call) -> Result:
     """Values in places: moved there, or added to what is there, by share."""
     accumulates = call.kwargs.get("accumulate", call.args[3] if len(call.args) > 3 else False)
-    return shared_by_all(mode, call) if accumulates else mode.as_gradient(call)
-
-
-writes_in_place("index_put", rule=put)
+    return shared_by_all(mode, call) if accumulates else mode.plain(call)
 
 
 @rule_for("var")
@@ -73,15 +63,17 @@ def product_of_all(mode: RelevancePass, call: Call) -> Result:
     if not needs_relevance(call.x):
         return mode.plain(call)
     result = call.run(call.x.detach())
-    return shared_by_all(mode, call, result.numel() / call.x.numel(), "an equal share to each factor")
+    count = call.x.numel() // max(result.numel(), 1)
+    result = shared_by_all(mode, call, 1 / count, EQUALLY)
+    mode.by_hand.note_factors(result, count)
+    return result
 
 
 @rule_for("kron", "cross", "linalg_cross", "outer", "ger", "vdot", "linalg_vecdot", "vecdot")
 def bilinear_product(mode: RelevancePass, call: Call) -> Result:
     """A product that is linear in each of two: all to the one signal, or half to each of two."""
-    signals = _signals(call)
-    factor = 1 / max(len(signals), 1)
-    return shared_by_all(mode, call, factor, EACH_ITS_SHARE if len(signals) < 2 else HALF_TO_EACH)
+    degree = sum(map(needs_relevance, (*call.args, *call.kwargs.values())))  # of a signal with itself, two
+    return shared_by_all(mode, call, 1 / max(degree, 1), EACH_ITS_SHARE if degree < 2 else HALF_TO_EACH)
 
 
 @rule_for(

@@ -11,8 +11,7 @@ from torch import Tensor
 from signxai.engine.call import Call, Result
 from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
-from signxai.engine.one_value import Kind
-from signxai.engine.ops.activations import as_function_of, passed
+from signxai.engine.ops.activations import as_function_of, one_over, passed
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.ops.sums import in_place
 from signxai.engine.registry import rule_for
@@ -23,6 +22,7 @@ from signxai.engine.stabilizer import Stabilizer, stabilized_share
 FACTORS = ("input", "other")
 
 HALF_TO_EACH = "half to each factor, by share"
+EQUALLY = "an equal share to each factor"
 
 
 class ScaleNode(RelevanceNode):
@@ -43,19 +43,18 @@ class ScaleNode(RelevanceNode):
 class ProductSite:
     """One product of two signals as it was executed: what its rule needs, secured from writes in place."""
 
-    __slots__ = ("a", "b", "result", "stabilizer")
+    __slots__ = ("a", "b", "factors", "result", "stabilizer")
 
-    def __init__(self, stabilizer: Stabilizer) -> None:
-        self.stabilizer = stabilizer
+    def __init__(self, stabilizer: Stabilizer, factors: tuple[int, int] = (1, 1)) -> None:
+        self.stabilizer, self.factors = stabilizer, factors
         self.a: SavedTensor
         self.b: SavedTensor
         self.result: SavedTensor
 
 
 class ProductNode(RelevanceNode):
-    """``a * b``, place by place: half of the relevance to each factor (AttnLRP, proposition 3.3)."""
+    """``a * b``, place by place: the same relevance to each of all factors, half of it if they are two (AttnLRP, proposition 3.3)."""
 
-    words = HALF_TO_EACH
     shares = True
 
     @staticmethod
@@ -65,9 +64,15 @@ class ProductNode(RelevanceNode):
 
     @staticmethod
     def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        result = ctx.site.result.take()
-        half = (stabilized_share(relevance, result, ctx.site.stabilizer) * result).mul_(0.5)
-        return *(half.sum_to_size(shape) for shape in ctx.shapes), None, None
+        site: ProductSite = ctx.site
+        result = site.result.take()
+        passed_on = stabilized_share(relevance, result, site.stabilizer) * result
+        parts = (passed_on * (count / sum(site.factors)) for count in site.factors)
+        return *(part.sum_to_size(shape) for part, shape in zip(parts, ctx.shapes, strict=True)), None, None
+
+    @staticmethod
+    def words_of(ctx: Node) -> str:
+        return HALF_TO_EACH if sum(ctx.site.factors) == 2 else EQUALLY
 
     @staticmethod
     def denominator(ctx: Node) -> tuple[Tensor, Stabilizer]:
@@ -90,11 +95,15 @@ class MatrixProductNode(ProductNode):
 def product_of_signals(mode: RelevancePass, call: Call, node: type[ProductNode]) -> Tensor:
     """A product of two signals under ``node``."""
     a, b = call.args
-    site = ProductSite(mode.stabilizer)
     if node is MatrixProductNode:
+        site = ProductSite(mode.stabilizer)
         site.a, site.b = mode.saver.save(a), mode.saver.save(b)
+    else:
+        site = ProductSite(mode.stabilizer, (mode.by_hand.factors(a), mode.by_hand.factors(b)))
     result: Tensor = node.apply(a, b, call.func, site)
     site.result = mode.saver.save(result)
+    if node is ProductNode:
+        mode.by_hand.note_factors(result, sum(site.factors))
     return result
 
 
@@ -108,20 +117,21 @@ def product(mode: RelevancePass, call: Call) -> Result:
         return complex_product(mode, call)
     if needs_relevance(a) and needs_relevance(b):
         for exponential, inverse in ((a, b), (b, a)):
-            summed = mode.reciprocal_of(inverse)
+            summed = mode.by_hand.reciprocal_of(inverse)
             if summed is not None and (softmax := _softmax_by_hand(mode, call, exponential, summed)) is not None:
                 return softmax
-        if (root := mode.functions.smooth_root(a, b)) is not None:
+        if (root := mode.by_hand.bent_root(a, b)) is not None:
             return joined(mode, root, call)
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
         if rank_a == rank_b:
             return product_of_signals(mode, call, ProductNode)
-        a, b = (a.detach(), b) if rank_a > rank_b else (a, b.detach())
-    elif (folded := _behind_layer(mode, call)) is not None:
-        return mode.note_scaled(folded, a if needs_relevance(a) else b)
+        signal, gate = (b, a.detach()) if rank_a > rank_b else (a, b.detach())
+        return _scaled(mode, signal, gate, lambda t: call.func(*((t, gate) if signal is a else (gate, t))))
+    if (folded := _behind_layer(mode, call)) is not None:
+        return _noted_scaled(mode, folded, *((a, b) if needs_relevance(a) else (b, a)))
     if needs_relevance(a):
-        return _scaled(mode, a, b, lambda t: call.func(t, b))
-    return _scaled(mode, b, a, lambda t: call.func(a, t))
+        return _noted_scaled(mode, _scaled(mode, a, b, lambda t: call.func(t, b)), a, b)
+    return _noted_scaled(mode, _scaled(mode, b, a, lambda t: call.func(a, t)), b, a)
 
 
 def _behind_layer(mode: RelevancePass, call: Call) -> Tensor | None:
@@ -149,22 +159,22 @@ def quotient(mode: RelevancePass, call: Call) -> Result:
     if is_complex(a) or is_complex(b):
         return complex_product(mode, call) if not needs_relevance(b) else mode.plain(call)
     if not needs_relevance(a):
-        of_one = mode.functions.of(b)
-        gate_rank = 2 if of_one.form == "1 + exp" and is_one(a) else DIVISOR  # 1 / (1 + exp(-x)) is a sigmoid
-        result = passed(mode, Call(lambda t: call.func(a, t), (b,), {}), gate_rank=gate_rank)
         if is_one(a):
-            mode.note_reciprocal(result, b)
-        return result
+            return one_over(mode, b, lambda t: call.func(a, t))
+        return passed(mode, Call(lambda t: call.func(a, t), (b,), {}), gate_rank=DIVISOR)
     if needs_relevance(b):
         if (softmax := _softmax_by_hand(mode, call, a, b)) is not None:
             return softmax
-        if (root := mode.functions.smooth_root(a, b)) is not None:
-            forms = mode.functions.of(a).form, mode.functions.of(b).form
-            return joined(mode, root, call, gate_rank=2 if forms == ("exp", "1 + exp") else 0)
+        if (root := mode.by_hand.bent_root(a, b)) is not None:
+            of_a, of_b = mode.by_hand.of(a), mode.by_hand.of(b)
+            is_sigmoid = (of_a.form, of_b.form) == ("exp", "1 + exp") and of_a.exponent is of_b.exponent
+            return joined(mode, root, call, gate_rank=2 if is_sigmoid else 0)
         divisor = b.detach()
         return _scaled(mode, a, torch.ones(()).to(a.device), lambda t: call.func(t, divisor))
     folded = mode.with_constants(a, b, lambda: (torch.as_tensor(b).to(a).reciprocal(), 0.0), lambda t: call.func(t, b))
-    return mode.note_scaled(folded, a) if folded is not None else _scaled(mode, a, 1.0, lambda t: call.func(t, b))
+    if folded is not None:
+        return _noted_scaled(mode, folded, a, b)
+    return _noted_scaled(mode, _scaled(mode, a, 1.0, lambda t: call.func(t, b)), a, b)
 
 
 @rule_for("neg", "negative", "__neg__")
@@ -173,8 +183,9 @@ def negative(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(call.x):
         folded = mode.with_constants(call.x, None, lambda: (-1.0, 0.0), torch.neg)
         if folded is not None:
-            return mode.note_scaled(folded, call.x)
-    return passed(mode, call, kind=Kind.SCALED)
+            return mode.by_hand.note_scaled(folded, call.x)
+    result = passed(mode, call, is_bent=False)
+    return mode.by_hand.note_scaled(result, call.x) if needs_relevance(call.x) else result
 
 
 @rule_for("neg_", "negative_")
@@ -198,9 +209,13 @@ def quotient_in_place(mode: RelevancePass, call: Call) -> Result:
 def _scaled(mode: RelevancePass, x: Tensor, constant: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
     scale = constant.detach() if isinstance(constant, Tensor) else torch.tensor(constant, device=x.device)
     result: Tensor = ScaleNode.apply(x, scale, compute)
-    if scale.numel() == 1 and not mode.is_of_samples(constant):
-        mode.note_scaled(result, x)
     return mode.still_gate(result, x)
+
+
+def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: object) -> Tensor:
+    """Remember that a result is a multiple of a signal, if the constant is a number."""
+    is_number = not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant))
+    return mode.by_hand.note_scaled(result, x) if is_number else result
 
 
 def is_complex(value: object) -> bool:
@@ -216,20 +231,14 @@ def complex_product(mode: RelevancePass, call: Call) -> Result:
 
 def _softmax_by_hand(mode: RelevancePass, call: Call, exponential: Tensor, divisor: Tensor) -> Tensor | None:
     """``exp(x) / sum(exp(x))`` as the softmax that it is; None if it is none."""
-    x, summed = mode.exponents.get(exponential), mode.sums_of.get(divisor)
-    if x is None or summed is None or summed.name != "sum" or not summed.keeps_axis:
-        return None
-    other = mode.exponents.get(summed.source)
-    if other is not x and (other is None or mode.differences.get(other) != mode.differences.get(x) or mode.differences.get(x) is None):
-        return None
-    return softmax_of(mode, x, summed.axis, lambda: call.func(*(part.detach() for part in call.args)))
+    found = mode.by_hand.softmax_by_hand(exponential, divisor)
+    return None if found is None else softmax_of(mode, *found, lambda: call.func(*(part.detach() for part in call.args)))
 
 
 def joined(mode: RelevancePass, root: Tensor, call: Call, gate_rank: int = 0) -> Tensor:
     """What two functions of one value of a root make together is one more."""
-    of = mode.functions.of(root)
     result = as_function_of(root, lambda: call.func(*(part.detach() for part in call.args)))
-    mode.functions.note(result, of, Kind.SMOOTH)
+    mode.by_hand.note_bent(result, mode.by_hand.of(root))
     mode.note_gate(result, gate_rank)
     return result
 

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import ModelError
-from signxai.engine.decomposition import decomposed, in_steps
-from signxai.engine.ops.sums import writes_in_place
+from signxai.engine.decomposition import decomposed
 
 
 @decomposed("glu")
@@ -45,6 +44,12 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
 def add_product(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``addmm``, ``baddbmm``, ``addmv``."""
     return _times(input, beta) + _times(torch.matmul(mat1, mat2), alpha)
+
+
+@decomposed("addbmm")
+def add_products(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``input`` and the sum of matrix products."""
+    return _times(input, beta) + _times(torch.matmul(batch1, batch2).sum(0), alpha)
 
 
 @decomposed("_grouped_mm", "grouped_mm")
@@ -89,7 +94,3 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """Matrix products in a row, from the left."""
     product: Tensor = reduce(torch.matmul, tensors[1:], tensors[0])
     return product
-
-
-for _name, _steps in (("lerp", lerp), ("addcmul", addcmul), ("addcdiv", addcdiv), ("baddbmm", add_product), ("addmv", add_product)):
-    writes_in_place(_name, rule=in_steps(_steps))

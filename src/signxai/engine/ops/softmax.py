@@ -37,7 +37,7 @@ class SoftmaxNode(RelevanceNode):
 def log_softmax(mode: RelevancePass, call: Call) -> Tensor:
     """``x - logsumexp(x)``: each value by its share. One at the end is taken off: its input is noted."""
     result: Tensor = mode.shared(call.run, (call.x,)) if needs_relevance(call.x) else mode.plain(call)
-    mode.log_softmaxes.put(result, (call.x, _axis_of(call)))
+    mode.by_hand.note_log_softmax(result, call.x, _axis_of(call))
     mode.note_logits(result, call.x)
     return result
 
@@ -63,15 +63,7 @@ def _axis_of(call: Call) -> int:
 
 def softmax_of(mode: RelevancePass, x: Tensor, axis: int, compute: Callable[[], Tensor]) -> Tensor:
     """A softmax along an axis, however it is computed; what is subtracted from all its inputs alike changes nothing."""
-    difference = mode.differences.get(x)
-    if difference is not None and is_alike_along(difference[1], axis, x.ndim):
-        x = difference[0]
+    x = mode.by_hand.softmax_argument(x, axis)
     result: Tensor = SoftmaxNode.apply(x, lambda _: compute(), axis, mode.saver)
     mode.note_gate(result, rank=2)
     return result
-
-
-def is_alike_along(tensor: Tensor, axis: int, axes: int) -> bool:
-    """Whether a tensor that is spread to so many axes has but one value along one of them."""
-    place = axis % axes - axes
-    return tensor.ndim < -place or tensor.shape[place] == 1

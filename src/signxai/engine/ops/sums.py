@@ -10,10 +10,9 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
-from signxai.engine.one_value import AFFINE, SMOOTH
 from signxai.engine.ops.activations import as_function_of
 from signxai.engine.registry import Rule, rule_for
-from signxai.engine.relevance import RelevancePass, SumOf
+from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor, Saver
 from signxai.engine.stabilizer import Stabilizer, stabilized_share
 from signxai.engine.torch_functions import WRITING
@@ -96,8 +95,7 @@ def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
     axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
     if needs_relevance(result) and isinstance(axis, int):
         name = call.func.__name__.removeprefix("special_")
-        mode.has_sums = True
-        mode.sums_of.put(result, SumOf(call.x, axis % max(call.x.ndim, 1), name, bool(keeps)))
+        mode.by_hand.note_sum(result, call.x, axis % max(call.x.ndim, 1), name, bool(keeps))
     return result
 
 
@@ -123,7 +121,7 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     """Of two signals of one shape by a node of its own, which spares passes over memory."""
     args = call.args
     if len(args) == 2 and needs_relevance(args[0]) and needs_relevance(args[1]):
-        if call.func not in WRITING and (root := mode.functions.smooth_root(*args)) is not None:
+        if call.func not in WRITING and (root := mode.by_hand.bent_root(*args)) is not None:
             return _function_of_one_value(mode, root, call)
         if not call.kwargs and args[0].shape == args[1].shape and not (args[0].is_complex() or args[1].is_complex()):
             return sum_by_contribution(call, sign, mode.saver, mode.stabilizer)
@@ -143,30 +141,25 @@ def _with_constant(mode: RelevancePass, call: Call, of_first: float = 1, of_seco
         return _noted_difference(mode, call, of_second, shared(mode, call))
     x, constant = signals[0], call.args[1 if needs_relevance(call.args[0]) else 0]
     is_number = not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant))
-    of = mode.functions.of(x)
-    if is_number and of.kind is SMOOTH and call.func not in WRITING:
+    of = mode.by_hand.of(x)
+    if is_number and of.is_bent:
         result = _function_of_one_value(mode, of.root, call)
         if of.form == "exp" and float(constant) == 1 and of_first == of_second == 1:
-            mode.functions.note(result, of, SMOOTH, "1 + exp")
+            mode.by_hand.note_bent(result, of, "1 + exp", of.exponent)
     else:
         folded = _behind_layer(mode, call, of_first, of_second)
         result = shared(mode, call) if folded is None else folded
-        if is_number:
-            mode.functions.note(result, of, AFFINE)
         _noted_difference(mode, call, of_second, result)
-    mode.note_gate(result, min(mode.gate_rank(x), _SQUASHED))
+    rank = mode.gate_rank(x)
+    mode.note_gate(result, 0 if rank == DIVISOR else rank)  # ``1 - gate`` is a gate, 1 and a divisor is no divisor
     return result
-
-
-_SQUASHED = 2
-"""The highest rank of a gate of which ``1 - gate`` is one as well; a divisor is not."""
 
 
 def _function_of_one_value(mode: RelevancePass, root: Tensor, call: Call) -> Tensor:
     """A sum of functions of one value of a root, and numbers, is one more: relevance passes unchanged."""
     values = [part.detach() if isinstance(part, Tensor) else part for part in call.args]
     result = as_function_of(root, lambda: call.func(*values, **call.kwargs))
-    mode.functions.note(result, mode.functions.of(root), SMOOTH)
+    mode.by_hand.note_bent(result, mode.by_hand.of(root))
     return result
 
 
@@ -175,7 +168,7 @@ def _noted_difference(mode: RelevancePass, call: Call, of_second: float, result:
     if of_second == -1 and len(call.args) == 2 and needs_relevance(call.args[0]) and isinstance(call.args[1], Tensor):
         a, b = call.args
         if result.shape == a.shape and b.shape != a.shape:
-            mode.differences.put(result, (a, b))
+            mode.by_hand.note_difference(result, a, b)
     return result
 
 
@@ -185,16 +178,6 @@ def _behind_layer(mode: RelevancePass, call: Call, of_first: float, of_second: f
     if needs_relevance(a):
         return mode.with_constants(a, b, lambda: (of_first, b * of_second), lambda t: call.func(t, b, **call.kwargs))
     return mode.with_constants(b, a, lambda: (of_second, a * of_first), lambda t: call.func(a, t, **call.kwargs))
-
-
-def writes_in_place(*names: str, rule: Rule) -> None:
-    """Enter the functions that write their result to their input (``index_add_``) under the rule of those that do not."""
-    for name in names:
-
-        def write(mode: RelevancePass, call: Call, name: str = name) -> Result:
-            return in_place(rule, name, mode, call)
-
-        rule_for(f"{name}_")(write)
 
 
 def in_place(rule: Rule, name: str, mode: RelevancePass, call: Call) -> Result:
