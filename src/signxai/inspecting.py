@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import nn
@@ -13,7 +14,7 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
 from signxai.engine.forward import run_forward
 from signxai.engine.inputs import is_finite
-from signxai.methods.batch import Batch, gradient_of, not_finite
+from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
 from signxai.names.grammar import MethodSpec
@@ -178,7 +179,7 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.at is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
     with analyzer.batches(x, target_class) as batches:
-        return _joined([_report(str(spec), analyzer, batch) for batch in batches])
+        return _joined([report for batch in batches for report in for_batch(batch, partial(_report, str(spec), analyzer))])
 
 
 def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:

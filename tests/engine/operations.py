@@ -50,6 +50,15 @@ def fixed(*shape):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64) + 0.1
 
 
+def is_builtin(f):
+    return not hasattr(f, "__code__")
+
+
+def of_list(f, *tensors):
+    """Tensors as torch's functions take several, or as ATen's do, in a list."""
+    return [tensors] if is_builtin(f) else tensors
+
+
 def quietly(call):
     def run(f, x):
         with warnings.catch_warnings():
@@ -95,8 +104,8 @@ row("same", "addmm addmm_", lambda f, x: f(fixed(2, 3), x, fixed(4, 3)), (2, 4),
 row("same", "baddbmm baddbmm_", lambda f, x: f(fixed(2, 3, 3), x, fixed(2, 4, 3)), (2, 3, 4), lambda x: fixed(2, 3, 3) + x @ fixed(2, 4, 3))
 row("same", "addmv addmv_", lambda f, x: f(fixed(2), x, fixed(4)), (2, 4), lambda x: fixed(2) + x @ fixed(4))
 row("same", "inner", lambda f, x: f(x, fixed(3, 4)), (2, 4), lambda x: x @ fixed(3, 4).t())
-row("same", "tensordot", lambda f, x: f(x, fixed(4, 3), 1), (2, 4), lambda x: x @ fixed(4, 3))
-row("same", "einsum", lambda f, x: f("ni,oi->no", x, fixed(3, 4)), (2, 4), lambda x: F.linear(x, fixed(3, 4)))
+row("same", "tensordot", lambda f, x: f(x, fixed(4, 3), *(([1], [0]) if is_builtin(f) else (1,))), (2, 4), lambda x: x @ fixed(4, 3))
+row("same", "einsum", lambda f, x: f("ni,oi->no", *of_list(f, x, fixed(3, 4))), (2, 4), lambda x: F.linear(x, fixed(3, 4)))
 
 # Sums, means and whatever is linear
 row("shares", "add __add__ __radd__ add_ __iadd__ sub __sub__ sub_ __isub__ subtract subtract_", lambda f, x: f(x, fixed(4, 4)))
@@ -128,7 +137,7 @@ row("shares", "linalg_solve_triangular", lambda f, x: f(fixed(4, 4).tril() + tor
 row(
     "shares",
     "fft_fft fft_ifft fft_rfft fft_ihfft fft_fft2 fft_ifft2 fft_rfft2 fft_ihfft2",
-    lambda f, x: torch.view_as_real(f(x)[..., 1:2].resolve_conj()),
+    lambda f, x: torch.view_as_real(f(x).resolve_conj()[..., 1:2]),
 )
 row("shares", "fft_fftn fft_ifftn fft_rfftn fft_ihfftn", lambda f, x: torch.view_as_real(f(x, dim=(-2, -1))[..., 1:2].resolve_conj()))
 row("shares", "fft_irfft fft_hfft fft_irfft2 fft_hfft2", lambda f, x: f(_complex(x)))
@@ -201,7 +210,7 @@ row("same", "glu", lambda f, x: f(x, 1), SQUARE, lambda x: x[:, :2] * torch.sigm
 # Norms: the standard deviation counts as a constant
 row("same", "layer_norm", lambda f, x: f(x, (4,)), SQUARE, lambda x: _Centred.apply(x, (-1,)))
 row("same", "rms_norm", lambda f, x: f(x, (4,), eps=1e-5), SQUARE, lambda x: x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt())
-row("same", "group_norm", lambda f, x: f(x, 4), SQUARE, lambda x: _Centred.apply(x, (2, 3)))
+row("same", "group_norm", lambda f, x: f(x, 2), SQUARE, lambda x: _Centred.apply(x.unflatten(1, (2, 2)), (2, 3, 4)).flatten(1, 2))
 row("same", "instance_norm", lambda f, x: f(x), SQUARE, lambda x: _Centred.apply(x, (2, 3)))
 
 
@@ -357,7 +366,7 @@ row("gradient", "t t_", lambda f, x: f(x), (2, 4))
 row("gradient", "expand", lambda f, x: f(x, 3, 2, 4, 4, 4))
 row("gradient", "expand_as", lambda f, x: f(x, torch.empty(3, 2, 4, 4, 4)))
 row("gradient", "broadcast_to", lambda f, x: f(x, (3, 2, 4, 4, 4)))
-row("gradient", "broadcast_tensors", lambda f, x: f(x, torch.empty(3, 2, 4, 4, 4))[0])
+row("gradient", "broadcast_tensors", lambda f, x: f(*of_list(f, x, torch.empty(3, 2, 4, 4, 4)))[0])
 row("gradient", "repeat tile", lambda f, x: f(x, (2, 1, 1, 1)))
 row("gradient", "repeat_interleave", lambda f, x: f(x, 2, 1))
 row("gradient", "narrow", lambda f, x: f(x, 1, 1, 2))
@@ -401,8 +410,8 @@ row("gradient", "scatter_", lambda f, x: f(x, 1, torch.zeros(2, 1, 4, 4).long(),
 row("gradient", "unsafe_split_with_sizes", lambda f, x: f(x, [1, 3], 1)[1])
 row("gradient", "diag diagflat diag_embed", lambda f, x: f(x), (4,))
 row("gradient", "diagonal_scatter", lambda f, x: f(x, fixed(2)), (2, 4))
-row("gradient", "block_diag cartesian_prod", lambda f, x: f(x, x.flip(0)), (3,))
-row("gradient", "meshgrid", quietly(lambda f, x: f(x, x.flip(0))[1]), (3,))
+row("gradient", "block_diag cartesian_prod", lambda f, x: f(*of_list(f, x, x.flip(0))), (3,))
+row("gradient", "meshgrid", quietly(lambda f, x: f(*of_list(f, x, x.flip(0)))[1]), (3,))
 row("gradient", "column_stack row_stack", lambda f, x: f([x, x]), (3, 4))
 row("gradient", "nan_to_num resolve_conj resolve_neg adjoint msort", lambda f, x: f(x))
 row("gradient", "cummax cummin mode nanmedian", lambda f, x: f(x, 1)[0])

@@ -30,7 +30,7 @@ def leaf_of(shape):
 
 
 def at_output_of(y):
-    return torch.rand(y.shape, generator=torch.Generator().manual_seed(6), dtype=y.dtype)
+    return torch.rand(y.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64).to(y.dtype)
 
 
 def relevance_of(run, shape):

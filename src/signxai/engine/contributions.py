@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from signxai.engine.graph import Node, RelevanceNode
 from signxai.engine.saved import Saver
 from signxai.engine.stabilizer import Stabilizer, stabilized_share
+
+LinearMap: TypeAlias = Callable[[Tensor], Tensor]
+"""A function that is linear in its one tensor, or affine."""
 
 EACH_ITS_SHARE = "each its share"
 """What reports say of a rule by contribution, unless the operation has other words for it."""

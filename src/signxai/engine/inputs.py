@@ -26,7 +26,7 @@ def as_input(net: nn.Module, x: Any) -> Tensor:
     if tensor.is_complex():
         raise InputError(f"x is {tensor.dtype}; real numbers are needed: stack real and imaginary part as channels")
     like = _first_floating(net)
-    dtype = like.dtype if like is not None else (tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype())
+    dtype = like.dtype.to_real() if like is not None else (tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype())
     device = like.device if like is not None else tensor.device
     tensor = tensor.detach().to(device=device, dtype=dtype)
     if tensor.is_inference():
@@ -58,4 +58,4 @@ def _as_tensor(x: Any) -> Tensor:
 
 
 def _first_floating(net: nn.Module) -> Tensor | None:
-    return next((p for tensors in (net.parameters(), net.buffers()) for p in tensors if p.is_floating_point()), None)
+    return next((p for tensors in (net.parameters(), net.buffers()) for p in tensors if p.is_floating_point() or p.is_complex()), None)

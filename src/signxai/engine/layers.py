@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from signxai.engine.samples import SampleLayout
 from signxai.engine.torch_functions import Operation
 
 WeightMap: TypeAlias = Callable[[Tensor], Tensor]
@@ -80,8 +81,8 @@ class Layer(ABC):
     """``y = W x + b``, with a map per output channel behind it where a batch norm is folded in."""
 
     kind: ClassVar[str]
-    samples: int | None = None
-    """How many samples its input is of, if that is not the number of its rows."""
+    samples = SampleLayout.EACH_ROW
+    """Where the samples are in its input."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.own_weight = weight.detach() if weight.requires_grad else weight

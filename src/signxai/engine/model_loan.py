@@ -257,7 +257,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
 
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
-    """Refuse TorchScript parts, and parameters that are not real floating-point numbers (quantized, integer, complex)."""
+    """Refuse TorchScript parts, and parameters that are no floating-point numbers, real or complex (quantized, integer)."""
     others = [module for module in modules if type(module) not in _STEADY]
     quantized = _quantized_classes(tuple(name for name in _QUANTIZED_PACKAGES if name in sys.modules)) if others else frozenset()
     for module in others:
@@ -266,7 +266,7 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
             name = type(module).__name__
             raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
     for module, name, parameter in parameters:
-        if not parameter.is_floating_point():
+        if not (parameter.is_floating_point() or parameter.is_complex()):
             where = f"{type(module).__name__}.{name}"
             raise ModelError(f"parameter {where} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
 

@@ -37,6 +37,7 @@ from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.rule_registration import user_rules
+from signxai.engine.samples import sample_layout
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
@@ -229,7 +230,7 @@ class RelevancePass(ForwardPass):
     def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry out a linear layer under the rule that is chosen for it."""
         index, first = self.layers, reads_input_only(x)
-        layer.samples = self.samples
+        layer.samples = sample_layout(x, self.samples, layer.kind != "linear")
         self.layers += 1
         return self._under_rule(layer, x, compute, index, first)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from inspect import isdatadescriptor
 from typing import Any, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 Operation: TypeAlias = Callable[..., Any]
 """A torch function, a tensor method or operator, as a function mode sees it."""
 
-_NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg)
+_NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg, torch._C._VariableFunctions)
 
 
 def functions_named(*names: str) -> set[Operation]:
@@ -35,8 +36,14 @@ def operator_name(operator: Any) -> str:
 def builtin_of(operator: str) -> Operation | None:
     """The function of torch that takes what an operator of ATen takes, in its order: none that is written in Python need do so."""
     library, _, name = operator.partition("::")
-    found = (getattr(space, name, None) for space in (torch, torch._C._nn, torch.Tensor) if library == "aten")
-    return next((function for function in found if callable(function) and not hasattr(function, "__code__")), None)
+    found = (getattr(space, name, None) for space in _BUILTIN if library == "aten")
+    functions = (getattr(function, "__get__", None) if isdatadescriptor(function) else function for function in found)
+    return next((function for function in functions if callable(function) and not hasattr(function, "__code__")), None)
+
+
+_C: Any = torch._C
+_BUILTIN = (torch, _C._nn, _C._fft, _C._linalg, _C._special, torch.Tensor, _C._VariableFunctions)
+"""Where torch keeps the functions that are not written in Python, by the names of its operators."""
 
 
 @cache

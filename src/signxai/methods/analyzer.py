@@ -18,7 +18,7 @@ from signxai.engine.inputs import as_input, is_finite
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.prediction import predicted_target
 from signxai.engine.targets import Target, as_target
-from signxai.methods.batch import Batch, SharedResults, not_finite
+from signxai.methods.batch import Batch, SharedResults, for_batch, not_finite
 
 INITIAL_RELEVANCES = ("one_hot", "logit")
 
@@ -134,8 +134,15 @@ class Analyzer(ABC):
             shared: what other methods on the same model, input and target have computed, and will.
         """
         with self.batches(input_tensor, target_class, shared) as batches:
-            parts = [self._checked(self.attribute(batch), batch) for batch in batches]
+            parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
+            if self.at is not None and len(parts) > len(batches) and any(len(part) != 1 for part in parts):
+                raise ModelError(
+                    f"at={self.at!r} has several rows for each sample, and the method has to explain samples one by one: give it one"
+                )
             return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _attributed(self, batch: Batch) -> Tensor:
+        return self._checked(self.attribute(batch), batch)
 
     def _checked(self, relevance: object, batch: Batch) -> Tensor:
         """Relevance in memory of its own, if it is a tensor of the shape that it must have."""

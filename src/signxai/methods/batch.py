@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +18,7 @@ from signxai.engine.inputs import is_finite
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
 from signxai.engine.not_finite import Watch
+from signxai.engine.samples import AmbiguousSamplesError
 from signxai.engine.targets import Target
 
 Result = TypeVar("Result")
@@ -60,6 +61,14 @@ class Batch:
     seed: int = 0
     at: str | None = None
     shared: SharedResults | None = None
+
+    def singles(self) -> list[Batch]:
+        """The same, of each sample alone."""
+        starts = range(self.rows.start, self.rows.start + len(self.x))
+        return [
+            replace(self, x=self.x[i : i + 1], target=self.target.rows(i, i + 1), rows=slice(start, start + 1))
+            for i, start in enumerate(starts)
+        ]
 
     def run(self, x: Tensor | None = None, mode: ForwardPass | None = None) -> Tensor:
         """The network's logits (n, ...), with any final softmax taken off.
@@ -115,6 +124,16 @@ class Batch:
         if watch is not None:
             raise not_finite(watch.culprit)
         return result
+
+
+def for_batch(batch: Batch, compute: Callable[[Batch], Result]) -> list[Result]:
+    """What ``compute`` gives of a batch; of each sample alone where the network mixes up their places."""
+    try:
+        return [compute(batch)]
+    except AmbiguousSamplesError:
+        if len(batch.x) == 1:
+            raise
+    return [compute(single) for single in batch.singles()]
 
 
 def not_finite(culprit: str | None) -> ModelError:

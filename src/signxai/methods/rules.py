@@ -161,10 +161,7 @@ class StdxEpsilon(LinearRule):
         return _absorbed(layer, layer.bias, relevance, z, stabilized_share(relevance, z, self._epsilon(layer, x, z)))
 
     def _epsilon(self, layer: Layer, x: Tensor, z: Tensor) -> Tensor:
-        if layer.samples is None or layer.samples == len(x):  # one row each, as nearly everywhere
-            epsilon: Tensor = self.k * _standard_deviation(x.flatten(1)).view(-1, *(1,) * (z.ndim - 1))
-            return epsilon
-        samples = SamplesOf(x, layer.samples, layer.kind == "linear")
+        samples = SamplesOf(x, layer.samples)
         return samples.spread(_standard_deviation(samples.flat()), z.ndim).mul(self.k)
 
 
@@ -417,7 +414,7 @@ class Flat(WSquare):
 
 
 class ZBox(LinearRule):
-    """z^B rule for inputs within bounds: ``x w - low w+ - high w-`` in place of ``x w`` (Montavon et al. 2017).
+    """z^B rule for inputs within bounds: ``(x - low) w+ + (x - high) w-`` in place of ``x w`` (Montavon et al. 2017).
 
     Args:
         low: lowest input value: a number, a tensor that broadcasts to the layer's input (N, ...), or None for each
@@ -445,24 +442,20 @@ class ZBox(LinearRule):
 
     def relevance(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> Tensor:
         layer = layer.without(*self.zero_params)
-        low, high = self._bounds(layer, x)
-        w_pos, w_neg = layer.mapped(_positive), layer.mapped(_negative)
-        share = stabilized_share(relevance, self._total(layer, x), self.stabilizer)
-        result = layer.transposed(share, layer.weight, x).mul_(x)
-        return result.sub_(w_pos.transposed(share, x).mul_(low)).sub_(w_neg.transposed(share, x).mul_(high))
+        above, below, total = self._distances(layer, x)
+        share = stabilized_share(relevance, total, self.stabilizer)
+        result = layer.mapped(_positive).transposed(share, x).mul_(above)
+        return result.add_(layer.mapped(_negative).transposed(share, x).mul_(below))
 
     def absorbed(self, layer: Layer, x: Tensor, z: Tensor, relevance: Tensor) -> tuple[float, float]:
-        total = self._total(layer.without(*self.zero_params), x)
+        total = self._distances(layer.without(*self.zero_params), x)[2]
         return 0.0, not_shared(relevance, total, stabilized_share(relevance, total, self.stabilizer))
 
-    def _bounds(self, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
-        samples = SamplesOf(x, layer.samples, layer.kind == "linear")
-        return _bound(self.low, samples, torch.amin), _bound(self.high, samples, torch.amax)
-
-    def _total(self, layer: Layer, x: Tensor) -> Tensor:
-        low, high = self._bounds(layer, x)
-        of_low = layer.mapped(_positive).output(low, None)
-        return layer.output(x, layer.weight, None).sub_(of_low).sub_(layer.mapped(_negative).output(high, None))
+    def _distances(self, layer: Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How far the input is from its bounds, and ``w+ (x - low) + w- (x - high)``: of terms that do not cancel, so that 0 is 0."""
+        above = x - _bound(self.low, layer, x, torch.amin)
+        below = x - _bound(self.high, layer, x, torch.amax)
+        return above, below, layer.mapped(_positive).output(above, None).add_(layer.mapped(_negative).output(below, None))
 
 
 class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
@@ -496,10 +489,10 @@ class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
         return result
 
 
-def _bound(value: float | Tensor | None, samples: SamplesOf, extreme: Callable[..., Tensor]) -> Tensor:
+def _bound(value: float | Tensor | None, layer: Layer, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
     """A bound of the input box in the shape of a layer's input; None: each sample's own extreme."""
-    x = samples.x
     if value is None:
+        samples = SamplesOf(x, layer.samples)
         return samples.spread(extreme(samples.flat(), dim=1), x.ndim).expand_as(x)
     bound = torch.as_tensor(value, dtype=x.dtype, device=x.device)
     try:

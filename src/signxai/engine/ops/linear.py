@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result
-from signxai.engine.contributions import EACH_ITS_SHARE
+from signxai.engine.contributions import EACH_ITS_SHARE, LinearMap
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
@@ -63,19 +63,20 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
         return _constant_product(mode, a, b)
     if a.ndim == 1:
         return _constant_product(mode, b.transpose(-1, -2) if b.ndim > 1 else b, a)
-    columns = b.unsqueeze(-1) if b.ndim == 1 else b
-    product = _constant_product(mode, columns.transpose(-1, -2), a.transpose(-1, -2)).transpose(-1, -2)
+    rows = (b.unsqueeze(-1) if b.ndim == 1 else b).transpose(-1, -2)
+    product = _constant_product(mode, rows, a.transpose(-1, -2), lambda t: torch.matmul(a, t.transpose(-1, -2)).transpose(-1, -2))
+    product = product.transpose(-1, -2)
     return product.squeeze(-1) if b.ndim == 1 else product
 
 
-def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor) -> Tensor:
-    """``x @ weight`` as the linear layer that it is."""
+def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor, compute: LinearMap | None = None) -> Tensor:
+    """``x @ weight`` as the linear layer that it is; ``compute`` lays the result out in memory otherwise than that."""
     if x.ndim == 1:
         return _constant_product(mode, x.unsqueeze(0), weight).squeeze(-2 if weight.ndim > 1 else 0)
     if weight.ndim == 1:
         return _constant_product(mode, x, weight.unsqueeze(-1)).squeeze(-1)
     made = linear(x, weight.t()) if weight.ndim == 2 else MatmulLayer(weight, None)
-    return mode.linear_layer(made, x, lambda t: torch.matmul(t, weight))
+    return mode.linear_layer(made, x, compute or (lambda t: torch.matmul(t, weight)))
 
 
 @rule_for("__rmatmul__")

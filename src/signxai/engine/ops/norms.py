@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.engine.call import Call, Result
+from signxai.engine.contributions import LinearMap
 from signxai.engine.graph import needs_relevance
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
-
-LinearMap: TypeAlias = Callable[[Tensor], Tensor]
-"""A norm with its standard deviation as a constant."""
 
 
 @rule_for("layer_norm")
@@ -49,26 +46,34 @@ def _layer_norm_map(
     scale = (x.var(axes, correction=0, keepdim=True) + eps).rsqrt()
     scale = scale if weight is None else scale * weight
     shift = 0.0 if bias is None else bias
-    return lambda t: (t - t.mean(axes, keepdim=True)) * scale + shift
+    return lambda t: (t.contiguous() - t.mean(axes, keepdim=True)) * scale + shift
 
 
 def _rms_norm_map(x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> LinearMap:
     axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
     scale = (x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
     scale = scale if weight is None else scale * weight
-    return lambda t: t * scale
+    layout = _layout(x)
+    return lambda t: t.contiguous(memory_format=layout) * scale
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    """How torch lays the result of a norm out in memory: a network may go on with ``view``."""
+    is_channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if is_channels_last else torch.contiguous_format
 
 
 def _group_norm_map(x: Tensor, groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> LinearMap:
     def by_channel(parameter: Tensor) -> Tensor:
         return parameter.view(1, -1, *(1,) * (x.ndim - 2))
 
-    grouped = x.reshape(len(x), groups, -1)
+    grouped, layout = x.reshape(len(x), groups, -1), _layout(x)
     scale = (grouped.var(2, correction=0, keepdim=True) + eps).rsqrt()
 
     def linear(t: Tensor) -> Tensor:
         centred = t.reshape(len(t), groups, -1)
         result = ((centred - centred.mean(2, keepdim=True)) * scale).reshape(t.shape)
+        result = result.contiguous(memory_format=layout)
         result = result if weight is None else result * by_channel(weight)
         return result if bias is None else result + by_channel(bias)
 
@@ -97,4 +102,5 @@ def _instance_norm_of(
         return mode.rules[F.batch_norm](mode, Call(F.batch_norm, statistics, {}))
     if not needs_relevance(input):
         return F.instance_norm(input, None, None, weight, bias, True, momentum, eps)
-    return mode.shared(_group_norm_map(input.detach(), input.shape[1], weight, bias, eps), (input,), is_linear=True)
+    normalized = _group_norm_map(input.detach(), input.shape[1], weight, bias, eps)
+    return mode.shared(lambda t: normalized(t.contiguous()).contiguous(), (input,), is_linear=True)

@@ -84,7 +84,8 @@ def _recurrent(cell: Cell) -> Callable[..., tuple[Tensor, ...]]:
     ) -> tuple[Tensor, ...]:
         x = list(input.unbind(1 if batch_first else 0))
         x, final = _layers(cell, x, _states(hx), weights, num_layers, bidirectional)
-        return torch.stack(x, 1 if batch_first else 0), *final
+        steps = torch.stack(x)
+        return steps.transpose(0, 1) if batch_first else steps, *final
 
     def packed(
         data: Tensor,

@@ -73,7 +73,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return tensordot(input, other, (-1, -1))
 
 
-@decomposed("tensordot")
+@decomposed(torch.functional.tensordot)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
     """A product over any axes of both, as one matrix product."""
     of_a, of_b = (list(range(a.ndim - dims, a.ndim)), list(range(dims))) if isinstance(dims, int) else map(_as_list, dims)
@@ -83,6 +83,12 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
     rows = a.permute(*rest_a, *of_a).reshape(-1, length)
     columns = b.permute(*of_b, *rest_b).reshape(length, -1)
     return torch.matmul(rows, columns).reshape(*(a.size(axis) for axis in rest_a), *(b.size(axis) for axis in rest_b))
+
+
+@decomposed(getattr(torch._C._VariableFunctions, "tensordot"))  # noqa: B009  # torch's types do not have it
+def tensordot_over(input: Tensor, other: Tensor, dims_self: Sequence[int], dims_other: Sequence[int]) -> Tensor:
+    """The same, as ATen's operator takes it."""
+    return tensordot(input, other, (dims_self, dims_other))
 
 
 def _as_list(axes: Any) -> list[int]:
