@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comparing import deviation
-from networks import CLASSES, MemoryEfficientSwish, RowSwish, Written, inputs, randomized
+from networks import CLASSES, MemoryEfficientSwish, RowSwish, Written, drawn, inputs, randomized
 from signxai import explain, inspect_model
 from signxai.common import InputError, ModelError
 from signxai.engine.relevance import UnknownOperationWarning
@@ -141,6 +141,62 @@ def test_a_token_looked_up_in_two_tables_has_the_relevance_of_both():
     net, x = randomized(Two()), ids()
     e = torch.cat([net.one.weight.detach()[x], net.two.weight.detach()[x]], 2)
     assert deviation(explain(net, x, "lrp_z", 1), explain(net.head, e, "lrp_z", 1).sum(2)) < 1e-12
+
+
+class LookedUp(nn.Module):
+    """A table that is read by hand."""
+
+    def __init__(self, read) -> None:
+        super().__init__()
+        self.read, self.head = read, Dense()
+        self.table = nn.Parameter(drawn(TOKENS, WIDTH))
+        self.register_buffer("other_id", torch.arange(TOKENS).flip(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.read(self, x))
+
+
+LOOKUPS = {
+    "index": lambda m, x: m.table[x.long()],
+    "index of its own": lambda m, x: m.table[x],
+    "index in a tuple": lambda m, x: m.table[x.long(), :],
+    "index_select": lambda m, x: m.table.index_select(0, x.long().flatten()).view(*x.shape, WIDTH),
+    "index_select by keyword": lambda m, x: torch.index_select(m.table, 0, index=x.long().view(-1)).view(*x.shape, WIDTH),
+    "behind another table": lambda m, x: F.embedding(m.other_id[x.long()].flip(-1).flip(-1), m.table.flip(0)),
+    "expanded as": lambda m, x: F.embedding(x.long().expand_as(x.long()), m.table),
+}
+
+
+@pytest.mark.parametrize("method", ["lrp_z", "lrp_alpha_2_beta_1"])
+@pytest.mark.parametrize("read", LOOKUPS)
+def test_a_table_read_by_hand_is_an_embedding(read, method):
+    net, x = LookedUp(LOOKUPS[read]).double(), ids()
+    expected = explain(net.head, net.table.detach()[x], method, 1).sum(2)
+    assert deviation(explain(net, x, method, 1, strict=True), expected) < 1e-12
+
+
+def test_positions_in_the_shape_of_token_ids_are_none():
+    def read(m: LookedUp, x: Tensor) -> Tensor:
+        x = x.long()
+        positions = torch.arange(LENGTH).expand_as(x)
+        distances = positions.unsqueeze(-2) - positions.unsqueeze(-1)
+        return F.embedding(x, m.table) + F.embedding(positions, m.table) + m.table[distances.abs()].mean(2)
+
+    net, x = LookedUp(read).double(), ids()
+    assert np.abs(explain(net, x, "lrp_z", 1, strict=True)).max() > 0
+
+
+def test_a_choice_by_token_ids_is_a_constant():
+    """As experts that a table names for each token."""
+
+    def read(m: LookedUp, x: Tensor) -> Tensor:
+        choice = torch.stack([m.other_id, m.other_id], -1)[x.long()]
+        return F.embedding(x.long(), m.table) * (choice.sum(-1, keepdim=True) % 2 + 1)
+
+    net, x = LookedUp(read).double(), ids()
+    scaled = net.table.detach()[x] * (2 * net.other_id[x].unsqueeze(-1) % 2 + 1)
+    expected = explain(net.head, scaled, "lrp_z", 1).sum(2)
+    assert deviation(explain(net, x, "lrp_z", 1, strict=True), expected) < 1e-12
 
 
 def test_the_account_of_a_reader_balances():

@@ -41,7 +41,7 @@ from signxai.engine.samples import sample_layout
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
-from signxai.engine.token_ids import TokenIds
+from signxai.engine.token_ids import EmbeddingNode, TokenIds
 from signxai.engine.torch_functions import WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
 from signxai.engine.written_by_hand import WrittenByHand
@@ -177,8 +177,16 @@ class RelevancePass(ForwardPass):
             self.by_hand.moved(call.x, result)
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
-        if self.token_ids.any and call.func not in _OF_SHAPE_ALONE and not self.token_ids.follow(call, result, follows_gradient):
-            self._unknown(call)
+        return self._with_token_ids(call, result, follows_gradient) if self.token_ids.any else result
+
+    def _with_token_ids(self, call: Call, result: Result, follows_gradient: bool) -> Result:
+        """The result, where rows of a table were looked up by token ids tied to them."""
+        origin = self.token_ids.looked_up(call, result)
+        if origin is not None:
+            return EmbeddingNode.apply(origin, lambda: result)
+        by_shape = call.func in RELEVANCE.shaped_by_others
+        if call.func not in _OF_SHAPE_ALONE and not self.token_ids.follow(call, result, follows_gradient, by_shape):
+            self.unknown(call)
         return result
 
     def as_gradient(self, call: Call) -> Result:
@@ -196,7 +204,8 @@ class RelevancePass(ForwardPass):
         if any_relevance(relevance):
             self.unknown_operation(name, place)
 
-    def _unknown(self, call: Call) -> None:
+    def unknown(self, call: Call) -> None:
+        """Have an operation named that no rule is known for."""
         self.unknown_operation(getattr(call.func, "__name__", repr(call.func)), str(place_of_call()))
 
     def unknown_operation(self, name: str, place: str) -> None:

@@ -32,7 +32,7 @@ def log(mode: ForwardPass, call: Call) -> Tensor:
 
 @ANY_PASS.rule_for(
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
-    *("to", "float", "double", "half", "bfloat16", "type", "dropout", "__getitem__"),
+    *("to", "float", "double", "half", "bfloat16", "type", "dropout"),
 )
 def after_softmax(mode: ForwardPass, call: Call) -> Result:
     """An operation that only reshapes or converts: what it does to a softmax is done to the logits too."""
@@ -41,6 +41,15 @@ def after_softmax(mode: ForwardPass, call: Call) -> Result:
     if logits is not None and result is not call.x:
         mode.note_logits(result, call.run(logits))
     return result
+
+
+@ANY_PASS.rule_for("__getitem__")
+def part(mode: ForwardPass, call: Call) -> Result:
+    """Parts of a tensor; rows that are picked by token ids, which are floating-point numbers here, are an embedding."""
+    index = call.rest[0] if call.rest else None
+    if isinstance(index, Tensor) and index.is_floating_point() and call.x.ndim == 2:
+        return mode.rules[F.embedding](mode, Call(F.embedding, (index, call.x), {}))
+    return after_softmax(mode, call)
 
 
 @ANY_PASS.rule_for(F.embedding, F.embedding_bag)

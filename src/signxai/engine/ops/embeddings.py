@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result
-from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.graph import needs_relevance
 from signxai.engine.registry import ANY_PASS, rule_for
 from signxai.engine.relevance import RelevancePass
-
-
-class EmbeddingNode(RelevanceNode):
-    """The rows of a table that indices name: each index gets the relevance of its row."""
-
-    words = "sum over the row"
-
-    @staticmethod
-    def forward(ctx: Node, origin: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        return compute()
-
-    @staticmethod
-    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        return relevance.sum(dim=-1), None
+from signxai.engine.token_ids import EmbeddingNode
 
 
 @rule_for(F.embedding)
@@ -35,6 +21,9 @@ def embedding(mode: RelevancePass, call: Call) -> Result:
     indices = call.x
     origin = indices if needs_relevance(indices) else mode.token_ids.origin_of(indices)
     if origin is None:
+        if (mixed_by := mode.token_ids.mixed_by(indices)) is not None:
+            mode.unknown_operation(*mixed_by)
+            return mode.as_gradient(call)
         return mode.plain(call)
     if indices.is_floating_point():
         indices = mode.token_ids.as_whole_numbers(indices)
