@@ -28,6 +28,10 @@ def rms(y: Tensor) -> Tensor:
     return F.rms_norm(y, (C,), p(S, y), 1e-5)
 
 
+def less_maximum(y: Tensor) -> Tensor:
+    return y - y.amax(-1, keepdim=True)
+
+
 def mean_square(y: Tensor) -> Tensor:
     return y.pow(2).mean(-1, keepdim=True) + 1e-5
 
@@ -185,6 +189,20 @@ SOFTMAX = {
     "by log_softmax": (lambda y: F.softmax(y, -1), lambda y: torch.exp(F.log_softmax(y, -1))),
     "an axis taken and given back": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y) / torch.exp(y).sum(-1)[..., None]),
     "by a reciprocal": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y) * (1 / torch.exp(y).sum(-1, keepdim=True))),
+    "the maximum taken twice": (lambda y: F.softmax(y, -1), lambda y: less_maximum(y).exp() / less_maximum(y).exp().sum(-1, keepdim=True)),
+    "in place": (lambda y: F.softmax(y, -1), lambda y: (lambda e: e / e.sum(-1, keepdim=True))(less_maximum(y).exp_())),
+    "times a mask": (
+        lambda y: F.softmax(y.masked_fill(~MASK, -torch.inf), -1),
+        lambda y: (lambda e: e / e.sum(-1, keepdim=True))(y.exp() * MASK),
+    ),
+    "divided behind the product": (
+        lambda y: F.softmax(y, -1) @ F.linear(y, p(V, y)).mT @ y,
+        lambda y: (y.exp() @ F.linear(y, p(V, y)).mT) / y.exp().sum(-1, keepdim=True) @ y,
+    ),
+    "of a product that is summed": (
+        lambda y: torch.einsum("nt,ntc->nc", F.softmax(y.mean(-1), -1), y)[:, None].expand_as(y),
+        lambda y: (F.softmax(y.mean(-1), -1)[..., None] * y).sum(1, keepdim=True).expand_as(y),
+    ),
 }
 GATES = {
     "a gate by exp": (lambda y: y.flip(-1) * torch.sigmoid(y), lambda y: y.flip(-1) * (1 / (1 + torch.exp(-y)))),
@@ -196,6 +214,19 @@ GATES = {
     "a gate by einsum": (
         lambda y: y.flip(-1) * torch.sigmoid(y.mean(-1, keepdim=True)),
         lambda y: torch.einsum("ntc,nt->ntc", y.flip(-1), torch.sigmoid(y.mean(-1))),
+    ),
+    "two gates joined": (
+        lambda y: y.flip(-1) * torch.sigmoid(y) * torch.sigmoid(-y),
+        lambda y: y.flip(-1) * (torch.sigmoid(y) * torch.sigmoid(-y)),
+    ),
+    "a gate squared": (lambda y: y.flip(-1) * torch.sigmoid(y) * torch.sigmoid(y), lambda y: y.flip(-1) * torch.sigmoid(y) ** 2),
+    "two divisors joined": (
+        lambda y: y.flip(-1) / (y.abs() + 1).sqrt() / mean_square(y).sqrt(),
+        lambda y: y.flip(-1) * ((y.abs() + 1).rsqrt() * mean_square(y).rsqrt()),
+    ),
+    "gates side by side": (
+        lambda y: y.flip(-1) * torch.cat([torch.sigmoid(y[..., :3]), torch.sigmoid(y[..., 3:])], -1),
+        lambda y: y.flip(-1) * torch.sigmoid(y),
     ),
     "glu": (lambda y: F.glu(y, -1).repeat(1, 1, 2), lambda y: (y[..., :3] * torch.sigmoid(y[..., 3:])).repeat(1, 1, 2)),
 }

@@ -37,7 +37,7 @@ from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.rule_registration import user_rules
-from signxai.engine.samples import sample_layout
+from signxai.engine.samples import SampleLayout, sample_layout
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
@@ -48,6 +48,12 @@ from signxai.engine.written_by_hand import WrittenByHand
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
+
+
+_COPIES = functions_named("clone", "contiguous", "alias")
+_PLACE_OF_DIM = {"__iter__": None, "unbind": 1, "select": 1, "split": 2, "chunk": 2, "tensor_split": 2}
+_PARTS = functions_named("__getitem__", *_PLACE_OF_DIM)
+"""Operations that may take the batch apart."""
 
 
 _OF_SHAPE_ALONE = functions_named(
@@ -120,6 +126,7 @@ class RelevancePass(ForwardPass):
         self._has_gates = False
         self.by_hand = WrittenByHand()
         self._of_samples: TensorNotes[bool] = TensorNotes()
+        self._batch_is_cut = False
         self._has_of_samples = False
         self._warned: set[str] = set()
 
@@ -174,7 +181,9 @@ class RelevancePass(ForwardPass):
                 if tensor is not call.x or call.func in WRITING:
                     self._made_by_layer.put(tensor, made.moved(move))
         if call.func in _MOVES_ALONE:
-            self.by_hand.moved(call.x, result)
+            self.by_hand.moved(call.x, result, call.func in _COPIES)
+        if call.func in _PARTS and self.samples > 1 and _cuts_first_axis(call, self.samples):
+            self._batch_is_cut = True
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
         return self._with_token_ids(call, result, follows_gradient) if self.token_ids.any else result
@@ -239,7 +248,7 @@ class RelevancePass(ForwardPass):
     def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry out a linear layer under the rule that is chosen for it."""
         index, first = self.layers, reads_input_only(x)
-        layer.samples = sample_layout(x, self.samples, layer.kind != "linear")
+        layer.samples = SampleLayout.UNKNOWN if self._batch_is_cut else sample_layout(x, self.samples, layer.kind != "linear")
         self.layers += 1
         return self._under_rule(layer, x, compute, index, first)
 
@@ -317,9 +326,7 @@ class RelevancePass(ForwardPass):
 
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""
-        copy = self.became(tensor.clone(), tensor)
-        self.by_hand.note_scaled(copy, tensor)
-        return copy
+        return self.became(self.by_hand.note_scaled(tensor.clone(), tensor), tensor)
 
     def became(self, tensor: Tensor, result: Tensor) -> Tensor:
         """Remember of a tensor that ``result`` was written to what is known of that; returns the tensor."""
@@ -388,7 +395,18 @@ class RelevancePass(ForwardPass):
             return
         if needs_relevance(call.x) and not self.gate_rank(call.x):
             return  # most calls: a signal that is no gate
-        signals = [tensor for tensor in tensors_in((call.args, call.kwargs)) if needs_relevance(tensor)]
-        if len(signals) == 1:
-            for tensor in tensors_in(result):
-                self.still_gate(tensor, signals[0])
+        ranks = [self.gate_rank(tensor) for tensor in tensors_in((call.args, call.kwargs)) if needs_relevance(tensor)]
+        for tensor in tensors_in(result):
+            self.note_gate(tensor, min(ranks, default=0))
+
+
+def _cuts_first_axis(call: Call, samples: int) -> bool:
+    """Whether an operation takes a tensor apart along its first axis, on which the samples may be."""
+    if not needs_relevance(call.x) or call.x.ndim < 2 or len(call.x) != samples:
+        return False
+    name = call.func.__name__
+    if name == "__getitem__":
+        index = call.rest[0][0] if isinstance(call.rest[0], tuple) and call.rest[0] else call.rest[0]
+        return not (index is None or index is Ellipsis or isinstance(index, slice) or index == ())
+    place = _PLACE_OF_DIM[name]
+    return place is None or (call.args[place] if len(call.args) > place else call.kwargs.get("dim", 0)) in (0, -call.x.ndim)

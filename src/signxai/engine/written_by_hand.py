@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from signxai.engine.notes import AsItWas, FreshNotes
@@ -51,6 +52,9 @@ class WrittenByHand:
         self._reciprocals: FreshNotes[Tensor] = FreshNotes()
         self._sums: FreshNotes[SumOf] = FreshNotes()
         self._factors: FreshNotes[int] = FreshNotes()
+        self._masked: FreshNotes[tuple[Tensor, Tensor]] = FreshNotes()
+        self._weighted: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
+        self._mixed: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
         self._has_reciprocals = self._moves_matter = False
 
     # Functions of one value
@@ -124,25 +128,39 @@ class WrittenByHand:
         x = difference[0].get()
         return (x, summed.axis) if x is not None and summed.source.get() is x else None
 
-    def softmax_by_hand(self, exponential: Tensor, divisor: Tensor) -> tuple[Tensor, int] | None:
-        """The argument and the axis of the softmax that a quotient is: ``exp(x) / sum(exp(x))``; None if it is none."""
-        x, summed = self._exponent_of(exponential), self._sums.get(divisor)
-        if x is None or summed is None or summed.name != "sum" or not summed.keeps_axis:
+    def softmax_by_hand(self, exponential: Tensor, divisor: Tensor) -> tuple[Tensor, int, Tensor | None] | None:
+        """The argument, the axis and the mask of the softmax that a quotient is: ``exp(x) / sum(exp(x))``; None if it is none."""
+        found, summed = self._exponent_of(exponential), self._sums.get(divisor)
+        if found is None or summed is None or summed.name != "sum" or not summed.keeps_axis:
             return None
         source = summed.source.get()
         other = None if source is None else self._exponent_of(source)
-        return (x, summed.axis) if other is not None and self._are_one(x, other) else None
+        is_one = other is not None and self._are_one(found[0], other[0]) and other[1] is found[1]
+        return (found[0], summed.axis, found[1]) if is_one else None
 
-    def _exponent_of(self, tensor: Tensor) -> Tensor | None:
+    def _exponent_of(self, tensor: Tensor) -> tuple[Tensor, Tensor | None] | None:
+        """The argument of an exponential, and the mask that it was multiplied by."""
+        if (masked := self._masked.get(tensor)) is not None:
+            return masked
         of = self._noted(tensor)
-        return of.exponent if of is not None and of.form == "exp" else None
+        return (of.exponent, None) if of is not None and of.form == "exp" and of.exponent is not None else None
 
     def _are_one(self, x: Tensor, y: Tensor) -> bool:
         """Whether two tensors are one, or the same difference."""
         a, b = self._differences.get(x), self._differences.get(y)
         if x is y or a is None or b is None:
             return x is y
-        return a[0].get() is not None and a[0].get() is b[0].get() and a[1] is b[1]
+        if a[0].get() is None or a[0].get() is not b[0].get():
+            return False
+        return a[1] is b[1] or torch.equal(a[1], b[1])
+
+    def note_masked(self, result: Tensor, exponential: Tensor, mask: Tensor) -> bool:
+        """Remember an exponential that a constant was multiplied to, if that is a mask of 0 and 1; returns whether it is."""
+        of = self._noted(exponential)
+        if of is None or of.form != "exp" or of.exponent is None or not bool(((mask == 0) | (mask == 1)).all()):
+            return False
+        self._masked.put(result, (of.exponent, mask))
+        return True
 
     def note_reciprocal(self, result: Tensor, of: Tensor) -> None:
         """Remember that a tensor is 1 / another one."""
@@ -152,6 +170,25 @@ class WrittenByHand:
     def reciprocal_of(self, tensor: Tensor) -> Tensor | None:
         """What a tensor is 1 / of; None if it is not known to be that of anything."""
         return self._reciprocals.get(tensor) if self._has_reciprocals else None
+
+    # Matrix products as products that are summed
+
+    def note_weighted(self, result: Tensor, x: Tensor, weight: Tensor) -> None:
+        """Remember a product with weights, which may be summed."""
+        self._weighted.put(result, (AsItWas(x), AsItWas(weight)))
+
+    def weighted(self, tensor: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What a tensor is the product of, place by place, weights last; None if it is not known to be that."""
+        return _both(self._weighted.get(tensor))
+
+    def note_mixed(self, result: Tensor, exponential: Tensor, values: Tensor) -> None:
+        """Remember a matrix product, if the first factor is an exponential: a division by its sums makes that a softmax."""
+        if self._exponent_of(exponential) is not None:
+            self._mixed.put(result, (AsItWas(exponential), AsItWas(values)))
+
+    def mixed(self, tensor: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The exponential and the values that a tensor is the matrix product of; None if it is not known to be that."""
+        return _both(self._mixed.get(tensor))
 
     # Products of several signals
 
@@ -166,8 +203,15 @@ class WrittenByHand:
 
     # What becomes of notes
 
-    def moved(self, source: Tensor, result: object) -> None:
-        """Keep what still holds of a tensor whose values were only moved."""
+    def keep_factors(self, source: Tensor, result: Tensor) -> None:
+        """A multiple of a product is one of as many signals."""
+        if self._moves_matter and (factors := self._factors.get(source)) is not None:
+            self._factors.put(result, factors)
+
+    def moved(self, source: Tensor, result: object, is_copy: bool = False) -> None:
+        """Keep what still holds of a tensor whose values were only moved, or copied as they are."""
+        if is_copy and isinstance(result, Tensor) and result is not source and result.shape == source.shape:
+            self.copied(source, result)
         if not self._moves_matter or not isinstance(result, Tensor):
             return
         if (factors := self._factors.get(source)) is not None:
@@ -182,10 +226,17 @@ class WrittenByHand:
 
     def copied(self, source: Tensor, copy: Tensor) -> None:
         """Keep everything of a tensor with the same values."""
-        for notes in (self._functions, self._differences, self._log_softmaxes, self._reciprocals, self._sums, self._factors):
+        for notes in (self._functions, self._differences, self._log_softmaxes, self._reciprocals, self._sums, self._factors, self._masked):
             note = notes.get(source)
             if note is not None:
                 notes.put(copy, note)  # type: ignore[arg-type]  # its own
+
+
+def _both(note: tuple[AsItWas, AsItWas] | None) -> tuple[Tensor, Tensor] | None:
+    if note is None:
+        return None
+    a, b = note[0].get(), note[1].get()
+    return None if a is None or b is None else (a, b)
 
 
 def _is_alike_along(tensor: Tensor, axis: int, axes: int) -> bool:

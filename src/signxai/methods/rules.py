@@ -491,6 +491,8 @@ class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
 
 def _bound(value: float | Tensor | None, layer: Layer, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
     """A bound of the input box in the shape of a layer's input; None: each sample's own extreme."""
+    if value is None and not x.numel():
+        return x  # an expert that got no tokens
     if value is None:
         samples = SamplesOf(x, layer.samples)
         return samples.spread(extreme(samples.flat(), dim=1), x.ndim).expand_as(x)

@@ -96,7 +96,7 @@ def relu(mode: RelevancePass, call: Call) -> Result:
 
 @rule_for(
     *("elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "hardswish", "softplus", "softsign", "tanhshrink"),
-    *("logsigmoid", "expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan", "exp_", "__rpow__"),
+    *("logsigmoid", "expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan", "__rpow__"),
     *("asin", "acos", "arcsin", "arccos", "asinh", "acosh", "atanh", "arcsinh", "arccosh", "arctanh", "exp2", "sinc", "logit"),
 )
 def activation(mode: RelevancePass, call: Call) -> Result:
@@ -146,12 +146,14 @@ def power(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged; a negative power is a divisor where it is a factor."""
     if not needs_relevance(call.x) and len(call.rest) == 1 and not call.named:  # of a constant base
         return passed(mode, Call(lambda t: call.func(call.x, t), call.rest, {}))
-    was_divisor = isinstance(call.x, Tensor) and mode.gate_rank(call.x) == DIVISOR
+    rank = mode.gate_rank(call.x) if isinstance(call.x, Tensor) else 0
     exponent = (*call.rest, call.kwargs.get("exponent"), None)[0]
     if not isinstance(exponent, Tensor) and exponent == -1 and needs_relevance(call.x) and not call.writes_in_place():
         return one_over(mode, call.x, call.run)
     is_negative = bool((torch.as_tensor(exponent) < 0).all()) if exponent is not None and not needs_relevance(exponent) else False
-    return passed(mode, call, gate_rank=DIVISOR if was_divisor != is_negative else 0)
+    if rank == DIVISOR or is_negative:
+        return passed(mode, call, gate_rank=0 if rank == DIVISOR and is_negative else DIVISOR)
+    return passed(mode, call, gate_rank=rank)
 
 
 @rule_for("rsqrt", "rsqrt_", "reciprocal_")

@@ -48,13 +48,13 @@ def _pair(a: Tensor, b: Tensor, of_a: str, of_b: str, kept: Iterable[str]) -> tu
     a, of_a = _own(a, of_a, {*of_b, *kept})
     b, of_b = _own(b, of_b, {*of_a, *kept})
     size = {label: max(sizes) for label, sizes in _sizes((a, of_a), (b, of_b)).items()}  # an axis of length 1 spreads
-    a, b = a.expand([size[label] for label in of_a]), b.expand([size[label] for label in of_b])
+    a, b = _widened(a, [size[label] for label in of_a]), _widened(b, [size[label] for label in of_b])
     shared = [label for label in of_a if label in of_b]
     batch = "".join(label for label in shared if label in kept)
     summed = "".join(label for label in shared if label not in kept)
     only_a = "".join(label for label in of_a if label not in shared)
     only_b = "".join(label for label in of_b if label not in shared)
-    if not summed and needs_relevance(b):  # a product place by place, where a gate is one
+    if not summed:  # a product place by place: of a signal and a constant no layer, and a gate is one
         labels = batch + only_a + only_b
         return _spread(a, of_a, labels) * _spread(b, of_b, labels), labels
     length = math.prod(size[label] for label in summed)
@@ -68,6 +68,10 @@ def _pair(a: Tensor, b: Tensor, of_a: str, of_b: str, kept: Iterable[str]) -> tu
         product = torch.matmul(rows.reshape(*sizes, -1, length), columns)
     labels = batch + only_a + only_b
     return product.reshape([size[label] for label in labels]), labels
+
+
+def _widened(tensor: Tensor, sizes: list[int]) -> Tensor:
+    return tensor if list(tensor.shape) == sizes else tensor.expand(sizes)
 
 
 def _spread(tensor: Tensor, labels: str, wanted: str) -> Tensor:

@@ -65,8 +65,9 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
         return _constant_product(mode, b.transpose(-1, -2) if b.ndim > 1 else b, a)
     rows = (b.unsqueeze(-1) if b.ndim == 1 else b).transpose(-1, -2)
     product = _constant_product(mode, rows, a.transpose(-1, -2), lambda t: torch.matmul(a, t.transpose(-1, -2)).transpose(-1, -2))
-    product = product.transpose(-1, -2)
-    return product.squeeze(-1) if b.ndim == 1 else product
+    with mode:  # it sees these moves: a bias may follow
+        product = product.transpose(-1, -2)
+        return product.squeeze(-1) if b.ndim == 1 else product
 
 
 def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor, compute: LinearMap | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from signxai.engine.call import Call, Result
 from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.decomposition import decomposed
 from signxai.engine.graph import WITHIN_RULE, needs_relevance
+from signxai.engine.ops.activations import passed
 from signxai.engine.ops.products import EQUALLY, HALF_TO_EACH
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
@@ -26,13 +27,22 @@ _FFT_OF_ANY = ("fftn", "ifftn", "rfftn", "irfftn", "hfftn", "ihfftn", "fftshift"
 @rule_for(
     *(getattr(torch.fft, name) for name in (*_FFT, *_FFT_OF_ANY)),
     *("stft", "istft", "diff", "trapezoid", "trapz", "cumulative_trapezoid", "trace", "conj", "conj_physical", "_conj"),
-    *("scatter_add", "index_add", "put", "logaddexp", "logaddexp2", "logcumsumexp", "cdist", "pairwise_distance", "dist", "lp_pool1d"),
+    *("scatter_add", "index_add", "put", "logcumsumexp", "cdist", "pairwise_distance", "dist", "lp_pool1d"),
     *("lp_pool2d", "lp_pool3d", "std", "nanquantile", "quantile"),
     *(torch.norm, torch.Tensor.norm, torch.functional.norm, torch.linalg.norm, torch.linalg.vector_norm, torch.linalg.matrix_norm),
 )
 def homogeneous(mode: RelevancePass, call: Call) -> Result:
     """Each value of each signal by its share."""
     return shared_by_all(mode, call)
+
+
+@rule_for("logaddexp", "logaddexp2", arguments=("input", "other"))
+def log_of_sum(mode: RelevancePass, call: Call) -> Result:
+    """Of two signals each by its share; with a constant an activation, as softplus is with 0."""
+    signals = call.signals()
+    if len(signals) != 1 or call.kwargs or (call.args[0] + call.args[1]).shape != signals[0].shape:
+        return shared_by_all(mode, call)
+    return passed(mode, Call(call.on_signals(), signals, {}))
 
 
 @rule_for("scatter_reduce", "index_reduce")

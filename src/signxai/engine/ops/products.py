@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -104,6 +105,8 @@ def product_of_signals(mode: RelevancePass, call: Call, node: type[ProductNode])
     site.result = mode.saver.save(result)
     if node is ProductNode:
         mode.by_hand.note_factors(result, sum(site.factors))
+    else:
+        mode.by_hand.note_mixed(result, a, b)
     return result
 
 
@@ -120,13 +123,18 @@ def product(mode: RelevancePass, call: Call) -> Result:
             summed = mode.by_hand.reciprocal_of(inverse)
             if summed is not None and (softmax := _softmax_by_hand(mode, call, exponential, summed)) is not None:
                 return softmax
-        if (root := mode.by_hand.bent_root(a, b)) is not None:
-            return joined(mode, root, call)
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
+        if (root := mode.by_hand.bent_root(a, b)) is not None:
+            return joined(mode, root, call, min(rank_a, rank_b))
         if rank_a == rank_b:
-            return product_of_signals(mode, call, ProductNode)
-        signal, gate = (b, a.detach()) if rank_a > rank_b else (a, b.detach())
-        return _scaled(mode, signal, gate, lambda t: call.func(*((t, gate) if signal is a else (gate, t))))
+            product = product_of_signals(mode, call, ProductNode)
+            mode.note_gate(product, rank_a)  # of two gates one, of two divisors a divisor
+            return product
+        signal, gate = (b, a) if rank_a > rank_b else (a, b)
+        values = gate.detach()
+        result = _scaled(mode, signal, values, lambda t: call.func(*((t, values) if signal is a else (values, t))))
+        mode.by_hand.note_weighted(result, signal, gate)
+        return result
     if (folded := _behind_layer(mode, call)) is not None:
         return _noted_scaled(mode, folded, *((a, b) if needs_relevance(a) else (b, a)))
     if needs_relevance(a):
@@ -165,6 +173,8 @@ def quotient(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(b):
         if (softmax := _softmax_by_hand(mode, call, a, b)) is not None:
             return softmax
+        if (mixed := _mixed_by_softmax(mode, a, b)) is not None:
+            return mixed
         if (root := mode.by_hand.bent_root(a, b)) is not None:
             of_a, of_b = mode.by_hand.of(a), mode.by_hand.of(b)
             is_sigmoid = (of_a.form, of_b.form) == ("exp", "1 + exp") and of_a.exponent is of_b.exponent
@@ -209,13 +219,18 @@ def quotient_in_place(mode: RelevancePass, call: Call) -> Result:
 def _scaled(mode: RelevancePass, x: Tensor, constant: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
     scale = constant.detach() if isinstance(constant, Tensor) else torch.tensor(constant, device=x.device)
     result: Tensor = ScaleNode.apply(x, scale, compute)
+    mode.by_hand.keep_factors(x, result)
     return mode.still_gate(result, x)
 
 
 def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: object) -> Tensor:
-    """Remember that a result is a multiple of a signal, if the constant is a number."""
-    is_number = not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant))
-    return mode.by_hand.note_scaled(result, x) if is_number else result
+    """Remember that a result is a multiple of a signal, if the constant is a number; else that it is weighed or masked."""
+    if not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant)):
+        return mode.by_hand.note_scaled(result, x)
+    is_mask = mode.by_hand.note_masked(result, x, constant) or constant.dtype == torch.bool
+    if constant.ndim < result.ndim and not is_mask:
+        mode.by_hand.note_weighted(result, x, constant)
+    return result
 
 
 def is_complex(value: object) -> bool:
@@ -232,7 +247,23 @@ def complex_product(mode: RelevancePass, call: Call) -> Result:
 def _softmax_by_hand(mode: RelevancePass, call: Call, exponential: Tensor, divisor: Tensor) -> Tensor | None:
     """``exp(x) / sum(exp(x))`` as the softmax that it is; None if it is none."""
     found = mode.by_hand.softmax_by_hand(exponential, divisor)
-    return None if found is None else softmax_of(mode, *found, lambda: call.func(*(part.detach() for part in call.args)))
+    if found is None:
+        return None
+    x, axis, mask = found
+    if mask is not None:
+        with mode:
+            x = x.masked_fill(mask == 0, -math.inf)
+    return softmax_of(mode, x, axis, lambda: call.func(*(part.detach() for part in call.args)))
+
+
+def _mixed_by_softmax(mode: RelevancePass, mixed: Tensor, divisor: Tensor) -> Tensor | None:
+    """``(exp(x) @ v) / sum(exp(x))`` as the product with a softmax that it is; None if it is none."""
+    factors = mode.by_hand.mixed(mixed)
+    found = None if factors is None else mode.by_hand.softmax_by_hand(factors[0], divisor)
+    if factors is None or found is None or found[1] != factors[0].ndim - 1:
+        return None
+    with mode:
+        return torch.matmul(torch.div(factors[0], divisor), factors[1])
 
 
 def joined(mode: RelevancePass, root: Tensor, call: Call, gate_rank: int = 0) -> Tensor:

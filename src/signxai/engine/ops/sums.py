@@ -90,13 +90,45 @@ def shared(mode: RelevancePass, call: Call) -> Result:
 @rule_for("sum", "logsumexp", arguments=("input", "dim", "keepdim"))
 def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
     """Each value by its share of the sum; what was summed is remembered for a softmax that is written by hand."""
-    result = shared(mode, call)
     axis, keeps = (*call.rest, None, None)[:2]
     axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
+    if isinstance(axis, int) and not call.named and (product := _weighted_sum(mode, call, axis, bool(keeps))) is not None:
+        return product
+    result = shared(mode, call)
     if needs_relevance(result) and isinstance(axis, int):
         name = call.func.__name__.removeprefix("special_")
         mode.by_hand.note_sum(result, call.x, axis % max(call.x.ndim, 1), name, bool(keeps))
     return result
+
+
+def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) -> Tensor | None:
+    """``(x * w).sum(axis)`` as the matrix product that it is: of constant weights, or of the softmax along that axis."""
+    factors = mode.by_hand.weighted(call.x) if call.func.__name__ == "sum" else None
+    if factors is None:
+        return None
+    shape, axes = call.x.shape, call.x.ndim
+    axis %= axes
+    of = [[axes - factor.ndim + i for i in range(factor.ndim) if factor.shape[i] == shape[axes - factor.ndim + i]] for factor in factors]
+    weights = factors[1]
+    if shape[axis] == 1 or any(axis not in places for places in of):
+        return None
+    if needs_relevance(weights) and not _sums_to_one(weights, axis - axes):
+        return None
+    with mode:
+        parts = [factor.reshape([shape[place] for place in places]) for factor, places in zip(factors, of, strict=True)]
+        equation = [[_LETTERS[place] for place in places] for places in (*of, [place for place in range(axes) if place != axis])]
+        x, w, y = map("".join, equation)
+        result: Tensor = torch.einsum(f"{x},{w}->{y}", *parts)
+        return result.unsqueeze(axis) if keeps_axis else result
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _sums_to_one(weights: Tensor, axis: int) -> bool:
+    """Whether weights are a softmax along an axis."""
+    total = weights.detach().sum(axis)
+    return torch.allclose(total, torch.ones_like(total), atol=1e-4)
 
 
 @rule_for("rsub", "__rsub__", arguments=SUM_ARGUMENTS)
@@ -185,7 +217,10 @@ def in_place(rule: Rule, name: str, mode: RelevancePass, call: Call) -> Result:
     if not call.has_signal():
         return mode.plain(call)
     operation = call.of(getattr(torch, name, None) or getattr(torch.Tensor, name))
-    if not needs_relevance(call.x) or sum(map(needs_relevance, tensors_in((call.args, call.kwargs)))) > 1:
+    signals = sum(map(needs_relevance, tensors_in((call.args, call.kwargs))))
+    if name == "exp" and needs_relevance(call.x):  # a softmax by hand is told by the exponent, which is about to be overwritten
+        operation = operation.with_input(mode.became(call.x.clone(), call.x))
+    elif not needs_relevance(call.x) or signals > 1:
         operation = operation.with_input(mode.copy_of(call.x))  # torch may keep what is about to be overwritten
     result = rule(mode, operation)
     mode.saver.before_write(call.x)
