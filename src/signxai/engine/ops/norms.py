@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -53,8 +54,16 @@ def _rms_norm_map(x: Tensor, shape: Sequence[int], weight: Tensor | None = None,
     axes = tuple(range(x.ndim - len(tuple(shape)), x.ndim))
     scale = (x.square().mean(axes, keepdim=True) + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
     scale = scale if weight is None else scale * weight
+    if _rms_norm_keeps_layout():
+        return lambda t: t * scale
     layout = _layout(x)
     return lambda t: t.contiguous(memory_format=layout) * scale
+
+
+@cache
+def _rms_norm_keeps_layout() -> bool:
+    """Whether this version of torch computes it in steps, each laid out in memory as its input."""
+    return not F.rms_norm(torch.ones(2, 2, 2).mT.requires_grad_(), (2,)).is_contiguous()
 
 
 def _layout(x: Tensor) -> torch.memory_format:
