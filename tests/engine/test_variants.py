@@ -129,12 +129,15 @@ def test_an_input_that_lies_otherwise_in_memory_gives_the_same_map_and_a_result_
     _, expected = run_and_explain(lambda x: sample.call(operation, x), x)
     if expected is not None and name_of(operation) not in OF_MEMORY:
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    if isinstance(wanted, Tensor):
+    if isinstance(wanted, Tensor) and name_of(operation) not in LIES_AS_ITS_INPUT:
         assert places(y) == places(wanted)
 
 
 OF_MEMORY = {"as_strided", "as_strided_"}
 """They give what lies at a place of memory."""
+
+LIES_AS_ITS_INPUT = {"multi_head_attention_forward"}
+"""Behind samples first its result has samples first in memory, where torch's has tokens first: nn.MultiheadAttention turns it."""
 
 
 def places(tensor):

@@ -105,7 +105,8 @@ def multi_head_attention(
     mask = _attention_mask(attn_mask, key_padding_mask, (len(q), num_heads, q.size(2), k.size(2)), batched)
     mixed, attended = _attention_and_weights(q, k, v, None if mask is None else mask.to(q), blind_gives_zero=not need_weights)
     output = F.linear(mixed.transpose(1, 2).flatten(2), out_proj_weight, out_proj_bias)
-    output = output.transpose(0, 1).contiguous() if batched else output.squeeze(0)
+    output = output.transpose(0, 1) if batched else output.squeeze(0)
+    output = output.contiguous() if query.is_contiguous() else output  # as torch lays it out; where samples come first, as they lie
     if not need_weights:
         return output, None
     attended = attended.mean(dim=1) if average_attn_weights else attended
