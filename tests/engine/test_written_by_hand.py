@@ -55,7 +55,16 @@ def overwritten_difference(y: Tensor, in_place: bool) -> Tensor:
     return F.softmax(z.mul_(B) if in_place else z * B, -1)
 
 
-OVERWRITTEN = [halved_exponentials, overwritten_difference]
+def overwritten_mask(y: Tensor, in_place: bool) -> Tensor:
+    """Exponentials by a mask that is turned round before they are divided."""
+    mask = (B > 0).to(y)
+    e = torch.exp(y) * mask
+    total = e.sum(-1, keepdim=True)
+    mask = mask.mul_(-1).add_(1) if in_place else 1 - mask
+    return e / total + mask
+
+
+OVERWRITTEN = [halved_exponentials, overwritten_difference, overwritten_mask]
 
 
 @pytest.mark.parametrize("function", OVERWRITTEN)

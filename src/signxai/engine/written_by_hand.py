@@ -46,13 +46,13 @@ class WrittenByHand:
     """How tensors were made, as far as it may be part of something that is written in steps."""
 
     def __init__(self) -> None:
-        self._functions: FreshNotes[tuple[OfOneValue, AsItWas]] = FreshNotes()
+        self._functions: FreshNotes[tuple[OfOneValue, AsItWas, AsItWas]] = FreshNotes()
         self._differences: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._log_softmaxes: FreshNotes[tuple[AsItWas, int]] = FreshNotes()
         self._reciprocals: FreshNotes[Tensor] = FreshNotes()
         self._sums: FreshNotes[SumOf] = FreshNotes()
         self._factors: FreshNotes[int] = FreshNotes()
-        self._masked: FreshNotes[tuple[Tensor, Tensor]] = FreshNotes()
+        self._masked: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._weighted: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
         self._mixed: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
         self._has_reciprocals = self._moves_matter = False
@@ -65,7 +65,7 @@ class WrittenByHand:
 
     def _noted(self, tensor: Tensor) -> OfOneValue | None:
         note = self._functions.get(tensor)
-        return note[0] if note is not None and note[1].get() is not None else None
+        return note[0] if note is not None and note[1].get() is not None and note[2].get() is not None else None
 
     def note_bent(self, result: Tensor, of: OfOneValue, form: str = "", exponent: Tensor | None = None) -> None:
         """Remember that a tensor is a bent function of what another one is a function of."""
@@ -81,7 +81,7 @@ class WrittenByHand:
 
     def _note(self, result: Tensor, of: OfOneValue) -> None:
         if result is not of.root and result.shape == of.root.shape:
-            self._functions.put(result, (of, AsItWas(of.root)))
+            self._functions.put(result, (of, AsItWas(of.root), AsItWas(of.root if of.exponent is None else of.exponent)))
 
     def bent_root(self, a: Tensor, b: Tensor) -> Tensor | None:
         """The tensor that both are functions of, value by value, at least one of them a bent one; None if there is none."""
@@ -141,7 +141,8 @@ class WrittenByHand:
     def _exponent_of(self, tensor: Tensor) -> tuple[Tensor, Tensor | None] | None:
         """The argument of an exponential, and the mask that it was multiplied by."""
         if (masked := self._masked.get(tensor)) is not None:
-            return masked
+            exponent = masked[0].get()
+            return None if exponent is None else (exponent, masked[1])
         of = self._noted(tensor)
         return (of.exponent, None) if of is not None and of.form == "exp" and of.exponent is not None else None
 
@@ -159,7 +160,7 @@ class WrittenByHand:
         of = self._noted(exponential)
         if of is None or of.form != "exp" or of.exponent is None or not bool(((mask == 0) | (mask == 1)).all()):
             return False
-        self._masked.put(result, (of.exponent, mask))
+        self._masked.put(result, (AsItWas(of.exponent), mask.clone()))
         return True
 
     def note_reciprocal(self, result: Tensor, of: Tensor) -> None:
