@@ -78,6 +78,7 @@ row("passes", "log log1p special_log1p log2 log10 sqrt sqrt_ rsqrt square square
 row("passes", "sinh cosh sigmoid sigmoid_ hardsigmoid hardsigmoid_ special_expit tanh tanh_ hardtanh hardtanh_ relu6 relu6_ normalize")
 row("passes", "acos arccos asin arcsin atanh arctanh asinh arcsinh exp2 special_exp2 sinc special_sinc logit special_logit")
 row("passes", "acosh arccosh", lambda f, x: f(x.expand_as(x)))
+row("passes", "erfc erfc_ special_erfc special_erfcx erfinv erfinv_ special_erfinv special_ndtr special_log_ndtr")
 row("passes", "reciprocal_ rsqrt_")
 row("passes", "pow pow_ __pow__ __rpow__ float_power", lambda f, x: f(x, 2))
 row("passes", "clamp clamp_ clip clip_ threshold threshold_ _threshold", lambda f, x: f(x, 0.3, 0.6))
@@ -186,6 +187,9 @@ def _grouped(f, x):
     return f(x, _EXPERTS, offs=torch.tensor([1, 4], dtype=torch.int32))
 
 
+row("same", "softmin", lambda f, x: f(x, 1), SQUARE, lambda x: F.softmax(-x, 1))
+row("same", "ldexp ldexp_", lambda f, x: f(x, torch.tensor(3)), SQUARE, lambda x: x * 8)
+row("same", "aminmax", lambda f, x: torch.stack(tuple(f(x, dim=1))), SQUARE, lambda x: torch.stack([x.amin(1), x.amax(1)]))
 row("same", "lerp lerp_", lambda f, x: f(x, x.flip(1), 0.3), SQUARE, lambda x: 0.7 * x + 0.3 * x.flip(1))
 row("same", "addcmul addcmul_", lambda f, x: f(x, x.flip(1), fixed(4, 4), value=2), SQUARE, lambda x: x + 2 * (x.flip(1) * fixed(4, 4)))
 row("same", "addcdiv addcdiv_", lambda f, x: f(x, x.flip(1), fixed(4, 4), value=2), SQUARE, lambda x: x + 2 * (x.flip(1) / fixed(4, 4)))

@@ -36,8 +36,9 @@ def at_output_of(y):
 def relevance_of(run, shape):
     """Relevance at x under the z rule, from some relevance at the output; None where none can come back."""
     leaf = leaf_of(shape)
+    x = leaf.clone()  # a network's input is no leaf; those are weights
     with RelevancePass(layer_rules("lrp", "z"), strict=True):
-        y = run(leaf.clone())
+        y = run(x)
     if not isinstance(y, torch.Tensor) or not y.requires_grad:
         return None
     return torch.autograd.grad(y, leaf, at_output_of(y))[0]

@@ -24,8 +24,9 @@ PARAMETERS = {"epsilon": {"epsilon": 0.25}, "alpha_beta": {"alpha": 2.0, "beta":
 def run_and_explain(call, x, rule="z"):
     """The result and the relevance at x, from some relevance at the output; None where none can come back."""
     leaf = x.detach().requires_grad_(True)
+    x = leaf.clone()
     with RelevancePass(layer_rules("lrp", rule, PARAMETERS.get(rule, {})), strict=True):
-        y = call(leaf.clone())
+        y = call(x)
     if not isinstance(y, Tensor) or not y.requires_grad:
         return y, None
     return y.detach(), torch.autograd.grad(y, leaf, at_output_of(y))[0]

@@ -35,8 +35,9 @@ def differences(one, other):
 def relevance(function, *tensors):
     """What arrives at tensors, under the z rule, of ones at the output."""
     leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+    tensors = tuple(leaf.clone() for leaf in leaves)
     with RelevancePass(layer_rules("lrp", "z"), strict=True):
-        y = function(*(leaf.clone() for leaf in leaves))
+        y = function(*tensors)
     found = torch.autograd.grad(y, leaves, torch.ones_like(y), allow_unused=True)
     return tuple(torch.zeros_like(leaf) if part is None else part for leaf, part in zip(leaves, found, strict=True))
 
@@ -112,8 +113,9 @@ def test_a_shifted_value_beside_its_own_gate_leaves_the_shift_its_share():
 def test_a_cut_off_behind_a_bent_function_takes_the_relevance_under_z():
     a = torch.linspace(0.5, 3, C, dtype=torch.float64)[None]
     leaf = a.clone().requires_grad_()
+    x = leaf.clone()
     with RelevancePass(layer_rules("lrp", "z"), cut_offs_absorb=True):
-        y = torch.clamp(torch.exp(leaf.clone()), max=5.0)
+        y = torch.clamp(torch.exp(x), max=5.0)
     (got,) = torch.autograd.grad(y, leaf, torch.ones_like(y))
     torch.testing.assert_close(got, (a.exp() < 5).double())
 

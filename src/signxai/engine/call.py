@@ -115,7 +115,12 @@ class Call:
         return Call(func, self.args, self.kwargs)
 
     def with_tensors_in_place(self) -> Call:
-        """The call with tensors that were given by keyword in their places, if torch's own parser read the call."""
+        """The call with tensors that were given by keyword in their places, if torch's own parser read the call.
+
+        An ``out`` of None, which means none, is left out.
+        """
+        if "out" in self.kwargs and self.kwargs["out"] is None:
+            return Call(self.func, self.args, {key: value for key, value in self.kwargs.items() if key != "out"}).with_tensors_in_place()
         if hasattr(self.func, "__code__") or not any(isinstance(value, Tensor) for value in self.kwargs.values()):
             return self
         given = {"self" if name == "input" else name for name in self.kwargs}

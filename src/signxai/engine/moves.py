@@ -19,6 +19,17 @@ ONE_TO_ONE: frozenset[Operation] = frozenset(
 ) | {getattr(torch.Tensor, name).__get__ for name in ("T", "mT")}
 """Operations behind which each value stands at most once, and nothing else stands beside it."""
 
+COPIES = functions_named("clone", "contiguous", "alias")
+
+SPREADING = functions_named(
+    *("view", "reshape", "unflatten", "unsqueeze", "view_as", "reshape_as", "__getitem__", "expand", "expand_as", "broadcast_to"),
+    *("repeat", "tile", "repeat_interleave"),
+)
+"""Operations behind which a tensor of the shape of a sum, with its axes kept or spread along them, is that sum."""
+
+MOVES_ALONE = ONE_TO_ONE | SPREADING
+"""Functions whose result holds nothing but values of their input."""
+
 _PLAIN_INDICES = (int, slice, type(None), type(Ellipsis))
 
 

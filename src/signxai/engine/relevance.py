@@ -32,7 +32,7 @@ from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_
 from signxai.engine.layers import CONVOLUTIONS, ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.mode import ForwardPass
-from signxai.engine.moves import ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
+from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
@@ -50,7 +50,6 @@ RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
 
 
-_COPIES = functions_named("clone", "contiguous", "alias")
 _PLACE_OF_DIM = {"__iter__": None, "unbind": 1, "select": 1, "split": 2, "chunk": 2, "tensor_split": 2}
 _PARTS = functions_named("__getitem__", *_PLACE_OF_DIM)
 """Operations that may take the batch apart."""
@@ -68,10 +67,6 @@ _MAKES_SAMPLES = functions_named(
     *("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "bilinear"),
 )
 """Functions that make of constants, such as a state to start from, what counts as a sample's own."""
-
-
-_MOVES_ALONE = ONE_TO_ONE | functions_named("expand", "expand_as", "broadcast_to", "repeat", "repeat_interleave", "tile")
-"""Functions whose result holds nothing but values of their input."""
 
 
 DIVISOR = 3
@@ -173,6 +168,8 @@ class RelevancePass(ForwardPass):
     def plain(self, call: Call) -> Result:
         made = self._made(call.x) if call.func in ONE_TO_ONE else None
         result = super().plain(call)
+        if not needs_relevance(call.x) and depends_on_input(result) and not call.has_signal():
+            return _detached(result)  # made of weights that no module holds: constants
         follows_gradient = call.func in RELEVANCE.as_gradient
         if not follows_gradient and depends_on_input(result):
             self._unknown_result(call, result)
@@ -180,8 +177,8 @@ class RelevancePass(ForwardPass):
             for tensor, move in each_moved(call, result):
                 if tensor is not call.x or call.func in WRITING:
                     self._made_by_layer.put(tensor, made.moved(move))
-        if call.func in _MOVES_ALONE:
-            self.by_hand.moved(call.x, result, call.func in _COPIES)
+        if call.func in MOVES_ALONE:
+            self.by_hand.moved(call, result)
         if call.func in _PARTS and self.samples > 1 and _cuts_first_axis(call, self.samples):
             self._batch_is_cut = True
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
@@ -398,6 +395,12 @@ class RelevancePass(ForwardPass):
         ranks = [self.gate_rank(tensor) for tensor in tensors_in((call.args, call.kwargs)) if needs_relevance(tensor)]
         for tensor in tensors_in(result):
             self.note_gate(tensor, min(ranks, default=0))
+
+
+def _detached(result: Result) -> Result:
+    if isinstance(result, Tensor):
+        return result.detach()
+    return type(result)(map(_detached, result)) if type(result) in (tuple, list) else result
 
 
 def _cuts_first_axis(call: Call, samples: int) -> bool:

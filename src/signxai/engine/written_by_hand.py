@@ -7,12 +7,17 @@ until one of the tensors that it speaks of is written to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from signxai.engine.call import Call
+from signxai.engine.moves import COPIES, SPREADING, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes
+
+Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class OfOneValue:
     Attributes:
         root: the tensor whose values are the function's.
         is_bent: whether the function is bent everywhere (``exp``, ``tanh``, a square); else it is a multiple of the value.
-        form: "exp" or "1 + exp" of ``exponent``; "" otherwise.
+        form: "exp" or "1 + exp" of ``exponent``; "log sigmoid"; "" otherwise.
         exponent: what the exponential is of.
     """
 
@@ -34,12 +39,19 @@ class OfOneValue:
 
 @dataclass(frozen=True)
 class SumOf:
-    """What a tensor is the sum of ("sum"), or the logarithm of the sum of its exponentials ("logsumexp"), along which axis."""
+    """What a tensor is the sum of ("sum"), or the logarithm of the sum of its exponentials ("logsumexp"), along which axes.
+
+    Attributes:
+        source: what was summed.
+        axes: along which axes.
+        name: "sum" or "logsumexp".
+        keeps_axes: whether the result spreads to what was summed.
+    """
 
     source: AsItWas
-    axis: int
+    axes: Axes
     name: str
-    keeps_axis: bool
+    keeps_axes: bool
 
 
 class WrittenByHand:
@@ -48,13 +60,15 @@ class WrittenByHand:
     def __init__(self) -> None:
         self._functions: FreshNotes[tuple[OfOneValue, AsItWas, AsItWas]] = FreshNotes()
         self._differences: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
-        self._log_softmaxes: FreshNotes[tuple[AsItWas, int]] = FreshNotes()
+        self._log_softmaxes: FreshNotes[tuple[AsItWas, Axes]] = FreshNotes()
         self._reciprocals: FreshNotes[Tensor] = FreshNotes()
         self._sums: FreshNotes[SumOf] = FreshNotes()
         self._factors: FreshNotes[int] = FreshNotes()
         self._masked: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._weighted: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
         self._mixed: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
+        self._bounds: FreshNotes[tuple[float, float]] = FreshNotes()
+        self._shifted: FreshNotes[bool] = FreshNotes()
         self._has_reciprocals = self._moves_matter = False
 
     # Functions of one value
@@ -71,13 +85,34 @@ class WrittenByHand:
         """Remember that a tensor is a bent function of what another one is a function of."""
         self._note(result, OfOneValue(of.root, True, form, exponent))
 
-    def note_scaled(self, result: Tensor, x: Tensor) -> Tensor:
+    def note_scaled(self, result: Tensor, x: Tensor, factor: Callable[[], float] | None = None) -> Tensor:
         """Remember that a tensor is a multiple of another one, by a number; returns it."""
         of = self.of(x)
         self._note(result, OfOneValue(of.root, of.is_bent))
+        if factor is not None and (bounds := self._bounds.get(x)) is not None:
+            self.note_bounds(result, *sorted(bound * factor() for bound in bounds))
         if (factors := self._factors.get(x)) is not None:
             self._factors.put(result, factors)
         return result
+
+    def note_bounds(self, result: Tensor, low: float, high: float) -> None:
+        """Remember between which numbers all values of a tensor are, whatever the input."""
+        self._bounds.put(result, (low, high))
+
+    def note_shifted(self, result: Tensor, x: Tensor, factor: float, number: float) -> None:
+        """Remember that a number was added to all values of a tensor, times a factor."""
+        self._shifted.put(result, True)
+        if (bounds := self._bounds.get(x)) is not None:
+            self.note_bounds(result, *sorted(factor * bound + number for bound in bounds))
+
+    def was_shifted(self, tensor: Tensor) -> bool:
+        """Whether a tensor is another one and a number."""
+        return self._shifted.get(tensor) is not None
+
+    def is_never_negative(self, tensor: Tensor) -> bool:
+        """Whether a bounded tensor can have no value below 0."""
+        bounds = self._bounds.get(tensor)
+        return bounds is not None and bounds[0] >= 0
 
     def _note(self, result: Tensor, of: OfOneValue) -> None:
         if result is not of.root and result.shape == of.root.shape:
@@ -99,25 +134,46 @@ class WrittenByHand:
         """Remember ``a - b``, where b is spread along some axis: a softmax of it along that axis is one of a."""
         self._differences.put(result, (AsItWas(a), b))
 
-    def softmax_argument(self, x: Tensor, axis: int) -> Tensor:
+    def softmax_argument(self, x: Tensor, axes: Axes) -> Tensor:
         """What a softmax of ``x`` is one of: what was subtracted from all its inputs alike changes nothing."""
         difference = self._differences.get(x)
-        if difference is None or not _is_alike_along(difference[1], axis, x.ndim):
+        if difference is None or not all(_is_alike_along(difference[1], axis, x.ndim) for axis in axes):
             return x
         a = difference[0].get()
         return x if a is None else a
 
     def note_log_softmax(self, result: Tensor, x: Tensor, axis: int) -> None:
         """Remember a log-softmax."""
-        self._log_softmaxes.put(result, (AsItWas(x), axis))
+        self._log_softmaxes.put(result, (AsItWas(x), (axis % max(x.ndim, 1),)))
 
-    def note_sum(self, result: Tensor, source: Tensor, axis: int, name: str, keeps_axis: bool) -> None:
-        """Remember a sum along an axis."""
+    def note_sum(self, result: Tensor, source: Tensor, axes: Axes, name: str, keeps_axes: bool) -> None:
+        """Remember a sum along axes, which are counted from the first."""
         self._moves_matter = True
-        self._sums.put(result, SumOf(AsItWas(source), axis, name, keeps_axis))
+        leads = axes == tuple(range(len(axes)))  # torch spreads along leading axes by itself
+        self._sums.put(result, SumOf(AsItWas(source), axes, name, keeps_axes or leads))
 
-    def log_softmax_of(self, tensor: Tensor) -> tuple[Tensor, int] | None:
-        """The argument and the axis of the log-softmax that a tensor is, be it ``x - logsumexp(x)``; None if it is none."""
+    def summed_exponential(self, tensor: Tensor) -> tuple[Tensor, Axes] | None:
+        """What a tensor is the sum of the exponentials of, and along which axes; None if it is not known to be that."""
+        summed = self._sums.get(tensor) if self._moves_matter else None
+        source = None if summed is None or summed.name != "sum" else summed.source.get()
+        of = None if source is None else self._noted(source)
+        if summed is None or of is None or of.form != "exp" or of.exponent is None:
+            return None
+        return of.exponent, summed.axes
+
+    def logsumexp_with(self, tensor: Tensor, maximum: Tensor) -> tuple[Tensor, Axes] | None:
+        """Of what ``maximum`` and a logarithm of the sum of exponentials are one, if it was subtracted before; None if they are not."""
+        summed = self._sums.get(tensor) if self._moves_matter else None
+        source = None if summed is None or summed.name != "logsumexp" else summed.source.get()
+        difference = None if source is None else self._differences.get(source)
+        if summed is None or difference is None or difference[1].numel() != maximum.numel():
+            return None
+        x = difference[0].get()
+        is_same = difference[1] is maximum or torch.equal(difference[1].reshape(-1), maximum.reshape(-1))
+        return (x, summed.axes) if x is not None and is_same else None
+
+    def log_softmax_of(self, tensor: Tensor) -> tuple[Tensor, Axes] | None:
+        """The argument and the axes of the log-softmax that a tensor is, be it ``x - logsumexp(x)``; None if it is none."""
         if (noted := self._log_softmaxes.get(tensor)) is not None:
             x = noted[0].get()
             return None if x is None else (x, noted[1])
@@ -126,17 +182,17 @@ class WrittenByHand:
         if difference is None or summed is None or summed.name != "logsumexp":
             return None
         x = difference[0].get()
-        return (x, summed.axis) if x is not None and summed.source.get() is x else None
+        return (x, summed.axes) if x is not None and summed.source.get() is x else None
 
-    def softmax_by_hand(self, exponential: Tensor, divisor: Tensor) -> tuple[Tensor, int, Tensor | None] | None:
-        """The argument, the axis and the mask of the softmax that a quotient is: ``exp(x) / sum(exp(x))``; None if it is none."""
+    def softmax_by_hand(self, exponential: Tensor, divisor: Tensor) -> tuple[Tensor, Axes, Tensor | None] | None:
+        """The argument, the axes and the mask of the softmax that a quotient is: ``exp(x) / sum(exp(x))``; None if it is none."""
         found, summed = self._exponent_of(exponential), self._sums.get(divisor)
-        if found is None or summed is None or summed.name != "sum" or not summed.keeps_axis:
+        if found is None or summed is None or summed.name != "sum" or not summed.keeps_axes:
             return None
         source = summed.source.get()
         other = None if source is None else self._exponent_of(source)
         is_one = other is not None and self._are_one(found[0], other[0]) and other[1] is found[1]
-        return (found[0], summed.axis, found[1]) if is_one else None
+        return (found[0], summed.axes, found[1]) if is_one else None
 
     def _exponent_of(self, tensor: Tensor) -> tuple[Tensor, Tensor | None] | None:
         """The argument of an exponential, and the mask that it was multiplied by."""
@@ -209,25 +265,55 @@ class WrittenByHand:
         if self._moves_matter and (factors := self._factors.get(source)) is not None:
             self._factors.put(result, factors)
 
-    def moved(self, source: Tensor, result: object, is_copy: bool = False) -> None:
+    def moved(self, call: Call, result: object) -> None:
         """Keep what still holds of a tensor whose values were only moved, or copied as they are."""
-        if is_copy and isinstance(result, Tensor) and result is not source and result.shape == source.shape:
-            self.copied(source, result)
-        if not self._moves_matter or not isinstance(result, Tensor):
+        source = call.x
+        if not isinstance(result, Tensor) or result is source:
             return
-        if (factors := self._factors.get(source)) is not None:
-            self._factors.put(result, factors)
+        if call.func in COPIES and result.shape == source.shape:
+            self.copied(source, result)
+            return
+        if moves_one_to_one(call):
+            self._moved_functions(source, result, call.run)
+        if self._moves_matter:
+            if (factors := self._factors.get(source)) is not None:
+                self._factors.put(result, factors)
+            if call.func in SPREADING:
+                self._spread_sums(source, result)
+
+    def _moved_functions(self, source: Tensor, result: Tensor, move: Callable[[Tensor], Tensor]) -> None:
+        """What is a function of another tensor, or a difference, is one of that tensor moved likewise."""
+        of = self._noted(source)
+        if of is not None and of.is_bent:
+            exponent = None if of.exponent is None else self._moved_argument(of.exponent, move)
+            root = exponent if exponent is not None and of.exponent is of.root else move(of.root)
+            self._note(result, replace(of, root=root, exponent=exponent))
+        if (bounds := self._bounds.get(source)) is not None:
+            self._bounds.put(result, bounds)
+        if self._shifted.get(source):
+            self._shifted.put(result, True)
+
+    def _moved_argument(self, x: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
+        """The argument of an exponential, moved; what was subtracted from it is still known."""
+        moved, difference = move(x), self._differences.get(x)
+        a = None if difference is None else difference[0].get()
+        if difference is not None and a is not None:
+            self.note_difference(moved, move(a), move(difference[1].expand(a.shape)))
+        return moved
+
+    def _spread_sums(self, source: Tensor, result: Tensor) -> None:
         summed = self._sums.get(source)
         summed_over = None if summed is None else summed.source.get()
-        if summed is not None and summed_over is not None:
-            shape = list(summed_over.shape)
-            shape[summed.axis] = 1
-            if list(result.shape) == shape:  # as an axis of size 1 again
-                self._sums.put(result, replace(summed, keeps_axis=True))
+        if summed is None or summed_over is None:
+            return
+        kept = [1 if axis in summed.axes else size for axis, size in enumerate(summed_over.shape)]
+        if list(result.shape) == kept or (summed.keeps_axes and result.shape == summed_over.shape):
+            self._sums.put(result, replace(summed, keeps_axes=True))  # with axes of size 1 again, or spread along them
 
     def copied(self, source: Tensor, copy: Tensor) -> None:
         """Keep everything of a tensor with the same values."""
-        for notes in (self._functions, self._differences, self._log_softmaxes, self._reciprocals, self._sums, self._factors, self._masked):
+        of_values = (self._functions, self._differences, self._log_softmaxes, self._reciprocals, self._sums, self._factors)
+        for notes in (*of_values, self._masked, self._bounds, self._shifted):
             note = notes.get(source)
             if note is not None:
                 notes.put(copy, note)  # type: ignore[arg-type]  # its own
@@ -243,4 +329,4 @@ def _both(note: tuple[AsItWas, AsItWas] | None) -> tuple[Tensor, Tensor] | None:
 def _is_alike_along(tensor: Tensor, axis: int, axes: int) -> bool:
     """Whether a tensor that is spread to so many axes has but one value along one of them."""
     place = axis % axes - axes
-    return tensor.ndim < -place or tensor.shape[place] == 1
+    return tensor.ndim < -place or tensor.shape[place] == 1 or tensor.stride(place) == 0

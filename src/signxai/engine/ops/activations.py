@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from signxai.engine.call import Call, Result
+from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
+from signxai.engine.written_by_hand import OfOneValue
 
 
 class PassNode(RelevanceNode):
@@ -29,6 +31,18 @@ class PassNode(RelevanceNode):
     @staticmethod
     def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
         return relevance, None
+
+
+class BeforeWrite(RelevanceNode):
+    """Stands for a tensor that is about to be written to, in the graph alone: it has the shape, and no memory of its own."""
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor) -> Tensor:
+        return x.new_zeros(()).expand(x.shape)
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> Tensor:
+        return relevance
 
 
 class CutOffNode(RelevanceNode):
@@ -68,12 +82,14 @@ def passed(
     """
     if not needs_relevance(call.x) or not call.rest_is_constant():
         return mode.plain(call)
-    writes = call.writes_in_place()
-    if writes:
+    of = mode.by_hand.of(call.x) if is_bent else None
+    if call.writes_in_place():
+        if of is not None and of.root is call.x:
+            of = OfOneValue(BeforeWrite.apply(call.x))
         mode.saver.before_write(call.x)
     result = node.apply(call.x, call.on_input())
-    if is_bent and not writes:
-        mode.by_hand.note_bent(result, mode.by_hand.of(call.x))
+    if of is not None:
+        mode.by_hand.note_bent(result, of)
     mode.note_gate(result, gate_rank)
     return result
 
@@ -96,8 +112,9 @@ def relu(mode: RelevancePass, call: Call) -> Result:
 
 @rule_for(
     *("elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "hardswish", "softplus", "softsign", "tanhshrink"),
-    *("logsigmoid", "expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan", "__rpow__"),
+    *("expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan", "__rpow__"),
     *("asin", "acos", "arcsin", "arccos", "asinh", "acosh", "atanh", "arcsinh", "arccosh", "arctanh", "exp2", "sinc", "logit"),
+    *("erfinv", "erfcx", "log_ndtr"),
 )
 def activation(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged."""
@@ -130,15 +147,19 @@ def exponential(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     if (log_softmax := mode.by_hand.log_softmax_of(call.x)) is not None:
         return softmax_of(mode, *log_softmax, lambda: call.run(call.x.detach()))
-    result = passed(mode, call)
-    mode.by_hand.note_bent(result, mode.by_hand.of(call.x), "exp", call.x)
+    of = mode.by_hand.of(call.x)
+    result = passed(mode, call, gate_rank=2 if of.form == "log sigmoid" else 0)
+    mode.by_hand.note_bent(result, of, "exp", call.x)
     return result
 
 
-@rule_for("erf")
-def error_function(mode: RelevancePass, call: Call) -> Result:
-    """Relevance passes through unchanged; the result is a gate beside a factor that is none, as a tanh is."""
-    return passed(mode, call, gate_rank=1)
+@rule_for("logsigmoid")
+def log_sigmoid(mode: RelevancePass, call: Call) -> Result:
+    """Relevance passes through unchanged; the exponential of the result is a sigmoid."""
+    result = passed(mode, call)
+    if needs_relevance(call.x):
+        mode.by_hand.note_bent(result, mode.by_hand.of(call.x), "log sigmoid")
+    return result
 
 
 @rule_for("pow", "pow_", "__pow__", "float_power", "sqrt", "sqrt_", "square", "square_")
@@ -179,16 +200,19 @@ def one_over(mode: RelevancePass, x: Tensor, compute: Callable[[Tensor], Tensor]
     return result
 
 
-@rule_for("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "expit")
+@rule_for("sigmoid", "sigmoid_", "hardsigmoid", "hardsigmoid_", "expit", "ndtr", "erfc", "erfc_")
 def squash(mode: RelevancePass, call: Call) -> Result:
     """The same; the result is surely a gate where it is a factor."""
     return passed(mode, call, gate_rank=2)
 
 
-@rule_for("tanh", "tanh_")
-def tanh(mode: RelevancePass, call: Call) -> Result:
-    """The same; the result is a gate beside a factor that is none."""
-    return passed(mode, call, gate_rank=1)
+@rule_for("tanh", "tanh_", "erf")
+def squash_to_both_sides(mode: RelevancePass, call: Call) -> Result:
+    """The same; the result, between -1 and 1, is a gate beside a factor that is none."""
+    result = passed(mode, call, gate_rank=1)
+    if needs_relevance(result):
+        mode.by_hand.note_bounds(result, -1.0, 1.0)
+    return result
 
 
 @rule_for(
@@ -197,12 +221,39 @@ def tanh(mode: RelevancePass, call: Call) -> Result:
 )
 def cut_off(mode: RelevancePass, call: Call) -> Result:
     """The same, but under the z rule relevance ends where a constant stands for the input."""
-    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=1, is_bent=False)
+    rank = max(1, mode.gate_rank(call.x)) if needs_relevance(call.x) else 1
+    rank = 2 if rank == 1 and _is_hard_sigmoid(mode, call) else rank
+    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=min(rank, 2), is_bent=False)
+
+
+def _is_hard_sigmoid(mode: RelevancePass, call: Call) -> bool:
+    """Whether a cut-off starts at 0, ends, and is of a value that a number was added to: ``relu6(x + 3)``."""
+    if not needs_relevance(call.x) or not mode.by_hand.was_shifted(call.x) or any(True for _ in tensors_in((call.rest, call.named))):
+        return False
+    low, high = call.run(torch.tensor([-math.inf, math.inf])).tolist()
+    return bool(low == 0 and math.isfinite(high))
 
 
 @rule_for("log")
 def log(mode: RelevancePass, call: Call) -> Result:
     """The same; the logarithm of a softmax is a log-softmax, of the same logits."""
+    summed = mode.by_hand.summed_exponential(call.x)
+    if summed is not None and not call.writes_in_place():
+        return logsumexp_of(mode, *summed, lambda: call.run(call.x.detach()))
     result = passed(mode, call)
     mode.note_logits(result, mode.softmax_input(call.x))
+    return result
+
+
+def logsumexp_of(mode: RelevancePass, x: Tensor, axes: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:
+    """The logarithm of a sum of exponentials that is computed in steps: by share, as ``torch.logsumexp``."""
+    values = compute()
+    keeps = values.ndim == x.ndim
+
+    def whole(t: Tensor) -> Tensor:
+        result = torch.logsumexp(t, axes, keeps)
+        return result + (values - result.detach())  # the network's own values, to the last digit
+
+    result = mode.shared(whole, (x,))
+    mode.by_hand.note_sum(result, x, axes, "logsumexp", keeps)
     return result

@@ -28,6 +28,7 @@ def chosen(mode: RelevancePass, call: Call) -> Result:
     result = as_function_of(found[0].root, lambda: call.func(*values))
     if any(of.is_bent for of in found):
         mode.by_hand.note_bent(result, found[0])
+    mode.note_gate(result, min(map(mode.gate_rank, signals)))
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -19,11 +20,24 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     """``torch.einsum`` of two tensors as a matrix product, so that one with constant weights is a linear layer."""
     tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], tuple | list) else list(operands)
     inputs, output = _terms(equation, tensors)
+    tensors, inputs = _constants_joined(tensors, inputs, output)
     while len(tensors) > 1:
         kept = set(output).union(*inputs[2:])
         joined, labels = _pair(tensors[0], tensors[1], inputs[0], inputs[1], kept)
         tensors, inputs = [joined, *tensors[2:]], [labels, *inputs[2:]]
     return _arranged(tensors[0], inputs[0], output)
+
+
+def _constants_joined(tensors: list[Tensor], inputs: list[str], output: str) -> tuple[list[Tensor], list[str]]:
+    """The factors, with constants that are summed over one label joined: in whatever order they stand, they are one layer."""
+    places = [place for place, tensor in enumerate(tensors) if not needs_relevance(tensor)]
+    for i, j in itertools.combinations(places, 2):
+        kept = set(output).union(*(labels for place, labels in enumerate(inputs) if place not in (i, j)))
+        if (set(inputs[i]) & set(inputs[j])) - kept:
+            joined, labels = _pair(tensors[i], tensors[j], inputs[i], inputs[j], kept)
+            rest = [place for place in range(len(tensors)) if place not in (i, j)]
+            return _constants_joined([*(tensors[k] for k in rest), joined], [*(inputs[k] for k in rest), labels], output)
+    return tensors, inputs
 
 
 def _terms(equation: Any, tensors: list[Tensor]) -> tuple[list[str], str]:

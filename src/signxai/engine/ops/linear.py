@@ -14,6 +14,7 @@ from signxai.engine.ops.products import HALF_TO_EACH, MatrixProductNode, complex
 from signxai.engine.ops.shorthands import add_product
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
+from signxai.engine.torch_functions import functions_named
 
 
 @rule_for("linear", *CONVOLUTIONS, arguments=("input", "weight"))
@@ -28,6 +29,9 @@ def layer(mode: RelevancePass, call: Call) -> Result:
         return matmul(mode, Call(torch.matmul, (x, weight), {}))
     if is_complex(weight) or is_complex(x):
         return mode.shared(call.run, (x,))
+    if call.func in _CONVOLUTIONS and x.ndim == weight.ndim - 1:  # one sample without a batch axis
+        with mode:
+            return call.run(x.unsqueeze(0)).squeeze(0)
     made: Layer = LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
     if made.is_batch_invariant(x):
         return mode.linear_layer(made, x, lambda t: made.output(t, made.own_weight, made.own_bias))
@@ -96,4 +100,5 @@ def addmm(mode: RelevancePass, call: Call) -> Result:
     return _ADDMM_IN_STEPS(mode, call)
 
 
+_CONVOLUTIONS = functions_named(*CONVOLUTIONS)
 _ADDMM_IN_STEPS = in_steps(add_product)

@@ -19,6 +19,7 @@ from signxai.engine.registry import rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor
 from signxai.engine.stabilizer import Stabilizer, stabilized_share
+from signxai.engine.torch_functions import Operation
 
 FACTORS = ("input", "other")
 
@@ -136,10 +137,11 @@ def product(mode: RelevancePass, call: Call) -> Result:
         mode.by_hand.note_weighted(result, signal, gate)
         return result
     if (folded := _behind_layer(mode, call)) is not None:
-        return _noted_scaled(mode, folded, *((a, b) if needs_relevance(a) else (b, a)))
+        signal, constant = (a, b) if needs_relevance(a) else (b, a)
+        return _noted_scaled(mode, folded, signal, constant, torch.mul)
     if needs_relevance(a):
-        return _noted_scaled(mode, _scaled(mode, a, b, lambda t: call.func(t, b)), a, b)
-    return _noted_scaled(mode, _scaled(mode, b, a, lambda t: call.func(a, t)), b, a)
+        return _noted_scaled(mode, _scaled(mode, a, b, lambda t: call.func(t, b)), a, b, torch.mul)
+    return _noted_scaled(mode, _scaled(mode, b, a, lambda t: call.func(a, t)), b, a, torch.mul)
 
 
 def _behind_layer(mode: RelevancePass, call: Call) -> Tensor | None:
@@ -183,8 +185,8 @@ def quotient(mode: RelevancePass, call: Call) -> Result:
         return _scaled(mode, a, torch.ones(()).to(a.device), lambda t: call.func(t, divisor))
     folded = mode.with_constants(a, b, lambda: (torch.as_tensor(b).to(a).reciprocal(), 0.0), lambda t: call.func(t, b))
     if folded is not None:
-        return _noted_scaled(mode, folded, a, b)
-    return _noted_scaled(mode, _scaled(mode, a, 1.0, lambda t: call.func(t, b)), a, b)
+        return _noted_scaled(mode, folded, a, b, torch.div)
+    return _noted_scaled(mode, _scaled(mode, a, 1.0, lambda t: call.func(t, b)), a, b, torch.div)
 
 
 @rule_for("neg", "negative", "__neg__")
@@ -193,9 +195,9 @@ def negative(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(call.x):
         folded = mode.with_constants(call.x, None, lambda: (-1.0, 0.0), torch.neg)
         if folded is not None:
-            return mode.by_hand.note_scaled(folded, call.x)
-    result = passed(mode, call, is_bent=False)
-    return mode.by_hand.note_scaled(result, call.x) if needs_relevance(call.x) else result
+            return mode.by_hand.note_scaled(folded, call.x, lambda: -1.0)
+    result = passed(mode, call, gate_rank=mode.gate_rank(call.x), is_bent=False)
+    return mode.by_hand.note_scaled(result, call.x, lambda: -1.0) if needs_relevance(call.x) else result
 
 
 @rule_for("neg_", "negative_")
@@ -223,10 +225,10 @@ def _scaled(mode: RelevancePass, x: Tensor, constant: Any, compute: Callable[[Te
     return mode.still_gate(result, x)
 
 
-def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: object) -> Tensor:
+def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: Any, function: Operation) -> Tensor:
     """Remember that a result is a multiple of a signal, if the constant is a number; else that it is weighed or masked."""
     if not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant)):
-        return mode.by_hand.note_scaled(result, x)
+        return mode.by_hand.note_scaled(result, x, lambda: float(function(torch.ones((), dtype=torch.float64), constant)))
     is_mask = mode.by_hand.note_masked(result, x, constant) or constant.dtype == torch.bool
     if constant.ndim < result.ndim and not is_mask:
         mode.by_hand.note_weighted(result, x, constant)
@@ -249,18 +251,18 @@ def _softmax_by_hand(mode: RelevancePass, call: Call, exponential: Tensor, divis
     found = mode.by_hand.softmax_by_hand(exponential, divisor)
     if found is None:
         return None
-    x, axis, mask = found
+    x, axes, mask = found
     if mask is not None:
         with mode:
             x = x.masked_fill(mask == 0, -math.inf)
-    return softmax_of(mode, x, axis, lambda: call.func(*(part.detach() for part in call.args)))
+    return softmax_of(mode, x, axes, lambda: call.func(*(part.detach() for part in call.args)))
 
 
 def _mixed_by_softmax(mode: RelevancePass, mixed: Tensor, divisor: Tensor) -> Tensor | None:
     """``(exp(x) @ v) / sum(exp(x))`` as the product with a softmax that it is; None if it is none."""
     factors = mode.by_hand.mixed(mixed)
     found = None if factors is None else mode.by_hand.softmax_by_hand(factors[0], divisor)
-    if factors is None or found is None or found[1] != factors[0].ndim - 1:
+    if factors is None or found is None or found[1] != (factors[0].ndim - 1,):
         return None
     with mode:
         return torch.matmul(torch.div(factors[0], divisor), factors[1])

@@ -28,6 +28,26 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return torch.add((1 - weight) * input, weight * end)
 
 
+@decomposed("softmin")
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
+    """A softmax of the negative."""
+    return F.softmax(-input, dim, _stacklevel, dtype)
+
+
+@decomposed("ldexp")
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    """A tensor times a power of 2."""
+    scale: Tensor = torch.pow(2, other)
+    return input * scale
+
+
+@decomposed("aminmax")
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The least and the greatest value."""
+    axes = () if dim is None else (dim,)
+    return torch.return_types.aminmax((input.amin(axes, keepdim), input.amax(axes, keepdim)))
+
+
 @decomposed("addcmul")
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``."""

@@ -14,15 +14,15 @@ from signxai.engine.saved import Saver
 
 
 class SoftmaxNode(RelevanceNode):
-    """Softmax along one axis: ``R_i = x_i (R_i - s_i sum_j R_j)`` (Achtibat et al. 2024, AttnLRP, proposition 3.1)."""
+    """Softmax along axes: ``R_i = x_i (R_i - s_i sum_j R_j)`` (Achtibat et al. 2024, AttnLRP, proposition 3.1)."""
 
     words = "softmax (AttnLRP)"
     shares = True
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], axis: int, saver: Saver) -> Tensor:
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], axes: tuple[int, ...], saver: Saver) -> Tensor:
         result = compute(x)
-        ctx.x, ctx.s, ctx.axis = saver.save(x), saver.save(result), axis
+        ctx.x, ctx.s, ctx.axes = saver.save(x), saver.save(result), axes
         return result
 
     @staticmethod
@@ -30,7 +30,7 @@ class SoftmaxNode(RelevanceNode):
         # masked scores are -inf with a weight of 0: they get none, not NaN
         x = ctx.x.take()
         x = x.masked_fill(x.isinf(), 0.0)
-        return x * (relevance - ctx.s.take() * relevance.sum(dim=ctx.axis, keepdim=True)), None, None, None
+        return x * (relevance - ctx.s.take() * relevance.sum(dim=ctx.axes, keepdim=True)), None, None, None
 
 
 @rule_for("log_softmax", arguments=("input", "dim"))
@@ -51,7 +51,7 @@ def softmax(mode: RelevancePass, call: Call) -> Tensor:
 
 
 def _under_rule(mode: RelevancePass, call: Call) -> Tensor:
-    return softmax_of(mode, call.x, _axis_of(call), lambda: call.run(call.x.detach()))
+    return softmax_of(mode, call.x, (_axis_of(call),), lambda: call.run(call.x.detach()))
 
 
 def _axis_of(call: Call) -> int:
@@ -61,9 +61,9 @@ def _axis_of(call: Call) -> int:
     return int(axis)
 
 
-def softmax_of(mode: RelevancePass, x: Tensor, axis: int, compute: Callable[[], Tensor]) -> Tensor:
-    """A softmax along an axis, however it is computed; what is subtracted from all its inputs alike changes nothing."""
-    x = mode.by_hand.softmax_argument(x, axis)
-    result: Tensor = SoftmaxNode.apply(x, lambda _: compute(), axis, mode.saver)
+def softmax_of(mode: RelevancePass, x: Tensor, axes: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:
+    """A softmax along axes, however it is computed; what is subtracted from all its inputs alike changes nothing."""
+    x = mode.by_hand.softmax_argument(x, axes)
+    result: Tensor = SoftmaxNode.apply(x, lambda _: compute(), axes, mode.saver)
     mode.note_gate(result, rank=2)
     return result

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
-from signxai.engine.ops.activations import as_function_of
+from signxai.engine.ops.activations import as_function_of, logsumexp_of
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor, Saver
@@ -90,14 +90,14 @@ def shared(mode: RelevancePass, call: Call) -> Result:
 @rule_for("sum", "logsumexp", arguments=("input", "dim", "keepdim"))
 def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
     """Each value by its share of the sum; what was summed is remembered for a softmax that is written by hand."""
-    axis, keeps = (*call.rest, None, None)[:2]
-    axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
-    if isinstance(axis, int) and not call.named and (product := _weighted_sum(mode, call, axis, bool(keeps))) is not None:
+    axes, keeps = (*call.rest, None, None)[:2]
+    axes = tuple(range(call.x.ndim)) if axes is None else axes if isinstance(axes, tuple | list) else (axes,)
+    if len(axes) == 1 and not call.named and (product := _weighted_sum(mode, call, axes[0], bool(keeps))) is not None:
         return product
     result = shared(mode, call)
-    if needs_relevance(result) and isinstance(axis, int):
+    if needs_relevance(result):
         name = call.func.__name__.removeprefix("special_")
-        mode.by_hand.note_sum(result, call.x, axis % max(call.x.ndim, 1), name, bool(keeps))
+        mode.by_hand.note_sum(result, call.x, tuple(sorted(axis % max(call.x.ndim, 1) for axis in axes)), name, bool(keeps))
     return result
 
 
@@ -152,6 +152,8 @@ def subtract(mode: RelevancePass, call: Call) -> Result:
 def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     """Of two signals of one shape by a node of its own, which spares passes over memory."""
     args = call.args
+    if sign > 0 and len(args) == 2 and not call.kwargs and (whole := _logsumexp_with_maximum(mode, call)) is not None:
+        return whole
     if len(args) == 2 and needs_relevance(args[0]) and needs_relevance(args[1]):
         if call.func not in WRITING and (root := mode.by_hand.bent_root(*args)) is not None:
             return _function_of_one_value(mode, root, call)
@@ -160,6 +162,15 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     if call.func in WRITING:
         return in_place(partial(_with_constant, of_second=sign * _alpha(call)), "add" if sign > 0 else "sub", mode, call)
     return _with_constant(mode, call, of_second=sign * _alpha(call))
+
+
+def _logsumexp_with_maximum(mode: RelevancePass, call: Call) -> Tensor | None:
+    """``m + log(sum(exp(x - m)))`` as the logarithm of the sum of the exponentials of x that it is; None if it is none."""
+    a, b = call.args
+    if call.func in WRITING or not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return None
+    found = mode.by_hand.logsumexp_with(a, b) or mode.by_hand.logsumexp_with(b, a)
+    return None if found is None else logsumexp_of(mode, *found, lambda: call.func(a.detach(), b.detach()))
 
 
 def _alpha(call: Call) -> float:
@@ -183,6 +194,10 @@ def _with_constant(mode: RelevancePass, call: Call, of_first: float = 1, of_seco
         result = shared(mode, call) if folded is None else folded
         _noted_difference(mode, call, of_second, result)
     rank = mode.gate_rank(x)
+    if is_number:
+        of_x, of_number = (of_first, of_second) if x is call.args[0] else (of_second, of_first)
+        mode.by_hand.note_shifted(result, x, of_x, float(constant) * of_number)
+        rank = 2 if rank == 1 and mode.by_hand.is_never_negative(result) else rank
     mode.note_gate(result, 0 if rank == DIVISOR else rank)  # ``1 - gate`` is a gate, 1 and a divisor is no divisor
     return result
 
