@@ -154,6 +154,59 @@ BENT = {
     "gelu by ndtr": (F.gelu, lambda y: y * torch.special.ndtr(y)),
     "gelu by erfc": (F.gelu, lambda y: y * 0.5 * torch.erfc(-y / math.sqrt(2))),
 }
+EXPERTS = drawn(3, C, C, seed=7)
+
+
+def routed(y: Tensor) -> Tensor:
+    return F.softmax(F.linear(y, U[:3]), -1)
+
+
+def outputs(y: Tensor) -> list[Tensor]:
+    return [F.linear(F.linear(y, expert).relu(), expert) for expert in EXPERTS]
+
+
+def one_by_one(y: Tensor) -> Tensor:
+    return sum(routed(y)[..., e, None] * output for e, output in enumerate(outputs(y)))
+
+
+def side_by_side(y: Tensor) -> Tensor:
+    """The outputs of all experts (N, T, experts, C)."""
+    hidden = torch.einsum("ntc,edc->nted", y, EXPERTS).relu()
+    return torch.einsum("nted,eod->nteo", hidden, EXPERTS)
+
+
+def attended(h: Tensor) -> Tensor:
+    """Weights over time, from what is attended to."""
+    return torch.softmax(F.linear(h.tanh(), U[:1]), 1)
+
+
+def channels_attended(y: Tensor, mix) -> Tensor:
+    """Cross-covariance attention: each channel attends to all."""
+    return mix(F.softmax(a(y).mT @ b(y), -1), F.linear(y, V).mT).mT
+
+
+MIXTURES = {
+    "experts, stacked": (one_by_one, lambda y: (routed(y)[..., None] * torch.stack(outputs(y), 2)).sum(2)),
+    "experts, stacked behind": (one_by_one, lambda y: (routed(y)[..., None, :] * torch.stack(outputs(y), -1)).sum(-1)),
+    "experts, concatenated": (
+        one_by_one,
+        lambda y: (torch.cat([output.unsqueeze(2) for output in outputs(y)], 2) * routed(y).unsqueeze(-1)).sum(dim=2),
+    ),
+    "experts by einsum": (one_by_one, lambda y: torch.einsum("nte,ntec->ntc", routed(y), torch.stack(outputs(y), 2))),
+    "experts by einsum, first": (one_by_one, lambda y: torch.einsum("entc,nte->ntc", torch.stack(outputs(y)), routed(y))),
+    "experts by a matrix product": (one_by_one, lambda y: (routed(y).unsqueeze(-2) @ torch.stack(outputs(y), 2)).squeeze(-2)),
+    "experts by a matrix product, mirrored": (one_by_one, lambda y: (torch.stack(outputs(y), -1) @ routed(y)[..., None]).squeeze(-1)),
+    "experts side by side": (one_by_one, lambda y: (routed(y)[..., None] * side_by_side(y)).sum(2)),
+    "experts side by side, by einsum": (one_by_one, lambda y: torch.einsum("nte,nteo->nto", routed(y), side_by_side(y))),
+    "attention to stacked steps": (
+        lambda y: attended(a(y)).mT @ a(y),
+        lambda y: (lambda h: (attended(h) * h).sum(1, keepdim=True))(torch.stack([a(y[:, step]) for step in range(T)], 1)),
+    ),
+    "attention of channels": (
+        lambda y: channels_attended(y, torch.matmul),
+        lambda y: channels_attended(y, lambda weights, values: torch.einsum("nij,njt->nit", weights, values)),
+    ),
+}
 CONSTANTS = {
     "einsum of three, in another order": (
         lambda y: torch.einsum("nti,ri,or->nto", y, W[:2], U[:, :2]),
@@ -164,7 +217,14 @@ CONSTANTS = {
 }
 SPELLINGS = {
     f"{kind}: {name}": pair
-    for kind, pairs in {"softmax": SOFTMAX, "logsumexp": LOGSUMEXP, "gate": GATES, "bent": BENT, "constants": CONSTANTS}.items()
+    for kind, pairs in {
+        "softmax": SOFTMAX,
+        "logsumexp": LOGSUMEXP,
+        "gate": GATES,
+        "bent": BENT,
+        "mixture": MIXTURES,
+        "constants": CONSTANTS,
+    }.items()
     for name, pair in pairs.items()
 }
 
@@ -194,6 +254,11 @@ def sums_along_the_other_axis(y: Tensor) -> Tensor:
 @pytest.mark.parametrize("quotient", [sums_of_other_rows, sums_along_the_other_axis])
 def test_exponentials_by_the_sums_of_others_are_no_softmax(quotient):
     assert not any("softmax" in row.rule for row in inspect_model(Part(quotient), X, "lrp_z", 1).rows)
+
+
+def test_channels_that_attend_to_each_other_are_no_experts():
+    report = inspect_model(Part(lambda y: channels_attended(y, torch.matmul)), X, "lrp_z", 1)
+    assert sum("half to each factor" in row.rule for row in report.rows) == 2
 
 
 class OneByOne(nn.Module):

@@ -321,6 +321,14 @@ class RelevancePass(ForwardPass):
         made = self._made(tensor)
         return made.z if made is not None else None
 
+    def is_axis_of_weights(self, tensor: Tensor, axis: int) -> bool:
+        """Whether a tensor is the output of a linear layer in which other weights belong to each place along an axis."""
+        made = self._made(tensor)
+        if made is None or tensor.shape[axis] < 2:
+            return False
+        channel = made.moves(made.layer.channel_index(made.moves.shape))
+        return not torch.equal(channel.select(axis, 0), channel.select(axis, 1))
+
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""
         return self.became(self.by_hand.note_scaled(tensor.clone(), tensor), tensor)

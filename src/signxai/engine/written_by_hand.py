@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call
+from signxai.engine.graph import Node
 from signxai.engine.moves import COPIES, SPREADING, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes
 
@@ -69,6 +70,7 @@ class WrittenByHand:
         self._mixed: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
         self._bounds: FreshNotes[tuple[float, float]] = FreshNotes()
         self._shifted: FreshNotes[bool] = FreshNotes()
+        self._stacked: FreshNotes[tuple[int, Node]] = FreshNotes()
         self._has_reciprocals = self._moves_matter = False
 
     # Functions of one value
@@ -247,6 +249,14 @@ class WrittenByHand:
         """The exponential and the values that a tensor is the matrix product of; None if it is not known to be that."""
         return _both(self._mixed.get(tensor))
 
+    def note_stacked(self, result: Tensor, axis: int) -> None:
+        """Remember that tensors were stacked along an axis."""
+        self._stacked.put(result, (axis, result.grad_fn))
+
+    def stacked_along(self, tensor: Tensor) -> tuple[int, Node] | None:
+        """Along which axis a tensor was stacked, and the node that did it; None if it is not known to have been."""
+        return self._stacked.get(tensor)
+
     # Products of several signals
 
     def note_factors(self, result: Tensor, count: int) -> None:
@@ -275,6 +285,7 @@ class WrittenByHand:
             return
         if moves_one_to_one(call):
             self._moved_functions(source, result, call.run)
+            self._moved_stack(source, result, call.run)
         if self._moves_matter:
             if (factors := self._factors.get(source)) is not None:
                 self._factors.put(result, factors)
@@ -292,6 +303,18 @@ class WrittenByHand:
             self._bounds.put(result, bounds)
         if self._shifted.get(source):
             self._shifted.put(result, True)
+
+    def _moved_stack(self, source: Tensor, result: Tensor, move: Callable[[Tensor], Tensor]) -> None:
+        """The axis along which a tensor was stacked, where it still is one."""
+        found = self._stacked.get(source)
+        if found is None:
+            return
+        size = source.shape[found[0]]
+        index = torch.arange(size, device=source.device).view([size if axis == found[0] else 1 for axis in range(source.ndim)])
+        moved = move(index.expand(source.shape))
+        varying = [axis for axis in range(moved.ndim) if moved.shape[axis] > 1 and not bool((moved == moved.narrow(axis, 0, 1)).all())]
+        if len(varying) == 1 and moved.shape[varying[0]] == size:
+            self._stacked.put(result, (varying[0], found[1]))
 
     def _moved_argument(self, x: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
         """The argument of an exponential, moved; what was subtracted from it is still known."""

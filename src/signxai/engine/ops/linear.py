@@ -10,6 +10,7 @@ from signxai.engine.contributions import EACH_ITS_SHARE, LinearMap
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
+from signxai.engine.ops.experts import mixed
 from signxai.engine.ops.products import HALF_TO_EACH, MatrixProductNode, complex_product, is_complex, product_of_signals
 from signxai.engine.ops.shorthands import add_product
 from signxai.engine.registry import rule_for
@@ -59,6 +60,8 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     a, b = call.args
     if needs_relevance(a) and needs_relevance(b):
+        if (mixture := mixed(mode, a, b)) is not None:
+            return mixture
         is_plain = min(a.ndim, b.ndim) >= 2 and not (is_complex(a) or is_complex(b))
         return product_of_signals(mode, call, MatrixProductNode) if is_plain else mode.shared(call.func, (a, b), 0.5, HALF_TO_EACH)
     if is_complex(a) or is_complex(b):

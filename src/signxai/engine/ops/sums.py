@@ -11,6 +11,7 @@ from torch import Tensor
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.activations import as_function_of, logsumexp_of
+from signxai.engine.ops.experts import is_mixture
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor, Saver
@@ -112,7 +113,7 @@ def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) 
     weights = factors[1]
     if shape[axis] == 1 or any(axis not in places for places in of):
         return None
-    if needs_relevance(weights) and not _sums_to_one(weights, axis - axes):
+    if needs_relevance(weights) and (not _sums_to_one(weights, axis - axes) or is_mixture(mode, weights, factors[0], axis - axes)):
         return None
     with mode:
         parts = [factor.reshape([shape[place] for place in places]) for factor, places in zip(factors, of, strict=True)]
