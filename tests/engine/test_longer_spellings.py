@@ -215,6 +215,14 @@ CONSTANTS = {
     "addmm(out=None)": (lambda y: torch.addmm(B, y[:, 0], W)[:, None], lambda y: torch.addmm(B, y[:, 0], W, out=None)[:, None]),
     "ldexp": (lambda y: a(y) * 4, lambda y: torch.ldexp(a(y), torch.tensor(2))),
 }
+SPARSE = F.hardshrink(W, 0.6)
+SPARSE_WEIGHTS = {
+    "torch.sparse.mm": lambda y: torch.sparse.mm(SPARSE.to_sparse(), y.reshape(-1, C).t()).t().view(y.shape),
+    "a matrix product from the left": lambda y: (SPARSE.to_sparse() @ y.reshape(-1, C).t()).t().view(y.shape),
+    "compressed rows": lambda y: (SPARSE.to_sparse_csr() @ y.reshape(-1, C).t()).t().view(y.shape),
+    "addmm": lambda y: torch.sparse.addmm(torch.zeros(C, N * T).to(y), SPARSE.to_sparse(), y.reshape(-1, C).t()).t().view(y.shape),
+    "linear": lambda y: F.linear(y.reshape(-1, C), SPARSE.to_sparse()).view(y.shape),
+}
 SPELLINGS = {
     f"{kind}: {name}": pair
     for kind, pairs in {
@@ -229,6 +237,9 @@ SPELLINGS = {
 }
 
 
+SPELLINGS |= {f"sparse weights: {name}": (lambda y: F.linear(y, SPARSE), other) for name, other in SPARSE_WEIGHTS.items()}
+
+
 def deviations(one, other) -> dict[str, float]:
     """By method, of the maps of two ways to write a part."""
     one, other = Part(one), Part(other)
@@ -236,6 +247,7 @@ def deviations(one, other) -> dict[str, float]:
     return {name: deviation(explain(other, X, name, 1, strict=True), explain(one, X, name, 1, strict=True)) for name in METHODS}
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_what_is_spelled_out_has_the_map_of_its_name(name):
     assert {method: by for method, by in deviations(*SPELLINGS[name]).items() if not by < 1e-11} == {}

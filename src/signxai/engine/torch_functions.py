@@ -13,7 +13,7 @@ import torch.nn.functional as F
 Operation: TypeAlias = Callable[..., Any]
 """A torch function, a tensor method or operator, as a function mode sees it."""
 
-_NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg, torch._C._VariableFunctions)
+_NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg, torch._C._VariableFunctions, torch._C._sparse)  # type: ignore[attr-defined]
 
 
 def functions_named(*names: str) -> set[Operation]:
@@ -42,7 +42,7 @@ def builtin_of(operator: str) -> Operation | None:
 
 
 _C: Any = torch._C
-_BUILTIN = (torch, _C._nn, _C._fft, _C._linalg, _C._special, torch.Tensor, _C._VariableFunctions)
+_BUILTIN = (torch, _C._nn, _C._fft, _C._linalg, _C._special, torch.Tensor, _C._VariableFunctions, _C._sparse)
 """Where torch keeps the functions that are not written in Python, by the names of its operators."""
 
 

@@ -33,6 +33,8 @@ def layer(mode: RelevancePass, call: Call) -> Result:
     if call.func in _CONVOLUTIONS and x.ndim == weight.ndim - 1:  # one sample without a batch axis
         with mode:
             return call.run(x.unsqueeze(0)).squeeze(0)
+    if weight.layout != torch.strided:
+        return layer(mode, Call(call.func, (x, weight.to_dense(), *call.rest[1:]), call.named))
     made: Layer = LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
     if made.is_batch_invariant(x):
         return mode.linear_layer(made, x, lambda t: made.output(t, made.own_weight, made.own_bias))
@@ -53,12 +55,12 @@ def _product(mode: RelevancePass, call: Call) -> Result:
     return mode.shared(call.on_signals(), signals, 1 / len(signals), EACH_ITS_SHARE if len(signals) == 1 else HALF_TO_EACH)
 
 
-@rule_for("matmul", "mm", "bmm", "mv", "dot", "__matmul__", arguments=("input", "other"))
+@rule_for("matmul", "mm", "bmm", "mv", "dot", "__matmul__", "_sparse_mm", arguments=("input", "other"))
 def matmul(mode: RelevancePass, call: Call) -> Result:
     """A matrix product: with constant weights a linear layer, of two signals half of the relevance to each."""
     if len(call.args) != 2 or call.kwargs or not call.signals():
         return mode.plain(call)
-    a, b = call.args
+    a, b = map(_dense, call.args)
     if needs_relevance(a) and needs_relevance(b):
         if (mixture := mixed(mode, a, b)) is not None:
             return mixture
@@ -75,6 +77,11 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
     with mode:  # it sees these moves: a bias may follow
         product = product.transpose(-1, -2)
         return product.squeeze(-1) if b.ndim == 1 else product
+
+
+def _dense(factor: Tensor) -> Tensor:
+    """A factor with its zeros: rules ask for them, and a sparse matrix is the same layer as the dense one."""
+    return factor if factor.layout == torch.strided else factor.to_dense()
 
 
 def _constant_product(mode: RelevancePass, x: Tensor, weight: Tensor, compute: LinearMap | None = None) -> Tensor:

@@ -60,7 +60,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return input + _times(tensor1 / tensor2, value)
 
 
-@decomposed("baddbmm", "addmv")
+@decomposed("baddbmm", "addmv", "_sparse_addmm")
 def add_product(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``addmm``, ``baddbmm``, ``addmv``."""
     return _times(input, beta) + _times(torch.matmul(mat1, mat2), alpha)
