@@ -30,7 +30,7 @@ Who calls whom::
               a RelevanceNode's forward           contributions, linear_node, ops/
           mode.plain(call)                        no rule: as it is
         mode.carry_out(run, x)                    layers in a row in an nn.Sequential, as one node (fused/)
-        mode.logits_of(output)                    what stood in front of a final softmax
+        mode.logits_of(output)                    what stood in front of a final softmax or sigmoid
       torch.autograd.grad(logits, x, relevance)   from the last node to the first
         a RelevanceNode's backward                relevance at its input from that at its output
 
@@ -50,10 +50,10 @@ from torch.overrides import TorchFunctionMode
 
 from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.call import Call, Result, tensors_in
+from signxai.engine.final_activation import KINDS, SOFTMAX, FinalActivation
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.layers import ChannelMap
-from signxai.engine.notes import TensorNotes
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
 from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, builtin_of, operator_name
@@ -75,7 +75,7 @@ class ForwardPass(TorchFunctionMode):
         super().__init__()
         self.rules: Mapping[Operation, Rule] = self.table.rules
         self.saver = Saver()
-        self._in_front_of_softmax: TensorNotes[Tensor] = TensorNotes()
+        self.final = FinalActivation()
         self.refusal: SignxaiError | None = None
         self.net: nn.Module | None = None
         self.samples = 0
@@ -93,8 +93,13 @@ class ForwardPass(TorchFunctionMode):
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         """The result of a call under its rule, or as it is."""
+        kind = KINDS.get(call.func)
+        before = None if kind is None else self.final.before(kind, call)
         try:
-            return self.plain(call) if rule is None else rule(self, call)
+            result = self.plain(call) if rule is None else rule(self, call)
+            if kind is not None:
+                self.final.after(kind, call, before, result)
+            return result
         except SignxaiError as error:  # an operator makes of a TypeError, which some of these are, that it does not know its operands
             self.refusal = error
             raise
@@ -121,7 +126,7 @@ class ForwardPass(TorchFunctionMode):
         found = builtin_of(name)
         if found is not None and found in self.rules:
             return found, self.rules[found]
-        return (found if found in self.table.as_gradient else func), self.rules.get(name)  # type: ignore[call-overload]
+        return (found if found in self.table.as_gradient or found in KINDS else func), self.rules.get(name)  # type: ignore[call-overload]
 
     def plain(self, call: Call) -> Result:
         """Run an operation as it is, after securing what it may overwrite."""
@@ -141,18 +146,17 @@ class ForwardPass(TorchFunctionMode):
         return type(self)()
 
     def logits_of(self, output: Tensor) -> Tensor:
-        """What stood in front of the final softmax or log-softmax; the output itself if there is none."""
-        logits = self._in_front_of_softmax.get(output)
-        return output if logits is None else logits
+        """What stood in front of the activation at the output; the output itself if there is none."""
+        known = self.final.of(output)
+        if known is None:
+            self.final.say_if_unrecognized(output)
+            return output
+        with self:
+            return known.logits()
 
-    def softmax_input(self, tensor: object) -> Tensor | None:
-        """What stood in front of the softmax that a tensor is the result of; None if it is not one's."""
-        return self._in_front_of_softmax.get(tensor)
-
-    def note_logits(self, output: object, logits: object) -> None:
-        """Remember that ``output`` is a softmax of ``logits``."""
-        if isinstance(output, Tensor) and isinstance(logits, Tensor):
-            self._in_front_of_softmax.put(output, logits)
+    def note_logits(self, output: object, logits: object, name: str = SOFTMAX) -> None:
+        """Remember that ``output`` is a softmax, or sigmoid, of ``logits``."""
+        self.final.note(output, logits, name)
 
 
 class GradientPass(ForwardPass):

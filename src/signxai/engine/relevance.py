@@ -14,6 +14,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.channel_constants import Constant, channel_map
 from signxai.engine.contributions import EACH_ITS_SHARE, share_by_contribution
+from signxai.engine.final_activation import SIGMOID, SOFTMAX
 from signxai.engine.fused.gradient_runs import BatchNormNode
 from signxai.engine.fused.runs import (
     Flattening,
@@ -230,8 +231,8 @@ class RelevancePass(ForwardPass):
     def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Result:
         """Carry out a call of a module or an autograd function under a rule of the user's."""
         result = run_under(rule, call, compute, self.saver)
-        if isinstance(call.func, nn.Softmax | nn.LogSoftmax | nn.Softmax2d):  # at the end it is taken off all the same
-            self.note_logits(result, call.x)
+        if isinstance(call.func, nn.Softmax | nn.LogSoftmax | nn.Softmax2d | nn.Sigmoid | nn.LogSigmoid):  # taken off all the same
+            self.note_logits(result, call.x, SIGMOID if isinstance(call.func, nn.Sigmoid | nn.LogSigmoid) else SOFTMAX)
         return result
 
     def logits_of(self, output: Tensor) -> Tensor:

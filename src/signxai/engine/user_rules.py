@@ -14,7 +14,7 @@ from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import Rule
 from signxai.engine.saved import SavedTensor, Saver
-from signxai.engine.torch_functions import Operation, functions_named
+from signxai.engine.torch_functions import Operation
 
 RelevanceRule: TypeAlias = Callable[..., Any]
 """``(inputs, output, relevance)`` or ``(inputs, output, relevance, call)`` -> relevance at the inputs; see ``register_rule``."""
@@ -194,16 +194,10 @@ class UserRules:
         return {**rules, **{operation: _rule_of_function(rule) for operation, rule in functions.items()}} if functions else rules
 
 
-_SOFTMAX = functions_named("softmax", "log_softmax")
-
-
 def _rule_of_function(rule: UserRule) -> Rule:
     def user_rule(mode: ForwardPass, call: Call) -> Result:
         if not call.has_signal():
             return mode.plain(call)
-        result = run_under(rule, call, call.func, mode.saver)
-        if call.func in _SOFTMAX:  # at the end it is taken off all the same
-            mode.note_logits(result, call.x)
-        return result
+        return run_under(rule, call, call.func, mode.saver)
 
     return user_rule

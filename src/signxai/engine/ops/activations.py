@@ -236,13 +236,11 @@ def _is_hard_sigmoid(mode: RelevancePass, call: Call) -> bool:
 
 @rule_for("log")
 def log(mode: RelevancePass, call: Call) -> Result:
-    """The same; the logarithm of a softmax is a log-softmax, of the same logits."""
+    """The same; of a sum of exponentials it is a logsumexp."""
     summed = mode.by_hand.summed_exponential(call.x)
     if summed is not None and not call.writes_in_place():
         return logsumexp_of(mode, *summed, lambda: call.run(call.x.detach()))
-    result = passed(mode, call)
-    mode.note_logits(result, mode.softmax_input(call.x))
-    return result
+    return passed(mode, call)
 
 
 def logsumexp_of(mode: RelevancePass, x: Tensor, axes: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:

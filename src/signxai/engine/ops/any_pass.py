@@ -1,4 +1,4 @@
-"""What every pass does: it finds the logits in front of a final softmax, carries out batch norms, looks up token ids."""
+"""What every pass does: it carries out batch norms, and looks up token ids."""
 
 from __future__ import annotations
 
@@ -14,33 +14,12 @@ from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import ANY_PASS
 
 
-@ANY_PASS.rule_for("softmax", "log_softmax")
-def softmax(mode: ForwardPass, call: Call) -> Tensor:
-    """A softmax at the end is taken off: its input is noted."""
-    result: Tensor = mode.plain(call)
-    mode.note_logits(result, call.x)
-    return result
-
-
-@ANY_PASS.rule_for("log")
-def log(mode: ForwardPass, call: Call) -> Tensor:
-    """The logarithm of a softmax is a log-softmax: the logits are the same."""
-    result: Tensor = mode.plain(call)
-    mode.note_logits(result, mode.softmax_input(call.x))
-    return result
-
-
-@ANY_PASS.rule_for(
-    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone"),
-    *("to", "float", "double", "half", "bfloat16", "type", "dropout"),
-)
-def after_softmax(mode: ForwardPass, call: Call) -> Result:
-    """An operation that only reshapes or converts: what it does to a softmax is done to the logits too."""
-    result = mode.plain(call)
-    logits = mode.softmax_input(call.x)
-    if logits is not None and result is not call.x:
-        mode.note_logits(result, call.run(logits))
-    return result
+@ANY_PASS.rule_for(F.softmin)
+def softmin(mode: ForwardPass, call: Call) -> Tensor:
+    """A softmax of the negative."""
+    values = dict(zip(("input", "dim", "_stacklevel", "dtype"), call.args, strict=False)) | call.kwargs
+    with mode:
+        return F.softmax(-values.pop("input"), **values)
 
 
 @ANY_PASS.rule_for("__getitem__")
@@ -49,7 +28,7 @@ def part(mode: ForwardPass, call: Call) -> Result:
     index = call.rest[0] if call.rest else None
     if isinstance(index, Tensor) and index.is_floating_point() and call.x.ndim == 2:
         return mode.rules[F.embedding](mode, Call(F.embedding, (index, call.x), {}))
-    return after_softmax(mode, call)
+    return mode.plain(call)
 
 
 @ANY_PASS.rule_for(F.embedding, F.embedding_bag)

@@ -28,12 +28,6 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return torch.add((1 - weight) * input, weight * end)
 
 
-@decomposed("softmin")
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
-    """A softmax of the negative."""
-    return F.softmax(-input, dim, _stacklevel, dtype)
-
-
 @decomposed("ldexp")
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """A tensor times a power of 2."""

@@ -35,18 +35,16 @@ class SoftmaxNode(RelevanceNode):
 
 @rule_for("log_softmax", arguments=("input", "dim"))
 def log_softmax(mode: RelevancePass, call: Call) -> Tensor:
-    """``x - logsumexp(x)``: each value by its share. One at the end is taken off: its input is noted."""
+    """``x - logsumexp(x)``: each value by its share."""
     result: Tensor = mode.shared(call.run, (call.x,)) if needs_relevance(call.x) else mode.plain(call)
     mode.by_hand.note_log_softmax(result, call.x, _axis_of(call))
-    mode.note_logits(result, call.x)
     return result
 
 
 @rule_for("softmax", arguments=("input", "dim"))
 def softmax(mode: RelevancePass, call: Call) -> Tensor:
-    """A softmax; the result is a gate where it is a factor. One at the end is taken off: its input is noted."""
+    """A softmax; the result is a gate where it is a factor."""
     result: Tensor = _under_rule(mode, call) if needs_relevance(call.x) else mode.plain(call)
-    mode.note_logits(result, call.x)
     return result
 
 
