@@ -9,7 +9,7 @@ from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ class Classifier:
             the short name.
         mean, std: of the preprocessing's last step, per channel, so that its input can be shown as a picture.
         signal_input: how a signal becomes the network's input; None: its values are taken as they were recorded.
+        activation: what makes probabilities of the logits: "softmax", over all classes, or "sigmoid", for each class alone. None: what
+            the network ends in; of one that ends in logits, softmax, or sigmoid if there is one class.
     """
 
     model: nn.Module
@@ -56,6 +58,11 @@ class Classifier:
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
     signal_input: SignalInput | None = None
+    activation: Literal["softmax", "sigmoid"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.activation not in ("softmax", "sigmoid", None):
+            raise OptionError(f"activation={self.activation!r} must be 'softmax', 'sigmoid' or None")
 
     def class_name(self, index: int) -> str:
         """The class's name, or its number where it has no name.

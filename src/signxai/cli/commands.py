@@ -127,7 +127,14 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     "targets",
     multiple=True,
     metavar="CLASS",
-    help="Class to explain, by number or name; given again, a class for each input. Without it: the class that the network predicts.",
+    help="Class to explain, by number or name, or all; given again, a class for each input. Without it: the class that the network "
+    "predicts.",
+)
+@click.option(
+    "--above",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Explain every class that the network gives at least this probability, as 0.5.",
 )
 @click.option("--output", type=click.Path(path_type=Path), metavar="FIGURE", help="Write the maps as a figure (.png, .pdf, .svg, ...).")
 @click.option("--save", type=click.Path(path_type=Path), metavar="MAPS.npz", help="Write the maps as arrays.")
@@ -150,6 +157,7 @@ def explain(
     weights: str,
     methods: tuple[str, ...],
     targets: tuple[str, ...],
+    above: float | None,
     output: Path | None,
     save: Path | None,
     options: tuple[str, ...],
@@ -171,6 +179,7 @@ def explain(
     signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
     signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
     signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
+    signxai explain ecg.npy --model my_package.nets:load --method lrp_epsilon_0_25_std_x --above 0.5 --output labels.png
     signxai explain 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --output beat.png
     signxai explain 208 --model ecg_beats --window 600:610s --method lrp_epsilon_0_25_std_x --output strip.png
     signxai explain ecg.edf --model my_package.nets:load --leads I,II --window :10s --method gradient --frequency --output hertz.png
@@ -182,12 +191,16 @@ def explain(
     parsed = option_texts.parsed_options(options, names)
     stretch = option_texts.window(window)
 
+    from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files
     from signxai.cli.signal_files import SignalOptions
 
     signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
     explain_files(
-        Request(inputs, model, weights, names, targets, output, save, parsed, relevance, seed, batch_size, device, signals, frequency),
+        Request(
+            *(inputs, model, weights, names, Targets(targets, above), output, save),
+            *(parsed, relevance, seed, batch_size, device, signals, frequency),
+        ),
         say=click.echo,
     )
 

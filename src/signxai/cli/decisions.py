@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from signxai.common.errors import InputError, ModelError, OptionError
-from signxai.engine.prediction import predict
+from signxai.engine.prediction import prediction
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 from signxai.models import Classifier
 
-__all__ = ["MOST_SHOWN", "Decisions", "decide", "numbered", "predictions", "read_inputs"]
+__all__ = ["MOST_SHOWN", "Decisions", "Targets", "decide", "numbered", "predictions", "read_inputs", "said"]
 
 Array = npt.NDArray[Any]
 
@@ -27,12 +27,25 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class Decisions:
-    """The inputs, one by one, with what the network says: names (N), x (N, ...), logits (N, classes), explained classes (N)."""
+    """What is explained, one by one, with what the network says; an input of which several classes are explained stands there as often.
+
+    Attributes:
+        names: (N) of the inputs.
+        x: (N, ...) the inputs.
+        logits: (N, classes).
+        targets: (N) the explained classes.
+        probabilities: (N, classes).
+        inputs: (N) the number of the input.
+        are_labels: whether each class has a probability of its own, as by a sigmoid, and several may be predicted.
+    """
 
     names: list[str]
     x: Array
     logits: Array
     targets: list[int]
+    probabilities: Array
+    inputs: list[int]
+    are_labels: bool
 
 
 # Inputs
@@ -86,48 +99,90 @@ def _as_batch(array: Array, path: Path, classifier: Classifier) -> Array:
 # The network's decisions
 
 
-def decide(
-    names: list[str], x: Array, classifier: Classifier, model: nn.Module, targets: tuple[str, ...], batch_size: int | None
-) -> Decisions:
-    """Predict, and settle which class of each input is to be explained.
+@dataclass(frozen=True)
+class Targets:
+    """Which classes are to be explained.
+
+    Attributes:
+        texts: names or numbers, one for all inputs or one for each; "all"; none: the predicted class.
+        above: explain each class with at least this probability instead; None: do not.
+    """
+
+    texts: tuple[str, ...] = ()
+    above: float | None = None
+
+
+def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module, targets: Targets, batch_size: int | None) -> Decisions:
+    """Predict, and settle which classes of each input are to be explained.
 
     Raises:
         SignxaiError: the network is no classifier for these inputs, or a target is none of its classes.
     """
-    logits = _logits(model, x, batch_size)
-    return Decisions(names, x, logits, _targets(targets, classifier, logits))
+    logits, activation = _logits(model, x, batch_size)
+    activation = classifier.activation or activation or ("sigmoid" if logits.shape[1] == 1 else "softmax")
+    values = torch.from_numpy(logits)
+    probabilities = (values.sigmoid() if activation == "sigmoid" else values.softmax(dim=1)).numpy()
+    chosen = _targets(targets, classifier, logits, probabilities)
+    inputs = [index for index, classes in enumerate(chosen) for _ in classes]
+    if not inputs:
+        raise OptionError(f"--above {targets.above:g}: no class of any input is as probable; the highest is {probabilities.max():.2%}")
+    explained = [index for classes in chosen for index in classes]
+    return Decisions(
+        [names[i] for i in inputs], x[inputs], logits[inputs], explained, probabilities[inputs], inputs, activation == "sigmoid"
+    )
 
 
-def _logits(model: nn.Module, x: Array, batch_size: int | None) -> Array:
+def _logits(model: nn.Module, x: Array, batch_size: int | None) -> tuple[Array, str | None]:
+    """The logits, and what the network makes probabilities of them by."""
     step = batch_size or len(x)
-    logits = torch.cat([predict(model, x[first : first + step]).cpu() for first in range(0, len(x), step)])
+    found = [prediction(model, x[first : first + step]) for first in range(0, len(x), step)]
+    logits = torch.cat([part.logits.cpu() for part in found])
+    if logits.ndim == 1 and len(logits) == len(x):
+        logits = logits[:, None]
     if logits.ndim != 2 or len(logits) != len(x):
         raise ModelError(
             f"the command line explains classifiers, outputs (N, classes); this network gives {tuple(logits.shape)} "
             f"for {len(x)} samples: use signxai.explain with a target for such outputs"
         )
-    return logits.double().numpy()
+    return logits.double().numpy(), found[0].activation
 
 
-def _targets(texts: tuple[str, ...], classifier: Classifier, logits: Array) -> list[int]:
+def _targets(targets: Targets, classifier: Classifier, logits: Array, probabilities: Array) -> list[list[int]]:
+    """The explained classes of each input."""
+    texts, classes = targets.texts, logits.shape[1]
+    if targets.above is not None:
+        if texts:
+            raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
+        return [[int(index) for index in np.flatnonzero(row >= targets.above)] for row in probabilities]
+    if [text.strip().lower() for text in texts] == ["all"] and "all" not in {name.lower() for name in classifier.class_names}:
+        return [list(range(classes))] * len(logits)
     if not texts:
-        return [int(index) for index in logits.argmax(axis=1)]
+        return [[int(index)] for index in logits.argmax(axis=1)]
     if len(texts) not in (1, len(logits)):
         raise OptionError(f"{len(texts)} targets for {len(logits)} inputs; give one for all, or one for each")
-    chosen = [classifier.class_index(text, logits.shape[1]) for text in texts]
+    chosen = [[classifier.class_index(text, classes)] for text in texts]
     return chosen * (len(logits) // len(chosen))
 
 
 def predictions(decisions: Decisions, classifier: Classifier) -> Iterator[str]:
-    """For each input its name, the top classes and the class that is explained, line by line."""
-    for name, x, logits, target in zip(decisions.names[:MOST_SHOWN], decisions.x, decisions.logits, decisions.targets, strict=False):
-        yield f"{name} ({' x '.join(map(str, x.shape))})"
-        probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-        for index in np.argsort(-logits, kind="stable")[:_TOP]:
-            yield f"  {probabilities[index]:7.2%}  {numbered(classifier, index)}, logit {logits[index]:.2f}"
-        yield f"  explained: {numbered(classifier, target)}"
-    if len(decisions.names) > MOST_SHOWN:
-        yield f"and {len(decisions.names) - MOST_SHOWN} more inputs"
+    """For each input its name, the top classes and those that are explained, line by line."""
+    rows_of: dict[int, list[int]] = {}
+    for row, index in enumerate(decisions.inputs):
+        rows_of.setdefault(index, []).append(row)
+    for rows in list(rows_of.values())[:MOST_SHOWN]:
+        first, explained = rows[0], [decisions.targets[row] for row in rows]
+        yield f"{decisions.names[first]} ({' x '.join(map(str, decisions.x[first].shape))})"
+        order = np.argsort(-decisions.logits[first], kind="stable")
+        for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in explained)]:
+            yield f"  {said(decisions, first, int(index), classifier)}"
+        yield f"  explained: {', '.join(numbered(classifier, index) for index in explained)}"
+    if len(rows_of) > MOST_SHOWN:
+        yield f"and {len(rows_of) - MOST_SHOWN} more inputs"
+
+
+def said(decisions: Decisions, row: int, index: int, classifier: Classifier) -> str:
+    """What the network says of a class of an input: the probability and the logit."""
+    return f"{decisions.probabilities[row, index]:7.2%}  {numbered(classifier, index)}, logit {decisions.logits[row, index]:.2f}"
 
 
 def numbered(classifier: Classifier, index: int) -> str:

@@ -15,11 +15,11 @@ from torch import nn
 from tqdm import tqdm
 
 from signxai.api import explain
-from signxai.cli.decisions import MOST_SHOWN, Decisions, decide, predictions, read_inputs
+from signxai.cli.decisions import MOST_SHOWN, Decisions, Targets, decide, predictions, read_inputs
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.common.errors import InputError, OptionError
-from signxai.figures.map_plots import Sample, heading, image_figure, signal_figure
+from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
 from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
 from signxai.models import Classifier, load_classifier, move_to
 from signxai.names.grammar import parse_method
@@ -39,7 +39,7 @@ class Request:
     model: str
     weights: str
     methods: tuple[str, ...]
-    targets: tuple[str, ...]
+    targets: Targets
     output: Path | None
     save: Path | None
     options: Mapping[str, Mapping[str, object]]
@@ -71,6 +71,7 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
     _check_what_is_drawn(request, x, signals)
     model = move_to(classifier.model, request.device)
     decisions = decide(names, x, classifier, model, request.targets, request.batch_size)
+    signals = signals.repeated(decisions.inputs) if signals else None
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
     for line in told:
         say(line)
@@ -136,6 +137,7 @@ def _write(
         writers[request.output] = (signals.figure() if signals else _draw(decisions, maps, classifier)).savefig
     if request.save:
         what = {"name": decisions.names, "x": decisions.x, "logits": decisions.logits, "target": decisions.targets}
+        what |= {"probability": decisions.probabilities}
         writers[request.save] = partial(_save, content={**what, **(signals.content() if signals else {}), **maps})
     write_atomically(writers)
     return list(writers)
@@ -171,5 +173,7 @@ def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifie
 
 def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
     logits, target = decisions.logits[index], decisions.targets[index]
+    if decisions.are_labels:
+        return label_heading(classifier.class_name(target), decisions.probabilities[index, target], logits[target])
     predicted = int(logits.argmax())
     return heading(classifier.class_name(predicted), logits[predicted], classifier.class_name(target), logits[target])

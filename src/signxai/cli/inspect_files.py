@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from signxai.api import Report, inspect_model
-from signxai.cli.decisions import decide, predictions, read_inputs
+from signxai.cli.decisions import Targets, decide, predictions, read_inputs
 from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
 from signxai.files import check_destination, write_atomically
 from signxai.models import load_classifier, move_to
@@ -53,11 +53,11 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     signals = read_signals(inputs, classifier, request.signals) if are_signals(inputs, request.signals) else None
     names, x = (signals.names, signals.x) if signals else read_inputs(inputs, classifier)
     model = move_to(classifier.model, request.device)
-    decisions = decide(names, x, classifier, model, (request.target,) if request.target else (), None)
+    decisions = decide(names, x, classifier, model, Targets((request.target,) if request.target else ()), None)
     for line in predictions(decisions, classifier):
         say(line)
     options = {**request.options, "relevance": request.relevance, "seed": request.seed}
-    report = inspect_model(model, x, request.method, decisions.targets, **options)
+    report = inspect_model(model, decisions.x, request.method, decisions.targets, **options)
     say("")
     say(str(report))
     if request.save:

@@ -156,6 +156,18 @@ class SignalBatch:
     def sampling_rate(self) -> float:
         return self.excerpts[0].recording.signal.sampling_rate
 
+    def repeated(self, rows: Sequence[int]) -> "SignalBatch":
+        """The samples of these numbers, some of them several times.
+
+        Raises:
+            OptionError: in a strip, to which each beat adds one map.
+        """
+        if list(rows) == list(range(len(self.excerpts))):
+            return self
+        if self.strips:
+            raise OptionError("of the beats of a strip one class each is explained; give one --target, or --at-beat")
+        return replace(self, excerpts=[replace(self.excerpts[row]) for row in rows])
+
     def rows_of(self, strip: Excerpt) -> list[int]:
         """Which samples are windows of the strip's beats."""
         return [row for row, excerpt in enumerate(self.excerpts) if excerpt.recording is strip.recording]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from signxai.cli.decisions import MOST_SHOWN, Decisions, numbered
 from signxai.cli.signal_files import Excerpt, SignalBatch
 from signxai.figures.ecg_map_plots import EcgSample, plot_ecg_maps
-from signxai.figures.map_plots import Sample, heading, signal_figure
+from signxai.figures.map_plots import Sample, heading, label_heading, signal_figure
 from signxai.figures.spectrum_plots import SpectrumSample, plot_spectrum_maps
 from signxai.models import Classifier
 from signxai.timeseries.beats import AAMI_CLASSES
@@ -45,7 +45,7 @@ def beat_predictions(batch: SignalBatch, decisions: Decisions, classifier: Class
 def _decision(row: int, decisions: Decisions, classifier: Classifier) -> str:
     logits, target = decisions.logits[row], decisions.targets[row]
     predicted = int(logits.argmax())
-    share = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    share = decisions.probabilities[row]
     explained = "" if target == predicted else f"; explained: {numbered(classifier, target)}, logit {logits[target]:.2f}"
     return f"predicted {numbered(classifier, predicted)}, {share[predicted]:.2%}, logit {logits[predicted]:.2f}{explained}"
 
@@ -179,6 +179,8 @@ class SignalResults:
         logits, target = self.decisions.logits[row], self.decisions.targets[row]
         predicted = int(logits.argmax())
         name = self.classifier.short_name
+        if self.decisions.are_labels:
+            return f"{excerpt.name}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}"
         return f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target])}"
 
     def _strip_heading(self, strip: Excerpt) -> str:

@@ -71,7 +71,7 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
 
 @door
 def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor | None = None) -> Tensor:
-    """Run the model under ``mode`` and return its logits (N, ...), with any final softmax taken off.
+    """Run the model under ``mode`` and return its logits (N, ...), with any final softmax or sigmoid taken off.
 
     Args:
         net: the model.

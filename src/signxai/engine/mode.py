@@ -67,6 +67,8 @@ class ForwardPass(TorchFunctionMode):
         net: the network that runs.
         samples: of all forward passes that were run under it.
         refusal: why an operation was refused, if one was.
+        final: watches for the activation at the output.
+        taken_off: which one was: "softmax" or "sigmoid"; None before the end, and where there is none.
     """
 
     table: ClassVar[RuleTable] = ANY_PASS
@@ -76,6 +78,7 @@ class ForwardPass(TorchFunctionMode):
         self.rules: Mapping[Operation, Rule] = self.table.rules
         self.saver = Saver()
         self.final = FinalActivation()
+        self.taken_off: str | None = None
         self.refusal: SignxaiError | None = None
         self.net: nn.Module | None = None
         self.samples = 0
@@ -148,6 +151,7 @@ class ForwardPass(TorchFunctionMode):
     def logits_of(self, output: Tensor) -> Tensor:
         """What stood in front of the activation at the output; the output itself if there is none."""
         known = self.final.of(output)
+        self.taken_off = None if known is None else known.name
         if known is None:
             self.final.say_if_unrecognized(output)
             return output

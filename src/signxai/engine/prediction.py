@@ -1,8 +1,9 @@
-"""Taking the softmax off a model's output, and predicting without leaving a trace."""
+"""Taking the softmax or sigmoid off a model's output, and predicting without leaving a trace."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,11 +18,24 @@ from signxai.engine.targets import Target
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
 
 
-class NoSoftmaxWrapper(nn.Module):
-    """A model whose output is what ``model`` computes before its final softmax or log-softmax: the logits.
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says.
 
-    The softmax is found when it is executed, wherever it is written: as a module, as a function or as a tensor method. One
-    inside the network (attention) stays. A model without a final softmax gives its output unchanged.
+    Attributes:
+        logits: (N, ...), without a graph.
+        activation: what was taken off the output, "softmax" or "sigmoid", or the logarithm of it; None if nothing was.
+    """
+
+    logits: Tensor
+    activation: str | None
+
+
+class NoSoftmaxWrapper(nn.Module):
+    """A model whose output is what ``model`` computes before its final softmax, sigmoid or the logarithm of one: the logits.
+
+    It is found when it is executed, however it is written: as a module, a function, a tensor method or by hand. One inside the
+    network (attention, gates) stays. A model without one gives its output unchanged.
 
     Args:
         model: any module; it is shared, not copied, and its mode (train or eval) is left alone.
@@ -54,7 +68,7 @@ def remove_softmax(model: nn.Module) -> NoSoftmaxWrapper:
     """Copy a model so that its output is the logits; the original is untouched.
 
     Args:
-        model: any module with or without a final softmax or log-softmax.
+        model: any module with or without a final softmax, sigmoid, or the logarithm of one.
 
     Returns:
         A wrapper around a deep copy of the model in evaluation mode, on the same device.
@@ -74,7 +88,7 @@ def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int =
     """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
     Args:
-        model: any module; a final softmax is taken off.
+        model: any module; a final softmax or sigmoid is taken off.
         x: tensor or array (N, ...), moved to the model's device and dtype.
         batch_size: most samples in one forward pass; None: all at once.
         seed: seeds what the model itself may draw.
@@ -89,10 +103,19 @@ def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int =
     >>> predict(torch.nn.Linear(4, 3), torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
+    return prediction(model, x, batch_size, seed).logits
+
+
+def prediction(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Prediction:
+    """The same, with the activation that was taken off; arguments as for ``predict``."""
+    logits, taken_off = [], None
     with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed) as net:
         samples = as_input(net, x)
-        parts = [run_forward(net, part.clone(), GradientPass()) for part in torch.split(samples, batch_size or len(samples))]
-        return torch.cat(parts)
+        for part in torch.split(samples, batch_size or len(samples)):
+            mode = GradientPass()
+            logits.append(run_forward(net, part.clone(), mode))
+            taken_off = mode.taken_off
+        return Prediction(torch.cat(logits), taken_off)
 
 
 def predicted_target(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Target:

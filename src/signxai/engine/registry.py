@@ -112,7 +112,7 @@ def _in_place(rule: Rule, arguments: tuple[str, ...]) -> Rule:
 
 
 ANY_PASS = RuleTable()
-"""What every pass does: find the logits in front of a final softmax, carry out batch norms, look up token ids."""
+"""What every pass does: carry out batch norms, look up token ids."""
 
 RELEVANCE = RuleTable(ANY_PASS)
 """How relevance passes each operation."""

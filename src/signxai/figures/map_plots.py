@@ -67,6 +67,15 @@ def heading(predicted: str, logit: float, explained: str = "", explained_logit: 
     return f"{said}, explained {explained} (logit {explained_logit:.2f})"
 
 
+def label_heading(explained: str, probability: float, logit: float) -> str:
+    """Say of a class that has a probability of its own what the network says of it.
+
+    >>> label_heading("STEMI", 0.9312, 2.605)
+    'explained STEMI: 93.12 % (logit 2.60)'
+    """
+    return f"explained {explained}: {probability * 100:.2f} % (logit {logit:.2f})"
+
+
 def image_figure(samples: Sample | Sequence[Sample], *, percentile: float = 99, cmap: str = "bwr") -> Figure:
     """Show images and their maps: first the image, then a panel per method, all on one colour scale.
 

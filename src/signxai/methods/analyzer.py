@@ -39,7 +39,7 @@ class Analyzer(ABC):
     A subclass writes ``attribute``: the mathematics for a few samples. It passes the options below on to this class.
 
     Args:
-        model: any ``torch.nn.Module``; a softmax at its output is taken off.
+        model: any ``torch.nn.Module``; a softmax or sigmoid at its output is taken off.
         batch_size: most samples in one forward pass; None: all at once.
         seed: seeds every random draw; what is drawn for a sample does not depend on its place in the batch.
         relevance: what relevance starts with at the output: "one_hot" (1 at the target) or "logit" (the target's logit).

@@ -71,7 +71,7 @@ class Batch:
         ]
 
     def run(self, x: Tensor | None = None, mode: ForwardPass | None = None) -> Tensor:
-        """The network's logits (n, ...), with any final softmax taken off.
+        """The network's logits (n, ...), with any final softmax or sigmoid taken off.
 
         Args:
             x: points to run it on, (n, ...); None: the samples. A copy is run, so the network may write to its input.

@@ -1,0 +1,131 @@
+"""The command line on networks whose outputs each have a probability of their own: labels of an ECG, a single finding."""
+
+import numpy as np
+import pytest
+import torch
+
+from command_line import explained, refused
+from signxai import explain
+
+NETS = """
+import torch
+from torch import nn
+from signxai.models import Classifier
+
+LABELS = ["NORM", "MI", "STTC", "CD", "HYP"]
+
+def body(outputs):
+    torch.manual_seed(0)
+    return [nn.Conv1d(12, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(8, outputs)]
+
+def ecg():
+    return Classifier(nn.Sequential(*body(5), nn.Sigmoid()), class_names=LABELS)
+
+def bare():
+    return Classifier(nn.Sequential(*body(5)), class_names=LABELS, activation="sigmoid")
+
+def unsaid():
+    return Classifier(nn.Sequential(*body(5)), class_names=LABELS)
+
+def finding():
+    return Classifier(nn.Sequential(*body(1), nn.Sigmoid()), class_names=["atrial fibrillation"])
+
+def squeezed():
+    return Classifier(nn.Sequential(*body(1), nn.Flatten(0)), class_names=["atrial fibrillation"])
+
+def wrong():
+    return Classifier(nn.Sequential(*body(5)), activation="tanh")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labels", numbered=False)
+    (folder / "label_nets.py").write_text(NETS)
+    np.save(folder / "ecg.npy", np.random.default_rng(0).normal(size=(2, 12, 100)).astype("float32"))
+    return folder
+
+
+def logits_of(folder, outputs=5):
+    scope = {}
+    exec(NETS, scope)
+    net = torch.nn.Sequential(*scope["body"](outputs))
+    x = np.load(folder / "ecg.npy")
+    return net, x, net(torch.from_numpy(x)).detach().double().numpy()
+
+
+def told(output):
+    """By label the probability and the logit of the first input."""
+    first = output.split("explained:")[0]
+    return {line.split("%  ")[1].split(" (")[0]: (float(line.split("%")[0]), float(line.split()[-1])) for line in first.splitlines() if "%" in line}
+
+
+@pytest.mark.parametrize("net", ["ecg", "bare"])
+def test_each_label_has_its_own_probability_and_its_real_logit(run, here, net):
+    said = told(explained(run("explain", "ecg.npy", "--model", f"label_nets:{net}", "--method", "gradient")))
+    _, _, logits = logits_of(here)
+    assert set(said) == {"NORM", "MI", "STTC", "CD", "HYP"}
+    for index, label in enumerate(["NORM", "MI", "STTC", "CD", "HYP"]):
+        assert said[label] == (pytest.approx(100 / (1 + np.exp(-logits[0, index])), abs=0.006), pytest.approx(logits[0, index], abs=0.006))
+
+
+def test_a_network_that_ends_in_logits_is_taken_for_one_of_classes_that_exclude_each_other(run, here):
+    said = told(explained(run("explain", "ecg.npy", "--model", "label_nets:unsaid", "--method", "gradient")))
+    assert sum(probability for probability, _ in said.values()) == pytest.approx(100, abs=0.05)
+
+
+@pytest.mark.parametrize("net", ["finding", "squeezed"])
+def test_a_single_finding_is_not_certain_because_it_is_the_only_one(run, here, net):
+    output = explained(run("explain", "ecg.npy", "--model", f"label_nets:{net}", "--method", "gradient", "--save", "maps.npz"))
+    _, x, logits = logits_of(here, 1)
+    probability, logit = told(output)["atrial fibrillation"]
+    assert (probability, logit) == (pytest.approx(100 / (1 + np.exp(-logits[0, 0])), abs=0.006), pytest.approx(logits[0, 0], abs=0.006))
+    assert np.load("maps.npz")["gradient"].shape == x.shape
+
+
+def test_all_labels_are_explained(run, here):
+    run_it = run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "gradient", "--target", "all", "--save", "maps.npz")
+    output = explained(run_it)
+    net, x, logits = logits_of(here)
+    saved = np.load("maps.npz")
+    assert saved["target"].tolist() == [0, 1, 2, 3, 4] * 2
+    np.testing.assert_allclose(saved["logits"], np.repeat(logits, 5, axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(saved["probability"], 1 / (1 + np.exp(-np.repeat(logits, 5, axis=0))), rtol=1e-5, atol=1e-6)
+    wanted = explain(net, np.repeat(x, 5, axis=0), "gradient", [0, 1, 2, 3, 4] * 2)
+    np.testing.assert_allclose(saved["gradient"], wanted, rtol=1e-4, atol=1e-7)
+    assert output.count("explained: NORM (class 0), MI (class 1), STTC (class 2), CD (class 3), HYP (class 4)") == 2
+
+
+def test_the_labels_above_a_probability_are_explained(run, here):
+    explained(run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "lrp_z", "--above", "0.5", "--save", "maps.npz"))
+    _, _, logits = logits_of(here)
+    rows, classes = np.nonzero(logits > 0)
+    saved = np.load("maps.npz")
+    assert saved["target"].tolist() == classes.tolist()
+    assert saved["name"].tolist() == [f"ecg.npy[{row}]" for row in rows]
+
+
+def test_a_figure_of_all_labels(run, here):
+    explained(run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "lrp_z", "--target", "all", "--output", "maps.svg"))
+    assert (here / "maps.svg").stat().st_size > 0
+
+
+def test_signals_have_a_map_for_each_label(run, here):
+    args = ["explain", "ecg.npy", "--model", "label_nets:ecg", "--sampling-rate", "100", "--units", "mV", "--method", "lrp_z"]
+    np.save("one.npy", np.load("ecg.npy")[0])
+    args[1] = "one.npy"
+    explained(run(*args, "--target", "all", "--output", "maps.png", "--save", "maps.npz"))
+    assert np.load("maps.npz")["lrp_z"].shape == (5, 12, 100)
+
+
+def test_no_label_so_probable(run):
+    refused(run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "gradient", "--above", "1"), "--above 1", "highest")
+
+
+def test_a_probability_and_a_target_do_not_go_together(run):
+    args = ["explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "gradient", "--above", "0.5", "--target", "MI"]
+    refused(run(*args), "--above", "--target")
+
+
+def test_an_unknown_activation_is_refused(run):
+    refused(run("explain", "ecg.npy", "--model", "label_nets:wrong", "--method", "gradient"), "tanh", "sigmoid")
