@@ -57,7 +57,11 @@ def logits_of(folder, outputs=5):
 def told(output):
     """By label the probability and the logit of the first input."""
     first = output.split("explained:")[0]
-    return {line.split("%  ")[1].split(" (")[0]: (float(line.split("%")[0]), float(line.split()[-1])) for line in first.splitlines() if "%" in line}
+    return {
+        line.split("%  ")[1].split(" (")[0]: (float(line.split("%")[0]), float(line.split()[-1]))
+        for line in first.splitlines()
+        if "%" in line
+    }
 
 
 @pytest.mark.parametrize("net", ["ecg", "bare"])

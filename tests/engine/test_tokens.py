@@ -12,6 +12,7 @@ from comparing import deviation
 from networks import CLASSES, MemoryEfficientSwish, RowSwish, Written, drawn, inputs, randomized
 from signxai import explain, inspect_model
 from signxai.common import InputError, ModelError
+from signxai.engine.prediction import predict
 from signxai.engine.relevance import UnknownOperationWarning
 
 TOKENS, LENGTH, WIDTH = 11, 6, 5
@@ -523,3 +524,44 @@ def test_zeros_in_the_shape_of_token_ids_are_none():
     report = inspect_model(randomized(Typed()), ids(), "lrp_z", 1, strict=True)
     assert [row.operation for row in report.rows].count("embedding") == 1
     assert abs(report.unaccounted) < 1e-9
+
+
+# --- ids that a half-precision model's own type rounds
+
+
+class Reads(nn.Module):
+    """An embedding of 4096 tokens and a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.fc = nn.Embedding(4096, 8), nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        self.seen = ids.detach().clone()
+        return self.fc(self.embedding(ids.long()).tanh().mean(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, np.int64])
+def test_ids_reach_the_embedding_of_a_half_precision_model_unrounded(dtype, kind):
+    net = Reads().to(dtype)
+    ids = [[2049, 2051, 517, 4095], [1, 257, 3001, 0]]
+    x = torch.tensor(ids, dtype=kind) if isinstance(kind, torch.dtype) else np.array(ids, dtype=kind)
+    wanted = explain(Reads(), torch.tensor(ids), "lrp_epsilon_0_1", 1)
+    got = explain(net, x, "lrp_epsilon_0_1", 1)
+    assert got.shape == (2, 4)
+    assert got.dtype in (np.float32, np.float64)
+    assert deviation(got, wanted) < 0.05
+    torch.testing.assert_close(predict(net, x), net(torch.tensor(ids)).detach())
+
+
+def test_integers_that_a_half_precision_model_takes_as_numbers_are_refused():
+    with pytest.raises(InputError, match=r"rounds, and the model takes them as numbers.*float32"):
+        explain(nn.Linear(3, 2).bfloat16(), np.array([[2049, 1, 2]]), "gradient", 1)
+    assert explain(nn.Linear(3, 2).bfloat16(), np.array([[255, 1, 2]]), "gradient", 1).shape == (1, 3)
+
+
+def test_integers_that_no_type_holds_are_refused():
+    with pytest.raises(InputError, match="beyond"):
+        explain(Reads(), torch.tensor([[2**60 + 1, 3]]), "lrp_z", 1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiError
-from signxai.engine.inputs import is_finite
+from signxai.engine.inputs import first_floating, is_finite
 from signxai.engine.mode import ForwardPass
 from signxai.engine.places import door
 
@@ -50,6 +50,12 @@ class _ForwardErrors:
             raise self.mode.refusal from None
         if isinstance(error, Exception) and not isinstance(error, SignxaiError | Warning):
             shape = tuple(self.x.shape)
+            own = first_floating(self.net)
+            if own is not None and self.x.dtype != own.dtype.to_real():  # wider, for token ids
+                raise InputError(
+                    f"x holds integers that {own.dtype} rounds, and the model takes them as numbers, not as token ids ({error}); give x as "
+                    "floating-point numbers, or run the model in float32"
+                ) from error
             if _takes_one_sample_as(self.net, self.x):
                 raise InputError(f"x of shape {shape} has no batch axis; pass x[None], of shape {(1, *shape)}") from error
             raise ForwardError(

@@ -25,8 +25,10 @@ def as_input(net: nn.Module, x: Any) -> Tensor:
         raise InputError(f"x is empty: its shape is {tuple(tensor.shape)}; at least one sample with at least one value is needed")
     if tensor.is_complex():
         raise InputError(f"x is {tensor.dtype}; real numbers are needed: stack real and imaginary part as channels")
-    like = _first_floating(net)
+    like = first_floating(net)
     dtype = like.dtype.to_real() if like is not None else (tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype())
+    if not tensor.is_floating_point():
+        dtype = _wide_enough(tensor, dtype)
     device = like.device if like is not None else tensor.device
     tensor = tensor.detach().to(device=device, dtype=dtype)
     if tensor.is_inference():
@@ -34,6 +36,17 @@ def as_input(net: nn.Module, x: Any) -> Tensor:
     if not is_finite(tensor):
         raise InputError(f"x holds NaN or infinity ({int((~torch.isfinite(tensor)).sum())} of {tensor.numel()} values); clean it first")
     return tensor
+
+
+def _wide_enough(integers: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """The first floating-point type, from the model's own, that holds these integers as they are: token ids must not be rounded."""
+    wider = [one for one in (torch.float32, torch.float64) if torch.finfo(one).bits > torch.finfo(dtype).bits]
+    for one in (dtype, *wider):
+        if torch.equal(integers.to(one).to(torch.int64), integers.to(torch.int64)):
+            return one
+    raise InputError(
+        f"x holds integers beyond 2**53, such as {int(integers.abs().max())}, that no floating-point type holds; give smaller ones"
+    )
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -57,5 +70,6 @@ def _as_tensor(x: Any) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _first_floating(net: nn.Module) -> Tensor | None:
+def first_floating(net: nn.Module) -> Tensor | None:
+    """The first parameter or buffer that holds numbers, whose type and device the input takes; None if there is none."""
     return next((p for tensors in (net.parameters(), net.buffers()) for p in tensors if p.is_floating_point() or p.is_complex()), None)

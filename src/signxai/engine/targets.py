@@ -41,8 +41,12 @@ class Target:
         return Target(part.indices.repeat(count, 1), None if part.classes is None else part.classes.repeat(count, 1))
 
     def resolved(self, logits: Tensor) -> Target:
-        """This target with its indices fixed by these logits, where it follows the largest one."""
-        if self.indices is not None or self.score is not None:
+        """This target with its indices fixed by these logits, where it follows the largest one, or a score names classes."""
+        if self.score is not None:
+            values = _scores(self.score, logits.detach())
+            names_classes = isinstance(values, list | tuple | np.ndarray) or (isinstance(values, Tensor) and not values.is_floating_point())
+            return as_target(values, len(logits)) if names_classes else self
+        if self.indices is not None:
             return self
         return Target(torch.stack(self._index(logits), dim=1) if logits.ndim > 1 else logits.new_zeros(len(logits), 1).long())
 

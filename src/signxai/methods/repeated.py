@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from signxai.engine.activation_memory import MeasuringPass, TooLargeError
 from signxai.engine.forward import run_forward
 from signxai.engine.mode import GradientPass
+from signxai.engine.targets import Target
 from signxai.methods.analyzer import Analyzer, CommonOptions, like_input, number, whole_number
 from signxai.methods.batch import Batch, gradient_of
 
@@ -75,7 +76,10 @@ class _RepeatedGradientAnalyzer(Analyzer):
                 first = samples.stop
 
     def _starts(self, batch: Batch) -> tuple[StartsOf, int]:
-        """What relevance starts with at the points, the same as at the samples; and how many rows a chunk may have, 0 if nobody knows."""
+        """What relevance starts with at the points; and how many rows a chunk may have, 0 if nobody knows.
+
+        That is the same as at the samples, or the gradient there of a score of the outputs.
+        """
         target = batch.target
         if target.indices is not None and batch.relevance == "one_hot":  # whatever the outputs: no need to see them
 
@@ -86,8 +90,28 @@ class _RepeatedGradientAnalyzer(Analyzer):
         measure = MeasuringPass()
         with torch.no_grad():
             logits = torch.cat([batch.run(part, measure) for part in torch.split(batch.x, self.batch_size or len(batch.x))])
-        start = batch.initial_relevance(logits)
-        return lambda samples, count: lambda _: torch.cat([start[samples]] * count), self.batch_size or measure.most_samples()
+        most = self.batch_size or measure.most_samples()
+        fixed = target.resolved(logits)
+        if fixed.score is not None:
+            return partial(_score_starts, fixed, logits, batch.relevance), most
+        start = fixed.initial_relevance(logits, batch.relevance)
+        return lambda samples, count: lambda _: torch.cat([start[samples]] * count), most
+
+
+def _score_starts(target: Target, logits: Tensor, relevance: str, samples: slice, count: int) -> Callable[[Tensor], Tensor]:
+    """A score's gradient at each point's outputs, which take the place of the sample's own: the score sees the whole batch, always."""
+
+    def start(outputs: Tensor) -> Tensor:
+        parts = []
+        for at_point in outputs.detach().view(count, -1, *outputs.shape[1:]):
+            whole = logits.clone()
+            whole[samples] = at_point
+            parts.append(target.initial_relevance(whole, "one_hot")[samples])
+            if relevance == "logit":
+                parts[-1] = parts[-1] * logits[samples]
+        return torch.cat(parts)
+
+    return start
 
 
 class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
@@ -96,7 +120,8 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
     Source: Sundararajan et al., Axiomatic attribution for deep networks, ICML 2017.
 
     The integral is taken by the trapezoidal rule on equally spaced points, both ends included (one point: the middle), so
-    the map of a sample sums to f_c(x) - f_c(baseline) up to an error that falls with the number of points.
+    the map of a sample sums to f_c(x) - f_c(baseline) up to an error that falls with the number of points. A callable target's score
+    is evaluated at every point, and takes the place of f_c.
 
     Args:
         model: as for ``Analyzer``, and its keyword options.
