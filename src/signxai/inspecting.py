@@ -189,7 +189,7 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
     leaf = batch.x.detach().requires_grad_(True)
     copy = leaf.clone()
     mode.begin(copy)
-    logits = run_forward(batch.net, copy, mode)
+    logits = run_forward(batch.net, copy, mode, output=batch.output)
     start = batch.initial_relevance(logits)
     relevance = gradient_of(logits, leaf, start).double()
     if not is_finite(relevance):

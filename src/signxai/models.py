@@ -50,6 +50,7 @@ class Classifier:
         signal_input: how a signal becomes the network's input; None: its values are taken as they were recorded.
         activation: what makes probabilities of the logits: "softmax", over all classes, or "sigmoid", for each class alone. None: what
             the network ends in; of one that ends in logits, softmax, or sigmoid if there is one class.
+        output: from what the network returns to the outputs (N, classes), where it returns several tensors.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class Classifier:
     std: Sequence[float] = ()
     signal_input: SignalInput | None = None
     activation: Literal["softmax", "sigmoid"] | None = None
+    output: Callable[[Any], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.activation not in ("softmax", "sigmoid", None):

@@ -54,6 +54,11 @@ def logits_of(folder, outputs=5):
     return net, x, net(torch.from_numpy(x)).detach().double().numpy()
 
 
+def saved_maps():
+    with np.load("maps.npz") as saved:
+        return dict(saved)
+
+
 def told(output):
     """By label the probability and the logit of the first input."""
     first = output.split("explained:")[0]
@@ -84,14 +89,14 @@ def test_a_single_finding_is_not_certain_because_it_is_the_only_one(run, here, n
     _, x, logits = logits_of(here, 1)
     probability, logit = told(output)["atrial fibrillation"]
     assert (probability, logit) == (pytest.approx(100 / (1 + np.exp(-logits[0, 0])), abs=0.006), pytest.approx(logits[0, 0], abs=0.006))
-    assert np.load("maps.npz")["gradient"].shape == x.shape
+    assert saved_maps()["gradient"].shape == x.shape
 
 
 def test_all_labels_are_explained(run, here):
     run_it = run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "gradient", "--target", "all", "--save", "maps.npz")
     output = explained(run_it)
     net, x, logits = logits_of(here)
-    saved = np.load("maps.npz")
+    saved = saved_maps()
     assert saved["target"].tolist() == [0, 1, 2, 3, 4] * 2
     np.testing.assert_allclose(saved["logits"], np.repeat(logits, 5, axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(saved["probability"], 1 / (1 + np.exp(-np.repeat(logits, 5, axis=0))), rtol=1e-5, atol=1e-6)
@@ -104,7 +109,7 @@ def test_the_labels_above_a_probability_are_explained(run, here):
     explained(run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "lrp_z", "--above", "0.5", "--save", "maps.npz"))
     _, _, logits = logits_of(here)
     rows, classes = np.nonzero(logits > 0)
-    saved = np.load("maps.npz")
+    saved = saved_maps()
     assert saved["target"].tolist() == classes.tolist()
     assert saved["name"].tolist() == [f"ecg.npy[{row}]" for row in rows]
 
@@ -119,7 +124,7 @@ def test_signals_have_a_map_for_each_label(run, here):
     np.save("one.npy", np.load("ecg.npy")[0])
     args[1] = "one.npy"
     explained(run(*args, "--target", "all", "--output", "maps.png", "--save", "maps.npz"))
-    assert np.load("maps.npz")["lrp_z"].shape == (5, 12, 100)
+    assert saved_maps()["lrp_z"].shape == (5, 12, 100)
 
 
 def test_no_label_so_probable(run):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.engine.forward import OutputOption
 from signxai.engine.prediction import prediction
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 from signxai.models import Classifier
@@ -118,7 +119,7 @@ def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module,
     Raises:
         SignxaiError: the network is no classifier for these inputs, or a target is none of its classes.
     """
-    logits, activation = _logits(model, x, batch_size)
+    logits, activation = _logits(model, x, batch_size, classifier.output)
     activation = classifier.activation or activation or ("sigmoid" if logits.shape[1] == 1 else "softmax")
     values = torch.from_numpy(logits)
     probabilities = (values.sigmoid() if activation == "sigmoid" else values.softmax(dim=1)).numpy()
@@ -132,10 +133,10 @@ def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module,
     )
 
 
-def _logits(model: nn.Module, x: Array, batch_size: int | None) -> tuple[Array, str | None]:
+def _logits(model: nn.Module, x: Array, batch_size: int | None, output: OutputOption) -> tuple[Array, str | None]:
     """The logits, and what the network makes probabilities of them by."""
     step = batch_size or len(x)
-    found = [prediction(model, x[first : first + step]) for first in range(0, len(x), step)]
+    found = [prediction(model, x[first : first + step], output=output) for first in range(0, len(x), step)]
     logits = torch.cat([part.logits.cpu() for part in found])
     if logits.ndim == 1 and len(logits) == len(x):
         logits = logits[:, None]

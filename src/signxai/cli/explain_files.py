@@ -75,7 +75,7 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
     for line in told:
         say(line)
-    maps = _explain_all(request, model, decisions)
+    maps = _explain_all(request, model, decisions, classifier)
     results = SignalResults(signals, decisions, maps, classifier, request.frequency) if signals else None
     for path in _write(request, decisions, maps, classifier, results):
         say(f"wrote {path}")
@@ -105,20 +105,22 @@ def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None
 # Explaining
 
 
-def _explain_all(request: Request, model: nn.Module, decisions: Decisions) -> dict[str, Array]:
+def _explain_all(request: Request, model: nn.Module, decisions: Decisions, classifier: Classifier) -> dict[str, Array]:
     maps: dict[str, Array] = {}
     width = max(map(len, request.methods))
     with tqdm(request.methods, desc="explaining", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method)
             start = time.perf_counter()
-            maps[method] = _explain_one(request, model, decisions, method)
+            maps[method] = _explain_one(request, model, decisions, method, classifier)
             bar.write(f"{method:{width}}  {_summary(maps[method], time.perf_counter() - start)}", file=sys.stdout)
     return maps
 
 
-def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str) -> Array:
+def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str, classifier: Classifier) -> Array:
     options = {**request.options[method], "batch_size": request.batch_size, "seed": request.seed, "relevance": request.relevance}
+    if classifier.output is not None:
+        options["output"] = classifier.output
     return np.asarray(explain(model, decisions.x, method, decisions.targets, **options))
 
 

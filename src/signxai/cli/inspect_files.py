@@ -56,7 +56,7 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     decisions = decide(names, x, classifier, model, Targets((request.target,) if request.target else ()), None)
     for line in predictions(decisions, classifier):
         say(line)
-    options = {**request.options, "relevance": request.relevance, "seed": request.seed}
+    options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
     report = inspect_model(model, decisions.x, request.method, decisions.targets, **options)
     say("")
     say(str(report))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,14 @@ from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiE
 from signxai.engine.inputs import first_floating, is_finite
 from signxai.engine.mode import ForwardPass
 from signxai.engine.places import door
+
+OutputOption: TypeAlias = "Callable[[Any], Tensor] | None"
+"""From what a model returns to the tensor that is explained; None: as ``explained_tensor`` finds it."""
+
+
+def _logits_in(output: Any) -> Tensor | None:
+    logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
+    return logits if isinstance(logits, Tensor) else None
 
 
 def first_tensor(output: Any) -> Tensor:
@@ -24,14 +32,50 @@ def first_tensor(output: Any) -> Tensor:
     """
     if isinstance(output, Tensor):
         return output
-    logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
-    if isinstance(logits, Tensor):
+    if (logits := _logits_in(output)) is not None:
         return logits
     values: Iterable[Any] = output.values() if isinstance(output, dict) else output if isinstance(output, tuple | list) else ()
     for value in values:
         if isinstance(value, Tensor):
             return value
     raise ModelError(f"the model returned {type(output).__name__} without a tensor; it must return logits (N, classes)")
+
+
+def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -> Tensor:
+    """The tensor that is explained, among what a model returns.
+
+    Args:
+        returned: what the model returned.
+        samples: how many samples it was given.
+        output: a function from that to the tensor. None: ``.logits``, a tensor, or the first of a tuple or mapping, if no other with a row
+            for each sample could be meant as well: one of as many axes or fewer.
+
+    Raises:
+        ModelError: if there is no tensor, or several could be meant.
+    """
+    if output is not None:
+        picked = output(returned)
+        if not isinstance(picked, Tensor):
+            raise ModelError(f"output= returned {type(picked).__name__}; it must turn what the model returns into a tensor (N, ...)")
+        return picked
+    first = first_tensor(returned)
+    if isinstance(returned, Tensor) or first is _logits_in(returned):
+        return first
+    found = {place: tensor for place, tensor in _places(returned) if tensor.is_floating_point() and tensor.shape[:1] == (samples,)}
+    tensors = list(found.values())
+    if len(tensors) > 1 and any(other.ndim <= tensors[0].ndim for other in tensors[1:]):
+        listed = ", ".join(f"{place} {tuple(tensor.shape)}" for place, tensor in found.items())
+        raise ModelError(
+            f"the model returned a {type(returned).__name__} with several tensors that may be meant: {listed}; say which one is "
+            f"explained, as by output=lambda returned: returned{next(reversed(found))}"
+        )
+    return tensors[0] if tensors else first
+
+
+def _places(returned: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a tuple or mapping, and how code gets at them."""
+    items = returned.items() if isinstance(returned, dict) else enumerate(returned)
+    return ((f"[{key!r}]", value) for key, value in items if isinstance(value, Tensor))
 
 
 class _ForwardErrors:
@@ -76,7 +120,7 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
 
 
 @door
-def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor | None = None) -> Tensor:
+def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor | None = None, output: OutputOption = None) -> Tensor:
     """Run the model under ``mode`` and return its logits (N, ...), with any final softmax or sigmoid taken off.
 
     Args:
@@ -84,6 +128,7 @@ def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor 
         x: a batch (N, ...).
         mode: what sees its operations.
         made_from: what the user gave, if ``x`` are points made from it: errors speak of that.
+        output: from what the model returns to the tensor that is explained; None: as ``explained_tensor`` finds it.
 
     Raises:
         ForwardError: if the forward fails.
@@ -93,8 +138,8 @@ def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor 
     mode.net = net
     mode.samples += x.shape[0] if x.ndim else 0
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
-        output = net(x)
-    logits = mode.logits_of(first_tensor(output))
+        explained = explained_tensor(net(x), len(x) if x.ndim else 0, output)
+    logits = mode.logits_of(explained)
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
         raise ForwardError(
             f"the model turned x of shape {tuple(x.shape)} into an output of shape {tuple(logits.shape)}, which has not one row per "

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from signxai.engine.forward import first_tensor, run_forward
+from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.inputs import as_input
 from signxai.engine.mode import GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
@@ -39,6 +39,7 @@ class NoSoftmaxWrapper(nn.Module):
 
     Args:
         model: any module; it is shared, not copied, and its mode (train or eval) is left alone.
+        output: from what the model returns to the tensor that is meant, as for ``signxai.explain``.
 
     Raises:
         ModelError: if it is no module, or TorchScript, whose layers are hidden.
@@ -51,24 +52,27 @@ class NoSoftmaxWrapper(nn.Module):
     True
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, output: OutputOption = None) -> None:
         super().__init__()
-        self.model = unwrapped(model)
+        self.model, self.output = unwrapped(model), output
         self.training = self.model.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Logits, for the same arguments as the model takes; of a tuple or a Hugging Face output the (first) tensor."""
         mode = GradientPass()
         with mode:
-            output = self.model(*args, **kwargs)
-        return mode.logits_of(first_tensor(output))
+            returned = self.model(*args, **kwargs)
+            samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
+            explained = explained_tensor(returned, samples, self.output)
+        return mode.logits_of(explained)
 
 
-def remove_softmax(model: nn.Module) -> NoSoftmaxWrapper:
+def remove_softmax(model: nn.Module, output: OutputOption = None) -> NoSoftmaxWrapper:
     """Copy a model so that its output is the logits; the original is untouched.
 
     Args:
         model: any module with or without a final softmax, sigmoid, or the logarithm of one.
+        output: from what the model returns to the tensor that is meant, as for ``signxai.explain``.
 
     Returns:
         A wrapper around a deep copy of the model in evaluation mode, on the same device.
@@ -81,10 +85,10 @@ def remove_softmax(model: nn.Module) -> NoSoftmaxWrapper:
     >>> remove_softmax(model)(torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    return NoSoftmaxWrapper(copy.deepcopy(unwrapped(model))).eval()
+    return NoSoftmaxWrapper(copy.deepcopy(unwrapped(model)), output).eval()
 
 
-def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Tensor:
+def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None) -> Tensor:
     """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
     Args:
@@ -92,6 +96,7 @@ def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int =
         x: tensor or array (N, ...), moved to the model's device and dtype.
         batch_size: most samples in one forward pass; None: all at once.
         seed: seeds what the model itself may draw.
+        output: from what the model returns to the tensor that is meant, as for ``signxai.explain``.
 
     Returns:
         Tensor (N, ...), without a graph.
@@ -103,26 +108,26 @@ def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int =
     >>> predict(torch.nn.Linear(4, 3), torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    return prediction(model, x, batch_size, seed).logits
+    return prediction(model, x, batch_size, seed, output).logits
 
 
-def prediction(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Prediction:
+def prediction(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
     logits, taken_off = [], None
     with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed) as net:
         samples = as_input(net, x)
         for part in torch.split(samples, batch_size or len(samples)):
             mode = GradientPass()
-            logits.append(run_forward(net, part.clone(), mode))
+            logits.append(run_forward(net, part.clone(), mode, output=output))
             taken_off = mode.taken_off
         return Prediction(torch.cat(logits), taken_off)
 
 
-def predicted_target(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0) -> Target:
+def predicted_target(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None) -> Target:
     """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
 
     >>> import torch
     >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
     [[1], [0]]
     """
-    return Target().resolved(predict(model, x, batch_size, seed))
+    return Target().resolved(predict(model, x, batch_size, seed, output))

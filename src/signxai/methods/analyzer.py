@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
+from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.inputs import as_input, is_finite
 from signxai.engine.model_loan import borrowed, unwrapped
@@ -31,6 +32,7 @@ class CommonOptions(TypedDict, total=False):
     relevance: str
     as_tensor: bool
     at: str | None
+    output: OutputOption
 
 
 class Analyzer(ABC):
@@ -46,6 +48,8 @@ class Analyzer(ABC):
         as_tensor: return a tensor on the model's device instead of a NumPy array.
         at: dotted name of a module: instead of at the input, what arrives at that module's output, in its shape; of a module
             executed several times with the number of the execution, ``"relu[0]"``. For methods of one backward pass.
+        output: a function from what the model returns to the tensor (N, ...) that is explained, for a model that returns several, as
+            ``lambda returned: returned["boxes"]``; None: ``.logits``, a tensor, or the first one.
 
     Attributes:
         changes_model: whether ``attribute`` may leave something changed in the model, so that all of it must be put back. A class
@@ -77,6 +81,7 @@ class Analyzer(ABC):
         relevance: str = "one_hot",
         as_tensor: bool = False,
         at: str | None = None,
+        output: OutputOption = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -87,8 +92,11 @@ class Analyzer(ABC):
             raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, INITIAL_RELEVANCES))}")
         if at is not None and (not self.is_one_backward_pass or not isinstance(at, str)):
             raise OptionError(f"at={at!r} must be a module's name, and {type(self).__name__} a method of one backward pass (LRP, gradient)")
+        if output is not None and not callable(output):
+            raise OptionError(f"output={output!r} must be a function from what the model returns to the tensor that is explained")
         self.model = model
         self.at = at
+        self.output = output
         self.batch_size = None if batch_size is None else whole_number("batch_size", batch_size, at_least=1)
         self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
@@ -161,7 +169,7 @@ class Analyzer(ABC):
         """Borrow the model, and cut input and target into batches as ``batch_size`` says; arguments as for ``relevance_of``."""
         if target_class is None and (shared is not None or self.chunks_itself):  # several runs must agree on it
             target_class = self._predicted(input_tensor, shared or SharedResults())
-        only_model_runs = not self.changes_model and not callable(target_class)
+        only_model_runs = not self.changes_model and not callable(target_class) and self.output is None
         loan = borrowed(self.model, self.writes_parameters, self.seed, only_model_runs)
         with torch.inference_mode(False), torch.enable_grad(), loan as net:
             x = as_input(net, input_tensor)
@@ -173,11 +181,11 @@ class Analyzer(ABC):
 
     def _predicted(self, x: Any, shared: SharedResults) -> Target:
         key = ("target", self.batch_size, self.seed)
-        return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed))
+        return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output))
 
     def _batch(self, net: nn.Module, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)
-        return Batch(net, x[rows], part, rows, self.relevance, self.seed, self.at, shared)
+        return Batch(net, x[rows], part, rows, self.relevance, self.seed, self.at, shared, self.output)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from signxai.common.errors import ModelError
-from signxai.engine.forward import run_forward
+from signxai.engine.forward import OutputOption, run_forward
 from signxai.engine.graph import nodes_behind
 from signxai.engine.inputs import is_finite
 from signxai.engine.mode import ForwardPass, GradientPass
@@ -51,6 +51,7 @@ class Batch:
         seed: what seeds random draws.
         at: dotted name of the module at whose output relevance is read off; None: at the input.
         shared: where several methods on one decision find what another has computed; None: there is one method alone.
+        output: from what the network returns to the tensor that is explained; None: the logits.
     """
 
     net: nn.Module
@@ -61,6 +62,7 @@ class Batch:
     seed: int = 0
     at: str | None = None
     shared: SharedResults | None = None
+    output: OutputOption = None
 
     def singles(self) -> list[Batch]:
         """The same, of each sample alone."""
@@ -80,7 +82,7 @@ class Batch:
         Raises:
             ModelError: if the network fails, or its output is no finite floating-point tensor with one row per point.
         """
-        return run_forward(self.net, (self.x if x is None else x).clone(), mode or GradientPass())
+        return run_forward(self.net, (self.x if x is None else x).clone(), mode or GradientPass(), output=self.output)
 
     def initial_relevance(self, logits: Tensor) -> Tensor:
         """What relevance starts with at the output, in the shape of ``logits``; ``(logits * it)`` sums to what is explained.

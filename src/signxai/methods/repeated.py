@@ -63,7 +63,7 @@ class _RepeatedGradientAnalyzer(Analyzer):
                 mode = GradientPass(is_quick=True) if known else MeasuringPass(may_stop=most > 1, is_quick=True)
                 try:
                     leaf, chunk = next_points(count)
-                    logits = run_forward(batch.net, chunk.flatten(0, 1), mode, made_from=x)
+                    logits = run_forward(batch.net, chunk.flatten(0, 1), mode, x, batch.output)
                     gradient = gradient_of(logits, leaf, starts(samples, count)(logits))
                 except TooLargeError:
                     most = 1  # measured at once, and nothing of these samples has been yielded
