@@ -186,6 +186,13 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
     """The account of a few samples."""
     mode = analyzer.mode(InspectingPass)
     mode.names = {id(module): name for name, module in batch.net.named_modules()}
+    try:
+        return _report_by(mode, method, batch)
+    finally:
+        mode.release()
+
+
+def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
     leaf = batch.x.detach().requires_grad_(True)
     copy = leaf.clone()
     mode.begin(copy)

@@ -1,15 +1,20 @@
 """What holds for every method on every kind of network: shape, batch invariance, determinism, and every sentence of the grammar."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from comparing import deviation
 from contract import TARGETS, keeps_the_contract, quick, runs_on
-from networks import SHAPES, drawn, inputs, network
+from networks import SHAPES, Written, drawn, inputs, network
 from sentences import is_cam, one_of_each_form, options, original_names, sentences
-from signxai import explain, list_methods, parse_method
-from signxai.common import ModelError
+from signxai import explain, explain_all, inspect_model, list_methods, parse_method
+from signxai.common import ModelError, TargetError
+from signxai.engine.prediction import predict
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,48 @@ def test_every_name_has_a_map(nets, name):
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
 def test_every_method_on_every_network(nets, kind, name):
     keeps_the_contract(*nets[kind], name)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_sigmoid_behind_the_network_changes_no_map(nets, name):
+    net, x = nets["cnn2d"]
+    ended = explain(nn.Sequential(net, nn.Sigmoid()), x, name, TARGETS, **quick(name))
+    assert deviation(ended, explain(net, x, name, TARGETS, **quick(name))) < 1e-10
+
+
+ENDINGS = {
+    "logits": lambda z: z,
+    "sigmoid": torch.sigmoid,
+    "sigmoid by hand": lambda z: 1 / (1 + torch.exp(-z)),
+    "softmax by hand": lambda z: torch.exp(z) / torch.exp(z).sum(1, keepdim=True),
+    "an operation without a rule": lambda z: torch.i0(z),
+}
+
+
+@pytest.mark.filterwarnings("ignore::signxai.engine.relevance.UnknownOperationWarning")
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [(name, "sigmoid by hand") for name in FORMS if parse_method(name).rule is None or name.startswith("lrp_")]
+    + [(name, ending) for name in ("explain_all", "inspect_model", "predict", "an error") for ending in ENDINGS],
+)
+def test_nothing_is_kept_of_a_model(name, ending):
+    body, x = network("cnn2d"), inputs("cnn2d")
+    net = Written(lambda m, t: ENDINGS[ending](m["body"](t)), body=body)
+    model, weight = weakref.ref(net), weakref.ref(next(net.parameters()))
+    if name == "explain_all":
+        explain_all(net, x, ["gradient", "lrp_z", "guided_backprop"])
+    elif name == "inspect_model":
+        inspect_model(net, x, "lrp_epsilon_0_1")
+    elif name == "predict":
+        predict(net, x)
+    elif name == "an error":
+        with pytest.raises(TargetError):
+            explain(net, x, "lrp_z", 99)
+    else:
+        explain(net, x, name, TARGETS, **quick(name))
+    del net, body
+    gc.collect()
+    assert (model(), weight()) == (None, None)
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)

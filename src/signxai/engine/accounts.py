@@ -58,8 +58,14 @@ class Record:
         self.lost = 0.0  # where a share is 0 / 0
         self.is_reached = False
         members = set(nodes)
-        for node in nodes:
-            node.register_hook(self._accountant(node, members))
+        self._hooks = [node.register_hook(self._accountant(node, members)) for node in nodes]
+
+    def release(self) -> None:
+        """Let go of the graph: a hook holds its node and the node its hook, which Python's collector cannot see."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self.nodes.clear()
 
     def _accountant(self, node: Node, members: set[Node]) -> Callable[[Gradients, Gradients], None]:
         """A hook for one autograd node: what arrives from and goes to nodes outside of this operation."""
@@ -156,6 +162,13 @@ class InspectingPass(RelevancePass):
         self.records: list[Record] = []
         self.names: dict[int, str] | None = None
         self._owner: dict[Node, Record | None] = {}
+
+    def release(self) -> None:
+        """Let go of the graph, and forget all records."""
+        for record in self.records:
+            record.release()
+        self.records.clear()
+        self._owner.clear()
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         return None

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
-from signxai.engine.graph import needs_relevance
 from signxai.engine.moves import MOVES_ALONE
 from signxai.engine.notes import AsItWas, FreshNotes
 from signxai.engine.torch_functions import Operation, functions_named
@@ -105,7 +104,7 @@ class FinalActivation:
 
     def _remember(self, kind: str, call: Call) -> None:
         x = call.x
-        if not isinstance(x, Tensor) or call.writes_in_place() or (torch.is_grad_enabled() and not needs_relevance(x)):
+        if not isinstance(x, Tensor) or call.writes_in_place():
             return
         if kind == "differences" and not _is_less_its_maximum(call):
             return
@@ -168,7 +167,7 @@ class FinalActivation:
         wanted = values.exp() if is_log else values
         for kind, tensor in self._candidates:
             x = tensor.get()
-            if x is None or x.shape != output.shape:
+            if x is None or x.shape != output.shape or x.requires_grad != output.requires_grad:
                 continue
             for factor, name, probabilities in _readings(kind, x.detach()):
                 if torch.allclose(probabilities, wanted, rtol=1e-3, atol=_tolerance(values.dtype)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -92,6 +93,19 @@ class MadeByLayer:
         return MadeByLayer(self.layer, self.input, self.index, self.first, self.moves.then(move), None)
 
 
+class _Layers:
+    """How many linear layers were executed, and the rule of each; the graph holds this, and not the pass, which holds tensors."""
+
+    __slots__ = ("choose_rule", "count")
+
+    def __init__(self, choose_rule: RuleChooser) -> None:
+        self.choose_rule, self.count = choose_rule, 0
+
+    def rule_of(self, kind: str, first: bool, index: int) -> LayerRule:
+        """The rule of the layer of this number, once all were executed."""
+        return self.choose_rule(kind, first, index == self.count - 1)
+
+
 class RelevancePass(ForwardPass):
     """A forward pass whose backward pass is layer-wise relevance propagation.
 
@@ -112,7 +126,7 @@ class RelevancePass(ForwardPass):
         self.choose_rule = choose_rule
         self.stabilizer = stabilizer
         self.strict = strict
-        self.layers = 0
+        self._layers = _Layers(choose_rule)
         self.user_rules: UserRules = user_rules()
         self.rules = self.user_rules.on_top_of(self.rules)
         self.token_ids = TokenIds()
@@ -205,11 +219,7 @@ class RelevancePass(ForwardPass):
         name, place = getattr(call.func, "__name__", repr(call.func)), str(place_of_call())
         for tensor in tensors_in(result):
             if tensor.grad_fn is not None:
-                tensor.grad_fn.register_prehook(partial(self._arrived, name, place))
-
-    def _arrived(self, name: str, place: str, relevance: Sequence[Tensor | None]) -> None:
-        if any_relevance(relevance):
-            self.unknown_operation(name, place)
+                tensor.grad_fn.register_prehook(partial(_arrived, weakref.ref(self), name, place))
 
     def unknown(self, call: Call) -> None:
         """Have an operation named that no rule is known for."""
@@ -245,9 +255,9 @@ class RelevancePass(ForwardPass):
 
     def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry out a linear layer under the rule that is chosen for it."""
-        index, first = self.layers, reads_input_only(x)
+        index, first = self._layers.count, reads_input_only(x)
         layer.samples = SampleLayout.UNKNOWN if self._batch_is_cut else sample_layout(x, self.samples, layer.kind != "linear")
-        self.layers += 1
+        self._layers.count += 1
         return self._under_rule(layer, x, compute, index, first)
 
     def with_constants(
@@ -302,15 +312,12 @@ class RelevancePass(ForwardPass):
     def _under_rule(
         self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor], index: int, first: bool, moves: Moves | None = None
     ) -> Tensor:
-        site = self.site_type(layer, partial(self._rule_of, layer.kind, first, index), moves=moves or None)
+        site = self.site_type(layer, partial(self._layers.rule_of, layer.kind, first, index), moves=moves or None)
         site.x = self._saved_input(x)
         result: Tensor = LinearNode.apply(x, compute, site, self.saver)
         moves = moves if moves is not None else Moves(result.shape)
         self._made_by_layer.put(result, MadeByLayer(layer, AsItWas(x), index, first, moves, site.z))
         return result
-
-    def _rule_of(self, kind: str, first: bool, index: int) -> LayerRule:
-        return self.choose_rule(kind, first, index == self.layers - 1)
 
     def _saved_input(self, x: Tensor) -> SavedTensor | None:
         """The input of a layer as the ReLU of another layer's saved output, if it still is that."""
@@ -373,8 +380,8 @@ class RelevancePass(ForwardPass):
         if isinstance(step, Flattening):
             return FlatteningPassage()
         assert isinstance(step, Stage)  # plans with max pools are not asked for
-        self.layers += 1
-        return RuleSite(step.folded_layer(), partial(self._rule_of, step.layer.kind, first, self.layers - 1))
+        self._layers.count += 1
+        return RuleSite(step.folded_layer(), partial(self._layers.rule_of, step.layer.kind, first, self._layers.count - 1))
 
     # Gates: factors in [0, 1] that scale a signal and get no relevance
 
@@ -410,6 +417,13 @@ def _detached(result: Result) -> Result:
     if isinstance(result, Tensor):
         return result.detach()
     return type(result)(map(_detached, result)) if type(result) in (tuple, list) else result
+
+
+def _arrived(mode: weakref.ref[RelevancePass], name: str, place: str, relevance: Sequence[Tensor | None]) -> None:
+    """A hook, which must not hold the pass: that holds tensors, and so the hook."""
+    watching = mode()
+    if watching is not None and any_relevance(relevance):
+        watching.unknown_operation(name, place)
 
 
 def _cuts_first_axis(call: Call, samples: int) -> bool:
