@@ -35,7 +35,8 @@ def explain(
             ``high=``, ``layer=``, ``baseline=``, ...), and for every method ``batch_size=`` (most samples in one forward
             pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
             logit), ``output=`` (a function from what the model returns to the tensor (N, ...) that is explained, if it
-            returns several) and ``as_tensor=`` (return a tensor on the model's device). LRP and gradient methods of one backward pass
+            returns several), ``stochastic=`` (True: the model draws random numbers; each sample is explained alone, with
+            those of ``seed=``) and ``as_tensor=`` (return a tensor on the model's device). LRP and gradient methods of one backward pass
             also take ``at="features.10"``: the relevance that arrives at that module's output, in its shape.
 
     Returns:

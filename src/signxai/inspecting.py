@@ -196,7 +196,7 @@ def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
     leaf = batch.x.detach().requires_grad_(True)
     copy = leaf.clone()
     mode.begin(copy)
-    logits = run_forward(batch.net, copy, mode, output=batch.output)
+    logits = run_forward(batch.net, copy, mode, None, batch.output, batch.draws_from)
     start = batch.initial_relevance(logits)
     relevance = gradient_of(logits, leaf, start).double()
     if not is_finite(relevance):

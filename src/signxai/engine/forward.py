@@ -119,8 +119,28 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
     return False
 
 
+def _is_drawn(net: nn.Module, x: Tensor, output: OutputOption) -> bool:
+    """Whether the output is another one where other random numbers are drawn."""
+    with torch.no_grad():
+        outputs = []
+        for seed in _TWO_SEEDS:
+            torch.manual_seed(seed)
+            outputs.append(explained_tensor(net(x.detach().clone()), len(x), output))
+    return not torch.equal(*outputs)
+
+
+_TWO_SEEDS = (1, 4_242_424_242)
+
+
 @door
-def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor | None = None, output: OutputOption = None) -> Tensor:
+def run_forward(
+    net: nn.Module,
+    x: Tensor,
+    mode: ForwardPass,
+    made_from: Tensor | None = None,
+    output: OutputOption = None,
+    draws_from: int | None = None,
+) -> Tensor:
     """Run the model under ``mode`` and return its logits (N, ...), with any final softmax or sigmoid taken off.
 
     Args:
@@ -129,16 +149,26 @@ def run_forward(net: nn.Module, x: Tensor, mode: ForwardPass, made_from: Tensor 
         mode: what sees its operations.
         made_from: what the user gave, if ``x`` are points made from it: errors speak of that.
         output: from what the model returns to the tensor that is explained; None: as ``explained_tensor`` finds it.
+        draws_from: seeds what the model draws; None: it must draw nothing that its output depends on.
 
     Raises:
         ForwardError: if the forward fails.
         InputError: if ``x`` has no batch axis.
-        ModelError: if the output has not one row per sample, is no floating-point tensor, or holds NaN or infinity.
+        ModelError: if the output has not one row per sample, is no floating-point tensor, holds NaN or infinity, or is drawn.
     """
+    if draws_from is not None:
+        torch.manual_seed(draws_from)
+    version = x._version
     mode.net = net
     mode.samples += x.shape[0] if x.ndim else 0
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
         explained = explained_tensor(net(x), len(x) if x.ndim else 0, output)
+    if mode.draws and draws_from is None and (x._version != version or _is_drawn(net, x, output)):
+        raise ModelError(
+            f"the model draws random numbers in its forward pass, first by {mode.draws}: a map would be that of one draw, and a batch not "
+            "that of its samples; leave the draw out in evaluation mode, or pass stochastic=True to explain each sample with the draws of "
+            "seed="
+        )
     logits = mode.logits_of(explained)
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
         raise ForwardError(

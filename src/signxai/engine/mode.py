@@ -50,10 +50,12 @@ from torch.overrides import TorchFunctionMode
 
 from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.call import Call, Result, tensors_in
+from signxai.engine.draws import MAY_DRAW, generator_states, have_moved
 from signxai.engine.final_activation import KINDS, SOFTMAX, FinalActivation
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.layers import ChannelMap
+from signxai.engine.places import place_of_call
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
 from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, builtin_of, operator_name
@@ -67,6 +69,7 @@ class ForwardPass(TorchFunctionMode):
         net: the network that runs.
         samples: of all forward passes that were run under it.
         refusal: why an operation was refused, if one was.
+        draws: the first operation that drew random numbers, and its place; "" if none did.
         final: watches for the activation at the output.
         taken_off: which one was: "softmax" or "sigmoid"; None before the end, and where there is none.
     """
@@ -79,6 +82,7 @@ class ForwardPass(TorchFunctionMode):
         self.saver = Saver()
         self.final = FinalActivation()
         self.taken_off: str | None = None
+        self.draws = ""
         self.refusal: SignxaiError | None = None
         self.net: nn.Module | None = None
         self.samples = 0
@@ -96,6 +100,15 @@ class ForwardPass(TorchFunctionMode):
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         """The result of a call under its rule, or as it is."""
+        if call.func in MAY_DRAW:
+            before = generator_states(call)
+            result = self._carried_out(rule, call)
+            if have_moved(before, generator_states(call)):
+                self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
+            return result
+        return self._carried_out(rule, call)
+
+    def _carried_out(self, rule: Rule | None, call: Call) -> Result:
         kind = KINDS.get(call.func)
         before = None if kind is None else self.final.before(kind, call)
         try:

@@ -88,7 +88,9 @@ def remove_softmax(model: nn.Module, output: OutputOption = None) -> NoSoftmaxWr
     return NoSoftmaxWrapper(copy.deepcopy(unwrapped(model)), output).eval()
 
 
-def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None) -> Tensor:
+def predict(
+    model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+) -> Tensor:
     """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
     Args:
@@ -97,6 +99,7 @@ def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int =
         batch_size: most samples in one forward pass; None: all at once.
         seed: seeds what the model itself may draw.
         output: from what the model returns to the tensor that is meant, as for ``signxai.explain``.
+        stochastic: the model draws random numbers: each sample is run alone, with those of the seed.
 
     Returns:
         Tensor (N, ...), without a graph.
@@ -108,26 +111,30 @@ def predict(model: nn.Module, x: Any, batch_size: int | None = None, seed: int =
     >>> predict(torch.nn.Linear(4, 3), torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    return prediction(model, x, batch_size, seed, output).logits
+    return prediction(model, x, batch_size, seed, output, stochastic).logits
 
 
-def prediction(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None) -> Prediction:
+def prediction(
+    model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
     logits, taken_off = [], None
     with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed) as net:
         samples = as_input(net, x)
-        for part in torch.split(samples, batch_size or len(samples)):
+        for part in torch.split(samples, 1 if stochastic else batch_size or len(samples)):
             mode = GradientPass()
-            logits.append(run_forward(net, part.clone(), mode, output=output))
+            logits.append(run_forward(net, part.clone(), mode, output=output, draws_from=seed if stochastic else None))
             taken_off = mode.taken_off
         return Prediction(torch.cat(logits), taken_off)
 
 
-def predicted_target(model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None) -> Target:
+def predicted_target(
+    model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+) -> Target:
     """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
 
     >>> import torch
     >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
     [[1], [0]]
     """
-    return Target().resolved(predict(model, x, batch_size, seed, output))
+    return Target().resolved(predict(model, x, batch_size, seed, output, stochastic))

@@ -33,6 +33,7 @@ class CommonOptions(TypedDict, total=False):
     as_tensor: bool
     at: str | None
     output: OutputOption
+    stochastic: bool
 
 
 class Analyzer(ABC):
@@ -50,6 +51,8 @@ class Analyzer(ABC):
             executed several times with the number of the execution, ``"relu[0]"``. For methods of one backward pass.
         output: a function from what the model returns to the tensor (N, ...) that is explained, for a model that returns several, as
             ``lambda returned: returned["boxes"]``; None: ``.logits``, a tensor, or the first one.
+        stochastic: the model draws random numbers in its forward pass (dropout left on, a sampled code), for which it is refused
+            otherwise: each sample is explained alone, with the draws that the seed gives.
 
     Attributes:
         changes_model: whether ``attribute`` may leave something changed in the model, so that all of it must be put back. A class
@@ -82,6 +85,7 @@ class Analyzer(ABC):
         as_tensor: bool = False,
         at: str | None = None,
         output: OutputOption = None,
+        stochastic: bool = False,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -97,6 +101,7 @@ class Analyzer(ABC):
         self.model = model
         self.at = at
         self.output = output
+        self.stochastic = flag("stochastic", stochastic)
         self.batch_size = None if batch_size is None else whole_number("batch_size", batch_size, at_least=1)
         self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
@@ -181,11 +186,11 @@ class Analyzer(ABC):
 
     def _predicted(self, x: Any, shared: SharedResults) -> Target:
         key = ("target", self.batch_size, self.seed)
-        return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output))
+        return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output, self.stochastic))
 
     def _batch(self, net: nn.Module, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)
-        return Batch(net, x[rows], part, rows, self.relevance, self.seed, self.at, shared, self.output)
+        return Batch(net, x[rows], part, rows, self.relevance, self.seed, self.at, shared, self.output, self.stochastic)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

@@ -52,6 +52,7 @@ class Batch:
         at: dotted name of the module at whose output relevance is read off; None: at the input.
         shared: where several methods on one decision find what another has computed; None: there is one method alone.
         output: from what the network returns to the tensor that is explained; None: the logits.
+        stochastic: whether the network draws random numbers: it runs on one point at a time, each time with those of the seed.
     """
 
     net: nn.Module
@@ -63,6 +64,7 @@ class Batch:
     at: str | None = None
     shared: SharedResults | None = None
     output: OutputOption = None
+    stochastic: bool = False
 
     def singles(self) -> list[Batch]:
         """The same, of each sample alone."""
@@ -82,7 +84,12 @@ class Batch:
         Raises:
             ModelError: if the network fails, or its output is no finite floating-point tensor with one row per point.
         """
-        return run_forward(self.net, (self.x if x is None else x).clone(), mode or GradientPass(), output=self.output)
+        return run_forward(self.net, (self.x if x is None else x).clone(), mode or GradientPass(), None, self.output, self.draws_from)
+
+    @property
+    def draws_from(self) -> int | None:
+        """What seeds the network's own draws; None: it must draw nothing."""
+        return self.seed if self.stochastic else None
 
     def initial_relevance(self, logits: Tensor) -> Tensor:
         """What relevance starts with at the output, in the shape of ``logits``; ``(logits * it)`` sums to what is explained.
@@ -130,6 +137,8 @@ class Batch:
 
 def for_batch(batch: Batch, compute: Callable[[Batch], Result]) -> list[Result]:
     """What ``compute`` gives of a batch; of each sample alone where the network mixes up their places."""
+    if batch.stochastic:
+        return [compute(single) for single in batch.singles()]
     try:
         return [compute(batch)]
     except AmbiguousSamplesError:

@@ -53,6 +53,7 @@ class _RepeatedGradientAnalyzer(Analyzer):
         """
         x = batch.x
         starts, known = self._starts(batch)
+        known = 1 if batch.stochastic else known
         most = known or max(1, _TRIAL_BYTES // x[0].nbytes)
         first = 0
         while first < len(x):
@@ -63,7 +64,7 @@ class _RepeatedGradientAnalyzer(Analyzer):
                 mode = GradientPass(is_quick=True) if known else MeasuringPass(may_stop=most > 1, is_quick=True)
                 try:
                     leaf, chunk = next_points(count)
-                    logits = run_forward(batch.net, chunk.flatten(0, 1), mode, x, batch.output)
+                    logits = run_forward(batch.net, chunk.flatten(0, 1), mode, x, batch.output, batch.draws_from)
                     gradient = gradient_of(logits, leaf, starts(samples, count)(logits))
                 except TooLargeError:
                     most = 1  # measured at once, and nothing of these samples has been yielded

@@ -152,6 +152,18 @@ def _behind_layer(mode: RelevancePass, call: Call) -> Tensor | None:
     return mode.with_constants(b, a, lambda: (a, 0.0), lambda t: call.func(a, t))
 
 
+@rule_for("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout")
+def dropout(mode: RelevancePass, call: Call) -> Result:
+    """Nothing in evaluation mode; where it is left on, a product with what is drawn."""
+    given = dict(zip(("p", "training", "inplace"), call.rest, strict=False)) | call.named
+    is_on = given.get("training", given.get("train", True)) and given.get("p", 0.5) > 0
+    if not is_on or given.get("inplace") or not needs_relevance(call.x):
+        return mode.plain(call)
+    mask = call.run(torch.ones_like(call.x, requires_grad=False))
+    with mode:
+        return call.x * mask
+
+
 @rule_for("__rtruediv__", "__rdiv__")
 def reflected_quotient(mode: RelevancePass, call: Call) -> Result:
     """``b / a``, as Python calls it."""

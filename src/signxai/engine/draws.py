@@ -1,0 +1,36 @@
+"""Random numbers that a network draws in its forward pass: a map would be that of one draw, and a batch not that of its samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from signxai.engine.call import Call
+from signxai.engine.torch_functions import Operation, functions_named
+
+MAY_DRAW: frozenset[Operation] = frozenset(
+    functions_named(
+        *("rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "bernoulli", "bernoulli_", "multinomial"),
+        *("normal", "normal_", "uniform_", "exponential_", "log_normal_", "cauchy_", "geometric_", "random_", "poisson", "binomial"),
+        *("dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "alpha_dropout_", "feature_dropout"),
+        *("feature_dropout_", "feature_alpha_dropout", "feature_alpha_dropout_", "native_dropout", "rrelu", "rrelu_", "gumbel_softmax"),
+        *("fractional_max_pool2d", "fractional_max_pool3d", "scaled_dot_product_attention", "multi_head_attention_forward"),
+        *("lstm", "gru", "rnn_tanh", "rnn_relu"),
+    )
+)
+"""Functions that draw random numbers, some of them only in training."""
+
+
+def generator_states(call: Call) -> list[Tensor]:
+    """The states of the generators that a call may draw from."""
+    own = call.kwargs.get("generator")
+    states = [torch.get_rng_state()] if own is None else [own.get_state()]
+    device = call.x.device if isinstance(call.x, Tensor) else torch.device(call.kwargs.get("device") or "cpu")
+    if device.type == "cuda" and own is None:
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def have_moved(before: list[Tensor], after: list[Tensor]) -> bool:
+    """Whether random numbers were drawn between two states of generators."""
+    return not all(map(torch.equal, before, after))
