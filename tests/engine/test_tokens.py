@@ -565,3 +565,44 @@ def test_integers_that_a_half_precision_model_takes_as_numbers_are_refused():
 def test_integers_that_no_type_holds_are_refused():
     with pytest.raises(InputError, match="beyond"):
         explain(Reads(), torch.tensor([[2**60 + 1, 3]]), "lrp_z", 1)
+
+
+# --- tables: a column of x that is an index into an embedding, beside real columns
+
+
+class Table(nn.Module):
+    """Column 0 is a category (an embedding), the others are numbers."""
+
+    def __init__(self, category=lambda x: x[:, 0].long()) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.category, self.embedding, self.fc = category, nn.Embedding(5, 3), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.cat([self.embedding(self.category(x)), x[:, 1:]], 1).tanh())
+
+
+CATEGORIES = {
+    "a column": lambda x: x[:, 0].long(),
+    "a column of integers": lambda x: x.long()[:, 0],
+    "to": lambda x: x[:, :1].to(torch.int64).squeeze(1),
+    "rounded": lambda x: x[:, 0].round().int(),
+}
+ROWS = torch.cat([torch.tensor([[3.0], [0.0], [4.0]]), drawn(3, 3).float()], 1)
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_gradients_of_a_category_are_refused_instead_of_zero(name, method):
+    with pytest.raises(InputError, match="token ids have no gradient"):
+        explain(Table(CATEGORIES[name]), ROWS, method, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in CATEGORIES if name != "rounded"])
+def test_a_category_has_the_relevance_of_its_row(name):
+    net = Table(CATEGORIES[name])
+    got = explain(net, ROWS, "lrp_z", 1)
+    joined = torch.cat([net.embedding(ROWS[:, 0].long()), ROWS[:, 1:]], 1).detach()
+    wanted = explain(nn.Sequential(nn.Tanh(), net.fc), joined, "lrp_z", 1)
+    assert deviation(got, np.concatenate([wanted[:, :3].sum(1, keepdims=True), wanted[:, 3:]], 1)) < 1e-6
+    assert predict(net, ROWS).shape == (3, 2)

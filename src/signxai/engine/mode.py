@@ -55,9 +55,11 @@ from signxai.engine.final_activation import KINDS, SOFTMAX, FinalActivation
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.layers import ChannelMap
+from signxai.engine.moves import MOVES_ALONE
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
+from signxai.engine.token_ids import TokenIds
 from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, builtin_of, operator_name
 
 
@@ -69,6 +71,7 @@ class ForwardPass(TorchFunctionMode):
         net: the network that runs.
         samples: of all forward passes that were run under it.
         refusal: why an operation was refused, if one was.
+        token_ids: integers that were made of the input.
         draws: the first operation that drew random numbers, and its place; "" if none did.
         final: watches for the activation at the output.
         taken_off: which one was: "softmax" or "sigmoid"; None before the end, and where there is none.
@@ -83,6 +86,7 @@ class ForwardPass(TorchFunctionMode):
         self.final = FinalActivation()
         self.taken_off: str | None = None
         self.draws = ""
+        self.token_ids = TokenIds()
         self.refusal: SignxaiError | None = None
         self.net: nn.Module | None = None
         self.samples = 0
@@ -145,12 +149,22 @@ class ForwardPass(TorchFunctionMode):
         return (found if found in self.table.as_gradient or found in KINDS else func), self.rules.get(name)  # type: ignore[call-overload]
 
     def plain(self, call: Call) -> Result:
+        """Run an operation as it is, and follow token ids through it."""
+        result = self.as_it_is(call)
+        return self.with_token_ids(call, result) if self.token_ids.any else result
+
+    def as_it_is(self, call: Call) -> Result:
         """Run an operation as it is, after securing what it may overwrite."""
         if call.func in WRITING or call.kwargs:
             written = call.written()
             if written is not None:
                 self.saver.before_write(written)
         return call.func(*call.args, **call.kwargs)
+
+    def with_token_ids(self, call: Call, result: Result) -> Result:
+        """The result of an operation as it is, where some tensors are integers made of the input."""
+        self.token_ids.follow(call, result, call.func in self.table.as_gradient or call.func in MOVES_ALONE)
+        return result
 
     def batch_norm(self, x: Tensor, by_axis_1: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Run a batch norm, which is a map per channel (subclasses: under a rule)."""

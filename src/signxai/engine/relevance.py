@@ -43,7 +43,7 @@ from signxai.engine.samples import SampleLayout, sample_layout
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
-from signxai.engine.token_ids import EmbeddingNode, TokenIds
+from signxai.engine.token_ids import EmbeddingNode
 from signxai.engine.torch_functions import WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
 from signxai.engine.written_by_hand import WrittenByHand
@@ -129,7 +129,6 @@ class RelevancePass(ForwardPass):
         self._layers = _Layers(choose_rule)
         self.user_rules: UserRules = user_rules()
         self.rules = self.user_rules.on_top_of(self.rules)
-        self.token_ids = TokenIds()
         self._made_by_layer: FreshNotes[MadeByLayer] = FreshNotes()
         self._relu_of_layer: TensorNotes[tuple[SavedTensor, int]] = TensorNotes()
         self._gates: TensorNotes[tuple[int, int]] = TensorNotes()
@@ -182,7 +181,7 @@ class RelevancePass(ForwardPass):
 
     def plain(self, call: Call) -> Result:
         made = self._made(call.x) if call.func in ONE_TO_ONE else None
-        result = super().plain(call)
+        result = self.as_it_is(call)
         if not needs_relevance(call.x) and depends_on_input(result) and not call.has_signal():
             return _detached(result)  # made of weights that no module holds: constants
         follows_gradient = call.func in RELEVANCE.as_gradient
@@ -198,10 +197,11 @@ class RelevancePass(ForwardPass):
             self._batch_is_cut = True
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
-        return self._with_token_ids(call, result, follows_gradient) if self.token_ids.any else result
+        return self.with_token_ids(call, result) if self.token_ids.any else result
 
-    def _with_token_ids(self, call: Call, result: Result, follows_gradient: bool) -> Result:
+    def with_token_ids(self, call: Call, result: Result) -> Result:
         """The result, where rows of a table were looked up by token ids tied to them."""
+        follows_gradient = call.func in RELEVANCE.as_gradient
         origin = self.token_ids.looked_up(call, result)
         if origin is not None:
             return EmbeddingNode.apply(origin, lambda: result)
@@ -212,7 +212,7 @@ class RelevancePass(ForwardPass):
 
     def as_gradient(self, call: Call) -> Result:
         """Run an operation as it is, whose gradient relevance follows."""
-        return super().plain(call)
+        return self.as_it_is(call)
 
     def _unknown_result(self, call: Call, result: Result) -> None:
         """Have the operation named if relevance arrives at its result, which matters to nobody otherwise."""

@@ -61,6 +61,10 @@ class TokenIds:
             self.as_whole_numbers(origin)
         return origin
 
+    def is_made_of_input(self, ids: Any) -> bool:
+        """Whether a tensor was made of the input, in whatever way that is known."""
+        return self.any and (self._origins.get(ids) is not None or self._mixed.get(ids) is not None)
+
     def as_whole_numbers(self, values: Tensor) -> Tensor:
         """Token ids as integers.
 

@@ -35,9 +35,21 @@ def part(mode: ForwardPass, call: Call) -> Result:
 def embedding(mode: ForwardPass, call: Call) -> Result:
     """Inputs are floating-point numbers here; token ids among them become whole numbers again."""
     indices = call.x
-    if needs_relevance(indices):
-        raise InputError("token ids have no gradient; explain them by an LRP method, or explain the embeddings that they stand for")
+    if needs_relevance(indices) or mode.token_ids.is_made_of_input(indices):
+        raise InputError(
+            "token ids have no gradient, and the model reads an embedding by values of x; explain it by an LRP method, or explain the "
+            "embeddings that the ids stand for"
+        )
     return mode.plain(Call(call.func, (indices.long() if indices.is_floating_point() else indices, *call.rest), call.named))
+
+
+@ANY_PASS.rule_for("long", "int", "short", "to", "type", "type_as")
+def to_whole_numbers(mode: ForwardPass, call: Call) -> Result:
+    """A conversion may be to integers, where autograd ends: an embedding behind it is one of token ids all the same."""
+    result = mode.plain(call)
+    if needs_relevance(call.x) and isinstance(result, Tensor) and not result.requires_grad:
+        mode.token_ids.note(result, call.x)
+    return result
 
 
 @ANY_PASS.rule_for(torch.embedding)

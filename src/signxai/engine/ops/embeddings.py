@@ -10,7 +10,7 @@ from torch import Tensor
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import needs_relevance
-from signxai.engine.registry import ANY_PASS, rule_for
+from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 from signxai.engine.token_ids import EmbeddingNode
 
@@ -28,16 +28,6 @@ def embedding(mode: RelevancePass, call: Call) -> Result:
     if indices.is_floating_point():
         indices = mode.token_ids.as_whole_numbers(indices)
     return EmbeddingNode.apply(origin, lambda: call.run(indices))
-
-
-@rule_for("long", "int", "short", "to", "type", "type_as")
-def to_whole_numbers(mode: RelevancePass, call: Call) -> Result:
-    """A conversion may be to integers, where autograd ends: an embedding behind it finds its way back by a note."""
-    below = ANY_PASS.rules.get(call.func)
-    result = mode.plain(call) if below is None else below(mode, call)
-    if needs_relevance(call.x) and isinstance(result, Tensor) and not result.requires_grad:
-        mode.token_ids.note(result, call.x)
-    return result
 
 
 @rule_for(F.embedding_bag)
