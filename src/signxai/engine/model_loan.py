@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
@@ -184,7 +185,7 @@ class _Switches:
 
     def __init__(self, modules: list[nn.Module], tensors: list[Tensor]) -> None:
         self.attributes = [module.__dict__ for module in modules]
-        self.training = [attributes["training"] for attributes in self.attributes]
+        self.training = [attributes.get("training") for attributes in self.attributes]
         self.compiled = [attributes.get("_compiled_call_impl") for attributes in self.attributes]
         self.asking = [tensor for tensor in tensors if tensor.requires_grad and tensor.is_leaf]
 
@@ -242,7 +243,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     try:
         for module in modules:
             attributes = module.__dict__
-            if attributes["training"]:
+            if attributes.get("training"):  # a compiled module has that of the module inside
                 attributes["training"] = False
             if attributes.get("_compiled_call_impl") is not None:
                 attributes["_compiled_call_impl"] = None
@@ -257,7 +258,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
 
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
-    """Refuse TorchScript parts, and parameters that are no floating-point numbers, real or complex (quantized, integer)."""
+    """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters."""
     others = [module for module in modules if type(module) not in _STEADY]
     quantized = _quantized_classes(tuple(name for name in _QUANTIZED_PACKAGES if name in sys.modules)) if others else frozenset()
     for module in others:
@@ -266,9 +267,19 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
             name = type(module).__name__
             raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
     for module, name, parameter in parameters:
-        if not (parameter.is_floating_point() or parameter.is_complex()):
-            where = f"{type(module).__name__}.{name}"
-            raise ModelError(f"parameter {where} is {parameter.dtype}; only floating-point models have gradients: call model.float()")
+        where = f"parameter {type(module).__name__}.{name}"
+        if is_lazy(parameter):
+            raise ModelError(f"{where} has no shape yet, as of a lazy layer; run the model once on an input: model(x)")
+        if parameter.is_meta:
+            raise ModelError(
+                f"{where} is on the meta device, without values, as of a model that is offloaded or was not loaded; load it whole"
+            )
+    if parameters and not any(parameter.is_floating_point() or parameter.is_complex() for *_, parameter in parameters):
+        module, name, parameter = parameters[0]
+        raise ModelError(
+            f"parameter {type(module).__name__}.{name} is {parameter.dtype}, and no parameter is floating-point; only floating-point "
+            "models have gradients: explain the model that it was made from, or call model.float()"
+        )
 
 
 _QUANTIZED_PACKAGES = ("torch.ao.nn.quantized", "torch.ao.nn.quantized.dynamic", "torch.ao.nn.intrinsic.quantized")
