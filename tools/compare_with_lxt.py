@@ -6,8 +6,10 @@ Both packages change what they find installed, so this runs in an environment of
     .venv-lxt/bin/pip install . lxt==2.1 transformers==4.52.4
     .venv-lxt/bin/python tools/compare_with_lxt.py
 
-Random tiny networks in float64, two texts of nine tokens, relevance of the embeddings for one logit, ``lrp_z`` from the logit. It prints
-the largest deviation relative to the largest value. (The norms of Llama's kin compute in float32 whatever they are given.)
+Random tiny networks in float64, two texts of nine tokens (or two images), relevance of the embeddings (or pixels) for one logit,
+``lrp_z`` from the logit. It prints the largest deviation relative to the largest value. (The norms of Llama's kin compute in float32
+whatever they are given. What lxt has for torchvision's vision transformer lets no relevance pass the softmax; here its attention takes
+lxt's own wrapper for attention functions, as its language models do.)
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 MODELS = {
@@ -31,6 +35,7 @@ MODELS = {
     "BERT": ("Bert", "ForSequenceClassification", {}),
 }
 SIZES = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 48}
+VIT = "ViT of torchvision"
 MORE_SIZES = {"num_key_value_heads": 2, "max_position_embeddings": 64}
 
 
@@ -61,10 +66,63 @@ def random_model(name: str) -> Any:
     return model
 
 
+def vision_transformer(module: Any) -> nn.Module:
+    """torchvision's, with weights far from their small start; the last layer is zero there to begin with."""
+    torch.manual_seed(0)
+    model: nn.Module = module.VisionTransformer(32, 8, num_layers=4, num_heads=4, hidden_dim=32, mlp_dim=48, num_classes=5).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return model
+
+
+def patches_of_images() -> dict[type[nn.Module], Any]:
+    """What lxt makes of the parts of a vision transformer, with AttnLRP in the attention."""
+    patches = importlib.import_module("lxt.efficient.patches")
+    attention = patches.wrap_attention_forward(plain_attention)
+
+    def forward(self: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor, **_: Any) -> tuple[Tensor, None]:
+        width = query.shape[-1] // self.num_heads
+        projections = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        heads = (F.linear(t, weight, bias).unflatten(-1, (-1, width)).transpose(1, 2) for t, weight, bias in projections)
+        return self.out_proj(attention(self, *heads)[0].transpose(1, 2).flatten(2)), None
+
+    return {
+        nn.GELU: partial(patches.patch_method, patches.non_linear_forward, keep_original=True),
+        nn.LayerNorm: partial(patches.patch_method, patches.layer_norm_forward),
+        nn.MultiheadAttention: partial(patches.patch_method, forward),
+    }
+
+
+def plain_attention(_: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, None]:
+    """Attention of heads (N, heads, tokens, width), as lxt wraps such functions."""
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    return scores.softmax(-1) @ value, None
+
+
+def deviation_of_images() -> float:
+    """The same of torchvision's vision transformer, on pixels."""
+    from signxai import explain
+
+    module = importlib.import_module("torchvision.models.vision_transformer")
+    model, images = vision_transformer(module), torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    ours = explain(model, images, "lrp_z", 1, relevance="logit", strict=True)
+    importlib.import_module("lxt.efficient").monkey_patch(module, patches_of_images())
+    patched = vision_transformer(module)
+    patched.load_state_dict(model.state_dict())
+    x = images.clone().requires_grad_()
+    patched(x)[:, 1].sum().backward()
+    assert x.grad is not None
+    theirs = (x * x.grad).detach().numpy()
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
 def deviation(name: str) -> float:
     """The largest deviation of our map from that of lxt, which is computed last: it changes the package of the model."""
     from signxai import explain
 
+    if name == VIT:
+        return deviation_of_images()
     model = random_model(name)
     embeddings = model.get_input_embeddings()(torch.randint(3, 90, (2, 9))).detach()
     ours = explain(OfEmbeddings(model), embeddings, "lrp_z", 1, relevance="logit", strict=True)
@@ -84,7 +142,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         sys.stdout.write(f"| {sys.argv[1]} | {deviation(sys.argv[1]):.1e} |\n")
         return
-    for name in MODELS:
+    for name in (*MODELS, VIT):
         subprocess.run([sys.executable, __file__, name], check=True)
 
 
