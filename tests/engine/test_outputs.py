@@ -51,6 +51,8 @@ SURE = {
     "named logits": lambda m, f, z: {"features": f, "logits": z},
     "one in a dict": lambda m, f, z: {"scores": z},
     "logits and indices": lambda m, f, z: (z, z.argmax(1)),
+    "two heads": lambda m, f, z: (z, 2 * z),
+    "two heads by name": lambda m, f, z: {"out": z, "aux": 2 * z},
 }
 
 

@@ -48,22 +48,24 @@ def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -
         returned: what the model returned.
         samples: how many samples it was given.
         output: a function from that to the tensor. None: ``.logits``, a tensor, or the first of a tuple or mapping, if no other with a row
-            for each sample could be meant as well: one of as many axes or fewer.
+            for each sample could be meant as well: one of as many axes or fewer, in another shape (a second head has that of the first).
 
     Raises:
         ModelError: if there is no tensor, or several could be meant.
     """
+    if output is None and isinstance(returned, Tensor):
+        return returned
     if output is not None:
         picked = output(returned)
         if not isinstance(picked, Tensor):
             raise ModelError(f"output= returned {type(picked).__name__}; it must turn what the model returns into a tensor (N, ...)")
         return picked
     first = first_tensor(returned)
-    if isinstance(returned, Tensor) or first is _logits_in(returned):
+    if first is _logits_in(returned):
         return first
     found = {place: tensor for place, tensor in _places(returned) if tensor.is_floating_point() and tensor.shape[:1] == (samples,)}
     tensors = list(found.values())
-    if len(tensors) > 1 and any(other.ndim <= tensors[0].ndim for other in tensors[1:]):
+    if any(other.ndim <= tensors[0].ndim and other.shape != tensors[0].shape for other in tensors[1:]):
         listed = ", ".join(f"{place} {tuple(tensor.shape)}" for place, tensor in found.items())
         raise ModelError(
             f"the model returned a {type(returned).__name__} with several tensors that may be meant: {listed}; say which one is "
@@ -160,9 +162,10 @@ def run_forward(
         torch.manual_seed(draws_from)
     version = x._version
     mode.net = net
-    mode.samples += x.shape[0] if x.ndim else 0
+    samples = x.shape[0] if x.ndim else 0
+    mode.samples += samples
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
-        explained = explained_tensor(net(x), len(x) if x.ndim else 0, output)
+        explained = explained_tensor(net(x), samples, output)
     if mode.draws and draws_from is None and (x._version != version or _is_drawn(net, x, output)):
         raise ModelError(
             f"the model draws random numbers in its forward pass, first by {mode.draws}: a map would be that of one draw, and a batch not "

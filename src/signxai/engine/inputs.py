@@ -51,7 +51,8 @@ def _wide_enough(integers: Tensor, dtype: torch.dtype) -> torch.dtype:
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether all values are finite. NaN and infinity show in the sum, which is many times as fast; a large one may just overflow."""
-    return math.isfinite(float(tensor.detach().sum())) or bool(torch.isfinite(tensor).all())
+    values = tensor.detach() if tensor.requires_grad else tensor
+    return math.isfinite(values.sum().item()) or bool(torch.isfinite(tensor).all())
 
 
 def _as_tensor(x: Any) -> Tensor:

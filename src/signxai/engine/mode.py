@@ -104,21 +104,15 @@ class ForwardPass(TorchFunctionMode):
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         """The result of a call under its rule, or as it is."""
-        if call.func in MAY_DRAW:
-            before = generator_states(call)
-            result = self._carried_out(rule, call)
-            if have_moved(before, generator_states(call)):
-                self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
-            return result
-        return self._carried_out(rule, call)
-
-    def _carried_out(self, rule: Rule | None, call: Call) -> Result:
         kind = KINDS.get(call.func)
         before = None if kind is None else self.final.before(kind, call)
+        generators = generator_states(call) if call.func in MAY_DRAW else None
         try:
             result = self.plain(call) if rule is None else rule(self, call)
             if kind is not None:
                 self.final.after(kind, call, before, result)
+            if generators is not None and have_moved(generators, generator_states(call)):
+                self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
             return result
         except SignxaiError as error:  # an operator makes of a TypeError, which some of these are, that it does not know its operands
             self.refusal = error

@@ -32,22 +32,29 @@ class TensorNotes(Generic[Note]):
         return entry[1] if entry is not None and entry[0]() is tensor else None
 
 
-class FreshNotes(TensorNotes[Note]):
+class FreshNotes(Generic[Note]):
     """Notes that hold as long as nobody writes to the tensor."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._versions: TensorNotes[int] = TensorNotes()
+        self._notes: dict[int, tuple[weakref.ref[Tensor], int, Note]] = {}
 
     def put(self, tensor: Tensor, note: Note) -> None:
         """Take a note of ``tensor``; it is forgotten with the tensor, and holds until that is written to."""
-        super().put(tensor, note)
-        self._versions.put(tensor, tensor._version)
+        key = id(tensor)
+        notes = self._notes
+        notes[key] = (weakref.ref(tensor, lambda _: notes.pop(key, None)), tensor._version, note)
+
+    def drop(self, tensor: Tensor) -> None:
+        """Forget the note of ``tensor``, and what it holds."""
+        self._notes.pop(id(tensor), None)
 
     def get(self, tensor: object) -> Note | None:
         """The note of ``tensor`` if that has not been written to since, or None."""
-        note = super().get(tensor)
-        return note if note is not None and isinstance(tensor, Tensor) and self._versions.get(tensor) == tensor._version else None
+        entry = self._notes.get(id(tensor))
+        if entry is None:
+            return None
+        noted = entry[0]()
+        return entry[2] if noted is not None and noted is tensor and entry[1] == noted._version else None
 
 
 class AsItWas:

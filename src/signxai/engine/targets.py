@@ -29,7 +29,7 @@ class Target:
 
     def rows(self, start: int, stop: int) -> Target:
         """The target of some of the samples."""
-        if self.indices is None:
+        if self.indices is None or (start <= 0 and stop >= len(self.indices)):
             return self
         return Target(self.indices[start:stop], None if self.classes is None else self.classes[start:stop])
 

@@ -190,7 +190,8 @@ class Analyzer(ABC):
 
     def _batch(self, net: nn.Module, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)
-        return Batch(net, x[rows], part, rows, self.relevance, self.seed, self.at, shared, self.output, self.stochastic)
+        samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
+        return Batch(net, samples, part, rows, self.relevance, self.seed, self.at, shared, self.output, self.stochastic)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

@@ -41,7 +41,8 @@ class Explainer:
         relevance = self._relevance(x, target_class, shared)
         if not _is_at_a_layer(self.analyzer):
             relevance = self._multiplied(relevance, x)
-        if not is_finite(relevance):
+        is_checked = isinstance(self.analyzer, Analyzer) and not self.multipliers
+        if not is_checked and not is_finite(relevance):
             raise not_finite(None)
         return relevance if self.as_tensor else as_array(relevance)
 
