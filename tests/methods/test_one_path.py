@@ -242,10 +242,11 @@ ORDERS = [(0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1)]
 def test_no_order_of_names_counts_where_the_network_writes_to_its_input_or_draws_numbers(net, option, target, kind):
     other, x, before = kind(net), inputs("cnn2d"), inputs("cnn2d")
     names = ["input_t_gradient", "gradient", "lrp_epsilon_0_1", "integrated_gradients_steps_4"]
-    expected = {name: explain(other, x, name, TARGETS[target], **OPTIONS[option]) for name in names}
+    options = {**OPTIONS[option], "stochastic": kind is Drawing}
+    expected = {name: explain(other, x, name, TARGETS[target], **options) for name in names}
     for places in ORDERS:
         order = [names[place] for place in places]
-        maps = explain_all(other, x, order, TARGETS[target], **OPTIONS[option])
+        maps = explain_all(other, x, order, TARGETS[target], **options)
         for name in names:
             assert_same(maps[name], expected[name], (name, order))
     assert torch.equal(x, before)
@@ -311,6 +312,7 @@ def test_the_account_is_that_of_the_map(net, x, name, target, kind):
     for option, values in OPTIONS.items():
         if "at" in values:
             continue  # an account ends at the input
+        values = {**values, "stochastic": kind is Drawing}
         expected = answer(lambda o=values: explain(net, x, name, target, **o))
         report = answer(lambda o=values: inspect_model(net, x, name, target, **o))
         if isinstance(expected, type):
@@ -387,10 +389,10 @@ def test_no_samples_are_refused():
 
 
 ALLOWED = {
-    "gradient": "as_tensor, at, batch_size, relevance, seed",
-    "halves": "as_tensor, at, batch_size, factor, relevance, seed",
-    "smoothgrad_samples_4": "as_tensor, batch_size, noise_level, num_samples, relevance, seed",
-    "lrp_z": "stabilizer, strict",
+    "gradient": "as_tensor, at, batch_size, output, relevance, seed, stochastic",
+    "halves": "as_tensor, at, batch_size, factor, output, relevance, seed, stochastic",
+    "smoothgrad_samples_4": "as_tensor, batch_size, noise_level, num_samples, output, relevance, seed, stochastic",
+    "lrp_z": "stabilizer, stochastic, strict",
 }
 
 
