@@ -148,8 +148,14 @@ def test_a_sigmoid_within_the_network_stays():
 
 @pytest.mark.parametrize(
     "ending",
-    [lambda z: 1 - torch.sigmoid(z), lambda z: torch.sigmoid(z) * torch.arange(1.0, 4.0).to(z), lambda z: torch.sigmoid(z) + 0.5],
-    ids=["the opposite", "each its factor", "an offset"],
+    [
+        lambda z: 1 - torch.sigmoid(z),
+        lambda z: torch.sigmoid(z) * torch.arange(1.0, 4.0).to(z),
+        lambda z: torch.sigmoid(z) + 0.5,
+        lambda z: 10 * torch.sigmoid(z),
+        lambda z: -torch.sigmoid(z),
+    ],
+    ids=["the opposite", "each its factor", "an offset", "a quantity from 0 to 10", "the negative"],
 )
 def test_what_is_made_of_probabilities_is_explained_as_it_is(ending):
     leaf = X.clone().requires_grad_()

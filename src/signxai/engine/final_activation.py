@@ -225,7 +225,9 @@ def _leaves_probabilities(kind: str, call: Call, known: Probabilities) -> bool:
     number = _number(others[0])
     if number is None:
         return False
-    return number > 0 if kind == "scales" else not known.is_log and 0 <= number <= _MOST_EPSILON
+    if kind == "scales":
+        return number == 1 or (number > 0 and known.name == SOFTMAX)  # ten times a sigmoid is no probability
+    return not known.is_log and 0 <= number <= _MOST_EPSILON
 
 
 def _number(value: Any) -> float | None:
