@@ -49,6 +49,8 @@ DRAWING = {
     "normal": lambda y: y + torch.normal(torch.zeros_like(y), 1.0),
     "randperm": lambda y: y[:, torch.randperm(8)],
     "randint": lambda y: y[:, torch.randint(0, 8, (8,))],
+    "an operator": lambda y: y * torch.ops.aten.rand_like.default(y),
+    "layer drop": lambda y: y + y.tanh() if torch.rand(1).item() > 0.2 else y,
     "multinomial": lambda y: y[:, torch.multinomial(torch.ones(8), 8)],
 }
 

@@ -67,6 +67,9 @@ SIGMOIDS = {
     "each output alone, stacked": lambda z: torch.stack([torch.sigmoid(z[:, i]) for i in range(CLASSES)], 1),
     "reshaped": lambda z: torch.sigmoid(z[:, None]).squeeze(1),
     "an operator": torch.ops.aten.sigmoid.default,
+    "by exp, then moved": lambda z: (1 / (1 + torch.exp(-z.unsqueeze(1)))).squeeze(1),
+    "moved in place": lambda z: torch.sigmoid(z[:, None]).squeeze_(1),
+    "columns": lambda z: torch.column_stack([torch.sigmoid(z[:, i]) for i in range(CLASSES)]),
 }
 SOFTMAXES = {
     "a module": nn.Softmax(dim=1),
@@ -86,6 +89,12 @@ SOFTMAXES = {
     "by logsumexp": lambda z: z - z.logsumexp(-1, keepdim=True),
     "by logsumexp, exponentiated": lambda z: torch.exp(z - torch.logsumexp(z, 1, keepdim=True)),
     "softmin": lambda z: F.softmin(-z, 1),
+    "less the maximum": lambda z: F.softmax(z - z.max(1, keepdim=True)[0], 1),
+    "less the mean": lambda z: F.log_softmax(z - z.mean(1, keepdim=True), 1),
+    "of a log-softmax": lambda z: F.softmax(F.log_softmax(z, 1), 1),
+    "of a distribution": lambda z: torch.distributions.Categorical(logits=z).probs,
+    "by exp, less the maximum of all": lambda z: (lambda e: e / e.sum(1, keepdim=True))(torch.exp(z - z.max())),
+    "by exp, then moved": lambda z: by_hand(z[:, None]).squeeze(1),
 }
 ENDINGS = {f"sigmoid: {name}": ending for name, ending in SIGMOIDS.items()} | {f"softmax: {name}": it for name, it in SOFTMAXES.items()}
 
@@ -161,6 +170,55 @@ def test_what_is_made_of_probabilities_is_explained_as_it_is(ending):
     leaf = X.clone().requires_grad_()
     (wanted,) = torch.autograd.grad(network(ending)(leaf)[:, 1].sum(), leaf)
     assert deviation(explain(network(ending), X, "gradient", 1), wanted.numpy()) < 1e-12
+
+
+def rates(z: Tensor) -> Tensor:
+    return torch.exp(z - 8)
+
+
+def softplus_by_hand(z: Tensor) -> Tensor:
+    return torch.log1p(torch.exp(z - 8))
+
+
+def likelihoods(z: Tensor) -> Tensor:
+    return -z.square() - 20 + torch.exp(z.flip(1) - 15)
+
+
+def of_its_own_size(z: Tensor) -> Tensor:
+    return F.softmax(z, 1) * (z.detach().abs().sum(1, keepdim=True) > 0).to(z)
+
+
+def overwritten(z: Tensor) -> Tensor:
+    p = torch.sigmoid(z)
+    z.mul_(-1)
+    return p
+
+
+@pytest.mark.parametrize("ending", [rates, softplus_by_hand, likelihoods, of_its_own_size, overwritten])
+@pytest.mark.filterwarnings("ignore::signxai.engine.final_activation.ProbabilitiesWarning")
+def test_what_is_no_probability_of_what_is_there_is_explained_as_it_is(ending):
+    leaf = X.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(network(ending)(leaf)[:, 1].sum(), leaf)
+    assert deviation(explain(network(ending), X, "gradient", 1), wanted.numpy()) < 1e-11
+    assert deviation(explain(network(ending), X[:1], "gradient", 1), wanted[:1].numpy()) < 1e-11
+
+
+def test_two_heads_of_many_classes_in_half_precision_are_no_softmax_of_one():
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = nn.Linear(6, 500), nn.Linear(6, 500)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (by_hand(self.a(x)) + by_hand(self.b(x))) / 2
+
+    net, x = TwoHeads().bfloat16(), drawn(2, 6).bfloat16()
+    with pytest.warns(ProbabilitiesWarning):
+        got = explain(net, x, "gradient", 1)
+    leaf = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(net(leaf)[:, 1].sum(), leaf)
+    assert deviation(got, wanted.float().numpy()) < 0.1
 
 
 def test_probabilities_that_were_written_to_are_no_softmax_any_more():

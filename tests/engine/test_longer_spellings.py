@@ -41,6 +41,17 @@ def softmax(y: Tensor) -> Tensor:
     return F.softmax(y, -1)
 
 
+KEPT = torch.arange(C) < 4
+
+
+def masked_softmax(y: Tensor) -> Tensor:
+    return F.softmax(y.masked_fill(~KEPT, -torch.inf), -1)
+
+
+def normalized(e: Tensor) -> Tensor:
+    return e / e.sum(-1, keepdim=True)
+
+
 def spread_sum(y: Tensor) -> Tensor:
     e = torch.exp(y)
     return e / e.sum(-1, keepdim=True).expand_as(e)
@@ -80,6 +91,10 @@ SOFTMAX = {
     "log(sum(exp)) with its maximum": (softmax, log_softmax_of_shifted),
     "over two axes": (lambda y: F.softmax(y.flatten(1), -1).view_as(y), over_both_axes),
     "of the negative": (lambda y: F.softmax(-y, -1), lambda y: F.softmin(y, dim=-1)),
+    "masked by masked_fill": (masked_softmax, lambda y: normalized(torch.exp(y).masked_fill(~KEPT, 0.0))),
+    "masked by where": (masked_softmax, lambda y: normalized(torch.where(KEPT, torch.exp(y), 0.0))),
+    "masked twice": (masked_softmax, lambda y: (y.exp() * KEPT.to(y)) / (y.exp() * KEPT.to(y)).sum(-1, keepdim=True)),
+    "an epsilon that changes nothing": (softmax, lambda y: (lambda e: e / (e.sum(-1, keepdim=True) + 1e-17))(torch.exp(y))),
 }
 LOGSUMEXP = {
     "log(sum(exp))": (lambda y: y * torch.logsumexp(y, -1, True).sigmoid(), lambda y: y * y.exp().sum(-1, keepdim=True).log().sigmoid()),
@@ -154,6 +169,21 @@ BENT = {
     "gelu by ndtr": (F.gelu, lambda y: y * torch.special.ndtr(y)),
     "gelu by erfc": (F.gelu, lambda y: y * 0.5 * torch.erfc(-y / math.sqrt(2))),
 }
+
+
+def time_first(y: Tensor) -> Tensor:
+    e = torch.exp(y.transpose(0, 1)).contiguous().view(T * N, C)
+    return (e / e.sum(-1, keepdim=True)).view(T, N, C).transpose(0, 1)
+
+
+STRIDED = {
+    "softmax": (softmax, time_first),
+    "tanh + 1": (lambda y: y.tanh() + 1, lambda y: (torch.tanh(y.mT).contiguous().view(N, C * T) + 1).view(N, C, T).mT),
+    "a bias": (
+        lambda y: F.linear(y, W) + B,
+        lambda y: (F.linear(y, W).transpose(0, 1).contiguous().view(T * N, C) + B).view(T, N, C).transpose(0, 1),
+    ),
+}
 EXPERTS = drawn(3, C, C, seed=7)
 
 
@@ -173,6 +203,20 @@ def side_by_side(y: Tensor) -> Tensor:
     """The outputs of all experts (N, T, experts, C)."""
     hidden = torch.einsum("ntc,edc->nted", y, EXPERTS).relu()
     return torch.einsum("nted,eod->nteo", hidden, EXPERTS)
+
+
+def states(y: Tensor) -> list[Tensor]:
+    h, found = torch.zeros_like(y[:, 0]), []
+    for step in y.unbind(1):
+        h = torch.tanh(F.linear(step, W) + F.linear(h, U))
+        found.append(h)
+    return found
+
+
+def attended_step_by_step(y: Tensor) -> Tensor:
+    found = states(y)
+    weights = torch.softmax(torch.cat([F.linear(h.tanh(), U[:1]) for h in found], 1), 1)
+    return (weights[..., None] * torch.stack(found, 1)).sum(1, keepdim=True)
 
 
 def attended(h: Tensor) -> Tensor:
@@ -201,6 +245,10 @@ MIXTURES = {
     "attention to stacked steps": (
         lambda y: attended(a(y)).mT @ a(y),
         lambda y: (lambda h: (attended(h) * h).sum(1, keepdim=True))(torch.stack([a(y[:, step]) for step in range(T)], 1)),
+    ),
+    "attention to the steps of a recurrent network": (
+        lambda y: (lambda h: (attended(h) * h).sum(1, keepdim=True))(torch.stack(states(y), 1)),
+        attended_step_by_step,
     ),
     "attention of channels": (
         lambda y: channels_attended(y, torch.matmul),
@@ -231,6 +279,7 @@ SPELLINGS = {
         "gate": GATES,
         "bent": BENT,
         "mixture": MIXTURES,
+        "otherwise in memory": STRIDED,
         "constants": CONSTANTS,
     }.items()
     for name, pair in pairs.items()
@@ -263,7 +312,12 @@ def sums_along_the_other_axis(y: Tensor) -> Tensor:
     return F.pad(e / e.sum(-1, keepdim=True).expand(-1, T, T).mT, (0, 1))
 
 
-@pytest.mark.parametrize("quotient", [sums_of_other_rows, sums_along_the_other_axis])
+def sums_in_another_order(y: Tensor) -> Tensor:
+    e = torch.exp(y)
+    return e / e.sum(-1, keepdim=True)[:, [1, 2, 3, 4, 0]]
+
+
+@pytest.mark.parametrize("quotient", [sums_of_other_rows, sums_along_the_other_axis, sums_in_another_order])
 def test_exponentials_by_the_sums_of_others_are_no_softmax(quotient):
     assert not any("softmax" in row.rule for row in inspect_model(Part(quotient), X, "lrp_z", 1).rows)
 

@@ -90,6 +90,20 @@ def test_the_one_that_alone_is_meant(name):
     assert {method: by for method in METHODS if not (by := deviation(got[method], wanted[method])) < 1e-13} == {}
 
 
+@pytest.mark.parametrize("samples", [1, 2, 4])
+def test_states_of_a_recurrent_layer_are_not_meant_whatever_the_batch(samples):
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.GRU(6, 5, num_layers=2, batch_first=True), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor):
+            steps, state = self.rnn(x)
+            return self.head(steps), state
+
+    assert explain(Recurrent().double(), drawn(samples, 7, 6), "gradient", (2, 1)).shape == (samples, 7, 6)
+
+
 def test_what_output_computes_is_part_of_the_network():
     def difference(returned):
         return (returned[1][:, :1] - returned[1][:, 1:2]).sigmoid()

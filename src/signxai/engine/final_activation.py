@@ -12,13 +12,15 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
-from signxai.engine.moves import MOVES_ALONE
+from signxai.engine.moves import MOVES_ALONE, in_any_layout
 from signxai.engine.notes import AsItWas, FreshNotes
 from signxai.engine.torch_functions import Operation, functions_named
 
@@ -40,11 +42,17 @@ class Probabilities:
         logits: gives what stood in front.
         name: "softmax" or "sigmoid".
         is_log: whether it holds logarithms.
+        sources: the tensors that stood in front; what is known holds as long as nobody writes to them.
     """
 
     logits: Callable[[], Tensor]
     name: str
     is_log: bool = False
+    sources: tuple[AsItWas, ...] = ()
+
+    def is_intact(self) -> bool:
+        """Whether what stood in front is still what it was."""
+        return all(source.get() is not None for source in self.sources)
 
 
 def _table(**kinds: tuple[str, ...]) -> dict[Operation, str]:
@@ -58,7 +66,7 @@ KINDS = _table(
     sigmoid=("sigmoid", "sigmoid_", "expit", "special_expit"),
     log_sigmoid=("logsigmoid", "log_sigmoid"),
     moves=("to", "float", "double", "half", "bfloat16", "type", "dropout", "index_select", "type_as", "permute", "T", "mT"),
-    joins=("cat", "concat", "concatenate", "stack", "hstack", "vstack"),
+    joins=("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"),
     scales=(
         *("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"),
         *("div", "div_", "divide", "true_divide", "__truediv__", "__itruediv__"),
@@ -83,12 +91,13 @@ class FinalActivation:
     def __init__(self) -> None:
         self._notes: FreshNotes[Probabilities] = FreshNotes()
         self._any = False
+        self._differences: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._candidates: deque[tuple[str, AsItWas]] = deque(maxlen=_REMEMBERED)
 
     def note(self, result: object, logits: object, name: str = SOFTMAX) -> None:
         """Remember that ``result`` is a softmax, or sigmoid, of ``logits``."""
         if isinstance(result, Tensor) and isinstance(logits, Tensor):
-            self._put(result, Probabilities(lambda: logits, name))
+            self._put(result, Probabilities(lambda: logits, name, sources=(AsItWas(logits),)))
 
     def _put(self, result: Tensor, known: Probabilities) -> None:
         self._any = True
@@ -98,7 +107,9 @@ class FinalActivation:
         """What must be known before a call of one of ``KINDS`` runs, which may write to its input."""
         if kind in _TAKEN_OFF:
             x = call.x
-            return x.clone() if isinstance(x, Tensor) and call.writes_in_place() else x if isinstance(x, Tensor) else None
+            if not isinstance(x, Tensor):
+                return None
+            return x.clone() if call.writes_in_place() else self._without_what_is_alike(x, call) if "softmax" in kind else x
         if kind in ("exp", "tanh", "softplus", "logsumexp", "differences"):
             self._remember(kind, call)
         return self._notes.get(call.x) if self._any and kind != "joins" else None
@@ -107,7 +118,7 @@ class FinalActivation:
         x = call.x
         if not isinstance(x, Tensor) or call.writes_in_place():
             return
-        if kind == "differences" and not _is_less_its_maximum(call):
+        if kind == "differences" and not _spreads(call):
             return
         self._candidates.append((kind, AsItWas(x)))
 
@@ -116,13 +127,31 @@ class FinalActivation:
         if kind in _TAKEN_OFF:
             if isinstance(result, Tensor) and isinstance(before, Tensor):
                 name, is_log = _TAKEN_OFF[kind]
-                self._put(result, Probabilities(lambda: before, name, is_log))
+                self._put(result, Probabilities(lambda: before, name, is_log, (AsItWas(before),)))
+        elif kind == "differences":
+            if isinstance(result, Tensor) and isinstance(call.x, Tensor) and _spreads(call):
+                self._differences.put(result, (AsItWas(call.x), call.args[1]))
         elif kind == "joins":
             self._join(call, result)
         elif isinstance(before, Probabilities):
             self._follow(kind, call, before, result)
 
+    def _without_what_is_alike(self, x: Tensor, call: Call) -> Tensor:
+        """What a softmax along an axis is one of: what was subtracted from all its inputs alike changes nothing."""
+        axis = call.rest[0] if call.rest else call.named.get("dim")
+        if not isinstance(axis, int):
+            return x
+        known, difference = self._notes.get(x), self._differences.get(x)
+        if known is not None and known.name == SOFTMAX and known.is_log and known.is_intact() and x.ndim == 2:
+            return known.logits()
+        a = None if difference is None else difference[0].get()
+        if a is None or difference is None:
+            return x
+        place, b = axis % x.ndim - x.ndim, difference[1]
+        return self._without_what_is_alike(a, call) if b.ndim < -place or b.shape[place] == 1 else x
+
     def _follow(self, kind: str, call: Call, known: Probabilities, result: Result) -> None:
+        call = in_any_layout(_out_of_place(call))
         if kind == "moves" and not isinstance(result, Tensor):
             for place, part in enumerate(result if isinstance(result, tuple | list) else ()):
                 if isinstance(part, Tensor):
@@ -130,7 +159,7 @@ class FinalActivation:
         elif not isinstance(result, Tensor):
             return
         elif kind == "moves":
-            self._put(result, known if result is call.x else replace(known, logits=lambda: call.run(known.logits())))
+            self._put(result, replace(known, logits=lambda: call.run(known.logits())))
         elif kind == "log" and not known.is_log:
             self._put(result, replace(known, is_log=True))
         elif kind == "exp" and known.is_log:
@@ -151,11 +180,13 @@ class FinalActivation:
             logits: Tensor = call.run([known.logits() for known in found if known is not None])
             return logits
 
-        self._put(result, replace(first, logits=joined))
+        sources = tuple(source for known in found if known is not None for source in known.sources)
+        self._put(result, replace(first, logits=joined, sources=sources))
 
     def of(self, output: Tensor) -> Probabilities | None:
         """What is known of an output; None if it is none that is known to hold probabilities."""
-        return self._notes.get(output) or self._recognized(output)
+        known = self._notes.get(output)
+        return known if known is not None and known.is_intact() else self._recognized(output)
 
     def _recognized(self, output: Tensor) -> Probabilities | None:
         """What is known by what the output equals."""
@@ -165,14 +196,13 @@ class FinalActivation:
         is_log = bool((values <= 0).all())
         if not is_log and not bool(((values >= 0) & (values <= 1)).all()):
             return None
-        wanted = values.exp() if is_log else values
         for kind, tensor in self._candidates:
             x = tensor.get()
-            if x is None or x.shape != output.shape or x.requires_grad != output.requires_grad:
+            if x is None or x.numel() != output.numel() or x.requires_grad != output.requires_grad:
                 continue
-            for factor, name, probabilities in _readings(kind, x.detach()):
-                if torch.allclose(probabilities, wanted, rtol=1e-3, atol=_tolerance(values.dtype)):
-                    return Probabilities((lambda x=x, factor=factor: x if factor == 1 else x * factor), name, is_log)  # type: ignore[misc]
+            known = _reading_of(kind, x, values.reshape(x.shape), is_log)
+            if known is not None:
+                return replace(known, logits=partial(_reshaped, known.logits, output.shape))
         return None
 
     def say_if_unrecognized(self, output: Tensor) -> None:
@@ -192,29 +222,58 @@ class FinalActivation:
         )
 
 
+def _reading_of(kind: str, x: Tensor, values: Tensor, is_log: bool) -> Probabilities | None:
+    """What values are of something that was remembered, if they are that to rounding."""
+    rtol, atol = _TOLERANCES.get(values.dtype, (2e-2, 1e-7))
+    plain = x.detach()
+    if kind == "exp" and any(torch.equal(values, other) for other in (plain.exp(), plain.exp().log1p())):  # as small ones of a sigmoid
+        return None
+    for factor, name, logarithm in _readings(kind, plain):
+        wanted = logarithm if is_log else logarithm.exp()
+        if torch.allclose(values, wanted, rtol=rtol, atol=atol):
+            return Probabilities(partial(_times, x, factor), name, is_log)
+    return None
+
+
 def _readings(kind: str, x: Tensor) -> Iterator[tuple[float, str, Tensor]]:
-    """Of which multiple of what was remembered an output may be the softmax or sigmoid, and what it would be then."""
+    """Of which multiple of what was remembered an output may be the softmax or sigmoid, and the logarithm of what it would be then."""
     if kind == "exp":
-        yield -1.0, SIGMOID, torch.sigmoid(-x)
-        yield 1.0, SIGMOID, torch.sigmoid(x)
+        yield -1.0, SIGMOID, F.logsigmoid(-x)
+        yield 1.0, SIGMOID, F.logsigmoid(x)
     elif kind == "tanh":
-        yield 2.0, SIGMOID, torch.sigmoid(2 * x)
+        yield 2.0, SIGMOID, F.logsigmoid(2 * x)
     elif kind == "softplus":
-        yield -1.0, SIGMOID, torch.sigmoid(-x)
+        yield -1.0, SIGMOID, F.logsigmoid(-x)
     if kind in ("exp", "logsumexp", "differences"):
         for axis in range(1, x.ndim):
-            yield 1.0, SOFTMAX, torch.softmax(x, axis)
+            yield 1.0, SOFTMAX, torch.log_softmax(x, axis)
 
 
-def _tolerance(dtype: torch.dtype) -> float:
-    return 1e-5 if dtype in (torch.float32, torch.float64) else 1e-2
+_TOLERANCES = {torch.float64: (1e-9, 1e-30), torch.float32: (2e-5, 1e-30)}
+"""Relative and absolute: small probabilities are told apart, too."""
 
 
-def _is_less_its_maximum(call: Call) -> bool:
-    if len(call.args) != 2 or not isinstance(call.args[1], Tensor) or call.args[1].ndim != call.x.ndim:
+def _times(x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1 else x * factor
+
+
+def _reshaped(logits: Callable[[], Tensor], shape: torch.Size) -> Tensor:
+    return logits().reshape(shape)
+
+
+def _spreads(call: Call) -> bool:
+    """Whether what is subtracted is alike along some axis."""
+    if len(call.args) != 2 or not isinstance(call.args[1], Tensor):
         return False
-    axes = [axis for axis in range(call.x.ndim) if call.args[1].shape[axis] == 1 != call.x.shape[axis]]
-    return len(axes) == 1 and torch.equal(call.x.detach().amax(axes, keepdim=True), call.args[1].detach())
+    x, other = call.args
+    return bool(other.ndim < x.ndim or any(size == 1 != whole for size, whole in zip(other.shape, x.shape, strict=False)))
+
+
+def _out_of_place(call: Call) -> Call:
+    """A move that changes a tensor's shape in place as one that leaves it alone."""
+    name = getattr(call.func, "__name__", "")
+    plain = getattr(torch.Tensor, name[:-1], None) if name.endswith("_") and not name.endswith("__") else None
+    return call if plain is None else call.of(plain)
 
 
 def _leaves_probabilities(kind: str, call: Call, known: Probabilities) -> bool:
@@ -232,5 +291,5 @@ def _leaves_probabilities(kind: str, call: Call, known: Probabilities) -> bool:
 
 def _number(value: Any) -> float | None:
     if isinstance(value, Tensor):
-        return float(value) if value.numel() == 1 and not value.requires_grad else None
+        return float(value) if value.ndim == 0 and not value.requires_grad else None
     return float(value) if isinstance(value, int | float) else None

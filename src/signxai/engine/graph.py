@@ -77,7 +77,14 @@ def nodes_behind(start: Node, is_behind: Callable[[Node], bool] | None = None) -
 
 def reads_input_only(tensor: Tensor) -> bool:
     """Whether no linear layer lies between the network's input and ``tensor``."""
-    return not any(getattr(function_of(node), "is_linear_layer", False) for node in nodes_behind(tensor.grad_fn))
+    node = tensor.grad_fn
+    while node is not None and not _is_linear_layer(node) and len(node.next_functions) == 1:  # most nodes stand in a row
+        node = node.next_functions[0][0]
+    return not any(map(_is_linear_layer, nodes_behind(node)))
+
+
+def _is_linear_layer(node: Node) -> bool:
+    return getattr(function_of(node), "is_linear_layer", False)
 
 
 def third_party_nodes(output: Tensor) -> list[Node]:

@@ -114,11 +114,14 @@ def layer_of_module(module: nn.Module) -> Layer:
     return layer
 
 
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
 def _options_of(module: Any) -> tuple[Any, ...]:
     """What a module's function takes behind input, weight and bias."""
     if isinstance(module, nn.Linear):
         return ()
-    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+    if isinstance(module, _TRANSPOSED):
         return module.stride, module.padding, module.output_padding, module.groups, module.dilation
     return module.stride, module.padding if module.padding_mode == "zeros" else 0, module.dilation, module.groups
 

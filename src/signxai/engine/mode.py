@@ -140,7 +140,7 @@ class ForwardPass(TorchFunctionMode):
         found = builtin_of(name)
         if found is not None and found in self.rules:
             return found, self.rules[found]
-        return (found if found in self.table.as_gradient or found in KINDS else func), self.rules.get(name)  # type: ignore[call-overload]
+        return (found if found in self.table.as_gradient or found in KINDS or found in MAY_DRAW else func), self.rules.get(name)  # type: ignore[call-overload]
 
     def plain(self, call: Call) -> Result:
         """Run an operation as it is, and follow token ids through it."""

@@ -33,13 +33,22 @@ MOVES_ALONE = ONE_TO_ONE | SPREADING
 _PLAIN_INDICES = (int, slice, type(None), type(Ellipsis))
 
 
+_IN_ANY_LAYOUT: dict[Operation, Operation] = {torch.Tensor.view: torch.Tensor.reshape, torch.Tensor.view_as: torch.Tensor.reshape_as}
+
+
+def in_any_layout(call: Call) -> Call:
+    """A move as one that another tensor allows too, which lies otherwise in memory: ``reshape`` for ``view``."""
+    function = _IN_ANY_LAYOUT.get(call.func)
+    return call if function is None or any(isinstance(size, torch.dtype) for size in call.rest) else call.of(function)
+
+
 class Move:
     """One such operation as it was called, without its input, and which of its results is meant."""
 
     __slots__ = ("call", "result")
 
     def __init__(self, call: Call, result: int | None = None) -> None:
-        self.call, self.result = Call(call.func, (None, *call.rest), call.named), result
+        self.call, self.result = in_any_layout(Call(call.func, (None, *call.rest), call.named)), result
 
     def __call__(self, tensor: Tensor) -> Tensor:
         """What it does to another tensor of its input's shape."""

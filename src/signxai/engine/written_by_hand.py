@@ -7,7 +7,7 @@ until one of the tensors that it speaks of is written to.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call
 from signxai.engine.graph import Node
-from signxai.engine.moves import COPIES, SPREADING, moves_one_to_one
+from signxai.engine.moves import COPIES, SPREADING, in_any_layout, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes
 
 Axes = tuple[int, ...]
@@ -70,7 +70,7 @@ class WrittenByHand:
         self._mixed: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
         self._bounds: FreshNotes[tuple[float, float]] = FreshNotes()
         self._shifted: FreshNotes[bool] = FreshNotes()
-        self._stacked: FreshNotes[tuple[int, Node]] = FreshNotes()
+        self._stacked: FreshNotes[tuple[int, tuple[Node, ...]]] = FreshNotes()
         self._has_reciprocals = self._moves_matter = False
 
     # Functions of one value
@@ -193,7 +193,7 @@ class WrittenByHand:
             return None
         source = summed.source.get()
         other = None if source is None else self._exponent_of(source)
-        is_one = other is not None and self._are_one(found[0], other[0]) and other[1] is found[1]
+        is_one = other is not None and self._are_one(found[0], other[0]) and _are_one_mask(other[1], found[1])
         return (found[0], summed.axes, found[1]) if is_one else None
 
     def _exponent_of(self, tensor: Tensor) -> tuple[Tensor, Tensor | None] | None:
@@ -220,6 +220,16 @@ class WrittenByHand:
             return False
         self._masked.put(result, (AsItWas(of.exponent), mask.clone()))
         return True
+
+    def note_kept(self, result: Tensor, exponential: Tensor, kept: Tensor) -> None:
+        """Remember an exponential that was set to 0 but where a mask is True."""
+        of = self._noted(exponential)
+        if of is not None and of.form == "exp" and of.exponent is not None:
+            self._masked.put(result, (AsItWas(of.exponent), kept.to(exponential.dtype)))
+
+    def is_sum(self, tensor: Tensor) -> bool:
+        """Whether a tensor is known as a sum of something."""
+        return self._moves_matter and self._sums.get(tensor) is not None
 
     def note_reciprocal(self, result: Tensor, of: Tensor) -> None:
         """Remember that a tensor is 1 / another one."""
@@ -249,12 +259,12 @@ class WrittenByHand:
         """The exponential and the values that a tensor is the matrix product of; None if it is not known to be that."""
         return _both(self._mixed.get(tensor))
 
-    def note_stacked(self, result: Tensor, axis: int) -> None:
+    def note_stacked(self, result: Tensor, axis: int, parts: Sequence[Tensor]) -> None:
         """Remember that tensors were stacked along an axis."""
-        self._stacked.put(result, (axis, result.grad_fn))
+        self._stacked.put(result, (axis, tuple(part.grad_fn for part in parts)))
 
-    def stacked_along(self, tensor: Tensor) -> tuple[int, Node] | None:
-        """Along which axis a tensor was stacked, and the node that did it; None if it is not known to have been."""
+    def stacked_along(self, tensor: Tensor) -> tuple[int, tuple[Node, ...]] | None:
+        """Along which axis a tensor was stacked, and the nodes that made its parts; None if it is not known to have been."""
         return self._stacked.get(tensor)
 
     # Products of several signals
@@ -284,12 +294,13 @@ class WrittenByHand:
             self.copied(source, result)
             return
         if moves_one_to_one(call):
-            self._moved_functions(source, result, call.run)
-            self._moved_stack(source, result, call.run)
+            move = in_any_layout(call).run
+            self._moved_functions(source, result, move)
+            self._moved_stack(source, result, move)
         if self._moves_matter:
             if (factors := self._factors.get(source)) is not None:
                 self._factors.put(result, factors)
-            if call.func in SPREADING:
+            if call.func in SPREADING and (moves_one_to_one(call) or call.func is not torch.Tensor.__getitem__):
                 self._spread_sums(source, result)
 
     def _moved_functions(self, source: Tensor, result: Tensor, move: Callable[[Tensor], Tensor]) -> None:
@@ -340,6 +351,10 @@ class WrittenByHand:
             note = notes.get(source)
             if note is not None:
                 notes.put(copy, note)  # type: ignore[arg-type]  # its own
+
+
+def _are_one_mask(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b or (a is not None and b is not None and a.shape == b.shape and torch.equal(a, b))
 
 
 def _both(note: tuple[AsItWas, AsItWas] | None) -> tuple[Tensor, Tensor] | None:

@@ -20,7 +20,10 @@ def chosen(mode: RelevancePass, call: Call) -> Result:
         options = (call.args[0], *call.args[2:])
     signals = [option for option in options if needs_relevance(option)]
     if len(options) != 2 or len(signals) != 2 or call.kwargs:
-        return mode.plain(call)
+        result = mode.plain(call)
+        if call.func in _WHERE and len(signals) == 1 and signals[0] is options[0] and _is_zero(options[1]):
+            mode.by_hand.note_kept(result, signals[0], call.args[0])
+        return result
     found = [mode.by_hand.of(option) for option in signals]
     if found[0].root is not found[1].root:
         return mode.plain(call)
@@ -30,6 +33,19 @@ def chosen(mode: RelevancePass, call: Call) -> Result:
         mode.by_hand.note_bent(result, found[0])
     mode.note_gate(result, min(map(mode.gate_rank, signals)))
     return result
+
+
+@rule_for("masked_fill", arguments=("input", "mask", "value"))
+def masked(mode: RelevancePass, call: Call) -> Result:
+    """As the gradient; an exponential that is masked by 0 may become a masked softmax."""
+    result = mode.plain(call)
+    if needs_relevance(call.x) and len(call.rest) == 2 and _is_zero(call.rest[1]):
+        mode.by_hand.note_kept(result, call.x, call.rest[0].logical_not())
+    return result
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, int | float) and value == 0
 
 
 _WHERE = {torch.where}

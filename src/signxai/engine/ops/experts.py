@@ -15,7 +15,7 @@ from signxai.engine.relevance import RelevancePass
 def stacked(mode: RelevancePass, call: Call) -> Result:
     """As the gradient; what was stacked may be outputs of experts."""
     result = mode.plain(call)
-    return _noted(mode, result, call.args[1] if len(call.args) > 1 else 0)
+    return _noted(mode, result, call.args[1] if len(call.args) > 1 else 0, call)
 
 
 @rule_for("cat", "concat", "concatenate", arguments=("tensors", "dim"))
@@ -24,27 +24,30 @@ def joined(mode: RelevancePass, call: Call) -> Result:
     result = mode.plain(call)
     axis = call.args[1] if len(call.args) > 1 else 0
     is_stack = isinstance(axis, int) and all(part.ndim == result.ndim and part.shape[axis] == 1 for part in tensors_in(call.args[:1]))
-    return _noted(mode, result, axis) if is_stack else result
+    return _noted(mode, result, axis, call) if is_stack else result
 
 
-def _noted(mode: RelevancePass, result: Result, axis: int) -> Result:
+def _noted(mode: RelevancePass, result: Result, axis: int, call: Call) -> Result:
     if needs_relevance(result):
-        mode.by_hand.note_stacked(result, axis % result.ndim)
+        mode.by_hand.note_stacked(result, axis % result.ndim, list(tensors_in(call.args[:1])))
     return result
 
 
 def is_mixture(mode: RelevancePass, gates: Tensor, outputs: Tensor, axis: int) -> bool:
     """Whether a sum of products along an axis of ``outputs`` is of experts' outputs, each with its gate.
 
-    The axis of experts is made by the network: by stacking what does not decide on the gates, or by weights for each expert. Else it
-    is attention, to values along an axis of the input.
+    The axis of experts is made by the network: by stacking what decides neither on the gates nor on each other, or by weights for
+    each. Else it is attention, to values along an axis of the input.
     """
     if mode.gate_rank(gates) != 2:
         return False
     found = mode.by_hand.stacked_along(outputs)
     if found is None or found[0] != axis % outputs.ndim:
         return mode.is_axis_of_weights(outputs, axis)
-    return all(node is not found[1] for node in nodes_behind(gates.grad_fn))
+    parts = set(found[1]) - {None}
+    if any(node in parts for node in nodes_behind(gates.grad_fn)):
+        return False
+    return not any(node in parts and node is not found[1][-1] for node in nodes_behind(found[1][-1]))  # else steps of a sequence
 
 
 def mixed(mode: RelevancePass, a: Tensor, b: Tensor) -> Tensor | None:
