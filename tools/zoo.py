@@ -332,6 +332,8 @@ def randomized(network: Any) -> Any:
 
 # --- what is asked of each
 
+DRAWING = ("InformerModel",)
+"""Networks that draw random numbers by design (which keys to sample): explained with the draws of the seed."""
 TEXT = ("causal", "sequence", "masked", "seq2seq")
 
 
@@ -345,13 +347,13 @@ def row(name: str, make: Callable[[], tuple[nn.Module, Tensor]], reads_ids: bool
         return None
     before = {key: value.clone() for key, value in network.state_dict().items()}
     try:
-        target = 0
-        gradient = 0.0 if reads_ids else _seconds(lambda: explain(network, x[:1], "gradient", target))
+        target, draws = 0, {"stochastic": name in DRAWING}
+        gradient = 0.0 if reads_ids else _seconds(lambda: explain(network, x[:1], "gradient", target, **draws))
         started = time.perf_counter()
-        alone = explain(network, x[:1], METHOD, target, strict=True)
+        alone = explain(network, x[:1], METHOD, target, strict=True, **draws)
         cost = f"{(time.perf_counter() - started) / gradient:.1f}" if gradient else ""
-        together = explain(network, x, METHOD, target, strict=True)
-        unaccounted = abs(inspect_model(network, x[:1], METHOD, target, strict=True).unaccounted)
+        together = explain(network, x, METHOD, target, strict=True, **draws)
+        unaccounted = abs(inspect_model(network, x[:1], METHOD, target, strict=True, **draws).unaccounted)
     except Exception as error:  # noqa: BLE001  # is the row
         return [name, "refused", str(error).partition(";")[0].replace("|", "/"), "", "", ""]
     differs = float(np.abs(together[:1] - alone).max() / max(np.abs(alone).max(), 1e-300))
