@@ -205,13 +205,13 @@ class FinalActivation:
                 return replace(known, logits=partial(_reshaped, known.logits, output.shape))
         return None
 
-    def say_if_unrecognized(self, output: Tensor) -> None:
-        """Warn where an output that nothing is known of looks like probabilities of classes."""
+    def say_if_unrecognized(self, output: Tensor, total: float) -> None:
+        """Warn where an output that nothing is known of, whose values sum to ``total``, looks like probabilities of classes."""
+        if output.ndim < 2 or output.shape[1] < 2 or not output.is_floating_point():
+            return
+        if not math.isclose(total * output.shape[1], output.numel(), rel_tol=1e-3):  # most outputs: one sum tells
+            return
         values = output.detach()
-        if values.ndim < 2 or values.shape[1] < 2 or not values.is_floating_point():
-            return
-        if not math.isclose(float(values.sum()) * values.shape[1], values.numel(), rel_tol=1e-3):  # most outputs: one sum tells
-            return
         if not bool(((values > 0) & (values <= 1)).all()) or not torch.allclose(values.sum(1), torch.ones_like(values.sum(1)), atol=1e-4):
             return
         warnings.warn(

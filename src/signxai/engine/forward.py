@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiError
-from signxai.engine.inputs import first_floating, is_finite
+from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
 from signxai.engine.mode import ForwardPass
 from signxai.engine.places import door
 
@@ -187,6 +187,9 @@ def run_forward(
         )
     if not logits.is_floating_point():
         raise ModelError(f"the model's output is {logits.dtype}; it must be floating-point logits")
-    if not is_finite(logits):
+    total = sum_of(logits)
+    if not is_finite_with_sum(logits, total):
         raise ModelError("the model's output holds NaN or infinity for this input; its relevance would be meaningless")
+    if mode.taken_off is None:
+        mode.final.say_if_unrecognized(logits, total)
     return logits

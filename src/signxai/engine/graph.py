@@ -72,7 +72,8 @@ def nodes_behind(start: Node, is_behind: Callable[[Node], bool] | None = None) -
             continue
         seen.add(node)
         yield node
-        pending.extend(parent for parent, _ in node.next_functions)
+        for parent, _ in node.next_functions:
+            pending.append(parent)
 
 
 def reads_input_only(tensor: Tensor) -> bool:
@@ -80,7 +81,7 @@ def reads_input_only(tensor: Tensor) -> bool:
     node = tensor.grad_fn
     while node is not None and not _is_linear_layer(node) and len(node.next_functions) == 1:  # most nodes stand in a row
         node = node.next_functions[0][0]
-    return not any(map(_is_linear_layer, nodes_behind(node)))
+    return node is None or not (_is_linear_layer(node) or any(map(_is_linear_layer, nodes_behind(node))))
 
 
 def _is_linear_layer(node: Node) -> bool:

@@ -51,8 +51,17 @@ def _wide_enough(integers: Tensor, dtype: torch.dtype) -> torch.dtype:
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether all values are finite. NaN and infinity show in the sum, which is many times as fast; a large one may just overflow."""
-    values = tensor.detach() if tensor.requires_grad else tensor
-    return math.isfinite(values.sum().item()) or bool(torch.isfinite(tensor).all())
+    return is_finite_with_sum(tensor, sum_of(tensor))
+
+
+def is_finite_with_sum(tensor: Tensor, total: float) -> bool:
+    """The same, of a tensor whose sum is known."""
+    return math.isfinite(total) or bool(torch.isfinite(tensor).all())
+
+
+def sum_of(tensor: Tensor) -> float:
+    """The sum of all values, outside of any graph."""
+    return float((tensor.detach() if tensor.requires_grad else tensor).sum().item())
 
 
 def _as_tensor(x: Any) -> Tensor:

@@ -235,10 +235,8 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     _check(modules, parameters)
     tensors = [tensor for *_, tensor in parameters], [buffer for *_, buffer in buffers]
     state: _Everything | _Switches
-    if only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]]):
-        state = _Switches(modules, [*tensors[0], *tensors[1]])
-    else:
-        state = _Everything(modules, *tensors, copy_parameters)
+    is_steady = only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]])
+    state = _Switches(modules, [*tensors[0], *tensors[1]]) if is_steady else _Everything(modules, *tensors, copy_parameters)
     random_state = torch.get_rng_state()
     try:
         for module in modules:
@@ -250,8 +248,11 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
             lend_forward(module)
         state.freeze()
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
-        with _uncompiled(), without_checkpoints():
+        if is_steady:  # nothing in it was compiled, and nothing checkpoints
             yield net
+        else:
+            with _uncompiled(), without_checkpoints():
+                yield net
     finally:
         state.restore()
         torch.set_rng_state(random_state)

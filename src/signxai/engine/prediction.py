@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
-from signxai.engine.inputs import as_input
+from signxai.engine.inputs import as_input, sum_of
 from signxai.engine.mode import GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.targets import Target
@@ -64,7 +64,10 @@ class NoSoftmaxWrapper(nn.Module):
             returned = self.model(*args, **kwargs)
             samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
             explained = explained_tensor(returned, samples, self.output)
-        return mode.logits_of(explained)
+        logits = mode.logits_of(explained)
+        if mode.taken_off is None:
+            mode.final.say_if_unrecognized(logits, sum_of(logits))
+        return logits
 
 
 def remove_softmax(model: nn.Module, output: OutputOption = None) -> NoSoftmaxWrapper:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
-from signxai.engine.inputs import as_input, is_finite
+from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.prediction import predicted_target
 from signxai.engine.targets import Target, as_target
@@ -165,7 +165,7 @@ class Analyzer(ABC):
         if self.at is None and relevance.shape != batch.x.shape:
             came, allowed = tuple(relevance.shape), tuple(batch.x.shape)
             raise ModelError(f"{type(self).__name__}.attribute returned relevance of shape {came} for samples of shape {allowed}")
-        if not is_finite(relevance):
+        if not batch.has_finite(relevance):
             raise not_finite(None)
         memory = relevance.untyped_storage().data_ptr()
         return relevance.clone() if memory == batch.x.untyped_storage().data_ptr() else relevance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +18,7 @@ from signxai.engine.inputs import is_finite
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
 from signxai.engine.not_finite import Watch
+from signxai.engine.notes import FreshNotes
 from signxai.engine.samples import AmbiguousSamplesError
 from signxai.engine.targets import Target
 
@@ -65,6 +66,7 @@ class Batch:
     shared: SharedResults | None = None
     output: OutputOption = None
     stochastic: bool = False
+    _finite: FreshNotes[bool] = field(default_factory=FreshNotes, repr=False, compare=False)
 
     def singles(self) -> list[Batch]:
         """The same, of each sample alone."""
@@ -119,7 +121,12 @@ class Batch:
         result = self._backward(mode)
         if not is_finite(result):
             self._backward(mode.renewed(), looks_for_culprit=True)
+        self._finite.put(result, True)
         return result
+
+    def has_finite(self, result: Tensor) -> bool:
+        """Whether a result holds neither NaN nor infinity; what a backward pass gave has been looked at."""
+        return self._finite.get(result) is not None or is_finite(result)
 
     def _backward(self, mode: ForwardPass, looks_for_culprit: bool = False) -> Tensor:
         leaf = self.x.detach().requires_grad_(True)

@@ -41,7 +41,7 @@ class Explainer:
         relevance = self._relevance(x, target_class, shared)
         if not _is_at_a_layer(self.analyzer):
             relevance = self._multiplied(relevance, x)
-        is_checked = isinstance(self.analyzer, Analyzer) and not self.multipliers
+        is_checked = isinstance(self.analyzer, Analyzer) and all(multiplier.kind == "sign" for multiplier in self.multipliers)
         if not is_checked and not is_finite(relevance):
             raise not_finite(None)
         return relevance if self.as_tensor else as_array(relevance)

@@ -21,21 +21,21 @@ from signxai.engine.torch_functions import functions_named
 @rule_for("linear", *CONVOLUTIONS, arguments=("input", "weight"))
 def layer(mode: RelevancePass, call: Call) -> Result:
     """A linear layer under the rule that is chosen for it."""
-    x, weight = call.x, call.rest[0]
+    x, weight, *rest = call.args
     if needs_relevance(weight):
         return _product(mode, call)
     if not needs_relevance(x):
         return mode.plain(call)
     if weight.ndim == 1:
         return matmul(mode, Call(torch.matmul, (x, weight), {}))
-    if is_complex(weight) or is_complex(x):
+    if weight.is_complex() or x.is_complex():
         return mode.shared(call.run, (x,))
     if call.func in _CONVOLUTIONS and x.ndim == weight.ndim - 1:  # one sample without a batch axis
         with mode:
             return call.run(x.unsqueeze(0)).squeeze(0)
     if weight.layout != torch.strided:
-        return layer(mode, Call(call.func, (x, weight.to_dense(), *call.rest[1:]), call.named))
-    made: Layer = LAYER_OF_FUNCTION[call.func](x, *call.rest, **call.named)
+        return layer(mode, Call(call.func, (x, weight.to_dense(), *rest), call.kwargs))
+    made: Layer = LAYER_OF_FUNCTION[call.func](x, weight, *rest, **call.kwargs)
     if made.is_batch_invariant(x):
         return mode.linear_layer(made, x, lambda t: made.output(t, made.own_weight, made.own_bias))
     return mode.linear_layer(made, x, call.run)
