@@ -25,8 +25,8 @@ def explain(
     """Show what a model's decision rests on: relevance for every value of the input.
 
     Args:
-        model: any ``torch.nn.Module``. It is borrowed: afterwards it is exactly as before, also after an error. A softmax or
-            sigmoid at its output is taken off, however it is written; what is explained is the logit.
+        model: any ``torch.nn.Module``. It is not changed, not even for a moment: other threads may predict with it, train or
+            explain it meanwhile. A softmax or sigmoid at its output is taken off, however it is written; what is explained is the logit.
         x: tensor or array (N, ...), moved to the model's device and dtype.
         method_name: a name of the grammar, for example ``"lrpsign_epsilon_0_25_std_x"``, or a parsed one.
         target_class: None (argmax of each sample), an integer, N integers, a tuple index after the batch axis for outputs

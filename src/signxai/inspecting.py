@@ -178,8 +178,11 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     analyzer = explainer_for(model, spec, options).analyzer
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.at is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
-    with analyzer.batches(x, target_class) as batches:
-        return _joined([report for batch in batches for report in for_batch(batch, partial(_report, str(spec), analyzer))])
+    return analyzer.in_batches(partial(_report_of_all, str(spec), analyzer), x, target_class)
+
+
+def _report_of_all(method: str, analyzer: MethodLRPAnalyzer, batches: list[Batch]) -> Report:
+    return _joined([report for batch in batches for report in for_batch(batch, partial(_report, method, analyzer))])
 
 
 def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:

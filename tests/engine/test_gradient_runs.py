@@ -201,6 +201,6 @@ def test_what_a_run_keeps_is_measured():
     measure = MeasuringPass()
     x = torch.randn(5, 2, 10, dtype=torch.float64).requires_grad_(True)
     with borrowed(net) as lent:
-        run_forward(lent, x.view_as(x), measure)
+        run_forward(lent.net, x.view_as(x), measure)
     assert measure.bytes == 5 * 8 * (3 * 8 + 2 * 3 * 4 + 4 * 4)  # the ReLU's output, the largest values and where they are, the output
     assert measure.largest == 5 * 8 * 3 * 8

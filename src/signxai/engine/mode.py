@@ -4,9 +4,9 @@ The whole mechanism:
 
 1. **A forward pass is watched.** ``run_forward`` enters a ``ForwardPass``, which is a torch mode (code calls it ``mode``), and
    calls the network. While it is entered, torch hands every call of a function, tensor method or operator to
-   ``__torch_function__``, whether a module or a line of code issues it: no class of module needs to be known. The network is
-   lent for the time being (``model_loan``); an ``nn.Sequential`` also lends its ``forward``, so that layers in a row can be
-   carried out as one (``fused``). Only where a user gives a module class or an autograd function a rule is that class
+   ``__torch_function__``, whether a module or a line of code issues it: no class of module needs to be known. The network
+   is a view of the user's model (``model_view``), which itself is not touched; in a view an ``nn.Sequential`` has a ``forward``
+   by which layers in a row can be carried out as one (``fused``). Only where a user gives a module class or an autograd function a rule is that class
    itself exchanged (``rule_registration``).
 2. **A rule carries out the call.** The pass looks the function up in its rule table (``registry``). The rule gets one ``Call``,
    computes its result with the mode switched off, and ties the result to its input by a node of its own in autograd's graph, a
@@ -56,6 +56,7 @@ from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.layers import ChannelMap
 from signxai.engine.moves import MOVES_ALONE
+from signxai.engine.parameters import ParametersWrittenError, shared_memory
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
@@ -90,6 +91,7 @@ class ForwardPass(TorchFunctionMode):
         self.refusal: SignxaiError | None = None
         self.net: nn.Module | None = None
         self.samples = 0
+        self._memory: set[int] | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch._C._are_functorch_transforms_active():
@@ -152,8 +154,22 @@ class ForwardPass(TorchFunctionMode):
         if call.func in WRITING or call.kwargs:
             written = call.written()
             if written is not None:
+                self._refuse_parameter(written)
                 self.saver.before_write(written)
         return call.func(*call.args, **call.kwargs)
+
+    def _refuse_parameter(self, written: Tensor) -> None:
+        """Refuse a write to the memory of a parameter, which is the model's.
+
+        Raises:
+            ParametersWrittenError: if it is one.
+        """
+        if written.requires_grad or self.net is None:  # most writes
+            return
+        if self._memory is None:
+            self._memory = shared_memory(self.net)
+        if written.untyped_storage().data_ptr() in self._memory:
+            raise ParametersWrittenError(f"the model writes to its parameters, first in {place_of_call()}")
 
     def with_token_ids(self, call: Call, result: Result) -> Result:
         """The result of an operation as it is, where some tensors are integers made of the input."""

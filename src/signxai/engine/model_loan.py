@@ -1,10 +1,9 @@
-"""Borrowing a model: whatever happens while it is explained, it comes back exactly as it was."""
+"""Borrowing a model: what is explained is a view of it, and the model stays as it is."""
 
 from __future__ import annotations
 
-import operator
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
@@ -16,26 +15,9 @@ from torch.nn.parameter import is_lazy
 
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
-from signxai.engine.fused.runs import has_global_hooks, lend_forward, without_lent_forward
-
-_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
-"""Every module's tables of parameters, buffers, submodules and hooks."""
-
-_all_tables = operator.itemgetter(*_TABLES)
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_hooks_of = operator.itemgetter(*_HOOKS)
-
-_STEADY = {
-    *(nn.Sequential, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
-    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Softmax, nn.LogSoftmax),
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d),
-    *(nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-}
-"""Torch's own modules whose forward in evaluation mode changes nothing: neither an attribute nor a buffer."""
-_PLAIN_TENSORS = {nn.Parameter, Tensor}
-_METHODS = {kind: frozenset(name for name in dir(kind) if callable(getattr(kind, name))) for kind in _STEADY}
+from signxai.engine.model_view import ModelView
+from signxai.engine.parameters import ParametersWrittenError
+from signxai.engine.steady_modules import STEADY, are_steady
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -86,181 +68,64 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
     return found
 
 
-class _TensorStates:
-    """What a borrower may change about parameters or buffers; their values too where they are ``copied``."""
-
-    def __init__(self, tensors: list[Tensor], copied: bool) -> None:
-        self.tensors = tensors
-        self.leaves = [tensor for tensor in tensors if tensor.is_leaf]
-        self.requires_grad = [tensor.requires_grad for tensor in self.leaves]
-        self.grads = [tensor.grad for tensor in self.leaves]
-        self.data = [tensor.data for tensor in tensors]
-        self.copies = [data.clone() for data in self.data] if copied else []
-
-    def freeze(self) -> None:
-        """Let no tensor ask for a gradient."""
-        if any(self.requires_grad):
-            for tensor in self.leaves:
-                tensor.requires_grad_(False)
-
-    def restore(self) -> None:
-        """Put back whatever is not as it was."""
-        for tensor, data in zip(self.tensors, self.data, strict=True):
-            if tensor.layout != torch.strided or not tensor.is_set_to(data):  # a sparse one has no memory of its own to compare
-                tensor.data = data
-        for data, copy in zip(self.data, self.copies, strict=False):
-            if not _equal(data, copy):  # a version would miss what is written to ``.data``
-                data.copy_(copy)
-        for tensor, requires_grad, grad in zip(self.leaves, self.requires_grad, self.grads, strict=True):
-            if tensor.requires_grad != requires_grad:
-                tensor.requires_grad_(requires_grad)
-            if tensor.grad is not grad:
-                tensor.grad = grad
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors hold the same; of sparse ones nobody can tell."""
-    return a.layout == torch.strided and torch.equal(a, b)
-
-
-class _ModuleStates:
-    """Every module's attributes, shallow, and the contents of its tables."""
-
-    def __init__(self, modules: list[nn.Module]) -> None:
-        self.attributes = [(module.__dict__, without_lent_forward(module.__dict__.copy())) for module in modules]
-        tables = [table for attributes, _ in self.attributes for table in _tables_of(attributes)]
-        self.filled = [(table, table.copy()) for table in tables if table]
-        self.empty = [table for table in tables if not table]
-
-    def restore(self) -> None:
-        """Put back whatever is not as it was."""
-        for attributes, _ in self.attributes:
-            without_lent_forward(attributes)  # nothing else of a module that another thread runs may be missing, be it for a moment
-        for table, saved in (*self.attributes, *self.filled):
-            if not _same(table, saved):
-                table.clear()
-                table.update(saved)
-        if any(self.empty):
-            for table in filter(None, self.empty):
-                table.clear()
-
-
-def _tables_of(attributes: dict[str, Any]) -> Iterable[Any]:
-    try:
-        return _all_tables(attributes)  # type: ignore[no-any-return]
-    except KeyError:  # a module pickled by an older torch lacks the latest
-        return map(attributes.get, _TABLES)
-
-
-def _same(table: Any, saved: Any) -> bool:
-    """Whether a table holds the same objects in the same order; tensors are not to be compared by value."""
-    if len(table) != len(saved):
-        return False
-    if isinstance(saved, set):
-        return bool(table == saved)
-    return list(table) == list(saved) and all(map(operator.is_, table.values(), saved.values()))
-
-
-class _Everything:
-    """All that code in a module may change."""
-
-    def __init__(self, modules: list[nn.Module], parameters: list[Tensor], buffers: list[Tensor], copy_parameters: bool) -> None:
-        self.modules = _ModuleStates(modules)
-        self.tensors = [_TensorStates(parameters, copy_parameters), _TensorStates(buffers, copied=True)]
-
-    def freeze(self) -> None:
-        """Let no tensor ask for a gradient."""
-        for state in self.tensors:
-            state.freeze()
-
-    def restore(self) -> None:
-        """Put back whatever is not as it was."""
-        self.modules.restore()
-        for state in self.tensors:
-            state.restore()
-
-
-class _Switches:
-    """What lending itself changes, and all that changes in a model made of steady modules."""
-
-    def __init__(self, modules: list[nn.Module], tensors: list[Tensor]) -> None:
-        self.attributes = [module.__dict__ for module in modules]
-        self.training = [attributes.get("training") for attributes in self.attributes]
-        self.compiled = [attributes.get("_compiled_call_impl") for attributes in self.attributes]
-        self.asking = [tensor for tensor in tensors if tensor.requires_grad and tensor.is_leaf]
-
-    def freeze(self) -> None:
-        """Let no tensor ask for a gradient."""
-        for tensor in self.asking:
-            tensor.requires_grad_(False)
-
-    def restore(self) -> None:
-        """Put back whatever is not as it was."""
-        for attributes, training, compiled in zip(self.attributes, self.training, self.compiled, strict=True):
-            without_lent_forward(attributes)
-            if training:
-                attributes["training"] = training
-            if compiled is not None:
-                attributes["_compiled_call_impl"] = compiled
-        for tensor in self.asking:
-            tensor.requires_grad_(True)
-
-
-def _are_steady(modules: list[nn.Module], tensors: list[Tensor]) -> bool:
-    """Whether nothing but steady code of torch runs in the modules."""
-    for module in modules:
-        attributes = module.__dict__
-        methods = _METHODS.get(type(module))
-        if methods is None or any(_hooks_of(attributes)) or not methods.isdisjoint(attributes):
-            return False
-    return _PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()
-
-
 @contextmanager
-def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, only_model_runs: bool = False) -> Iterator[nn.Module]:
-    """Lend the model in evaluation mode with frozen parameters, and take it back exactly as it was, also after an error.
+def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, only_model_runs: bool = False) -> Iterator[ModelView]:
+    """Lend a view of the model, in evaluation mode and with frozen parameters; the model itself is not touched.
 
     Args:
-        model: any module; ``DataParallel`` and compiled wrappers are taken off for the time being.
+        model: any module; ``DataParallel`` and compiled wrappers are taken off.
         copy_parameters: the borrower may write to the parameters' values (as Zennit's canonizers do).
-        seed: seeds what the model itself may draw; the global random state comes back too.
+        seed: seeds what the model itself may draw; the global random state comes back.
         only_model_runs: the borrower runs no code but its own and the model's.
 
     Raises:
-        ModelError: if the model's layers or gradients cannot be had.
+        ModelError: if the model's layers or gradients cannot be had, or somebody writes to its parameters meanwhile.
     """
     net = unwrapped(model)
     modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
     _check(modules, parameters)
-    tensors = [tensor for *_, tensor in parameters], [buffer for *_, buffer in buffers]
-    state: _Everything | _Switches
-    is_steady = only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]])
-    state = _Switches(modules, [*tensors[0], *tensors[1]]) if is_steady else _Everything(modules, *tensors, copy_parameters)
+    tensors = [tensor for *_, tensor in parameters]
+    of_both = [*tensors, *(tensor for *_, tensor in buffers)]
+    is_steady = only_model_runs and not copy_parameters and are_steady(modules, of_both)
+    view = ModelView(modules, parameters, buffers, is_steady, copy_parameters)
+    shared = of_both if is_steady else [] if copy_parameters else tensors
+    with _watched(shared), nullcontext() if is_steady else _other_code_runs(seed):
+        try:
+            yield view
+        finally:
+            view.release()
+
+
+@contextmanager
+def _watched(tensors: list[Tensor]) -> Iterator[None]:
+    """Refuse what was computed while somebody wrote to these, as a thread that trains the model does."""
+    versions = [tensor._version for tensor in tensors]
+    try:
+        yield
+    except ModelError as error:
+        if versions != [tensor._version for tensor in tensors]:
+            raise ParametersWrittenError(str(error)) from error
+        raise
+    if versions != [tensor._version for tensor in tensors]:
+        raise ParametersWrittenError("the model's parameters were written to while it was explained; explain a copy of it")
+
+
+@contextmanager
+def _other_code_runs(seed: int) -> Iterator[None]:
+    """What code that is not torch's own needs around it: its random numbers seeded, nothing compiled, no checkpoints."""
     random_state = torch.get_rng_state()
     try:
-        for module in modules:
-            attributes = module.__dict__
-            if attributes.get("training"):  # a compiled module has that of the module inside
-                attributes["training"] = False
-            if attributes.get("_compiled_call_impl") is not None:
-                attributes["_compiled_call_impl"] = None
-            lend_forward(module)
-        state.freeze()
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
-        if is_steady:  # nothing in it was compiled, and nothing checkpoints
-            yield net
-        else:
-            with _uncompiled(), without_checkpoints():
-                yield net
+        with _uncompiled(), without_checkpoints():
+            yield
     finally:
-        state.restore()
         torch.set_rng_state(random_state)
 
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
     """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters."""
-    others = [module for module in modules if type(module) not in _STEADY]
+    others = [module for module in modules if type(module) not in STEADY]
     quantized = _quantized_classes(tuple(name for name in _QUANTIZED_PACKAGES if name in sys.modules)) if others else frozenset()
     for module in others:
         _refuse_script(module)

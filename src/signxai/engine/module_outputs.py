@@ -16,20 +16,30 @@ from signxai.engine.forward import first_tensor
 _EXECUTION = re.compile(r"^(?P<name>.*?)\[(?P<index>\d+)\]$")
 
 
-def find_module(net: nn.Module, layer: nn.Module | str) -> nn.Module:
-    """A module of the network, by its dotted name or itself.
+def find_module(net: nn.Module, name: str) -> nn.Module:
+    """A module of the network, by its dotted name.
 
     Raises:
         OptionError: if it is not in the network.
     """
     modules: dict[str, nn.Module] = dict(net.named_modules())
+    if name not in modules:
+        raise OptionError(f"the model has no module {name!r}; its modules are {', '.join(filter(None, modules))}")
+    return modules[name]
+
+
+def name_of_module(model: nn.Module, layer: nn.Module | str) -> str:
+    """The dotted name of a module of the model, which may be given as one.
+
+    Raises:
+        OptionError: if a module is given that is not in the model.
+    """
     if isinstance(layer, str):
-        if layer not in modules:
-            raise OptionError(f"the model has no module {layer!r}; its modules are {', '.join(filter(None, modules))}")
-        return modules[layer]
-    if not any(layer is module for module in modules.values()):
+        return layer
+    names: list[str] = [name for name, module in model.named_modules() if module is layer]
+    if not names:
         raise OptionError(f"the layer {layer!r} is not a module of this model; give one of model.named_modules() or its name")
-    return layer
+    return names[0]
 
 
 class EachOutput:

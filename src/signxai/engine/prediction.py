@@ -13,6 +13,7 @@ from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.inputs import as_input, sum_of
 from signxai.engine.mode import GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
+from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.targets import Target
 
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
@@ -121,12 +122,22 @@ def prediction(
     model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
 ) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
+    try:
+        return _prediction(model, x, batch_size, seed, output, stochastic)
+    except ParametersWrittenError:
+        return _prediction(model, x, batch_size, seed, output, stochastic, copies_parameters=True)
+
+
+def _prediction(
+    model: nn.Module, x: Any, batch_size: int | None, seed: int, output: OutputOption, stochastic: bool, copies_parameters: bool = False
+) -> Prediction:
     logits, taken_off = [], None
-    with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed) as net:
-        samples = as_input(net, x)
+    with torch.inference_mode(False), torch.no_grad(), borrowed(model, copies_parameters, seed) as view:
+        samples = as_input(view.net, x)
+        output = output and view.of(output)
         for part in torch.split(samples, 1 if stochastic else batch_size or len(samples)):
             mode = GradientPass()
-            logits.append(run_forward(net, part.clone(), mode, output=output, draws_from=seed if stochastic else None))
+            logits.append(run_forward(view.net, part.clone(), mode, output=output, draws_from=seed if stochastic else None))
             taken_off = mode.taken_off
         return Prediction(torch.cat(logits), taken_off)
 

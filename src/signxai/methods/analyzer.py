@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypedDict
 
@@ -17,9 +17,11 @@ from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
+from signxai.engine.model_view import ModelView
+from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.prediction import predicted_target
 from signxai.engine.targets import Target, as_target
-from signxai.methods.batch import Batch, SharedResults, for_batch, not_finite
+from signxai.methods.batch import Batch, Result, SharedResults, for_batch, not_finite
 
 INITIAL_RELEVANCES = ("one_hot", "logit")
 
@@ -56,8 +58,8 @@ class Analyzer(ABC):
             noticed, those of NumPy, of Python's ``random`` and of generators that the model keeps are not.
 
     Attributes:
-        changes_model: whether ``attribute`` may leave something changed in the model, so that all of it must be put back. A class
-            that leaves the model alone says so itself by False, which spares time; a subclass of it that says nothing may change it.
+        changes_model: whether ``attribute`` may change something in the view of the model, such as hooks. A class that does not
+            says so itself by False, which spares time; a subclass of it that says nothing may.
         writes_parameters: whether ``attribute`` writes to the values of parameters, which are then copied beforehand.
         chunks_itself: whether ``attribute`` takes all samples at once and cuts them as ``batch_size`` says.
         is_one_backward_pass: whether ``attribute`` is one ``backward`` or ``gradient`` of its batch, which ``at`` needs.
@@ -147,13 +149,31 @@ class Analyzer(ABC):
             input_tensor, target_class: as for ``analyze``.
             shared: what other methods on the same model, input and target have computed, and will.
         """
-        with self.batches(input_tensor, target_class, shared) as batches:
-            parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
-            if self.at is not None and len(parts) > len(batches) and any(len(part) != 1 for part in parts):
-                raise ModelError(
-                    f"at={self.at!r} has several rows for each sample, and the method has to explain samples one by one: give it one"
-                )
-            return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return self.in_batches(self._joined, input_tensor, target_class, shared)
+
+    def _joined(self, batches: list[Batch]) -> Tensor:
+        parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
+        if self.at is not None and len(parts) > len(batches) and any(len(part) != 1 for part in parts):
+            raise ModelError(
+                f"at={self.at!r} has several rows for each sample, and the method has to explain samples one by one: give it one"
+            )
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def in_batches(
+        self, work: Callable[[list[Batch]], Result], input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None
+    ) -> Result:
+        """What ``work`` gives of the batches; where somebody writes to parameters meanwhile, of those of a copy of the model.
+
+        Args:
+            work: computes something of all batches, whose network it must not keep.
+            input_tensor, target_class, shared: as for ``relevance_of``.
+        """
+        try:
+            with self._batches(self.writes_parameters, input_tensor, target_class, shared) as batches:
+                return work(batches)
+        except ParametersWrittenError:
+            with self._batches(True, input_tensor, target_class, shared) as batches:
+                return work(batches)
 
     def _attributed(self, batch: Batch) -> Tensor:
         return self._checked(self.attribute(batch), batch)
@@ -171,28 +191,31 @@ class Analyzer(ABC):
         return relevance.clone() if memory == batch.x.untyped_storage().data_ptr() else relevance
 
     @contextmanager
-    def batches(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Iterator[list[Batch]]:
-        """Borrow the model, and cut input and target into batches as ``batch_size`` says; arguments as for ``relevance_of``."""
+    def _batches(
+        self, copies_parameters: bool, input_tensor: Any, target_class: Any, shared: SharedResults | None
+    ) -> Iterator[list[Batch]]:
+        """Borrow the model, and cut input and target into batches as ``batch_size`` says."""
         if target_class is None and (shared is not None or self.chunks_itself):  # several runs must agree on it
             target_class = self._predicted(input_tensor, shared or SharedResults())
         only_model_runs = not self.changes_model and not callable(target_class) and self.output is None
-        loan = borrowed(self.model, self.writes_parameters, self.seed, only_model_runs)
-        with torch.inference_mode(False), torch.enable_grad(), loan as net:
-            x = as_input(net, input_tensor)
+        loan = borrowed(self.model, copies_parameters, self.seed, only_model_runs)
+        with torch.inference_mode(False), torch.enable_grad(), loan as view:
+            x = as_input(view.net, input_tensor)
             if x.is_cpu:
                 keep_freed_memory()
-            target = as_target(target_class, len(x))
+            target = as_target(view.of(target_class) if callable(target_class) else target_class, len(x))
             step = len(x) if self.chunks_itself else self.batch_size or len(x)
-            yield [self._batch(net, x, target, slice(start, start + step), shared) for start in range(0, len(x), step)]
+            yield [self._batch(view, x, target, slice(start, start + step), shared) for start in range(0, len(x), step)]
 
     def _predicted(self, x: Any, shared: SharedResults) -> Target:
         key = ("target", self.batch_size, self.seed)
         return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output, self.stochastic))
 
-    def _batch(self, net: nn.Module, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
+    def _batch(self, view: ModelView, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)
         samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
-        return Batch(net, samples, part, rows, self.relevance, self.seed, self.at, shared, self.output, self.stochastic)
+        output = self.output and view.of(self.output)
+        return Batch(view.net, samples, part, rows, self.relevance, self.seed, self.at, shared, output, self.stochastic)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from signxai.common.errors import InputError, ModelError
 from signxai.engine.feature_maps import FeatureMapPass, Layout
-from signxai.engine.module_outputs import EachOutput, find_module
+from signxai.engine.model_loan import unwrapped
+from signxai.engine.module_outputs import EachOutput, find_module, name_of_module
 from signxai.methods.analyzer import Analyzer, CommonOptions
 from signxai.methods.backprop import GuidedBackpropAnalyzer
 from signxai.methods.batch import Batch, gradient_of
@@ -61,7 +62,8 @@ class GradCAMAnalyzer(Analyzer):
     def _capturing(self, net: nn.Module, mode: FeatureMapPass) -> AbstractContextManager[Any]:
         if self.target_layer is None:
             return nullcontext()
-        return EachOutput(find_module(net, self.target_layer), mode.capture)
+        name = name_of_module(unwrapped(self.model), self.target_layer)
+        return EachOutput(find_module(net, name), mode.capture)
 
 
 def _last_reached(mode: FeatureMapPass, logits: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:

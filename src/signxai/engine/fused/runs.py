@@ -381,15 +381,9 @@ def _carried_out(mode: RunsAhead, run: Run, x: Result) -> Result:
 _SEQUENTIAL_FORWARD = nn.Sequential.forward
 
 
-def lend_forward(module: nn.Module) -> None:
-    """Let a borrowed module follow plans, if it is an ``nn.Sequential`` that runs its modules in a row."""
-    if isinstance(module, nn.Sequential) and type(module).forward is _SEQUENTIAL_FORWARD and "forward" not in module.__dict__:
+def lend_forward(module: nn.Module) -> bool:
+    """Let a module of a view follow plans, if it is an ``nn.Sequential`` that runs its modules in a row; whether it is."""
+    is_lent = isinstance(module, nn.Sequential) and type(module).forward is _SEQUENTIAL_FORWARD and "forward" not in module.__dict__
+    if is_lent:
         module.__dict__["forward"] = MethodType(_forward, module)
-
-
-def without_lent_forward(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The same attributes of a module, less a lent ``forward``, which another thread that explains the model may have put there."""
-    forward = attributes.get("forward")
-    if type(forward) is MethodType and forward.__func__ is _forward:
-        attributes.pop("forward", None)
-    return attributes
+    return is_lent

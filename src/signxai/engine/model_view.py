@@ -1,0 +1,286 @@
+"""A model as a pass runs it: modules of its own over the tensors of the user's, in which nothing is changed, not for a moment.
+
+A view has one module for each of the model's, of the same class and with the same attributes, in evaluation mode; its parameters share
+the memory of the model's and ask for no gradient. Wherever an attribute leads to a module or tensor of the model, be it in a list, a
+bound method, a closure or an object of some class, the view's leads to its own. What neither attributes nor closures lead to, such as
+a global name, is beyond that: there the model itself is called, as it is.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signxai.engine.fused.runs import lend_forward
+from signxai.engine.parameters import as_copy
+from signxai.engine.steady_modules import is_plain
+
+_INERT = {
+    *(int, float, bool, complex, str, bytes, type(None), type, range, slice, type(Ellipsis), property),
+    *(torch.dtype, torch.device, torch.Size, torch.Generator, np.ndarray, np.dtype, ModuleType, BuiltinFunctionType),
+}
+"""What leads to no module."""
+
+_TENSORS_AND_MODULES = ("_parameters", "_buffers", "_modules")
+_TABLES = {name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set)}
+_HOOKS = tuple(name for name in _TABLES if name.startswith(("_forward_", "_backward_")) and name != "_forward_hooks")
+
+_MOST_DEPTH = 6
+_MOST_VISITED = 20_000
+"""How far attributes are followed: a model may lead to its trainer, and that to a data set."""
+
+_PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
+
+
+Named = tuple[nn.Module, str, Tensor]
+"""A tensor, with a module and the name that it has there."""
+
+
+class ModelView:
+    """The view of a model.
+
+    Args:
+        modules: the model and every module in it, each once, the model first.
+        parameters, buffers: theirs, each once.
+        is_steady: nothing but steady modules' own code runs, which changes nothing.
+        copies: whether parameters get memory of their own, too.
+        is_frozen: whether parameters ask for no gradient; else they are the model's own.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[nn.Module],
+        parameters: Iterable[Named],
+        buffers: Iterable[Named],
+        is_steady: bool = False,
+        copies: bool = False,
+        is_frozen: bool = True,
+    ) -> None:
+        self._views: dict[int, Any] = {id(module): object.__new__(_kind_of(type(module))) for module in modules}
+        self.net: nn.Module = self._views[id(modules[0])]
+        self._visited = 0
+        self._seen: dict[int, Any] = {}
+        for module, _, parameter in parameters:
+            copied = copies or (not is_steady and writes_to_weight(module))
+            if copied or (is_frozen and parameter.requires_grad):
+                self._views[id(parameter)] = _view_of(parameter, copied)
+        if not is_steady:  # else nothing writes to a buffer
+            self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
+        for module in modules:
+            if is_steady or is_plain(module):
+                self._fill_plain(module, is_steady)
+            else:
+                self._fill(module)
+        self._lent = [view for view in map(self._views.__getitem__, map(id, modules)) if lend_forward(view)]
+
+    def release(self) -> None:
+        """Let the view go at once, instead of when its cycles of references are found."""
+        for view in self._lent:
+            del view.__dict__["forward"]
+
+    def _fill_plain(self, module: nn.Module, is_steady: bool) -> None:
+        """A module of torch's own reads nothing but its tensors, its numbers and its tables of hooks, which are empty."""
+        own = self._views.get
+        attributes = own(id(module)).__dict__
+        attributes.update(module.__dict__)
+        attributes["training"] = False
+        for name in _TENSORS_AND_MODULES:
+            if attributes[name] or not is_steady:
+                attributes[name] = {key: own(id(value), value) for key, value in attributes[name].items()}
+        attributes["_forward_hooks"] = OrderedDict()  # the one that a pass adds to
+        if not is_steady:  # other code may add to any
+            for name in _HOOKS:
+                attributes[name] = attributes[name].copy() if attributes[name] else OrderedDict()
+
+    def _fill(self, module: nn.Module) -> None:
+        view = self._views[id(module)]
+        attributes = view.__dict__
+        for name, value in module.__dict__.items():
+            own = value if type(value) in _INERT else self.of(value)
+            attributes[name] = value.copy() if own is value and name in _TABLES else own
+        for name in _slots(module):
+            object.__setattr__(view, name, self.of(getattr(module, name)))
+        if "training" in attributes:  # a compiled module has that of the module inside
+            attributes["training"] = False
+        if attributes.get("_compiled_call_impl") is not None:
+            attributes["_compiled_call_impl"] = None
+        if isinstance(attributes["_modules"].get("_orig_mod"), nn.Module):  # its forward leads to the model by compiled code
+            attributes["forward"] = attributes["_modules"]["_orig_mod"].__call__
+
+    def of(self, value: Any, depth: int = 0) -> Any:
+        """The same value where it leads to nothing of the model; else one that leads to the view."""
+        kind = type(value)
+        if kind in _INERT:
+            return value
+        found = self._views.get(id(value))
+        if found is not None:
+            return found
+        if id(value) in self._seen:
+            return self._seen[id(value)]
+        if isinstance(value, Tensor) or depth >= _MOST_DEPTH or self._visited >= _MOST_VISITED:
+            return value
+        self._visited += 1
+        self._seen[id(value)] = value  # a way back to it ends here
+        self._seen[id(value)] = result = self._rebuilt(value, depth + 1)
+        return result
+
+    def _rebuilt(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        rebuild = _REBUILD.get(kind)
+        if rebuild is not None:
+            return rebuild(value, lambda inner: self.of(inner, depth))
+        return _object(value, lambda inner: self.of(inner, depth))
+
+
+Exchange = Callable[[Any], Any]
+"""From a value to that for the view, which is the same object where nothing of the model is in it."""
+
+
+def writes_to_weight(module: nn.Module) -> bool:
+    """Whether a module's forward writes to its weight: an embedding that scales rows down to ``max_norm``."""
+    return isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None
+
+
+def _kind_of(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class of a module's view: the end of that must not end what the module holds."""
+    if not hasattr(kind, "__del__"):
+        return kind
+    return type(kind.__name__, (kind,), {"__del__": lambda self: None, "__module__": kind.__module__})
+
+
+def _view_of(parameter: Tensor, copied: bool) -> Tensor:
+    """A parameter that shares the memory of the model's, and asks for no gradient."""
+    source = as_copy(parameter) if copied else parameter
+    view: Tensor
+    if type(parameter) is nn.Parameter:
+        view = torch.Tensor._make_subclass(nn.Parameter, source, False)
+    else:
+        view = source.detach()
+        if type(view) is not type(parameter):
+            view = torch.Tensor._make_subclass(type(parameter), source, False)
+    if parameter.__dict__ or copied:
+        view.__dict__.update({**parameter.__dict__, **source.__dict__})
+    return view
+
+
+def _copy_of(buffer: Tensor) -> Tensor:
+    """A buffer with memory of its own: code in the model may write to it."""
+    return buffer.detach().clone()
+
+
+def _slots(value: object) -> Iterable[str]:
+    return (name for name in copyreg._slotnames(type(value)) if name != "__weakref__" and hasattr(value, name))  # type: ignore[attr-defined]
+
+
+def _sequence(value: Any, exchange: Exchange) -> Any:
+    items = [exchange(item) for item in value]
+    return value if all(map(_is, items, value)) else type(value)(items)
+
+
+def _deque(value: Any, exchange: Exchange) -> Any:
+    items = [exchange(item) for item in value]
+    return value if all(map(_is, items, value)) else deque(items, value.maxlen)
+
+
+def _mapping(value: Any, exchange: Exchange) -> Any:
+    keys, values = [exchange(key) for key in value], [exchange(item) for item in value.values()]
+    if all(map(_is, keys, value)) and all(map(_is, values, value.values())):
+        return value
+    result = value.copy()
+    result.clear()
+    result.update(zip(keys, values, strict=True))
+    return result
+
+
+def _is(a: object, b: object) -> bool:
+    return a is b
+
+
+def _method(value: MethodType, exchange: Exchange) -> Any:
+    function, owner = exchange(value.__func__), exchange(value.__self__)
+    return value if function is value.__func__ and owner is value.__self__ else MethodType(function, owner)
+
+
+def _function(value: FunctionType, exchange: Exchange) -> Any:
+    cells = value.__closure__ or ()
+    own = tuple(_cell(cell, exchange) for cell in cells)
+    defaults = value.__defaults__ and tuple(map(exchange, value.__defaults__))
+    named = value.__kwdefaults__ and {name: exchange(default) for name, default in value.__kwdefaults__.items()}
+    is_same = all(map(_is, own, cells)) and all(map(_is, defaults or (), value.__defaults__ or ()))
+    if is_same and all(map(_is, (named or {}).values(), (value.__kwdefaults__ or {}).values())):
+        return value
+    result = FunctionType(value.__code__, value.__globals__, value.__name__, defaults, own or None)
+    result.__kwdefaults__ = named
+    result.__dict__.update(value.__dict__)
+    return result
+
+
+def _cell(cell: CellType, exchange: Exchange) -> CellType:
+    try:
+        content = cell.cell_contents
+    except ValueError:  # an empty one
+        return cell
+    own = exchange(content)
+    return cell if own is content else CellType(own)
+
+
+def _partial(value: Any, exchange: Exchange) -> Any:
+    function, args, named = exchange(value.func), exchange(value.args), exchange(value.keywords)
+    is_same = function is value.func and args is value.args and named is value.keywords
+    return value if is_same else functools.partial(function, *args, **named)
+
+
+def _reference(value: Any, exchange: Exchange) -> Any:
+    target = value()
+    own = exchange(target)
+    return value if own is target or isinstance(own, MethodType) else weakref.ref(own)
+
+
+def _proxy(value: Any, exchange: Exchange) -> Any:
+    try:
+        target = value.__init__.__self__  # a proxy passes everything on to what it stands for
+    except ReferenceError:
+        return value
+    own = exchange(target)
+    return value if own is target else weakref.proxy(own)
+
+
+def _object(value: Any, exchange: Exchange) -> Any:
+    """An object of some class: a copy if its attributes lead to the model."""
+    state = getattr(value, "__dict__", None)
+    if isinstance(value, type) or not isinstance(state, dict):
+        return value
+    own = {name: exchange(item) for name, item in state.items()}
+    if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
+        return value
+    result = object.__new__(type(value))
+    result.__dict__.update(own)
+    for name in _slots(value):
+        object.__setattr__(result, name, exchange(getattr(value, name)))
+    return result
+
+
+def _makes_itself(kind: type) -> bool:
+    """Whether a class has a ``__new__`` of its own, which may ask for arguments."""
+    return any("__new__" in vars(base) for base in kind.__mro__[:-1])
+
+
+_REBUILD: dict[type, Callable[[Any, Exchange], Any]] = {
+    **dict.fromkeys((list, tuple, set, frozenset), _sequence),
+    deque: _deque,
+    **dict.fromkeys((dict, OrderedDict, defaultdict), _mapping),
+    **dict.fromkeys(_PROXIES, _proxy),
+    MethodType: _method,
+    FunctionType: _function,
+    functools.partial: _partial,
+    weakref.ref: _reference,
+}
