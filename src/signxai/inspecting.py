@@ -197,9 +197,7 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
 
 def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
     leaf = batch.x.detach().requires_grad_(True)
-    copy = leaf.clone()
-    mode.begin(copy)
-    logits = run_forward(batch.net, copy, mode, None, batch.output, batch.draws_from)
+    logits = run_forward(batch.net, leaf.clone(), mode, None, batch.output, batch.draws_from)
     start = batch.initial_relevance(logits)
     relevance = gradient_of(logits, leaf, start).double()
     if not is_finite(relevance):

@@ -174,7 +174,7 @@ class InspectingPass(RelevancePass):
         return None
 
     def begin(self, x: Tensor) -> None:
-        """Say which tensor is the network's input."""
+        super().begin(x)
         self._owner[x.grad_fn] = None
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -171,6 +171,8 @@ def run_forward(
     mode.net = net
     samples = x.shape[0] if x.ndim else 0
     mode.samples += samples
+    if samples:
+        mode.begin(x)
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
         explained = explained_tensor(net(x), samples, output)
     if mode.draws and draws_from is None and (x._version != version or _is_drawn(net, x, output)):

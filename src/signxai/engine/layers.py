@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from signxai.engine.samples import SampleLayout
+from signxai.engine.samples import Places, SampleLayout
 from signxai.engine.torch_functions import Operation
 
 WeightMap: TypeAlias = Callable[[Tensor], Tensor]
@@ -81,7 +81,7 @@ class Layer(ABC):
     """``y = W x + b``, with a map per output channel behind it where a batch norm is folded in."""
 
     kind: ClassVar[str]
-    samples = SampleLayout.EACH_ROW
+    samples: Places = SampleLayout.EACH_ROW
     """Where the samples are in its input."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:

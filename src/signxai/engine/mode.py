@@ -5,9 +5,9 @@ The whole mechanism:
 1. **A forward pass is watched.** ``run_forward`` enters a ``ForwardPass``, which is a torch mode (code calls it ``mode``), and
    calls the network. While it is entered, torch hands every call of a function, tensor method or operator to
    ``__torch_function__``, whether a module or a line of code issues it: no class of module needs to be known. The network
-   is a view of the user's model (``model_view``), which itself is not touched; in a view an ``nn.Sequential`` has a ``forward``
-   by which layers in a row can be carried out as one (``fused``). Only where a user gives a module class or an autograd function a rule is that class
-   itself exchanged (``rule_registration``).
+   is a view of the user's model (``model_view``), which itself is not touched; in a view an ``nn.Sequential`` has a
+   ``forward`` by which layers in a row can be carried out as one (``fused``). Only where a user gives a module class or an
+   autograd function a rule is that class itself exchanged (``rule_registration``).
 2. **A rule carries out the call.** The pass looks the function up in its rule table (``registry``). The rule gets one ``Call``,
    computes its result with the mode switched off, and ties the result to its input by a node of its own in autograd's graph, a
    ``RelevanceNode``. Without a rule the operation runs as it is and keeps its gradient.
@@ -180,6 +180,9 @@ class ForwardPass(TorchFunctionMode):
         """Run a batch norm, which is a map per channel (subclasses: under a rule)."""
         result: Tensor = BatchNormNode.apply(x, compute, by_axis_1)
         return result
+
+    def begin(self, x: Tensor) -> None:
+        """Is told the input of the network (N, ...) before that runs."""
 
     def renewed(self) -> ForwardPass:
         """A pass like this one that has seen nothing yet."""

@@ -39,7 +39,8 @@ from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, RuleTable
 from signxai.engine.rule_registration import user_rules
-from signxai.engine.samples import SampleLayout, sample_layout
+from signxai.engine.sample_axes import SampleAxes
+from signxai.engine.samples import Places, SampleAxis, SampleLayout
 from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
@@ -50,11 +51,6 @@ from signxai.engine.written_by_hand import WrittenByHand
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
-
-
-_PLACE_OF_DIM = {"__iter__": None, "unbind": 1, "select": 1, "split": 2, "chunk": 2, "tensor_split": 2}
-_PARTS = functions_named("__getitem__", *_PLACE_OF_DIM)
-"""Operations that may take the batch apart."""
 
 
 _OF_SHAPE_ALONE = functions_named(
@@ -135,7 +131,7 @@ class RelevancePass(ForwardPass):
         self._has_gates = False
         self.by_hand = WrittenByHand()
         self._of_samples: TensorNotes[bool] = TensorNotes()
-        self._batch_is_cut = False
+        self.axes: SampleAxes | None = None
         self._has_of_samples = False
         self._warned: set[str] = set()
 
@@ -145,10 +141,28 @@ class RelevancePass(ForwardPass):
             result = super().__torch_function__(func, types, args, kwargs)
         else:
             result = self.carried_out(rule, Call(func, args, {}))  # most calls; the same, in fewer steps
+        if self.axes is not None:
+            self.axes.follow(Call(func, args, kwargs or {}), result, func in self.rules)
         first = result[0] if type(result) is tuple and result else result
         if not isinstance(first, Tensor) or not first.requires_grad:
             self._note_cut(func, args, kwargs, result)
         return result
+
+    # Samples: on which axis of a tensor they are, for rules that look at each as a whole
+
+    def begin(self, x: Tensor) -> None:
+        if len(x) > 1 and getattr(self.choose_rule, "looks_at_samples", True):
+            self.axes = self.axes or SampleAxes()
+            self.axes.begin(x)
+
+    def _places_in(self, x: Tensor, kind: str) -> Places:
+        if self.samples <= 1:
+            return SampleLayout.ONE if self.samples else SampleLayout.EACH_ROW
+        found = None if self.axes is None else self.axes.of(x)
+        if self.axes is None or found is None or (kind == "convolution" and found.axis):
+            return SampleLayout.UNKNOWN
+        # a piece with some of the samples may be cut otherwise where there are others
+        return found if found.count == self.axes.count else SampleLayout.UNKNOWN
 
     def renewed(self) -> ForwardPass:
         return type(self)(self.choose_rule, self.stabilizer, self.strict, self.cut_offs_absorb)
@@ -193,8 +207,6 @@ class RelevancePass(ForwardPass):
                     self._made_by_layer.put(tensor, made.moved(move))
         if call.func in MOVES_ALONE:
             self.by_hand.moved(call, result)
-        if call.func in _PARTS and self.samples > 1 and _cuts_first_axis(call, self.samples):
-            self._batch_is_cut = True
         if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
         return self.with_token_ids(call, result) if self.token_ids.any else result
@@ -256,7 +268,7 @@ class RelevancePass(ForwardPass):
     def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry out a linear layer under the rule that is chosen for it."""
         index, first = self._layers.count, reads_input_only(x)
-        layer.samples = SampleLayout.UNKNOWN if self._batch_is_cut else sample_layout(x, self.samples, layer.kind != "linear")
+        layer.samples = self._places_in(x, layer.kind)
         self._layers.count += 1
         return self._under_rule(layer, x, compute, index, first)
 
@@ -365,23 +377,35 @@ class RelevancePass(ForwardPass):
         """The output of a run, under the rules of its layers."""
         passages: list[Any] = []
         first = reads_input_only(x)
+        places = self._places_behind(x, run)
         for step in run.steps:
-            passages.append(self._passage(step, first))
+            passages.append(self._passage(step, first, places))
             first = False
         saved = self._saved_input(x) or self.saver.save(x)
         result: Tensor = RunNode.apply(x, saved, run.steps, passages)
         if run.ends_in_relu:
             self._relu_of_layer.put(result, (passages[-1].z, result._version))
+        if self.axes is not None and isinstance(places, SampleAxis):
+            self.axes.put(result, places)
         return result
 
-    def _passage(self, step: Step, first: bool) -> Passage:
+    def _places_behind(self, x: Tensor, run: Run) -> Places:
+        """Where the samples are in all that a run reads and gives: linear layers alone also take axes in front of the batch's."""
+        places = self._places_in(x, "linear")
+        if isinstance(places, SampleAxis) and places.axis and not all(_is_linear_stage(step) for step in run.steps):
+            return SampleLayout.UNKNOWN
+        return places
+
+    def _passage(self, step: Step, first: bool, places: Places) -> Passage:
         if isinstance(step, Pooling):
             return PoolingPassage(self.stabilizer)
         if isinstance(step, Flattening):
             return FlatteningPassage()
         assert isinstance(step, Stage)  # plans with max pools are not asked for
         self._layers.count += 1
-        return RuleSite(step.folded_layer(), partial(self._layers.rule_of, step.layer.kind, first, self._layers.count - 1))
+        layer = step.folded_layer()
+        layer.samples = places
+        return RuleSite(layer, partial(self._layers.rule_of, step.layer.kind, first, self._layers.count - 1))
 
     # Gates: factors in [0, 1] that scale a signal and get no relevance
 
@@ -413,6 +437,10 @@ class RelevancePass(ForwardPass):
             self.note_gate(tensor, min(ranks, default=0))
 
 
+def _is_linear_stage(step: Step) -> bool:
+    return isinstance(step, Stage) and step.layer.kind == "linear"
+
+
 def _detached(result: Result) -> Result:
     if isinstance(result, Tensor):
         return result.detach()
@@ -424,15 +452,3 @@ def _arrived(mode: weakref.ref[RelevancePass], name: str, place: str, relevance:
     watching = mode()
     if watching is not None and any_relevance(relevance):
         watching.unknown_operation(name, place)
-
-
-def _cuts_first_axis(call: Call, samples: int) -> bool:
-    """Whether an operation takes a tensor apart along its first axis, on which the samples may be."""
-    if not needs_relevance(call.x) or call.x.ndim < 2 or len(call.x) != samples:
-        return False
-    name = call.func.__name__
-    if name == "__getitem__":
-        index = call.rest[0][0] if isinstance(call.rest[0], tuple) and call.rest[0] else call.rest[0]
-        return not (index is None or index is Ellipsis or isinstance(index, slice) or index == ())
-    place = _PLACE_OF_DIM[name]
-    return place is None or (call.args[place] if len(call.args) > place else call.kwargs.get("dim", 0)) in (0, -call.x.ndim)

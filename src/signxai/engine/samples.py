@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from signxai.common.errors import ModelError
@@ -13,36 +15,52 @@ class AmbiguousSamplesError(ModelError):
     """Several samples went in, and nothing tells which values of a layer's input belong to which: each has to go in alone."""
 
 
-class SampleLayout(Enum):
-    """Where the samples are in a layer's input."""
+class SampleAxis:
+    """The axis of a tensor along which each place is one sample's: that of the batch, or one that the batch was merged into.
 
-    EACH_ROW = auto()
-    SECOND_AXIS = auto()
+    Attributes:
+        axis: which one, from the first.
+        samples: of each place, the number of its sample (places,).
+        is_batch: whether no two places are of one sample.
+        count: how many samples there are.
+    """
+
+    __slots__ = ("axis", "count", "is_batch", "samples")
+
+    def __init__(self, axis: int, samples: Tensor, count: int | None = None) -> None:
+        self.axis, self.samples = axis, samples
+        self.count = len(torch.unique(samples)) if count is None else count
+        self.is_batch = self.count == len(samples)
+
+    @classmethod
+    def of_batch(cls, x: Tensor) -> SampleAxis:
+        """That of a network's input (N, ...)."""
+        return cls(0, torch.arange(len(x), device=x.device), len(x))
+
+    def at(self, axis: int) -> SampleAxis:
+        """The same along another axis."""
+        return self if axis == self.axis else SampleAxis(axis, self.samples, self.count)
+
+    def is_same_as(self, other: SampleAxis) -> bool:
+        """Whether the places along another axis belong to the same samples."""
+        return self.samples is other.samples or (len(self.samples) == len(other.samples) and torch.equal(self.samples, other.samples))
+
+    def order(self) -> Tensor | None:
+        """The places, those of one sample behind each other; None where samples have different numbers of them."""
+        order = self.samples.argsort(stable=True)
+        rows = self.samples[order].view(self.count, -1) if len(order) % self.count == 0 else None
+        return order if rows is not None and bool((rows == rows[:, :1]).all()) else None
+
+
+class SampleLayout(Enum):
+    """Where the samples are, where that takes no axis to say."""
+
     ONE = auto()
+    EACH_ROW = auto()
     UNKNOWN = auto()
 
 
-def sample_layout(x: Tensor, count: int, is_convolution: bool) -> SampleLayout:
-    """Where the samples are in a layer's input, where its shape leaves no doubt.
-
-    Args:
-        x: the layer's input; of a convolution (N, C, ...), of a linear layer (..., features).
-        count: how many samples the network was given; 0: as many as there are rows.
-        is_convolution: which of both the layer is.
-    """
-    if count <= 1:
-        return SampleLayout.ONE if count else SampleLayout.EACH_ROW
-    further = () if is_convolution else x.shape[1:-1]
-    if len(x) % count and further[:1] == (count,):
-        return SampleLayout.SECOND_AXIS
-    is_step = x.ndim == 2 and len(x) < count  # of packed sequences, of which some have ended
-    is_sure = (len(x) == count and count not in further) or is_step
-    return SampleLayout.EACH_ROW if is_sure and not (x.ndim == 2 and _are_chosen_rows(x)) else SampleLayout.UNKNOWN
-
-
-def _are_chosen_rows(x: Tensor) -> bool:
-    """Whether rows were picked out of more, as for the experts of a mixture: there may be as many as samples."""
-    return type(x.grad_fn).__name__ in ("IndexBackward0", "IndexSelectBackward0", "GatherBackward0")
+Places: TypeAlias = "SampleAxis | SampleLayout"
 
 
 class SamplesOf:
@@ -50,28 +68,35 @@ class SamplesOf:
 
     Args:
         x: the input.
-        layout: where they are.
+        places: where they are.
 
     Raises:
         AmbiguousSamplesError: if that is unknown.
     """
 
-    def __init__(self, x: Tensor, layout: SampleLayout) -> None:
-        if layout is SampleLayout.UNKNOWN:
+    def __init__(self, x: Tensor, places: Places) -> None:
+        is_merged = isinstance(places, SampleAxis) and not places.is_batch
+        self._order = places.order() if isinstance(places, SampleAxis) and is_merged else None
+        if places is SampleLayout.UNKNOWN or (is_merged and self._order is None):
             raise AmbiguousSamplesError(
                 f"nothing tells which values of a layer's input of shape {tuple(x.shape)} belong to which sample, and the rule looks at "
                 "each sample as a whole; set batch_size=1"
             )
-        self.x, self.layout = x, layout
+        self.x, self.places = x, places
 
     def flat(self) -> Tensor:
         """The values of each sample (samples, values)."""
-        if self.layout is SampleLayout.ONE:
-            return self.x.reshape(1, self.x.numel())
-        return (self.x.transpose(0, 1) if self.layout is SampleLayout.SECOND_AXIS else self.x).flatten(1)
+        if not isinstance(self.places, SampleAxis):
+            return self.x.reshape(1, self.x.numel()) if self.places is SampleLayout.ONE else self.x.flatten(1)
+        rows = self.x.movedim(self.places.axis, 0)
+        if self._order is None:
+            return rows.flatten(1)
+        return rows.index_select(0, self._order).reshape(self.places.count, -1)
 
     def spread(self, of_samples: Tensor, axes: int) -> Tensor:
         """What each sample has (samples,), as it broadcasts to a tensor of so many axes laid out like ``x``."""
-        if self.layout is SampleLayout.SECOND_AXIS:
-            return of_samples.view(1, -1, *(1,) * (axes - 2))
-        return of_samples.view(-1, *(1,) * (axes - 1))
+        if not isinstance(self.places, SampleAxis):
+            return of_samples.view(-1, *(1,) * (axes - 1))
+        if self._order is not None:
+            of_samples = of_samples.index_select(0, torch.unique(self.places.samples, return_inverse=True)[1])
+        return of_samples.view(*(1,) * self.places.axis, -1, *(1,) * (axes - 1 - self.places.axis))

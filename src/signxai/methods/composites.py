@@ -36,6 +36,11 @@ class LayerRules:
         rules = (self.linear, self.convolution, self.last or self.linear)
         return all(isinstance(rule, Epsilon) and isinstance(rule.epsilon, int | float) and rule.epsilon == 0 for rule in rules)
 
+    @property
+    def looks_at_samples(self) -> bool:
+        """Whether a rule looks at each sample as a whole."""
+        return any(rule.looks_at_samples for rule in (self.linear, self.convolution, self.first, self.last) if rule is not None)
+
     def __call__(self, kind: str, reads_input: bool, is_last: bool) -> LinearRule:
         """The rule of one layer: of kind "linear" or "convolution"."""
         if self.first is not None and reads_input and (kind == "convolution" or not self.first_is_convolution):

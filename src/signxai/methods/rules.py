@@ -38,6 +38,8 @@ class LinearRule(Hook):  # type: ignore[misc]  # zennit is untyped
 
     active: bool
     zero_params: tuple[str, ...] = ()
+    looks_at_samples: bool = True
+    """Whether the rule looks at each sample as a whole, by ``SamplesOf(x, layer.samples)``; a rule that says no spares finding out."""
 
     def __init__(self, zero_params: ZeroParams = None) -> None:
         super().__init__()
@@ -116,6 +118,8 @@ class Epsilon(LinearRule):
     Epsilon(epsilon=0.25)
     """
 
+    looks_at_samples = False
+
     def __init__(self, epsilon: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
         super().__init__(zero_params)
         self.epsilon = _checked("epsilon", epsilon)
@@ -180,6 +184,8 @@ class Sign(LinearRule):
         stabilizer: added to z with its sign; 0: exact, where 0 / 0 is 0.
     """
 
+    looks_at_samples = False
+
     def __init__(self, mu: float = 0.0, stabilizer: Stabilizer = 1e-6) -> None:
         super().__init__()
         self.mu = float(mu)
@@ -241,6 +247,8 @@ class AlphaBeta(LinearRule):
     Raises:
         OptionError: if alpha or beta is negative or their difference is not 1.
     """
+
+    looks_at_samples = False
 
     def __init__(self, alpha: float = 2.0, beta: float = 1.0, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
         super().__init__(zero_params)
@@ -317,6 +325,8 @@ class Gamma(LinearRule):
         stabilizer: added to the denominators with their sign; 0: exact, where 0 / 0 is 0.
     """
 
+    looks_at_samples = False
+
     def __init__(self, gamma: float = 0.25, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
         super().__init__(zero_params)
         self.gamma = _checked("gamma", gamma)
@@ -361,6 +371,8 @@ class WSquare(LinearRule):
         stabilizer: added to the denominator; 0: exact, where 0 / 0 is 0.
         zero_params: "bias" leaves the bias out, as the method name ``wsquare`` does.
     """
+
+    looks_at_samples = False
 
     def __init__(self, stabilizer: Stabilizer = 1e-6, zero_params: ZeroParams = None) -> None:
         super().__init__(zero_params)
