@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -51,6 +52,30 @@ def test_a_sigmoid_behind_the_network_changes_no_map(nets, name):
     net, x = nets["cnn2d"]
     ended = explain(nn.Sequential(net, nn.Sigmoid()), x, name, TARGETS, **quick(name))
     assert deviation(ended, explain(net, x, name, TARGETS, **quick(name))) < 1e-10
+
+
+DRAWS = {"smoothgrad", "vargrad", "random_uniform"}
+LAYOUTS = {"cnn1d": (0, 2, 1), "cnn2d": (0, 2, 3, 1)}
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+@pytest.mark.parametrize("name", [name for name in FORMS if parse_method(name).method not in DRAWS])  # those draw in the input's shape
+def test_a_network_that_takes_channels_last_gives_the_same_map_channels_last(nets, kind, name):
+    net, x = nets[kind]
+    to_last = LAYOUTS[kind]
+    to_first = tuple(np.argsort(to_last))
+    twin = Written(lambda m, t: m["body"](t.permute(to_first)), body=net)
+    last = explain(twin, x.permute(to_last), name, TARGETS, **quick(name))
+    assert deviation(last, explain(net, x, name, TARGETS, **quick(name)).transpose(to_last)) < 1e-10
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_threads_give_the_map_of_one(nets, name):
+    net, x = nets["cnn2d"]
+    alone = explain(net, x, name, TARGETS, **quick(name))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: explain(net, x, name, TARGETS, **quick(name)), range(8)):
+            np.testing.assert_array_equal(found, alone)
 
 
 ENDINGS = {
