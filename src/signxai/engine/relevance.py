@@ -37,7 +37,7 @@ from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
 from signxai.engine.places import place_of_call
-from signxai.engine.registry import RELEVANCE, RuleTable
+from signxai.engine.registry import RELEVANCE, Rule, RuleTable
 from signxai.engine.rule_registration import user_rules
 from signxai.engine.sample_axes import SampleAxes
 from signxai.engine.samples import Places, SampleAxis, SampleLayout
@@ -141,8 +141,6 @@ class RelevancePass(ForwardPass):
             result = super().__torch_function__(func, types, args, kwargs)
         else:
             result = self.carried_out(rule, Call(func, args, {}))  # most calls; the same, in fewer steps
-        if self.axes is not None:
-            self.axes.follow(Call(func, args, kwargs or {}), result, func in self.rules)
         first = result[0] if type(result) is tuple and result else result
         if not isinstance(first, Tensor) or not first.requires_grad:
             self._note_cut(func, args, kwargs, result)
@@ -162,7 +160,15 @@ class RelevancePass(ForwardPass):
         if self.axes is None or found is None or (kind == "convolution" and found.axis):
             return SampleLayout.UNKNOWN
         # a piece with some of the samples may be cut otherwise where there are others
-        return found if found.count == self.axes.count else SampleLayout.UNKNOWN
+        return found if found.is_batch or found.count == self.axes.count else SampleLayout.UNKNOWN
+
+    def carried_out(self, rule: Rule | None, call: Call) -> Result:
+        if self.axes is None:
+            return super().carried_out(rule, call)
+        signals = [value for value in tensors_in((call.args, call.kwargs)) if needs_relevance(value)]
+        result = super().carried_out(rule, call)
+        self.axes.follow(call, signals, result, rule is not None)
+        return result
 
     def renewed(self) -> ForwardPass:
         return type(self)(self.choose_rule, self.stabilizer, self.strict, self.cut_offs_absorb)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
-from signxai.engine.graph import needs_relevance
 from signxai.engine.moves import COPIES, MOVES_ALONE, in_any_layout
 from signxai.engine.notes import TensorNotes
 from signxai.engine.registry import RELEVANCE
 from signxai.engine.samples import SampleAxis
 from signxai.engine.torch_functions import WRITING, functions_named
 
-_MOVES = (MOVES_ALONE | functions_named("index_select", "gather", "take_along_dim")) - COPIES
+_MOVES = (MOVES_ALONE | functions_named("index_select", "gather", "take_along_dim", "_pack_padded_sequence")) - COPIES
+_PADDING = functions_named("_pad_packed_sequence")
 _JOINS = functions_named("cat", "concat", "concatenate", "stack")
 _STACK = functions_named("stack")
 _REDUCTIONS = functions_named(
@@ -39,8 +39,13 @@ _OF_NUMBERS = functions_named("long", "int", "short", "float", "to", "type", "ro
 
 _LOOKUPS = functions_named("embedding")
 
-_PLACES_ANEW = functions_named(
+_ALONG_ONE_AXIS = functions_named(
     *("index_add", "index_add_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "index_reduce", "index_reduce_"),
+    *("index_copy", "index_copy_", "index_fill", "index_fill_", "scatter", "scatter_", "sort", "topk"),
+)
+"""Operations that place values anew along the axis that their second argument names."""
+
+_PLACES_ANEW = functions_named(
     *("einsum", "tensordot", "outer", "kron", "bilinear", "embedding_bag", "unfold", "fold", "col2im", "im2col", "_grouped_mm", "put"),
     *("cdist", "inner", "mv", "dot", "sparse_mm", "_sparse_mm", "segment_reduce", "multi_head_attention_forward", "cov", "corrcoef"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu", "put_", "index_put", "index_put_", "grouped_mm", "broadcast_tensors"),
@@ -72,9 +77,10 @@ class SampleAxes:
         else:
             self._axes.put(tensor, found)
 
-    def follow(self, call: Call, result: Result, has_rule: bool) -> None:
-        """Take notes of what a call, under a rule of the engine's or as it is, made of the tensors it was given."""
-        signals = [value for value in tensors_in((call.args, call.kwargs)) if needs_relevance(value) or self._axes.get(value) is not None]
+    def follow(self, call: Call, signals: list[Tensor], result: Result, has_rule: bool) -> None:
+        """Take notes of what a call, under a rule of the engine's or as it is, made of its signals."""
+        if not signals:  # token ids are followed, too
+            signals = [value for value in tensors_in((call.args, call.kwargs)) if self._axes.get(value) is not None]
         results = list(tensors_in(result))
         known = [self.of(signal) for signal in signals]
         if not signals or any(found is None for found in known):
@@ -90,8 +96,14 @@ class SampleAxes:
         self, call: Call, has_rule: bool, signals: list[Tensor], known: list[SampleAxis], results: list[Tensor]
     ) -> list[SampleAxis | None]:
         func = call.func
-        if func in _MOVES and signals[0] is call.x and func not in WRITING:
+        if func in _MOVES and len(signals) == 1 and signals[0] is call.x and func not in WRITING:
             return _moved(call, known[0], results)
+        if func in _PADDING:
+            return [_padded(call, known[0], tensor) for tensor in results]
+        if func in _ALONG_ONE_AXIS:
+            dim = call.named.get("dim", call.rest[0] if call.rest else None)
+            is_other = isinstance(dim, int) and all(dim % signal.ndim != found.axis for signal, found in zip(signals, known, strict=True))
+            return [_left_in_place(signals, known, tensor) if is_other else None for tensor in results]
         if func in _JOINS:
             return [_joined(call, signals, known)] * len(results)
         if func in _LOOKUPS:
@@ -128,16 +140,26 @@ def _axis_of(numbers: Tensor) -> SampleAxis | None:
     return None
 
 
+def _padded(call: Call, known: SampleAxis, result: Tensor) -> SampleAxis | None:
+    """Behind the padding of packed sequences (rows, ...): the first rows are the first steps of all."""
+    batch_first = call.named.get("batch_first", call.args[2] if len(call.args) > 2 else False)
+    axis = 0 if batch_first else 1
+    return SampleAxis(axis, known.samples[: result.shape[axis]]) if known.axis == 0 and result.ndim > 1 else None
+
+
 def _joined(call: Call, signals: list[Tensor], known: list[SampleAxis]) -> SampleAxis | None:
     dim = call.named.get("dim", call.rest[0] if call.rest else 0)
     first = known[0]
-    is_alike = all(other.axis == first.axis and other.is_same_as(first) for other in known)
-    if not isinstance(dim, int) or not is_alike:
+    if not isinstance(dim, int) or any(other.axis != first.axis for other in known):
         return None
+    is_alike = all(other.is_same_as(first) for other in known)
     if call.func in _STACK:
         dim %= signals[0].ndim + 1
-        return first.at(first.axis + (dim <= first.axis))
-    return None if dim % signals[0].ndim == first.axis else first
+        return first.at(first.axis + (dim <= first.axis)) if is_alike else None
+    if dim % signals[0].ndim != first.axis:
+        return first if is_alike else None
+    are_all = len(signals) == len(list(tensors_in(call.args)))  # a constant beside them is nobody's
+    return SampleAxis(first.axis, torch.cat([other.samples for other in known])) if are_all else None
 
 
 def _reduced(call: Call, known: SampleAxis) -> SampleAxis | None:
