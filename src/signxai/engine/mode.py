@@ -54,6 +54,7 @@ from signxai.engine.draws import MAY_DRAW, generator_states, have_moved
 from signxai.engine.final_activation import KINDS, SOFTMAX, FinalActivation
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
+from signxai.engine.generators import lent_generators
 from signxai.engine.layers import ChannelMap
 from signxai.engine.moves import MOVES_ALONE
 from signxai.engine.places import place_of_call
@@ -112,11 +113,18 @@ class ForwardPass(TorchFunctionMode):
             if kind is not None:
                 self.final.after(kind, call, before, result)
             if generators is not None and have_moved(generators, generator_states(call)):
-                self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
+                self._note_draw(call, generators)
             return result
         except SignxaiError as error:  # an operator makes of a TypeError, which some of these are, that it does not know its operands
             self.refusal = error
             raise
+
+    def _note_draw(self, call: Call, before: list[Tensor]) -> None:
+        """Remember the first operation that drew, and where a generator was that nobody has found so far."""
+        self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
+        own = call.kwargs.get("generator")
+        if own is not None:
+            lent_generators().meet(own, before[0])
 
     def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
         """Refuse signals within ``torch.func``'s transforms: there they look like constants.

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.fused.runs import has_global_hooks, lend_forward, without_lent_forward
+from signxai.engine.generators import generators_of, lend, take_back, torch_generators
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
@@ -208,12 +209,13 @@ class _Switches:
 
 def _are_steady(modules: list[nn.Module], tensors: list[Tensor]) -> bool:
     """Whether nothing but steady code of torch runs in the modules."""
-    for module in modules:
-        attributes = module.__dict__
-        methods = _METHODS.get(type(module))
-        if methods is None or any(_hooks_of(attributes)) or not methods.isdisjoint(attributes):
-            return False
-    return _PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()
+    return all(map(_is_steady, modules)) and _PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()
+
+
+def _is_steady(module: nn.Module) -> bool:
+    attributes = module.__dict__
+    methods = _METHODS.get(type(module))
+    return methods is not None and not any(_hooks_of(attributes)) and methods.isdisjoint(attributes)
 
 
 @contextmanager
@@ -223,7 +225,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     Args:
         model: any module; ``DataParallel`` and compiled wrappers are taken off for the time being.
         copy_parameters: the borrower may write to the parameters' values (as Zennit's canonizers do).
-        seed: seeds what the model itself may draw; the global random state comes back too.
+        seed: seeds what the model itself may draw from torch's generator; the states of all generators come back too.
         only_model_runs: the borrower runs no code but its own and the model's.
 
     Raises:
@@ -237,7 +239,8 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     state: _Everything | _Switches
     is_steady = only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]])
     state = _Switches(modules, [*tensors[0], *tensors[1]]) if is_steady else _Everything(modules, *tensors, copy_parameters)
-    random_state = torch.get_rng_state()
+    generators = torch_generators(is_watched=False) if is_steady else generators_of(module for module in modules if not _is_steady(module))
+    generators_before = lend(generators)
     try:
         for module in modules:
             attributes = module.__dict__
@@ -255,7 +258,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
                 yield net
     finally:
         state.restore()
-        torch.set_rng_state(random_state)
+        take_back(generators, generators_before)
 
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:

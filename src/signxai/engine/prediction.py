@@ -122,7 +122,7 @@ def prediction(
 ) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
     logits, taken_off = [], None
-    with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed) as net:
+    with torch.inference_mode(False), torch.no_grad(), borrowed(model, seed=seed, only_model_runs=output is None) as net:
         samples = as_input(net, x)
         for part in torch.split(samples, 1 if stochastic else batch_size or len(samples)):
             mode = GradientPass()
