@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.fused.runs import has_global_hooks, lend_forward, without_lent_forward
 from signxai.engine.generators import generators_of, lend, take_back, torch_generators
+from signxai.engine.quantized import DequantizedForward, dequantized, may_be_quantized
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
@@ -91,11 +93,11 @@ class _TensorStates:
     """What a borrower may change about parameters or buffers; their values too where they are ``copied``."""
 
     def __init__(self, tensors: list[Tensor], copied: bool) -> None:
-        self.tensors = tensors
         self.leaves = [tensor for tensor in tensors if tensor.is_leaf]
         self.requires_grad = [tensor.requires_grad for tensor in self.leaves]
         self.grads = [tensor.grad for tensor in self.leaves]
-        self.data = [tensor.data for tensor in tensors]
+        self.tensors = [part for tensor in tensors for part in _parts_of(tensor)]
+        self.data = [tensor.data for tensor in self.tensors]
         self.copies = [data.clone() for data in self.data] if copied else []
 
     def freeze(self) -> None:
@@ -119,6 +121,14 @@ class _TensorStates:
                 tensor.grad = grad
 
 
+def _parts_of(tensor: Tensor) -> Iterable[Tensor]:
+    """The tensors that a tensor is made of, which hold its values: of a wrapper others than itself."""
+    if type(tensor) in _PLAIN_TENSORS or not is_traceable_wrapper_subclass(tensor):
+        return (tensor,)
+    names = tensor.__tensor_flatten__()[0]
+    return [part for name in names for part in _parts_of(getattr(tensor, name))]
+
+
 def _equal(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors hold the same; of sparse ones nobody can tell."""
     return a.layout == torch.strided and torch.equal(a, b)
@@ -128,7 +138,7 @@ class _ModuleStates:
     """Every module's attributes, shallow, and the contents of its tables."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
-        self.attributes = [(module.__dict__, without_lent_forward(module.__dict__.copy())) for module in modules]
+        self.attributes = [(module.__dict__, _without_lent(module.__dict__.copy())) for module in modules]
         tables = [table for attributes, _ in self.attributes for table in _tables_of(attributes)]
         self.filled = [(table, table.copy()) for table in tables if table]
         self.empty = [table for table in tables if not table]
@@ -136,7 +146,7 @@ class _ModuleStates:
     def restore(self) -> None:
         """Put back whatever is not as it was."""
         for attributes, _ in self.attributes:
-            without_lent_forward(attributes)  # nothing else of a module that another thread runs may be missing, be it for a moment
+            _without_lent(attributes)  # nothing else of a module that another thread runs may be missing, be it for a moment
         for table, saved in (*self.attributes, *self.filled):
             if not _same(table, saved):
                 table.clear()
@@ -144,6 +154,13 @@ class _ModuleStates:
         if any(self.empty):
             for table in filter(None, self.empty):
                 table.clear()
+
+
+def _without_lent(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The same attributes of a module, less any ``forward`` that was lent, by this thread or another one."""
+    if type(attributes.get("forward")) is DequantizedForward:
+        attributes.pop("forward", None)
+    return without_lent_forward(attributes)
 
 
 def _tables_of(attributes: dict[str, Any]) -> Iterable[Any]:
@@ -234,7 +251,8 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     net = unwrapped(model)
     modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
-    _check(modules, parameters)
+    forwards = _dequantized(modules, parameters)
+    _check(modules, parameters, {id(module) for module, _ in forwards})
     tensors = [tensor for *_, tensor in parameters], [buffer for *_, buffer in buffers]
     state: _Everything | _Switches
     is_steady = only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]])
@@ -249,6 +267,8 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
             if attributes.get("_compiled_call_impl") is not None:
                 attributes["_compiled_call_impl"] = None
             lend_forward(module)
+        for module, forward in forwards:
+            module.__dict__["forward"] = forward
         state.freeze()
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
         if is_steady:  # nothing in it was compiled, and nothing checkpoints
@@ -261,15 +281,31 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
         take_back(generators, generators_before)
 
 
-def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
-    """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters."""
-    others = [module for module in modules if type(module) not in _STEADY]
+def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> list[tuple[nn.Module, DequantizedForward]]:
+    """The quantized layers that offer their weights, and what they are in floating point."""
+    owners = {id(module): module for module, _, parameter in parameters if type(parameter) not in _PLAIN_TENSORS and not parameter.is_meta}
+    others = {id(module): module for module in modules if type(module) not in _STEADY and may_be_quantized(module)}
+    found = ((module, dequantized(module)) for module in (owners | others).values())
+    return [(module, forward) for module, forward in found if forward is not None]
+
+
+def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]], dequantized: Collection[int]) -> None:
+    """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters.
+
+    Args:
+        modules, parameters: the model's.
+        dequantized: the quantized ones among the modules that run in floating point, by ``id``.
+    """
+    others = [module for module in modules if type(module) not in _STEADY and id(module) not in dequantized]
     quantized = _quantized_classes(tuple(name for name in _QUANTIZED_PACKAGES if name in sys.modules)) if others else frozenset()
     for module in others:
         _refuse_script(module)
         if not quantized.isdisjoint(type(module).__mro__):
             name = type(module).__name__
-            raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
+            raise ModelError(
+                f"{name} is a quantized layer, whose input is quantized too and which has no gradients: explain the float model it was "
+                "made from"
+            )
     for module, name, parameter in parameters:
         where = f"parameter {type(module).__name__}.{name}"
         if is_lazy(parameter):
@@ -278,7 +314,7 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
             raise ModelError(
                 f"{where} is on the meta device, without values, as of a model that is offloaded or was not loaded; load it whole"
             )
-    if parameters and not any(parameter.is_floating_point() or parameter.is_complex() for *_, parameter in parameters):
+    if parameters and not dequantized and not any(parameter.is_floating_point() or parameter.is_complex() for *_, parameter in parameters):
         module, name, parameter = parameters[0]
         raise ModelError(
             f"parameter {type(module).__name__}.{name} is {parameter.dtype}, and no parameter is floating-point; only floating-point "
