@@ -41,7 +41,10 @@ The passes: ``GradientPass`` here, ``relevance.RelevancePass`` (LRP) and ``accou
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -84,7 +87,7 @@ class ForwardPass(TorchFunctionMode):
         super().__init__()
         self.rules: Mapping[Operation, Rule] = self.table.rules
         self.saver = Saver()
-        self.final = FinalActivation()
+        self.final = FinalActivation(self.saver, partial(_copied, weakref.ref(self)))
         self.taken_off: str | None = None
         self.draws = ""
         self.token_ids = TokenIds()
@@ -189,6 +192,13 @@ class ForwardPass(TorchFunctionMode):
     def note_logits(self, output: object, logits: object, name: str = SOFTMAX) -> None:
         """Remember that ``output`` is a softmax, or sigmoid, of ``logits``."""
         self.final.note(output, logits, name)
+
+
+def _copied(mode: weakref.ref[ForwardPass], tensor: Tensor) -> Tensor:
+    """A copy of a tensor that is about to be written to, as a move that the pass sees; it must not hold the pass itself."""
+    watching = mode()
+    with nullcontext() if watching is None else watching:
+        return tensor.clone()
 
 
 class GradientPass(ForwardPass):
