@@ -240,6 +240,8 @@ class FinalActivation:
             self._write(call, before)
         elif kind == "joins":
             self._join(call, result)
+        elif before is None and not self._candidates and kind != "differences":
+            return
         elif isinstance(result, Tensor):
             if kind == "differences" and isinstance(call.x, Tensor) and _spreads(call):
                 self._differences.put(result, (AsItWas(call.x), call.args[1]))

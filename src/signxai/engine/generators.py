@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -320,6 +320,7 @@ _Place: TypeAlias = "Callable[[], Any]"
 
 _GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.BitGenerator)
 _PASSED_BY = {bool, int, float, complex, str, bytes, type(None), Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device, type, set}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _TABLES = {dict, OrderedDict}
 _TABLES_OF_TENSORS = ("_parameters", "_buffers", "_modules")
 _MOST_ITEMS, _MOST_DEPTH = 64, 4
@@ -339,11 +340,20 @@ def _generator_in(value: Any) -> Any:
 
 
 def _look_into_module(module: nn.Module, found: dict[int, Any]) -> None:
-    for place in _places_of_methods(type(module)):
+    attributes, kind = module.__dict__, type(module)
+    if _is_torchs(kind) and "forward" not in attributes and not any(map(attributes.get, _HOOKS)):  # type: ignore[arg-type]
+        return
+    for place in _places_of_methods(kind):
         _enter(place(), found)
-    for name, value in module.__dict__.items():
+    for name, value in attributes.items():
         if type(value) not in _PASSED_BY and name not in _TABLES_OF_TENSORS and not (type(value) in _TABLES and not value):
             _look_into(value, found, 1)
+
+
+@lru_cache(maxsize=1024)
+def _is_torchs(kind: type) -> bool:
+    """Whether all code of a class is torch's."""
+    return all(map(_is_of_others, kind.__mro__))
 
 
 def _enter(value: Any, found: dict[int, Any]) -> None:

@@ -19,7 +19,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.fused.runs import has_global_hooks, lend_forward, without_lent_forward
 from signxai.engine.generators import generators_of, lend, take_back, torch_generators
-from signxai.engine.quantized import DequantizedForward, dequantized, may_be_quantized
+from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
 
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Every module's tables of parameters, buffers, submodules and hooks."""
@@ -96,7 +96,8 @@ class _TensorStates:
         self.leaves = [tensor for tensor in tensors if tensor.is_leaf]
         self.requires_grad = [tensor.requires_grad for tensor in self.leaves]
         self.grads = [tensor.grad for tensor in self.leaves]
-        self.tensors = [part for tensor in tensors for part in _parts_of(tensor)]
+        is_plain = _PLAIN_TENSORS.issuperset(map(type, tensors))
+        self.tensors = tensors if is_plain else [part for tensor in tensors for part in _parts_of(tensor)]
         self.data = [tensor.data for tensor in self.tensors]
         self.copies = [data.clone() for data in self.data] if copied else []
 
@@ -257,7 +258,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     state: _Everything | _Switches
     is_steady = only_model_runs and not copy_parameters and _are_steady(modules, [*tensors[0], *tensors[1]])
     state = _Switches(modules, [*tensors[0], *tensors[1]]) if is_steady else _Everything(modules, *tensors, copy_parameters)
-    generators = torch_generators(is_watched=False) if is_steady else generators_of(module for module in modules if not _is_steady(module))
+    generators = torch_generators(is_watched=False) if is_steady else generators_of(modules)
     generators_before = lend(generators)
     try:
         for module in modules:
@@ -283,9 +284,11 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
 
 def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> list[tuple[nn.Module, DequantizedForward]]:
     """The quantized layers that offer their weights, and what they are in floating point."""
-    owners = {id(module): module for module, _, parameter in parameters if type(parameter) not in _PLAIN_TENSORS and not parameter.is_meta}
-    others = {id(module): module for module in modules if type(module) not in _STEADY and may_be_quantized(module)}
-    found = ((module, dequantized(module)) for module in (owners | others).values())
+    owners = [module for module, _, parameter in parameters if type(parameter) not in _PLAIN_TENSORS or parameter.dtype is torch.int8]
+    candidates = owners + [module for module in modules if type(module) not in _STEADY and may_dequantize(type(module))]  # type: ignore[arg-type]
+    if not candidates:
+        return []
+    found = ((module, dequantized(module)) for module in {id(module): module for module in candidates}.values())
     return [(module, forward) for module, forward in found if forward is not None]
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -74,6 +75,8 @@ class DequantizedForward:
 
 def dequantized(module: nn.Module) -> DequantizedForward | None:
     """The layer in floating point, of a module that is quantized and offers its weights; None for any other."""
+    if any(parameter is not None and parameter.is_meta for parameter in module._parameters.values()):
+        return None
     for read in (_weight_of_tensor, _weight_of_4_bits, _weight_of_8_bits, _weight_of_torch, _weight_of_method):
         weight = read(module)
         if weight is not None:
@@ -85,15 +88,10 @@ def dequantized(module: nn.Module) -> DequantizedForward | None:
 _LAYERS = {nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d}
 
 
-def may_be_quantized(module: nn.Module) -> bool:
-    """Whether a look at a module is worth it: most have plain weights and no method that dequantizes them."""
-    weight = module.__dict__["_parameters"].get("weight")
-    is_plain = weight is None or (type(weight) in _PLAIN and weight.is_floating_point())
-    return not is_plain or hasattr(type(module), "dequantize") or _is_dynamic(module)
-
-
-def _is_dynamic(module: nn.Module) -> bool:
-    return type(module).__module__.startswith(_DYNAMIC) and _DYNAMIC in sys.modules
+@lru_cache(maxsize=1024)
+def may_dequantize(kind: type[nn.Module]) -> bool:
+    """Whether modules of a class may offer a weight that is no parameter of theirs, or stored otherwise."""
+    return hasattr(kind, "dequantize") or kind.__module__.startswith(_DYNAMIC)
 
 
 def _own_weight(module: nn.Module) -> Any:
