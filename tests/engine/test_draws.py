@@ -396,3 +396,16 @@ def test_draws_of_any_generator_that_change_nothing_are_let_pass():
     for method in METHODS:
         assert deviation(explain(noisy, X, method, 1), explain(plain, X, method, 1)) < 1e-13
     assert everywhere() == before
+
+
+def test_generators_of_accelerators_are_seeded_and_come_back_too(monkeypatch):
+    of_device = torch.Generator().manual_seed(11)  # in the place of that of a GPU
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "default_generators", (of_device,))
+    net, before = network(lambda y: y * torch.rand(8, generator=torch.cuda.default_generators[0]).to(y)), of_device.get_state()
+    batch = explain(net, X, "gradient", 1, stochastic=True, seed=4)
+    factor = torch.rand(8, generator=torch.Generator().manual_seed(4)).double()
+    assert deviation(batch, explain(network(lambda y: y * factor), X, "gradient", 1)) < 1e-13
+    with pytest.raises(ModelError, match="draws random numbers"):
+        explain(net, X, "gradient", 1)
+    assert torch.equal(of_device.get_state(), before)

@@ -133,6 +133,8 @@ def _weight_of_4_bits(module: nn.Module) -> Tensor | None:
 
 def _weight_of_8_bits(module: nn.Module) -> Tensor | None:
     weight, state = _own_weight(module), getattr(module, "state", None)
+    if weight is not None and weight.is_floating_point():  # it is rounded at each call
+        return weight if getattr(state, "has_fp16_weights", False) is True else None
     scales = next((found for owner in (weight, state) if (found := getattr(owner, "SCB", None)) is not None), None)
     if not isinstance(scales, Tensor) or weight.dtype is not torch.int8 or len(scales) != len(weight):
         return None
