@@ -382,6 +382,6 @@ def test_a_batch_norm_that_mixes_samples_is_refused(method):
 
 @pytest.mark.filterwarnings("ignore")  # of torch, about quantization
 def test_a_quantized_layer_is_named():
-    net = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 3), nn.ReLU()))
+    net = nn.Sequential(nn.Linear(4, 3), torch.ao.nn.quantized.Linear(3, 2))
     with pytest.raises(ModelError, match="Linear is a quantized layer"):
         explain(net, torch.randn(4, 4), "gradient", 1)

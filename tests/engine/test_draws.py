@@ -1,5 +1,9 @@
 """Networks that draw random numbers in their forward pass: refused with the place, or each sample with the draws of the seed."""
 
+import random
+import secrets
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +12,9 @@ from torch import Tensor, nn
 
 from comparing import deviation
 from networks import drawn
-from signxai import explain, inspect_model
+from signxai import explain, explain_all, inspect_model
 from signxai.common import ModelError
+from signxai.engine.generators import NumPySource, PythonSource, TorchSource
 from signxai.engine.prediction import predict
 
 N = 4
@@ -122,3 +127,285 @@ def test_the_users_random_numbers_go_on_as_if_nothing_had_been():
     with pytest.raises(ModelError):
         explain(net, X, "lrp_z")
     torch.testing.assert_close(torch.rand(3), wanted)
+
+
+@torch.library.custom_op("signxai_tests::jitter", mutates_args=())
+def jitter(y: Tensor) -> Tensor:
+    """An operator of somebody's own, in which no mode sees what is drawn."""
+    return y + torch.rand_like(y)
+
+
+jitter.register_autograd(lambda ctx, gradient: gradient)
+
+A_GENERATOR = np.random.default_rng(3)
+
+
+def scaled(y: Tensor) -> Tensor:
+    return y * float(A_GENERATOR.uniform(0.5, 2))
+
+
+class Sampler:
+    """What no module is, and draws."""
+
+    def __init__(self, generator) -> None:
+        self.generator = generator
+
+    def __call__(self, y: Tensor) -> Tensor:
+        return y * float(self.generator.random())
+
+
+class OfItsOwn(nn.Module):
+    """A module with a generator."""
+
+    def __init__(self, generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, y: Tensor) -> Tensor:
+        if isinstance(self.generator, torch.Generator):
+            return y * torch.rand(y.shape[1:], generator=self.generator).to(y)
+        return y * float(self.generator.uniform(0.5, 2))
+
+
+class OfItsClass(OfItsOwn):
+    """A module whose generator is its class's."""
+
+    generator = np.random.default_rng(4)
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+
+def captured():
+    generator = np.random.default_rng(1)
+    return lambda y: y + float(generator.normal())
+
+
+def with_a_default(y: Tensor, generator=np.random.default_rng(2)) -> Tensor:  # noqa: B008 (as people write it)
+    return y * generator.random()
+
+
+OTHERS = {
+    "NumPy's functions": (lambda: lambda y: y * float(np.random.uniform(0.5, 2)), "NumPy's global generator, before '"),
+    "an array of NumPy's": (lambda: lambda y: y + torch.as_tensor(np.random.randn(8)), "NumPy's global generator, before '"),
+    "Python's functions": (lambda: lambda y: y * random.uniform(0.5, 2), "Python's global generator, before '"),
+    "a function of Python's": (lambda: OfItsFunction(random.random), "Python's global generator, before '"),
+    "a function of NumPy's": (lambda: OfItsFunction(np.random.standard_normal), "NumPy's global generator, before '"),
+    "a function with arguments": (lambda: OfItsFunction(partial(np.random.normal, 1.0)), "NumPy's global generator, before '"),
+    "Python's generator": (lambda: OfItsOwn(random.Random(1)), "a random.Random of its own, before '"),
+    "NumPy's generator": (lambda: OfItsOwn(np.random.default_rng(1)), "a numpy.PCG64 of its own, before '"),
+    "NumPy's old generator": (lambda: OfItsOwn(np.random.RandomState(1)), "a numpy.RandomState of its own, before '"),
+    "another kind of NumPy's": (lambda: OfItsOwn(np.random.RandomState(np.random.PCG64(1))), "a numpy.RandomState of its own, before '"),
+    "a generator of the class": (OfItsClass, "a numpy.PCG64 of its own, before '"),
+    "torch's generator": (lambda: OfItsOwn(torch.Generator().manual_seed(1)), "'rand' in "),
+    "a generator of the file": (lambda: scaled, "a numpy.PCG64 of its own, before '"),
+    "a generator of the file, called by another": (lambda: lambda y: scaled(y), "a numpy.PCG64 of its own, before '"),
+    "a captured generator": (captured, "a numpy.PCG64 of its own, before '"),
+    "a generator of an argument": (lambda: with_a_default, "a numpy.PCG64 of its own, before '"),
+    "a generator of an object": (lambda: Sampler(random.Random(2)), "a random.Random of its own, before '"),
+    "an operator of one's own": (lambda: torch.ops.signxai_tests.jitter, "torch's global generator, by 'jitter"),
+}
+
+
+class OfItsFunction(nn.Module):
+    """A module with a function that draws."""
+
+    def __init__(self, draw) -> None:
+        super().__init__()
+        self.draw = draw
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y * float(self.draw())
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_epsilon_0_1", "integrated_gradients"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_draw_from_any_generator_is_refused_with_its_place(name, method):
+    part, place = OTHERS[name]
+    with pytest.raises(ModelError, match="draws random numbers in its forward pass, first by ") as caught:
+        explain(network(part()), X, method, 1)
+    assert place in str(caught.value)
+    assert "test_draws.py:" in str(caught.value)
+
+
+def everywhere() -> list:
+    """The states of all global generators, and of those of this file."""
+    numpy = np.random.get_state(legacy=False)
+    of_numpy = (numpy["state"]["key"].tobytes(), numpy["state"]["pos"], numpy["has_gauss"], numpy["gauss"])
+    return [random.getstate(), of_numpy, torch.get_rng_state().tolist(), A_GENERATOR.bit_generator.state]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_on_request_each_sample_has_the_draws_of_the_seed_from_any_generator(name):
+    np.random.normal()  # the other one of a pair is kept
+    net, before = network(OTHERS[name][0]()), everywhere()
+    for method in ("gradient", "integrated_gradients", "guided_backprop" if "operator" in name else "lrp_epsilon_0_1"):
+        batch = explain(net, X, method, 1, stochastic=True)
+        for i in range(N):
+            np.testing.assert_array_equal(explain(net, X[i : i + 1], method, 1, stochastic=True), batch[i : i + 1])
+        np.testing.assert_array_equal(explain_all(net, X, [method], 1, stochastic=True)[method], batch)
+    if not name.startswith(("an array", "a captured", "an operator")):  # those add: only where ReLUs lie changes
+        assert deviation(explain(net, X, "gradient", 1, stochastic=True, seed=1), explain(net, X, "gradient", 1, stochastic=True)) > 1e-6
+    with pytest.raises(ModelError):
+        explain(net, X, "lrp_z", 1)
+    assert everywhere() == before
+
+
+def test_generators_of_ones_own_come_back_as_they_were():
+    generators = [random.Random(1), np.random.default_rng(1), np.random.RandomState(1), torch.Generator().manual_seed(1)]
+    generators[2].standard_normal()
+    wanted = [random.Random(1), np.random.default_rng(1), np.random.RandomState(1), torch.Generator().manual_seed(1)]
+    wanted[2].standard_normal()
+    for generator in generators:
+        net = network(OfItsOwn(generator))
+        explain(net, X, "lrp_z", 1, stochastic=True)
+        with pytest.raises(ModelError):
+            explain(net, X, "lrp_z", 1)
+    for got, other in zip(generators[:3], wanted[:3], strict=True):
+        assert [got.uniform(0, 1) for _ in range(3)] == [other.uniform(0, 1) for _ in range(3)]
+    assert generators[2].standard_normal() == wanted[2].standard_normal()
+    assert torch.equal(torch.rand(3, generator=generators[3]), torch.rand(3, generator=wanted[3]))
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_draws_of_numpy_and_python_are_those_of_the_seed(seed):
+    np.random.seed(seed)
+    random.seed(seed)
+    factor = float(np.random.uniform()) + random.random()
+    wanted = explain(network(lambda y: y * factor), X, "gradient", 1)
+    drawing = network(lambda y: y * (float(np.random.uniform()) + random.random()))
+    assert deviation(explain(drawing, X, "gradient", 1, stochastic=True, seed=seed), wanted) < 1e-13
+
+
+class Hidden:
+    """A generator out of reach."""
+
+    __slots__ = ("generator",)
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __call__(self, y: Tensor) -> Tensor:
+        return y * torch.rand(y.shape, generator=self.generator).to(y)
+
+
+def test_a_generator_out_of_reach():
+    hidden = Hidden()
+    net, before = network(hidden), hidden.generator.get_state()
+    with pytest.raises(ModelError, match=r"first by 'rand' in Draws"):
+        explain(net, X, "gradient", 1)
+    assert torch.equal(hidden.generator.get_state(), before)
+    with pytest.raises(ModelError, match="that no seed fixes"):
+        explain(net, X, "gradient", 1, stochastic=True)
+
+
+@pytest.mark.parametrize("draw", [random.SystemRandom().random, lambda: secrets.randbelow(1000) / 1000])
+def test_what_the_system_draws_is_fixed_by_no_seed(draw):
+    with pytest.raises(ModelError, match="that no seed fixes"):
+        explain(network(OfItsFunction(draw)), X, "gradient", 1, stochastic=True)
+
+
+def test_the_systems_own_generator_is_refused():
+    with pytest.raises(ModelError, match=r"a random\.SystemRandom of its own"):
+        explain(network(OfItsFunction(random.SystemRandom().random)), X, "gradient", 1)
+
+
+RARE = {
+    "below, torch": lambda y: y * 2 if torch.rand(1).item() < 0.01 else y,
+    "above, torch": lambda y: y * 2 if torch.rand(1, dtype=torch.float64).item() > 0.99 else y,
+    "a normal one": lambda y: y * 2 if torch.randn(1).item() > 2.5 else y,
+    "dropout of a layer": lambda y: y * F.dropout(torch.ones(1, 1, dtype=torch.float64), 0.01),
+    "a bernoulli one": lambda y: y * (1 + torch.bernoulli(torch.tensor(0.01))),
+    "of two layers": lambda y: y * (1 + (torch.rand(2)[1] < 0.01)),
+    "below, Python": lambda y: y * 2 if random.random() < 0.01 else y,
+    "above, Python": lambda y: y * 2 if random.uniform(0, 1) > 0.99 else y,
+    "below, NumPy": lambda y: y * 2 if np.random.rand() < 0.01 else y,
+    "above, NumPy": lambda y: y * 2 if np.random.rand() > 0.99 else y,
+    "below, a generator": lambda y: y * 2 if A_GENERATOR.random() < 0.01 else y,
+    "above, a generator": lambda y: y * 2 if A_GENERATOR.random() > 0.99 else y,
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_what_is_drawn_rarely_is_refused_too(name):
+    with pytest.raises(ModelError, match="draws random numbers"):
+        explain(network(RARE[name]), X, "gradient", 1)
+
+
+@pytest.mark.parametrize("is_high", [False, True])
+def test_extreme_draws_are_extreme_and_end(is_high):
+    own = [random.Random(), np.random.RandomState(), torch.Generator(), np.random.default_rng()]
+    sources = PythonSource(own[0], ""), NumPySource(own[1], ""), TorchSource(own[2], ""), NumPySource(own[3].bit_generator, "")
+    for source in sources:
+        source.go_to_end(is_high)
+    first = own[0].random(), own[1].rand(), torch.rand(1, generator=own[2]).item(), own[3].random()
+    assert all(0.99 < number < 1 if is_high else 0 < number < 0.01 for number in first)
+    assert np.isfinite(
+        [own[0].normalvariate(), own[1].poisson(50), own[1].standard_gamma(2), torch.randn(1, generator=own[2]).item()]
+    ).all()
+
+
+def seeded_in_the_forward(y: Tensor) -> Tensor:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    return y * torch.rand(8).to(y) * float(np.random.rand()) * random.random()
+
+
+def test_draws_that_the_network_seeds_itself_are_fixed():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    factor, other = torch.rand(8).double(), float(np.random.rand()) * random.random()
+    seeded, plain = network(seeded_in_the_forward), network(lambda y: y * factor * other)
+    before = everywhere()
+    for method in METHODS:
+        wanted = explain(plain, X, method, 1, seed=3)
+        assert deviation(explain(seeded, X, method, 1, seed=3), wanted) < 1e-12
+        assert deviation(explain(seeded, X, method, 1, stochastic=True, seed=3), wanted) < 1e-12
+    assert everywhere() == before
+
+
+class Unruly:
+    """An attribute that answers nothing."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+    def __getattr__(self, name: str):
+        raise KeyError(name)
+
+
+def test_attributes_of_any_kind_are_looked_at_with_care():
+    net, plain = network(lambda y: y), network(lambda y: y)
+    net.statistics, net.unruly, net.parts = np.ones(3), Unruly(), [np.ones(2), {"again": net}, ...]
+    net.parts.append(net.parts)
+    net.part.unset = None
+    assert deviation(explain(net, X, "lrp_z", 1), explain(plain, X, "lrp_z", 1)) < 1e-13
+
+
+def noise_of_no_size(y: Tensor) -> Tensor:
+    return y + 0.0 * torch.randn_like(y) + 0.0 * float(np.random.normal()) + 0.0 * random.gauss(0, 1)
+
+
+def test_draws_of_any_generator_that_change_nothing_are_let_pass():
+    noisy, plain = network(noise_of_no_size), network(lambda y: y)
+    before = everywhere()
+    for method in METHODS:
+        assert deviation(explain(noisy, X, method, 1), explain(plain, X, method, 1)) < 1e-13
+    assert everywhere() == before
+
+
+def test_generators_of_accelerators_are_seeded_and_come_back_too(monkeypatch):
+    of_device = torch.Generator().manual_seed(11)  # in the place of that of a GPU
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "default_generators", (of_device,))
+    net, before = network(lambda y: y * torch.rand(8, generator=torch.cuda.default_generators[0]).to(y)), of_device.get_state()
+    batch = explain(net, X, "gradient", 1, stochastic=True, seed=4)
+    factor = torch.rand(8, generator=torch.Generator().manual_seed(4)).double()
+    assert deviation(batch, explain(network(lambda y: y * factor), X, "gradient", 1)) < 1e-13
+    with pytest.raises(ModelError, match="draws random numbers"):
+        explain(net, X, "gradient", 1)
+    assert torch.equal(of_device.get_state(), before)

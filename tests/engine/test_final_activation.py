@@ -1,8 +1,11 @@
 """The activation at the output is taken off, however it is written: the logit is explained, by every method alike."""
 
+import gc
 import math
 import warnings
+import weakref
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +15,8 @@ from comparing import deviation
 from networks import drawn
 from signxai import explain, explain_all, inspect_model
 from signxai.engine.final_activation import ProbabilitiesWarning
+from signxai.engine.forward import run_forward
+from signxai.engine.mode import GradientPass
 from signxai.torch_signxai.utils import predict, remove_softmax
 
 N, CLASSES = 4, 3
@@ -48,7 +53,112 @@ def in_place(z: Tensor) -> Tensor:
     return z.sigmoid_()
 
 
+def one_by_one(z: Tensor) -> Tensor:
+    out = torch.empty_like(z)
+    for i in range(CLASSES):
+        out[:, i] = torch.sigmoid(z[:, i])
+    return out
+
+
+def one_by_one_by_hand(z: Tensor) -> Tensor:
+    out = z.new_zeros(len(z), CLASSES)
+    for i in range(CLASSES):
+        out[:, i] = 1 / (1 + torch.exp(-z[:, i]))
+    return out
+
+
+def one_by_one_copied(z: Tensor) -> Tensor:
+    out = torch.zeros(z.numel(), dtype=z.dtype).view(z.shape)
+    for i in range(CLASSES):
+        out[:, i].copy_(torch.sigmoid(z[:, i]))
+    return out
+
+
+def one_by_one_in_place(z: Tensor) -> Tensor:
+    z = z.clone()
+    for i in range(CLASSES):
+        z[:, i] = torch.sigmoid(z[:, i])
+    return z
+
+
+def sample_by_sample(z: Tensor) -> Tensor:
+    out = torch.zeros_like(z)
+    for n, row in enumerate(z):
+        out[n] = row.sigmoid()
+    return out[:, None].squeeze(1)
+
+
+def by_slices(z: Tensor) -> Tensor:
+    out = torch.empty_like(z)
+    out[:, :2], out[:, 2:] = torch.sigmoid(z[:, :2]), torch.sigmoid(z[:, 2:])
+    return out.clamp(1e-7, 1 - 1e-7)
+
+
+def overwritten(z: Tensor) -> Tensor:
+    p = torch.sigmoid(z)
+    z.mul_(-1)
+    return p
+
+
+def overwritten_in_part(z: Tensor) -> Tensor:
+    p = torch.sigmoid(z)
+    z[:, 0] = 0.0
+    return p
+
+
+def overwritten_by_hand(z: Tensor) -> Tensor:
+    z = -z
+    p = 1 / (1 + z.exp())
+    z.zero_()
+    return p
+
+
+def stacked_by_hand(z: Tensor) -> Tensor:
+    return torch.stack([1 / (1 + torch.exp(-z[:, i])) for i in range(CLASSES)], 1)
+
+
+def divided_in_place(z: Tensor) -> Tensor:
+    return torch.neg(z).exp().add_(1).reciprocal_()
+
+
 SIGMOIDS = {
+    "written one by one": one_by_one,
+    "written one by one, by hand": one_by_one_by_hand,
+    "copied one by one": one_by_one_copied,
+    "written over the logits": one_by_one_in_place,
+    "written sample by sample": sample_by_sample,
+    "written in slices, clamped": by_slices,
+    "of what is overwritten": overwritten,
+    "of what is overwritten in part": overwritten_in_part,
+    "by hand, of what is overwritten": overwritten_by_hand,
+    "each output alone, by hand": stacked_by_hand,
+    "by hand, in place": divided_in_place,
+    "one less that of the opposite": lambda z: 1 - torch.sigmoid(-z),
+    "one less that of the opposite, clamped": lambda z: (1.0 - torch.sigmoid(-z)).clamp(1e-7, 1),
+    "one less that of the opposite, by rsub": lambda z: torch.rsub(torch.sigmoid(-z), 1),
+    "one less that of the opposite, by ones": lambda z: torch.ones_like(z) - torch.sigmoid(-z),
+    "the opposite, and one": lambda z: 1 + torch.sigmoid(-z).neg(),
+    "one less each": lambda z: torch.stack([1 - torch.sigmoid(-z[:, i]) for i in range(CLASSES)], 1),
+    "by exp2": lambda z: 1 / (1 + torch.exp2(-z * math.log2(math.e))),
+    "by special.exp2": lambda z: 1 / (1 + torch.special.exp2(-z * (1 / math.log(2)))),
+    "by expm1": lambda z: 1 / (2 + torch.expm1(-z)),
+    "by expm1, in the numerator": lambda z: (1 + z.expm1()) / (2 + z.expm1()),
+    "by torch.pow": lambda z: 1 / (1 + torch.pow(math.e, -z)),
+    "by a power of torch.e": lambda z: 1 / (1 + torch.e ** (-z)),
+    "by a power of NumPy's": lambda z: 1 / (1 + np.e ** (-z)),
+    "by a power of a tensor": lambda z: 1 / (1 + torch.tensor(math.e, dtype=torch.float64) ** -z),
+    "by float_power": lambda z: 1 / (1 + torch.float_power(math.e, -z)),
+    "by tanh, divided": lambda z: (torch.tanh(z / 2) + 1) / 2,
+    "by tanh, times and plus": lambda z: torch.tanh(z / 2) * 0.5 + 0.5,
+    "by tanh of the opposite": lambda z: 0.5 - 0.5 * torch.tanh(-z / 2),
+    "a logarithm by logaddexp": lambda z: -torch.logaddexp(torch.zeros_like(z), -z),
+    "by logaddexp": lambda z: torch.exp(-torch.logaddexp(-z, torch.zeros_like(z))),
+    "by softmax of two": lambda z: torch.exp(z) / (torch.exp(z) + torch.exp(torch.zeros_like(z))),
+    "the logarithm of base 2": lambda z: torch.log2(torch.sigmoid(z)),
+    "another operator": torch.ops.aten.sigmoid,
+    "an operator of torch.special": torch.ops.aten.special_expit.default,
+    "by hand, then selected": lambda z: (1 / (1 + torch.exp(-torch.cat([z, z * 2], 1))))[:, :CLASSES],
+    "of a distribution": lambda z: torch.distributions.Bernoulli(logits=z).probs,
     "a module": nn.Sigmoid(),
     "a function": torch.sigmoid,
     "torch.special": torch.special.expit,
@@ -71,7 +181,72 @@ SIGMOIDS = {
     "moved in place": lambda z: torch.sigmoid(z[:, None]).squeeze_(1),
     "columns": lambda z: torch.column_stack([torch.sigmoid(z[:, i]) for i in range(CLASSES)]),
 }
+
+
+def over_the_last_of_three_axes(z: Tensor) -> Tensor:
+    return F.softmax(torch.stack([z, -z], 1), 2)[:, 0]
+
+
+def by_hand_over_the_last_of_three_axes(z: Tensor) -> Tensor:
+    return by_hand(torch.stack([z, -z], 1))[:, 0]
+
+
+def of_a_log_softmax_along_the_last_axis(z: Tensor) -> Tensor:
+    return F.softmax(F.log_softmax(torch.stack([z, -z], 1), -1), 2)[:, 0]
+
+
+def of_a_log_softmax_that_was_moved(z: Tensor) -> Tensor:
+    return F.softmax(F.log_softmax(z, 1).T, 0).T
+
+
+def softmax_sample_by_sample(z: Tensor) -> Tensor:
+    out = torch.empty_like(z)
+    for n in range(len(z)):
+        out[n] = F.softmax(z[n], 0)
+    return out
+
+
+def softmax_overwritten(z: Tensor) -> Tensor:
+    p = F.softmax(z, 1)
+    z.zero_()
+    return p
+
+
+def by_hand_in_place(z: Tensor) -> Tensor:
+    e = (z - z.amax(1, keepdim=True)).exp()
+    return e.div_(e.sum(1, keepdim=True))
+
+
 SOFTMAXES = {
+    "torch.special": lambda z: torch.special.softmax(z, 1),
+    "torch.special, logarithm": lambda z: torch.special.log_softmax(z, 1),
+    "an operator": lambda z: torch.ops.aten._softmax(z, 1, False),
+    "an operator of one overload": lambda z: torch.ops.aten._softmax.default(z, 1, False),
+    "an operator, softmax": lambda z: torch.ops.aten.softmax.int(z, 1),
+    "an operator, logarithm": lambda z: torch.ops.aten._log_softmax.default(z, 1, False),
+    "an operator, log_softmax": lambda z: torch.ops.aten.log_softmax.int(z, 1),
+    "torch._softmax": lambda z: torch._softmax(z, 1, False),
+    "over the last of three axes": over_the_last_of_three_axes,
+    "by hand, over the last of three axes": by_hand_over_the_last_of_three_axes,
+    "of a log-softmax along the last axis": of_a_log_softmax_along_the_last_axis,
+    "of a log-softmax that was moved": of_a_log_softmax_that_was_moved,
+    "written sample by sample": softmax_sample_by_sample,
+    "of what is overwritten": softmax_overwritten,
+    "by hand, in place": by_hand_in_place,
+    "by exp2": lambda z: (lambda e: e / e.sum(1, keepdim=True))(torch.exp2(z * math.log2(math.e))),
+    "by exp2, less the maximum": lambda z: (lambda e: e / e.sum(1, keepdim=True))(torch.exp2((z - z.amax(1, keepdim=True)) / math.log(2))),
+    "by a power": lambda z: (lambda e: e / e.sum(1, keepdim=True))(math.e**z),
+    "the logarithm of base 2": lambda z: F.softmax(z, 1).log2(),
+    "by log2": lambda z: z * math.log2(math.e) - torch.log2(torch.exp(z).sum(1, keepdim=True)),
+    "the logarithm of base 10": lambda z: F.softmax(z, 1).log10(),
+    "exp2 of the logarithm of base 2": lambda z: F.softmax(z, 1).log2().exp2(),
+    "selected": lambda z: F.softmax(z, 1)[:, [0, 1, 2]],
+    "gathered": lambda z: F.softmax(z, 1).gather(1, torch.arange(CLASSES).expand(len(z), -1)),
+    "taken along an axis": lambda z: torch.take_along_dim(F.softmax(z, 1), torch.arange(CLASSES).expand(len(z), -1), 1),
+    "by hand, with an epsilon": lambda z: torch.log(by_hand(z) + 1e-7),
+    "by hand, clamped": lambda z: by_hand(z).clamp(1e-7, 1),
+    "normalized by its sum": lambda z: F.normalize(z.exp(), p=1.0, dim=1),
+    "by nn.functional's axis": lambda z: F.softmax(z, dim=-1, dtype=torch.float64),
     "a module": nn.Softmax(dim=1),
     "a log-softmax": nn.LogSoftmax(dim=1),
     "exp of a log-softmax": lambda z: F.log_softmax(z, -1).exp(),
@@ -158,13 +333,12 @@ def test_a_sigmoid_within_the_network_stays():
 @pytest.mark.parametrize(
     "ending",
     [
-        lambda z: 1 - torch.sigmoid(z),
         lambda z: torch.sigmoid(z) * torch.arange(1.0, 4.0).to(z),
         lambda z: torch.sigmoid(z) + 0.5,
         lambda z: 10 * torch.sigmoid(z),
         lambda z: -torch.sigmoid(z),
     ],
-    ids=["the opposite", "each its factor", "an offset", "a quantity from 0 to 10", "the negative"],
+    ids=["each its factor", "an offset", "a quantity from 0 to 10", "the negative"],
 )
 def test_what_is_made_of_probabilities_is_explained_as_it_is(ending):
     leaf = X.clone().requires_grad_()
@@ -188,13 +362,7 @@ def of_its_own_size(z: Tensor) -> Tensor:
     return F.softmax(z, 1) * (z.detach().abs().sum(1, keepdim=True) > 0).to(z)
 
 
-def overwritten(z: Tensor) -> Tensor:
-    p = torch.sigmoid(z)
-    z.mul_(-1)
-    return p
-
-
-@pytest.mark.parametrize("ending", [rates, softplus_by_hand, likelihoods, of_its_own_size, overwritten])
+@pytest.mark.parametrize("ending", [rates, softplus_by_hand, likelihoods, of_its_own_size])
 @pytest.mark.filterwarnings("ignore::signxai.engine.final_activation.ProbabilitiesWarning")
 def test_what_is_no_probability_of_what_is_there_is_explained_as_it_is(ending):
     leaf = X.clone().requires_grad_()
@@ -250,3 +418,147 @@ def test_logits_that_happen_to_be_positive_are_no_probabilities():
 def test_the_account_ends_with_the_logits():
     report = inspect_model(network(nn.Sigmoid()), X, "lrp_z", 1)
     assert math.isclose(report.relevance_at_output, N)
+
+
+def two_kinds(z: Tensor) -> Tensor:
+    return torch.cat([torch.sigmoid(z[:, :1]), F.softmax(z[:, 1:], 1)], 1)
+
+
+def one_of_them(z: Tensor) -> Tensor:
+    return torch.cat([torch.sigmoid(z[:, :1]), z[:, 1:]], 1)
+
+
+def one_of_them_by_hand(z: Tensor) -> Tensor:
+    return torch.cat([1 / (1 + torch.exp(-z[:, :1])), z[:, 1:]], 1)
+
+
+def one_of_them_written(z: Tensor) -> Tensor:
+    out = torch.zeros_like(z)
+    out[:, 1], out[:, 0] = torch.sigmoid(z[:, 1]), z[:, 0]
+    return out
+
+
+def all_but_one(z: Tensor) -> Tensor:
+    return 1 - F.softmax(z, 1)
+
+
+def halves_of_a_softmax_over_pairs(z: Tensor) -> Tensor:
+    return (F.softmax(torch.stack([z, -z], 2), 2) + F.softmax(torch.stack([z, -2 * z], 2), 2)) / 2
+
+
+@pytest.mark.parametrize(
+    "ending", [two_kinds, one_of_them, one_of_them_by_hand, one_of_them_written, all_but_one, halves_of_a_softmax_over_pairs]
+)
+def test_probabilities_that_stay_are_named(ending):
+    target = (0, 1) if ending is halves_of_a_softmax_over_pairs else 1
+    for method in ("gradient", "lrp_z"):
+        with pytest.warns(ProbabilitiesWarning):
+            explain(network(ending), X, method, target)
+    with pytest.warns(ProbabilitiesWarning):
+        predict(network(ending), X)
+
+
+def gates_in_a_buffer(z: Tensor) -> Tensor:
+    gates = torch.empty_like(z)
+    for i in range(CLASSES):
+        gates[:, i] = torch.sigmoid(z[:, i])
+    return gates * z
+
+
+def a_part_that_is_written_over(z: Tensor) -> Tensor:
+    out = torch.sigmoid(z) * z
+    out[:, 0] = z[:, 1] / (1 + z[:, 1].abs())
+    return out
+
+
+ORDINARY = {
+    "a gate": lambda z: z * torch.sigmoid(z),
+    "a gate of another": lambda z: torch.sigmoid(z) * torch.sigmoid(z.flip(1)),
+    "gates in a buffer": gates_in_a_buffer,
+    "a part that is written over": a_part_that_is_written_over,
+    "within 0 and 1": lambda z: z.clamp(0, 1) * 0.5 + z / 100,
+    "softsign": lambda z: z.abs() / (1 + z.abs()),
+    "radial": lambda z: torch.exp(-z.square()),
+    "one less a radial one": lambda z: 1 - torch.exp(-z.square()),
+    "an algebraic sigmoid": lambda z: 0.5 + 0.5 * z / (1 + z.square()).sqrt(),
+    "a square of tanh": lambda z: torch.tanh(z).square(),
+    "tanh": torch.tanh,
+    "half of tanh, and one": lambda z: 0.5 + 0.25 * torch.tanh(z),
+    "a power": lambda z: 0.5 ** z.abs(),
+    "a difference of sigmoids": lambda z: torch.sigmoid(z + 1) - torch.sigmoid(z),
+    "a product of all": lambda z: torch.sigmoid(z).prod(1, keepdim=True).expand(-1, CLASSES) * z,
+    "sums of probabilities": lambda z: F.softmax(z, 1).cumsum(1) * 0.9,
+    "a mean of values by softmax": lambda z: F.softmax(z, 1) @ torch.linspace(0.1, 0.7, 9, dtype=torch.float64).view(3, 3),
+    "an offset to what is one less": lambda z: 0.9 - torch.sigmoid(z),
+    "a logarithm of a rate": lambda z: torch.log2(1 + torch.exp2(z)),
+    "gates beside features, weighted": lambda z: (
+        torch.cat([torch.sigmoid(z), z], 1) @ torch.linspace(-1, 1, 18, dtype=torch.float64).view(6, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_ordinary_outputs_stay_as_they_are(name):
+    ending = ORDINARY[name]
+    leaf = X.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(network(ending)(leaf)[:, 1].sum(), leaf)
+    assert deviation(explain(network(ending), X, "gradient", 1), wanted.numpy()) < 1e-11
+    assert deviation(explain(network(ending), X[:1], "gradient", 1), wanted[:1].numpy()) < 1e-11
+    explain(network(ending), X, "lrp_z", 1)
+
+
+def test_heads_of_their_own_are_taken_off_together():
+    class Heads(nn.Module):
+        def __init__(self, ending) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.heads, self.ending = nn.ModuleList(nn.Linear(6, 1) for _ in range(12)), ending
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([self.ending(head(x).squeeze(1)) for head in self.heads], 1)
+
+    x = drawn(5, 6)
+    for ending in (torch.sigmoid, lambda z: 1 / (1 + torch.exp(-z)), lambda z: 1 - torch.sigmoid(-z), F.logsigmoid):
+        for method in ("gradient", "lrp_epsilon_0_1"):
+            plain = explain(Heads(lambda z: z).double(), x, method, 7)
+            assert deviation(explain(Heads(ending).double(), x, method, 7), plain) < 1e-9
+
+
+def test_labels_of_two_states_each():
+    class Labels(nn.Module):
+        def __init__(self, ending) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.head, self.ending = nn.Linear(6, 8), ending
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.ending(self.head(x).unflatten(1, (4, 2)))
+
+    x, plain = drawn(5, 6), Labels(lambda z: z).double()
+    for ending in (nn.Softmax(dim=2), nn.LogSoftmax(-1), by_hand):
+        net = Labels(ending).double()
+        assert deviation(explain(net, x, "lrp_epsilon_0_1", (2, 1)), explain(plain, x, "lrp_epsilon_0_1", (2, 1))) < 1e-9
+        chosen = Labels(lambda z, ending=ending: ending(z)[..., 1]).double()
+        assert deviation(explain(chosen, x, "gradient", 2), explain(plain, x, "gradient", (2, 1))) < 1e-9
+
+
+def test_one_probability_that_is_selected():
+    for ending in (lambda z: F.softmax(z, 1)[:, 1], lambda z: by_hand(z)[:, 1:2], lambda z: by_hand(z).select(1, 1)):
+        net, plain = network(ending), network(lambda z: z[:, 1:2])
+        target = None if net(X).ndim == 1 else 0
+        wanted = explain(plain, X, "lrp_epsilon_0_1", 0)
+        assert deviation(explain(net, X, "lrp_epsilon_0_1", target), wanted) < 1e-9
+
+
+def test_a_pass_is_freed_with_its_output():
+    net = network(lambda z: torch.stack([1 / (1 + torch.exp(-z[:, i])) for i in range(CLASSES)], 1).clone())
+    mode = GradientPass()
+    leaf = X.clone().requires_grad_()
+    logits = run_forward(net, leaf, mode)
+    watched = weakref.ref(mode)
+    gc.disable()
+    try:
+        del mode, logits
+        assert watched() is None
+    finally:
+        gc.enable()

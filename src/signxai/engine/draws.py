@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from signxai.engine.call import Call
+from signxai.engine.generators import Generators
+from signxai.engine.places import place_of_call
 from signxai.engine.torch_functions import Operation, functions_named
 
 MAY_DRAW: frozenset[Operation] = frozenset(
@@ -34,3 +39,29 @@ def generator_states(call: Call) -> list[Tensor]:
 def have_moved(before: list[Tensor], after: list[Tensor]) -> bool:
     """Whether random numbers were drawn between two states of generators."""
     return not all(map(torch.equal, before, after))
+
+
+class DrawFinder(TorchFunctionMode):
+    """Finds the first operation that draws, whatever it draws from, or before which somebody did.
+
+    Attributes:
+        found: the generator, the operation and its place; "" if nothing was drawn.
+    """
+
+    def __init__(self, generators: Generators) -> None:
+        super().__init__()
+        self.generators = generators
+        self.found = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if not self.found:
+            self._look(func, "before")
+        result = func(*args, **(kwargs or {}))
+        if not self.found:
+            self._look(func, "by")
+        return result
+
+    def _look(self, func: Any, when: str) -> None:
+        moved = self.generators.moved()
+        if moved:
+            self.found = f"{moved[0]}, {when} {getattr(func, '__name__', repr(func))!r} in {place_of_call()}"

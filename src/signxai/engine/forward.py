@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiError
+from signxai.engine.draws import DrawFinder
+from signxai.engine.generators import Generators, lent_generators
 from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
 from signxai.engine.mode import ForwardPass
 from signxai.engine.places import door
@@ -128,17 +131,63 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
     return False
 
 
-def _is_drawn(net: nn.Module, x: Tensor, output: OutputOption) -> bool:
-    """Whether the output is another one where other random numbers are drawn."""
-    with torch.no_grad():
-        outputs = []
-        for seed in _SEEDS:
-            torch.manual_seed(seed)
-            outputs.append(explained_tensor(net(x.detach().clone()), len(x), output))
-    return not all(torch.equal(outputs[0], other) for other in outputs[1:])
+def _is_drawn(net: nn.Module, x: Tensor, output: OutputOption, settings: Iterable[Callable[[], None]]) -> bool:
+    """Whether the output is another one where the generators are set otherwise."""
+    first: Tensor | None = None
+    for set_generators in settings:
+        set_generators()
+        with torch.no_grad():
+            drawn = explained_tensor(net(x.detach().clone()), len(x), output)
+        if first is not None and not torch.equal(first, drawn):
+            return True
+        first = drawn
+    return False
 
 
-_SEEDS = (1, 2, 3, 5, 8, 4_242_424_242)
+@door
+def _place_of_draw(net: nn.Module, x: Tensor, generators: Generators) -> str:
+    """Where the first draw is made that no operation of torch showed."""
+    generators.go_back()
+    finder = DrawFinder(generators)
+    with torch.no_grad(), finder:
+        net(x.detach().clone())
+    return finder.found or generators.moved()[0]
+
+
+def _refuse_draws(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOption, is_written: bool) -> None:
+    """Refuse a network whose output depends on what it drew in the pass that has just run.
+
+    Args:
+        net, x, mode, output: as for ``run_forward``.
+        is_written: the network wrote to ``x``, so that it cannot be run on it again.
+
+    Raises:
+        ModelError: if it does.
+    """
+    generators = lent_generators()
+    moved = generators.moved() if generators.is_watched else []
+    if not mode.draws and not moved:
+        return
+    if is_written or _is_drawn(net, x, output, generators.trials()):
+        first = mode.draws or (moved[0] if is_written else _place_of_draw(net, x, generators))
+        raise ModelError(
+            f"the model draws random numbers in its forward pass, first by {first}: a map would be that of one draw, and a batch not that "
+            "of its samples; leave the draw out in evaluation mode, or pass stochastic=True to explain each sample with the draws of seed="
+        )
+
+
+def _refuse_what_no_seed_fixes(net: nn.Module, x: Tensor, output: OutputOption, seed: int) -> None:
+    """Refuse a network that draws from what is not found or cannot be seeded: its map would be another one each time.
+
+    Raises:
+        ModelError: if it does.
+    """
+    generators = lent_generators()
+    if generators.is_due() and _is_drawn(net, x, output, [partial(generators.seed, seed)] * 2):
+        raise ModelError(
+            "the model draws random numbers that no seed fixes: from the system, or from a generator that is out of reach; keep the "
+            "generator as an attribute of the module that draws from it"
+        )
 
 
 @door
@@ -165,8 +214,12 @@ def run_forward(
         InputError: if ``x`` has no batch axis.
         ModelError: if the output has not one row per sample, is no floating-point tensor, holds NaN or infinity, or is drawn.
     """
+    generators = lent_generators()
     if draws_from is not None:
-        torch.manual_seed(draws_from)
+        _refuse_what_no_seed_fixes(net, x, output, draws_from)
+        generators.seed(draws_from)
+    if generators.is_watched:
+        generators.remember()
     version = x._version
     mode.net = net
     samples = x.shape[0] if x.ndim else 0
@@ -175,12 +228,8 @@ def run_forward(
         mode.begin(x)
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
         explained = explained_tensor(net(x), samples, output)
-    if mode.draws and draws_from is None and (x._version != version or _is_drawn(net, x, output)):
-        raise ModelError(
-            f"the model draws random numbers in its forward pass, first by {mode.draws}: a map would be that of one draw, and a batch not "
-            "that of its samples; leave the draw out in evaluation mode, or pass stochastic=True to explain each sample with the draws of "
-            "seed="
-        )
+    if draws_from is None:
+        _refuse_draws(net, x, mode, output, x._version != version)
     logits = mode.logits_of(explained)
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
         raise ForwardError(

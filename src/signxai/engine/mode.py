@@ -41,7 +41,10 @@ The passes: ``GradientPass`` here, ``relevance.RelevancePass`` (LRP) and ``accou
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -54,6 +57,7 @@ from signxai.engine.draws import MAY_DRAW, generator_states, have_moved
 from signxai.engine.final_activation import KINDS, SOFTMAX, FinalActivation
 from signxai.engine.fused.gradient_runs import BatchNormNode, GradientRunNode
 from signxai.engine.fused.runs import Plan, Run, plan_of
+from signxai.engine.generators import lent_generators
 from signxai.engine.layers import ChannelMap
 from signxai.engine.moves import MOVES_ALONE
 from signxai.engine.parameters import ParametersWrittenError, shared_memory
@@ -84,7 +88,7 @@ class ForwardPass(TorchFunctionMode):
         super().__init__()
         self.rules: Mapping[Operation, Rule] = self.table.rules
         self.saver = Saver()
-        self.final = FinalActivation()
+        self.final = FinalActivation(self.saver, partial(_copied, weakref.ref(self)))
         self.taken_off: str | None = None
         self.draws = ""
         self.token_ids = TokenIds()
@@ -114,11 +118,18 @@ class ForwardPass(TorchFunctionMode):
             if kind is not None:
                 self.final.after(kind, call, before, result)
             if generators is not None and have_moved(generators, generator_states(call)):
-                self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
+                self._note_draw(call, generators)
             return result
         except SignxaiError as error:  # an operator makes of a TypeError, which some of these are, that it does not know its operands
             self.refusal = error
             raise
+
+    def _note_draw(self, call: Call, before: list[Tensor]) -> None:
+        """Remember the first operation that drew, and where a generator was that nobody has found so far."""
+        self.draws = self.draws or f"{getattr(call.func, '__name__', repr(call.func))!r} in {place_of_call()}"
+        own = call.kwargs.get("generator")
+        if own is not None:
+            lent_generators().meet(own, before[0])
 
     def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
         """Refuse signals within ``torch.func``'s transforms: there they look like constants.
@@ -200,6 +211,13 @@ class ForwardPass(TorchFunctionMode):
     def note_logits(self, output: object, logits: object, name: str = SOFTMAX) -> None:
         """Remember that ``output`` is a softmax, or sigmoid, of ``logits``."""
         self.final.note(output, logits, name)
+
+
+def _copied(mode: weakref.ref[ForwardPass], tensor: Tensor) -> Tensor:
+    """A copy of a tensor that is about to be written to, as a move that the pass sees; it must not hold the pass itself."""
+    watching = mode()
+    with nullcontext() if watching is None else watching:
+        return tensor.clone()
 
 
 class GradientPass(ForwardPass):

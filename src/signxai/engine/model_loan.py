@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
@@ -15,9 +15,11 @@ from torch.nn.parameter import is_lazy
 
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
+from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError
-from signxai.engine.steady_modules import STEADY, are_steady
+from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
+from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -84,13 +86,16 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     net = unwrapped(model)
     modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
-    _check(modules, parameters)
+    quantized = _dequantized(modules, parameters)
+    _check(modules, parameters, {id(module) for module, _ in quantized})
     tensors = [tensor for *_, tensor in parameters]
     of_both = [*tensors, *(tensor for *_, tensor in buffers)]
     is_steady = only_model_runs and not copy_parameters and are_steady(modules, of_both)
     view = ModelView(modules, parameters, buffers, is_steady, copy_parameters)
+    for module, forward in quantized:
+        view.exchange_forward(module, forward)
     shared = of_both if is_steady else [] if copy_parameters else tensors
-    with _watched(shared), nullcontext() if is_steady else _other_code_runs(seed):
+    with _watched(shared), _nothing_else_runs() if is_steady else _other_code_runs(modules, seed):
         try:
             yield view
         finally:
@@ -112,26 +117,56 @@ def _watched(tensors: list[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def _other_code_runs(seed: int) -> Iterator[None]:
+def _nothing_else_runs() -> Iterator[None]:
+    """Torch's own modules draw nothing in evaluation mode: every generator is left alone."""
+    with _lent(Generators([], is_watched=False)):
+        yield
+
+
+@contextmanager
+def _other_code_runs(modules: list[nn.Module], seed: int) -> Iterator[None]:
     """What code that is not torch's own needs around it: its random numbers seeded, nothing compiled, no checkpoints."""
-    random_state = torch.get_rng_state()
-    try:
+    with _lent(generators_of(modules)), _uncompiled(), without_checkpoints():
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
-        with _uncompiled(), without_checkpoints():
-            yield
+        yield
+
+
+@contextmanager
+def _lent(generators: Generators) -> Iterator[None]:
+    before = lend(generators)
+    try:
+        yield
     finally:
-        torch.set_rng_state(random_state)
+        take_back(generators, before)
 
 
-def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> None:
-    """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters."""
-    others = [module for module in modules if type(module) not in STEADY]
+def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> list[tuple[nn.Module, DequantizedForward]]:
+    """The quantized layers that offer their weights, and what they are in floating point."""
+    owners = [module for module, _, parameter in parameters if type(parameter) not in PLAIN_TENSORS or parameter.dtype is torch.int8]
+    candidates = owners + [module for module in modules if type(module) not in STEADY and may_dequantize(type(module))]  # type: ignore[arg-type]
+    if not candidates:
+        return []
+    found = ((module, dequantized(module)) for module in {id(module): module for module in candidates}.values())
+    return [(module, forward) for module, forward in found if forward is not None]
+
+
+def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]], dequantized: Collection[int]) -> None:
+    """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters.
+
+    Args:
+        modules, parameters: the model's.
+        dequantized: the quantized ones among the modules that run in floating point, by ``id``.
+    """
+    others = [module for module in modules if type(module) not in STEADY and id(module) not in dequantized]
     quantized = _quantized_classes(tuple(name for name in _QUANTIZED_PACKAGES if name in sys.modules)) if others else frozenset()
     for module in others:
         _refuse_script(module)
         if not quantized.isdisjoint(type(module).__mro__):
             name = type(module).__name__
-            raise ModelError(f"{name} is a quantized layer, which has no gradients: explain the float model it was made from")
+            raise ModelError(
+                f"{name} is a quantized layer, whose input is quantized too and which has no gradients: explain the float model it was "
+                "made from"
+            )
     for module, name, parameter in parameters:
         where = f"parameter {type(module).__name__}.{name}"
         if is_lazy(parameter):
@@ -140,7 +175,7 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
             raise ModelError(
                 f"{where} is on the meta device, without values, as of a model that is offloaded or was not loaded; load it whole"
             )
-    if parameters and not any(parameter.is_floating_point() or parameter.is_complex() for *_, parameter in parameters):
+    if parameters and not dequantized and not any(parameter.is_floating_point() or parameter.is_complex() for *_, parameter in parameters):
         module, name, parameter = parameters[0]
         raise ModelError(
             f"parameter {type(module).__name__}.{name} is {parameter.dtype}, and no parameter is floating-point; only floating-point "

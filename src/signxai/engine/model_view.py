@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from signxai.engine.fused.runs import lend_forward
 from signxai.engine.parameters import as_copy
+from signxai.engine.quantized import DequantizedForward
 from signxai.engine.steady_modules import is_plain
 
 _INERT = {
@@ -81,6 +82,13 @@ class ModelView:
             else:
                 self._fill(module)
         self._lent = [view for view in map(self._views.__getitem__, map(id, modules)) if lend_forward(view)]
+
+    def exchange_forward(self, module: nn.Module, forward: DequantizedForward) -> None:
+        """Let a module's view run as the layer in floating point that it stands for."""
+        view: nn.Module = self._views[id(module)]
+        forward.module = view
+        view.__dict__["forward"] = forward
+        self._lent.append(view)
 
     def release(self) -> None:
         """Let the view go at once, instead of when its cycles of references are found."""
@@ -256,9 +264,9 @@ def _proxy(value: Any, exchange: Exchange) -> Any:
 
 def _object(value: Any, exchange: Exchange) -> Any:
     """An object of some class: a copy if its attributes lead to the model."""
-    state = getattr(value, "__dict__", None)
-    if isinstance(value, type) or not isinstance(state, dict):
+    if isinstance(value, type) or not type(value).__dictoffset__:  # one may answer in any way to being asked for ``__dict__``
         return value
+    state: dict[str, Any] = object.__getattribute__(value, "__dict__")
     own = {name: exchange(item) for name, item in state.items()}
     if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
         return value

@@ -132,7 +132,8 @@ def _prediction(
     model: nn.Module, x: Any, batch_size: int | None, seed: int, output: OutputOption, stochastic: bool, copies_parameters: bool = False
 ) -> Prediction:
     logits, taken_off = [], None
-    with torch.inference_mode(False), torch.no_grad(), borrowed(model, copies_parameters, seed) as view:
+    loan = borrowed(model, copies_parameters, seed, only_model_runs=output is None)
+    with torch.inference_mode(False), torch.no_grad(), loan as view:
         samples = as_input(view.net, x)
         output = output and view.of(output)
         for part in torch.split(samples, 1 if stochastic else batch_size or len(samples)):

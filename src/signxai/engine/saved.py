@@ -79,6 +79,10 @@ class Saver:
         self._by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(weakref.ref(saved))
         return saved
 
+    def watch(self, tensor: Tensor, saved: SavedTensor) -> None:
+        """Let ``saved`` be secured before somebody writes to the storage of ``tensor``."""
+        self._by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append(weakref.ref(saved))
+
     def before_write(self, tensor: Tensor) -> None:
         """To be called before an in-place operation on ``tensor``."""
         with torch.no_grad():

@@ -24,7 +24,7 @@ _NAMES = vars(nn.Module()).keys() | _CONSTANTS | {"transposed", "_reversed_paddi
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _hooks_of = operator.itemgetter(*_HOOKS)
-_PLAIN_TENSORS = {nn.Parameter, Tensor}
+PLAIN_TENSORS = {nn.Parameter, Tensor}
 
 
 def is_plain(module: nn.Module) -> bool:
@@ -37,4 +37,4 @@ def is_plain(module: nn.Module) -> bool:
 
 def are_steady(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
     """Whether nothing but the code of such modules runs in a network."""
-    return all(map(is_plain, modules)) and _PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()
+    return all(map(is_plain, modules)) and PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()

@@ -54,8 +54,9 @@ class Analyzer(ABC):
         output: a function from what the model returns to the tensor (N, ...) that is explained, for a model that returns several, as
             ``lambda returned: returned["boxes"]``; None: ``.logits``, a tensor, or the first one.
         stochastic: the model draws random numbers in its forward pass (dropout left on, a sampled code), for which it is refused
-            otherwise: each sample is explained alone, with the draws that the seed gives. Draws from torch's own generators are
-            noticed, those of NumPy, of Python's ``random`` and of generators that the model keeps are not.
+            otherwise: each sample is explained alone, with the draws that the seed gives. Draws from the generators
+            of torch, NumPy and Python's ``random`` are noticed, and from those that the model keeps or its code names; all come back as
+            they were. What no seed fixes (``secrets``, ``random.SystemRandom``) is refused.
 
     Attributes:
         changes_model: whether ``attribute`` may change something in the view of the model, such as hooks. A class that does not

@@ -13,6 +13,7 @@ from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, Matmul
 from signxai.engine.ops.experts import mixed
 from signxai.engine.ops.products import HALF_TO_EACH, MatrixProductNode, complex_product, is_complex, product_of_signals
 from signxai.engine.ops.shorthands import add_product
+from signxai.engine.quantized import has_own_dequantize
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 from signxai.engine.torch_functions import functions_named
@@ -33,6 +34,8 @@ def layer(mode: RelevancePass, call: Call) -> Result:
     if call.func in _CONVOLUTIONS and x.ndim == weight.ndim - 1:  # one sample without a batch axis
         with mode:
             return call.run(x.unsqueeze(0)).squeeze(0)
+    if type(weight) not in _PLAIN and has_own_dequantize(weight):
+        return layer(mode, Call(call.func, (x, weight.dequantize().to(x.dtype), *rest), call.kwargs))
     if weight.layout != torch.strided:
         return layer(mode, Call(call.func, (x, weight.to_dense(), *rest), call.kwargs))
     made: Layer = LAYER_OF_FUNCTION[call.func](x, weight, *rest, **call.kwargs)
@@ -110,5 +113,6 @@ def addmm(mode: RelevancePass, call: Call) -> Result:
     return _ADDMM_IN_STEPS(mode, call)
 
 
+_PLAIN = {Tensor, torch.nn.Parameter}
 _CONVOLUTIONS = functions_named(*CONVOLUTIONS)
 _ADDMM_IN_STEPS = in_steps(add_product)

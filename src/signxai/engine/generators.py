@@ -1,0 +1,489 @@
+"""The generators of random numbers that a network may draw from, and how they are found, set and put back.
+
+Torch's own are known. Python's, NumPy's and those that somebody made are found where the code of the modules can get at them: among
+the attributes of a module, among what its functions and methods name, and so on for the functions that those call. A network whose code
+names none of them is spared the look at their states, which takes as long as a small layer.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache, partial
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_PYTHON: random.Random = random.random.__self__  # type: ignore[attr-defined]
+_NUMPY: np.random.RandomState = np.random.get_state.__self__  # type: ignore[attr-defined]
+"""The generators behind the functions of ``random`` and ``numpy.random``."""
+
+_LOW, _HIGH = 0x2004, 0x12DDBBB7
+"""Words that MT19937 turns into 0x2000 and into its complement: whichever bits a draw reads, a number near 0, and one near 1."""
+
+_WORDS, _EXTREME_WORDS = 624, 64
+_TRIED_SEEDS = 256
+
+
+class Source(ABC):
+    """A generator, with one way to look at it and to set it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def state(self) -> Any:
+        """Where it is."""
+
+    @abstractmethod
+    def put(self, state: Any) -> None:
+        """Put it there."""
+
+    @abstractmethod
+    def seed(self, seed: int) -> None:
+        """Let it draw what this seed gives."""
+
+    @abstractmethod
+    def is_at(self, state: Any) -> bool:
+        """Whether it is there."""
+
+    def go_to_end(self, is_high: bool) -> None:
+        """Let the next draws be numbers near the end of their range, where that can be had: what is rare happens."""
+        self.seed(int(is_high))
+
+
+class TorchSource(Source):
+    """A ``torch.Generator``, of any device."""
+
+    def __init__(self, generator: torch.Generator, name: str) -> None:
+        super().__init__(name)
+        self.generator = generator
+
+    def state(self) -> Tensor:
+        return self.generator.get_state()
+
+    def put(self, state: Tensor) -> None:
+        self.generator.set_state(state)
+
+    def seed(self, seed: int) -> None:
+        self.generator.manual_seed(seed)
+
+    def is_at(self, state: Tensor) -> bool:
+        return bool(self.generator.get_state().numpy().tobytes() == state.numpy().tobytes())  # torch.equal takes three times as long
+
+    def go_to_end(self, is_high: bool) -> None:
+        self.seed(int(is_high))
+        if self.generator.device.type != "cpu":
+            return
+        state = self.state().numpy().copy()  # seed, how many words are left and whether it is seeded, the place of the next, the words
+        state[8:12].view(np.int32)[0] = _WORDS
+        state[16:24].view(np.int64)[0] = 0
+        state[24 : 24 + 8 * _WORDS].view(np.uint64)[:] = _extreme_words(is_high)
+        self.put(torch.from_numpy(state))
+
+
+class PythonSource(Source):
+    """A ``random.Random``."""
+
+    def __init__(self, generator: random.Random, name: str) -> None:
+        super().__init__(name)
+        self.generator = generator
+
+    def state(self) -> Any:
+        return self.generator.getstate()
+
+    def put(self, state: Any) -> None:
+        self.generator.setstate(state)
+
+    def seed(self, seed: int) -> None:
+        self.generator.seed(seed)
+
+    def is_at(self, state: Any) -> bool:
+        return bool(self.generator.getstate() == state)
+
+    def go_to_end(self, is_high: bool) -> None:
+        version = self.generator.getstate()[0]
+        self.generator.setstate((version, (*_extreme_words(is_high).tolist(), 0), None))
+
+
+class SystemSource(Source):
+    """A ``random.SystemRandom``: nobody can tell whether it was drawn from, and no seed fixes it."""
+
+    def state(self) -> None:
+        return None
+
+    def put(self, state: None) -> None:
+        """Nothing: it has no state."""
+
+    def seed(self, seed: int) -> None:
+        """Nothing."""
+
+    def is_at(self, state: None) -> bool:
+        return False
+
+
+class NumPySource(Source):
+    """A ``numpy.random.RandomState``, or the bit generator of a ``Generator``."""
+
+    def __init__(self, generator: np.random.RandomState | np.random.BitGenerator, name: str) -> None:
+        super().__init__(name)
+        self.generator = generator
+
+    def state(self) -> Any:
+        if isinstance(self.generator, np.random.RandomState):
+            return self.generator.get_state(legacy=False)
+        return self.generator.state
+
+    def put(self, state: Any) -> None:
+        if isinstance(self.generator, np.random.RandomState):
+            self.generator.set_state(state)
+        else:
+            self.generator.state = state
+
+    def seed(self, seed: int) -> None:
+        kind = _bits_of(self.generator)
+        if not isinstance(self.generator, np.random.RandomState):
+            self.put(kind(seed).state)
+        elif kind is np.random.MT19937:
+            self.generator.seed(seed % 2**32)
+        else:
+            self.put(np.random.RandomState(kind(seed)).get_state(legacy=False))
+
+    def is_at(self, state: Any) -> bool:
+        return _are_same(self.state(), state)
+
+    def go_to_end(self, is_high: bool) -> None:
+        kind = _bits_of(self.generator)
+        if kind is not np.random.MT19937:
+            self.seed(_extreme_seeds(kind)[is_high])  # type: ignore[arg-type]
+            return
+        self.seed(int(is_high))
+        state = self.state()
+        self.put(state | {"state": {"key": _extreme_words(is_high).astype(np.uint32), "pos": 0}})
+
+
+def _bits_of(generator: Any) -> type[Any]:
+    """The class of the bit generator inside."""
+    return type(generator._bit_generator if isinstance(generator, np.random.RandomState) else generator)
+
+
+def _are_same(a: Any, b: Any) -> bool:
+    """Whether two states of NumPy's are equal: dicts of numbers, words, arrays and dicts."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_are_same(value, b[key]) for key, value in a.items())
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
+
+
+def _extreme_words(is_high: bool) -> Any:
+    """A state of MT19937 whose first draws are extreme; not all, or methods that draw until a number fits would not end."""
+    words = np.random.RandomState(int(is_high)).randint(0, 2**32, _WORDS, np.uint64)
+    words[:_EXTREME_WORDS] = _HIGH if is_high else _LOW
+    return words
+
+
+@cache
+def _extreme_seeds(kind: type[Any]) -> tuple[int, int]:
+    """Seeds, of some, for which the first number drawn is the least and the greatest."""
+    first = [np.random.Generator(kind(seed)).random() for seed in range(_TRIED_SEEDS)]
+    return int(np.argmin(first)), int(np.argmax(first))
+
+
+class Generators:
+    """All generators that a network may draw from, as they are now.
+
+    Attributes:
+        is_watched: whether the network may draw from them at all, so that they are to be looked at.
+    """
+
+    def __init__(self, sources: list[Source], is_watched: bool) -> None:
+        self.sources = sources
+        self.is_watched = is_watched
+        self._before = [source.state() for source in sources]
+        self._last = self._before
+        self._is_reproducible = False
+        self._met: list[tuple[torch.Generator, Tensor]] = []
+
+    def seed(self, seed: int) -> None:
+        """Let each draw what the seed gives."""
+        for source in self.sources:
+            source.seed(seed)
+
+    def trials(self) -> list[Callable[[], None]]:
+        """Ways to set them, that no two networks' draws should survive alike."""
+        return [*(partial(self.seed, seed) for seed in _SEEDS), *(partial(self._go_to_end, is_high) for is_high in (False, True))]
+
+    def _go_to_end(self, is_high: bool) -> None:
+        for source in self.sources:
+            source.go_to_end(is_high)
+
+    def remember(self) -> None:
+        """Take note of where they are: a pass begins."""
+        self._last = [source.state() for source in self.sources]
+
+    def go_back(self) -> None:
+        """Put them where they were when the pass began."""
+        _put(self.sources, self._last)
+
+    def moved(self) -> list[str]:
+        """The names of those that were drawn from since."""
+        return [source.name for source, state in zip(self.sources, self._last, strict=True) if not source.is_at(state)]
+
+    def meet(self, generator: torch.Generator, state: Tensor) -> None:
+        """Take note of one that was found only when it was drawn from, and of where it was before."""
+        if all(generator is not known for known, _ in self._met):
+            self._met.append((generator, state))
+
+    def restore(self) -> None:
+        """Put all back where they were when this was made, or when they were met."""
+        for generator, state in self._met:
+            generator.set_state(state)
+        _put(self.sources, self._before)
+
+    def is_due(self) -> bool:
+        """Whether nobody has asked so far: whether the draws are those of the seed is to be tried once."""
+        due = self.is_watched and not self._is_reproducible
+        self._is_reproducible = True
+        return due
+
+
+_SEEDS = (1, 2, 3, 5, 8, 4_242_424_242)
+
+
+def _put(sources: list[Source], states: list[Any]) -> None:
+    for source, state in zip(sources, states, strict=True):
+        if isinstance(source, TorchSource) or not source.is_at(state):  # of torch's, to look takes longer; others may be another thread's
+            source.put(state)
+
+
+_lent = threading.local()
+
+
+def lend(generators: Generators) -> Generators | None:
+    """Let these be what the network that this thread runs draws from; what was so far, which ``take_back`` wants."""
+    before: Generators | None = getattr(_lent, "generators", None)
+    _lent.generators = generators
+    return before
+
+
+def take_back(generators: Generators, before: Generators | None) -> None:
+    """Put lent generators back to where they were."""
+    _lent.generators = before
+    generators.restore()
+
+
+def lent_generators() -> Generators:
+    """What the network that this thread runs draws from; torch's own if nobody said."""
+    found: Generators | None = getattr(_lent, "generators", None)
+    return torch_generators(is_watched=False) if found is None else found
+
+
+def torch_generators(is_watched: bool) -> Generators:
+    """The generator of torch's own that draws on the CPU."""
+    return Generators([TorchSource(torch.default_generator, _TORCH_NAME)], is_watched)
+
+
+_TORCH_NAME = "torch's global generator"
+
+
+def generators_of(modules: Iterable[nn.Module]) -> Generators:
+    """All that modules may draw from: torch's own, of each device that is in use, and what their code can get at."""
+    found: dict[int, Any] = {}
+    for module in modules:
+        _look_into_module(module, found)
+    sources: list[Source] = [TorchSource(torch.default_generator, _TORCH_NAME)]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
+    known = {id(source.generator) for source in sources if isinstance(source, TorchSource)}
+    return Generators([*sources, *(_source(generator) for key, generator in found.items() if key not in known)], is_watched=True)
+
+
+def _source(generator: Any) -> Source:
+    name = f"a {type(generator).__module__.partition('.')[0]}.{type(generator).__name__} of its own"
+    if isinstance(generator, torch.Generator):
+        return TorchSource(generator, name)
+    if isinstance(generator, random.SystemRandom):
+        return SystemSource(name)
+    if isinstance(generator, random.Random):
+        return PythonSource(generator, "Python's global generator" if generator is _PYTHON else name)
+    return NumPySource(generator, "NumPy's global generator" if generator is _NUMPY else name)
+
+
+_Place: TypeAlias = "Callable[[], Any]"
+"""Gives what stands at a place where a generator stood."""
+
+_GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.BitGenerator)
+_PASSED_BY = {bool, int, float, complex, str, bytes, type(None), Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device, type, set}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_TABLES = {dict, OrderedDict}
+_TABLES_OF_TENSORS = ("_parameters", "_buffers", "_modules")
+_MOST_ITEMS, _MOST_DEPTH = 64, 4
+
+_places_of_class: WeakKeyDictionary[type, tuple[_Place, ...]] = WeakKeyDictionary()
+_places_of_function: WeakKeyDictionary[FunctionType, tuple[_Place, ...]] = WeakKeyDictionary()
+
+
+def _generator_in(value: Any) -> Any:
+    """The generator that a value is, or draws from if it is a method of one; None if it is neither."""
+    if isinstance(value, np.random.Generator):
+        return value.bit_generator
+    if isinstance(value, _GENERATORS):
+        return value
+    owner = value.__self__ if isinstance(value, BuiltinFunctionType | MethodType) else None
+    return _generator_in(owner) if isinstance(owner, (*_GENERATORS, np.random.Generator)) else None
+
+
+def _look_into_module(module: nn.Module, found: dict[int, Any]) -> None:
+    attributes, kind = module.__dict__, type(module)
+    if _is_torchs(kind) and "forward" not in attributes and not any(map(attributes.get, _HOOKS)):  # type: ignore[arg-type]
+        return
+    for place in _places_of_methods(kind):
+        _enter(place(), found)
+    for name, value in attributes.items():
+        if type(value) not in _PASSED_BY and name not in _TABLES_OF_TENSORS and not (type(value) in _TABLES and not value):
+            _look_into(value, found, 1)
+
+
+@lru_cache(maxsize=1024)
+def _is_torchs(kind: type) -> bool:
+    """Whether all code of a class is torch's."""
+    return all(map(_is_of_others, kind.__mro__))
+
+
+def _enter(value: Any, found: dict[int, Any]) -> None:
+    generator = _generator_in(value)
+    if generator is not None:
+        found[id(generator)] = generator
+
+
+def _look_into(value: Any, found: dict[int, Any], depth: int) -> None:
+    """Enter the generators that a value is, holds or calls."""
+    if type(value) in _PASSED_BY or isinstance(value, nn.Module | Tensor | np.ndarray) or depth > _MOST_DEPTH:
+        return
+    if _generator_in(value) is not None:
+        _enter(value, found)
+    elif isinstance(value, FunctionType):
+        for place in _places_of(value):
+            _enter(place(), found)
+    else:
+        for part in _parts_of(value):
+            _look_into(part, found, depth + 1)
+        if not _is_of_others(type(value)):
+            for place in _places_of_methods(type(value)):
+                _enter(place(), found)
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    """What a value holds, of which draws may be made."""
+    if isinstance(value, MethodType):
+        return value.__func__, value.__self__
+    if isinstance(value, partial):
+        return value.func, *value.args, *value.keywords.values()
+    if isinstance(value, tuple | list):
+        return value[:_MOST_ITEMS]
+    if isinstance(value, dict):
+        return list(value.values())[:_MOST_ITEMS]
+    is_plain = type(value).__dictoffset__ != 0 and not _is_of_others(type(value))  # one may answer in any way to being asked for __dict__
+    return list(vars(value).values())[: 4 * _MOST_ITEMS] if is_plain else ()
+
+
+def _is_of_others(owner: Any) -> bool:
+    """Whether torch, NumPy or Python itself made a class or function: what they draw, they draw from where we look anyway."""
+    package = (getattr(owner, "__module__", None) or "").partition(".")[0]
+    return package in _OTHERS
+
+
+_OTHERS = {"torch", "numpy", "builtins", "logging", "threading", "re", "enum", "abc", "collections", "functools", "typing", "signxai"}
+
+
+def _places_of_methods(kind: type) -> tuple[_Place, ...]:
+    """Where generators stand that the methods of a class name."""
+    places = _places_of_class.get(kind)
+    if places is None:
+        owners = [owner for owner in kind.__mro__ if not _is_of_others(owner)]
+        methods = [_function_in(value) for owner in owners for value in vars(owner).values()]
+        places = tuple(place for method in methods if method is not None for place in _places_named(method, set(), 1))
+        attributes = [
+            partial(getattr, owner, name, None) for owner in owners for name, value in vars(owner).items() if _generator_in(value)
+        ]
+        _places_of_class[kind] = places = (*places, *attributes)
+    return places
+
+
+def _function_in(value: Any) -> FunctionType | None:
+    """The function of a method, a static or class method, or a property."""
+    value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    return value if isinstance(value, FunctionType) else None
+
+
+def _places_of(function: FunctionType) -> tuple[_Place, ...]:
+    """Where generators stand that a function names."""
+    places = _places_of_function.get(function)
+    if places is None:
+        _places_of_function[function] = places = tuple(_places_named(function, set(), 1))
+    return places
+
+
+def _places_named(function: FunctionType, seen: set[CodeType], depth: int) -> Iterator[_Place]:
+    """The same, with those that the functions name that it calls."""
+    if function.__code__ in seen or depth > _MOST_DEPTH or _is_of_others(function):
+        return
+    seen.add(function.__code__)
+    names = set(_names_in(function.__code__))
+    values: list[tuple[Any, _Place]] = [
+        (value, partial(function.__globals__.get, name)) for name in names if (value := function.__globals__.get(name)) is not None
+    ]
+    for cell in function.__closure__ or ():
+        values.append((_contents(cell), partial(_contents, cell)))
+    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        values.append((value, partial(_itself, value)))
+    modules: set[int] = set()
+    while values:
+        value, place = values.pop()
+        if isinstance(value, ModuleType):
+            values += [] if id(value) in modules else _named_in_module(value, names)
+            modules.add(id(value))
+        elif _generator_in(value) is not None:
+            yield place
+        elif isinstance(value, FunctionType):
+            yield from _places_named(value, seen, depth + 1)
+
+
+def _named_in_module(module: ModuleType, names: set[str]) -> list[tuple[Any, _Place]]:
+    """What of a module is named beside it; of ``random`` and ``numpy.random`` their generator."""
+    if module is random:
+        return [(_PYTHON, partial(_itself, _PYTHON))]
+    if module is np.random:
+        return [(_NUMPY, partial(_itself, _NUMPY))]
+    if module is np:
+        return [(_NUMPY, partial(_itself, _NUMPY))] if "random" in names else []
+    if module.__name__.partition(".")[0] in _OTHERS:
+        return []
+    members = vars(module)
+    return [(value, partial(members.get, name)) for name in names if (value := members.get(name)) is not None]
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    """The names of globals and attributes in a function's code, and in that of functions within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+
+
+def _contents(cell: Any) -> Any:
+    """What a variable of an outer function holds, if it has been set."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _itself(value: Any) -> Any:
+    return value
