@@ -110,6 +110,8 @@ ANALYZERS = {
 OPTIONS = {
     "none": {},
     "at": {"at": "1"},
+    "at several layers": {"at": ["1", "4"]},
+    "at a layer in a list, with more": {"at": ["1"], "batch_size": 3, "relevance": "logit", "as_tensor": True},
     "batches of one": {"batch_size": 1},
     "batches of three": {"batch_size": 3},
     "logit": {"relevance": "logit"},
@@ -127,6 +129,8 @@ OPTIONS = {
     "many": {"batch_size": 3, "relevance": "logit", "seed": 5, "as_tensor": True},
     "many at a layer": {"at": "4", "batch_size": 3, "relevance": "logit"},
     "no module": {"at": "features"},
+    "no layers": {"at": []},
+    "a layer twice": {"at": ["1", "1"]},
     "no layer": {"layer": "features"},
     "batches of none": {"batch_size": 0},
     "no start": {"relevance": "logits"},
@@ -174,6 +178,11 @@ def assert_same(got, expected, said):
         assert got is expected, said
         return
     assert type(got) is type(expected), said
+    if isinstance(expected, dict):
+        assert list(got) == list(expected), said
+        for layer, values in expected.items():
+            assert_same(got[layer], values, (said, layer))
+        return
     assert (got.shape, got.dtype) == (expected.shape, expected.dtype), said
     np.testing.assert_array_equal(np.asarray(got), np.asarray(expected), err_msg=str(said))
 
@@ -391,7 +400,7 @@ def test_no_samples_are_refused():
 ALLOWED = {
     "gradient": "as_tensor, at, batch_size, output, relevance, seed, stochastic",
     "halves": "as_tensor, at, batch_size, factor, output, relevance, seed, stochastic",
-    "smoothgrad_samples_4": "as_tensor, batch_size, noise_level, num_samples, output, relevance, seed, stochastic",
+    "smoothgrad_samples_4": "as_tensor, at, batch_size, noise_level, num_samples, output, relevance, seed, stochastic",
     "lrp_z": "stabilizer, stochastic, strict",
 }
 

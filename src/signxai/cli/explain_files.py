@@ -118,7 +118,12 @@ def _explain_all(request: Request, model: nn.Module, decisions: Decisions, class
 
 
 def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str, classifier: Classifier) -> Array:
-    options = {**request.options[method], "batch_size": request.batch_size, "seed": request.seed, "relevance": request.relevance}
+    options: dict[str, Any] = {
+        **request.options[method],
+        "batch_size": request.batch_size,
+        "seed": request.seed,
+        "relevance": request.relevance,
+    }
     if classifier.output is not None:
         options["output"] = classifier.output
     return np.asarray(explain(model, decisions.x, method, decisions.targets, **options))
