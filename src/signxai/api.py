@@ -43,7 +43,9 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
             pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
             logit), ``output=`` (a function from what the model returns to the tensor (N, ...) that is explained, if it
             returns several), ``stochastic=`` (True: the model draws random numbers; each sample is explained alone, with
-            those of ``seed=``) and ``as_tensor=`` (return a tensor on the model's device). LRP, gradients, guided backpropagation,
+            those of ``seed=``), ``as_tensor=`` (return a tensor on the model's device) and with that ``create_graph=`` (True:
+            the tensor can be differentiated by the parameters and by ``x``, where they require gradients).
+            LRP, gradients, guided backpropagation,
             integrated gradients and SmoothGrad also take ``at="features.10"``, or the module itself: the relevance that arrives at that
             module's output, in its shape; and ``at=["features.10", model.classifier]``: at each of them.
 
@@ -62,6 +64,10 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
     >>> at_layers = explain(model, torch.ones(2, 4), "lrp_z", target_class=0, at=[model[0]])
     >>> at_layers["0"].shape
     (2, 3)
+    >>> relevance = explain(model, torch.ones(2, 4), "lrp_z", target_class=0, as_tensor=True, create_graph=True)
+    >>> relevance[:, 0].square().sum().backward()  # as a part of a loss
+    >>> model[0].weight.grad.shape
+    torch.Size([3, 4])
     """
     return explainer_for(model, method_name, options).explain(x, target_class)
 

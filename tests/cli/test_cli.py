@@ -510,7 +510,8 @@ def test_a_mistake_of_inspect_ends_in_one_line_and_nothing_written(run, here, na
 # Layers
 
 
-def test_relevance_at_layers_is_kept_and_is_that_of_python(here):
+def test_relevance_at_layers_is_kept_and_is_that_of_python(here, monkeypatch):
+    monkeypatch.syspath_prepend(here)
     import nets
 
     args = [

@@ -18,6 +18,7 @@ from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.prediction import predicted_target
+from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
 from signxai.methods.batch import Batch, LayerTurns, SharedResults, for_batch, not_finite
 from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
@@ -33,6 +34,7 @@ class CommonOptions(TypedDict, total=False):
     relevance: str
     as_tensor: bool
     at: LayerOption | LayersOption
+    create_graph: bool
     output: OutputOption
     stochastic: bool
 
@@ -51,6 +53,8 @@ class Analyzer(ABC):
         at: a module, by its dotted name or itself: instead of at the input, what arrives at that module's output, in its shape; of a module
             executed several times the name with the number of the execution, ``"relu[0]"``. A list of them: a dict from the name of each to
             what arrives there, all from one backward pass. For LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad.
+        create_graph: the map can be differentiated, by the parameters of the model and by the input, if they require gradients; takes
+            several times as long. The model is explained in evaluation mode all the same. Goes with ``as_tensor``.
         output: a function from what the model returns to the tensor (N, ...) that is explained, for a model that returns several, as
             ``lambda returned: returned["boxes"]``; None: ``.logits``, a tensor, or the first one.
         stochastic: the model draws random numbers in its forward pass (dropout left on, a sampled code), for which it is refused
@@ -92,6 +96,7 @@ class Analyzer(ABC):
         relevance: str = "one_hot",
         as_tensor: bool = False,
         at: LayerOption | LayersOption = None,
+        create_graph: bool = False,
         output: OutputOption = None,
         stochastic: bool = False,
         **unknown: Any,
@@ -114,6 +119,8 @@ class Analyzer(ABC):
         self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
         self.as_tensor = flag("as_tensor", as_tensor)
+        self.create_graph = flag("create_graph", create_graph)
+        check_graph(self.create_graph, as_tensor)
 
     @classmethod
     def takes_layers(cls) -> bool:
@@ -164,13 +171,31 @@ class Analyzer(ABC):
             input_tensor, target_class: as for ``analyze``.
             shared: what other methods on the same model, input and target have computed, and will.
         """
-        with self.batches(input_tensor, target_class, shared) as batches:
-            parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
-            if self.layers is None:
-                return joined([relevance for (relevance,) in parts])
-            samples_alone = len(parts) > len(batches)
-            places = zip(self.layers.names, zip(*parts, strict=True), strict=True)
-            return self.layers.named([_joined_at(name, at_layer, samples_alone) for name, at_layer in places])
+        if self.create_graph:
+            results = self._with_graph(input_tensor, target_class)
+        else:
+            with self.batches(input_tensor, target_class, shared) as batches:
+                results = self._explained(batches)
+        return results[0] if self.layers is None else self.layers.named(results)
+
+    def _explained(self, batches: Sequence[Batch]) -> list[Tensor]:
+        """The relevance of all batches together, at the input or at each layer."""
+        parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
+        if self.layers is None:
+            return [joined([relevance for (relevance,) in parts])]
+        samples_alone = len(parts) > len(batches)
+        places = zip(self.layers.names, zip(*parts, strict=True), strict=True)
+        return [_joined_at(name, at_layer, samples_alone) for name, at_layer in places]
+
+    def _with_graph(self, input_tensor: Any, target_class: Any) -> list[Tensor]:
+        """The same with a graph: written down while it is computed, and computed again once the model has its parameters back."""
+        net = unwrapped(self.model)
+        x = as_input(net, input_tensor).clone(memory_format=torch.contiguous_format)
+        source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
+        tape = Tape([(x, source), *((parameter, parameter) for parameter in net.parameters())])
+        with self.batches(x, target_class) as batches, tape:
+            results = self._explained(batches)
+        return tape.replay(results)
 
     def _attributed(self, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
@@ -249,6 +274,12 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise OptionError(f"{name}={value!r} must be True or False")
     return value
+
+
+def check_graph(create_graph: object, as_tensor: bool) -> None:
+    """Refuse a graph that is asked for without a tensor to carry it."""
+    if create_graph and not as_tensor:
+        raise OptionError("create_graph=True: a NumPy array has no graph; give as_tensor=True with it")
 
 
 def number(name: str, value: Any, at_least: float | None = None) -> float:

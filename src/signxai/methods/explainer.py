@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.inputs import as_input, is_finite
 from signxai.engine.model_loan import unwrapped
-from signxai.methods.analyzer import Analyzer, as_array, flag, number
+from signxai.methods.analyzer import Analyzer, as_array, check_graph, flag, number
 from signxai.methods.batch import SharedResults, not_finite
 from signxai.methods.layers_option import of_each
 from signxai.methods.registry import analyzer_for, method_of
@@ -61,6 +61,8 @@ class Explainer:
         if not self.multipliers:
             return relevance
         tensor = as_input(unwrapped(self.model), x).to(relevance.device)
+        if relevance.requires_grad and isinstance(x, Tensor):
+            tensor = x.to(tensor)  # with its graph
         for multiplier in self.multipliers:
             relevance = relevance * (tensor if multiplier.kind == "input" else sign_about(tensor, multiplier.mu or 0.0))
         return relevance
@@ -77,6 +79,7 @@ def explainer_for(model: nn.Module, name: str | MethodSpec, options: Mapping[str
     taken = method_of(spec).options
     rest = dict(options)
     as_tensor = flag("as_tensor", rest.pop("as_tensor", False))
+    check_graph(rest.get("create_graph", False), as_tensor)
     mu = rest.get("mu")
     if _has_open_threshold(spec) and ("mu" not in taken or "mu" in dict(spec.params)):
         rest.pop("mu", None)  # it is the multiplier's alone
