@@ -45,9 +45,9 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
             returns several), ``stochastic=`` (True: the model draws random numbers; each sample is explained alone, with
             those of ``seed=``), ``as_tensor=`` (return a tensor on the model's device) and with that ``create_graph=`` (True:
             the tensor can be differentiated by the parameters and by ``x``, where they require gradients).
-            LRP, gradients, guided backpropagation,
-            integrated gradients and SmoothGrad also take ``at="features.10"``, or the module itself: the relevance that arrives at that
-            module's output, in its shape; and ``at=["features.10", model.classifier]``: at each of them.
+            LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad also take ``at="features.10"``, or the
+            module itself: the relevance that arrives at that module's output, in its shape; and
+            ``at=["features.10", model.classifier]``: at each of them.
 
     Returns:
         Relevance in the shape of ``x``, a floating-point NumPy array or tensor; with a list of layers as ``at=`` a dict from the dotted

@@ -253,6 +253,8 @@ class _Memory:
         """The value that lies there now, for an operator."""
         if place.memory in self._cut and "backward" not in str(reader):  # such a formula counts on what is beside the result
             raise ModelError(f"create_graph=True: {self._cut[place.memory]} has no derivative by all of its results, which {reader} reads")
+        if place.memory not in self._values:
+            raise ModelError(f"create_graph=True: {reader} reads what an operator gave beside what it wrote, which is not followed")
         values = self._values[place.memory]
         if place not in values:
             owner, value = self._owner(place)
