@@ -382,3 +382,54 @@ class Sampling(nn.Module):
 def test_operators_that_are_rarely_differentiated_twice_have_derivatives(kind, shape, method):
     net, x = randomized(kind()), inputs(shape, 2).requires_grad_()
     assert_derivatives(net, x, relevance_by(net, x, method))
+
+
+class Scalars(nn.Module):
+    """Single parameters that scale, shift and sharpen, a softmax by hand, and a sigmoid at the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last, self.act = nn.Linear(12, 6), nn.Linear(6, CLASSES), nn.PReLU()
+        self.sharpness, self.shift = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.act(self.first(x) * (1.5 + self.sharpness) + self.shift)
+        exponentials = torch.exp(y * (1 + self.sharpness))
+        y = y * (exponentials / exponentials.sum(1, keepdim=True)) + self.shift * y - (self.sharpness + 2)
+        return torch.sigmoid(self.last(y))
+
+
+class Recurrent(nn.Module):
+    """An LSTM and a GRU in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.gru, self.fc = nn.LSTM(5, 6, batch_first=True), nn.GRU(6, 4, batch_first=True), nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.gru(self.lstm(x)[0])[0][:, -1])
+
+
+class Parametrized(nn.Module):
+    """Weight norm, group norm, logsumexp, a gate by tanh, a cut-off and a norm by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = (
+            nn.utils.parametrizations.weight_norm(nn.Linear(12, 8)),
+            nn.GroupNorm(2, 8),
+            nn.Linear(8, CLASSES),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(self.first(x))
+        h = torch.logsumexp(torch.stack([h, h * 0.5, F.softplus(h)]), 0)
+        h = h * torch.tanh(h) + F.relu6(h * 3)
+        return self.last(h / (h.norm(dim=1, keepdim=True) + 1e-3))
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "lrp_epsilon_0_1", "lrp_gamma_0_25", "lrp_alpha_2_beta_1"])
+@pytest.mark.parametrize(("kind", "shape"), [(Scalars, "linear"), (Recurrent, "mlp"), (Parametrized, "linear")])
+def test_derivatives_of_other_networks_are_those_of_finite_differences(kind, shape, method):
+    net, x = randomized(kind()), inputs(shape, 2).requires_grad_()
+    assert_derivatives(net, x, relevance_by(net, x, method))
