@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from torch import Tensor, nn
@@ -13,15 +13,22 @@ from signxai.engine.rule_registration import RuleHandle, register_rule, rules_fo
 from signxai.inspecting import Report, Row, inspect_model
 from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explainer_for, explainers_for
+from signxai.methods.layers_option import LayerOption, LayersOption
 from signxai.methods.registry import MethodHandle, register
 from signxai.names.grammar import MethodSpec
 
 __all__ = ["Report", "Row", "RuleHandle", "explain", "explain_all", "inspect_model", "register_method", "register_rule", "rules_for"]
 
 
+@overload
 def explain(
-    model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, **options: Any
-) -> np.ndarray[Any, Any] | Tensor:
+    model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, *, at: LayersOption, **options: Any
+) -> dict[str, Any]: ...
+@overload
+def explain(
+    model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, *, at: LayerOption = None, **options: Any
+) -> np.ndarray[Any, Any] | Tensor: ...
+def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_class: Any = None, **options: Any) -> Any:
     """Show what a model's decision rests on: relevance for every value of the input.
 
     Args:
@@ -36,11 +43,15 @@ def explain(
             pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
             logit), ``output=`` (a function from what the model returns to the tensor (N, ...) that is explained, if it
             returns several), ``stochastic=`` (True: the model draws random numbers; each sample is explained alone, with
-            those of ``seed=``) and ``as_tensor=`` (return a tensor on the model's device). LRP and gradient methods of one backward pass
-            also take ``at="features.10"``: the relevance that arrives at that module's output, in its shape.
+            those of ``seed=``), ``as_tensor=`` (return a tensor on the model's device) and with that ``create_graph=`` (True:
+            the tensor can be differentiated by the parameters and by ``x``, where they require gradients).
+            LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad also take ``at="features.10"``, or the
+            module itself: the relevance that arrives at that module's output, in its shape; and
+            ``at=["features.10", model.classifier]``: at each of them.
 
     Returns:
-        Relevance in the shape of ``x``, a floating-point NumPy array or tensor.
+        Relevance in the shape of ``x``, a floating-point NumPy array or tensor; with a list of layers as ``at=`` a dict from the dotted
+        name of each, as given, to it.
 
     Raises:
         MethodNameError, OptionError, TargetError, InputError, ModelError: all of them ``SignxaiError``; the message says
@@ -50,13 +61,20 @@ def explain(
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
     >>> explain(model, torch.ones(2, 4), "gradient_x_sign", target_class=0).shape
     (2, 4)
+    >>> at_layers = explain(model, torch.ones(2, 4), "lrp_z", target_class=0, at=[model[0]])
+    >>> at_layers["0"].shape
+    (2, 3)
+    >>> relevance = explain(model, torch.ones(2, 4), "lrp_z", target_class=0, as_tensor=True, create_graph=True)
+    >>> relevance[:, 0].square().sum().backward()  # as a part of a loss
+    >>> model[0].weight.grad.shape
+    torch.Size([3, 4])
     """
     return explainer_for(model, method_name, options).explain(x, target_class)
 
 
 def explain_all(
     model: nn.Module, x: Any, method_names: Sequence[str | MethodSpec], target_class: Any = None, **options: Any
-) -> dict[str, np.ndarray[Any, Any] | Tensor]:
+) -> dict[str, Any]:
     """Explain one decision by several methods, which share what they can: the prediction, and the plain gradient.
 
     Args:
@@ -67,7 +85,7 @@ def explain_all(
 
     Returns:
         From each name, as given, to what ``explain`` gives for it with the options that it takes, whatever the other names and
-        their order.
+        their order: an array, a tensor, or a dict of them.
 
     Raises:
         OptionError: before anything is computed, if none of the methods takes an option, or it does not go with a name that does.

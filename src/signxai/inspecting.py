@@ -176,7 +176,7 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     if spec.multipliers:
         raise OptionError(f"{str(spec)!r} multiplies the map by the input, which is no share of relevance; leave the multiplier out")
     analyzer = explainer_for(model, spec, options).analyzer
-    if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.at is not None:
+    if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.layers is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
     return analyzer.in_batches(partial(_report_of_all, str(spec), analyzer), x, target_class)
 

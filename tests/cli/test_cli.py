@@ -507,8 +507,78 @@ def test_a_mistake_of_inspect_ends_in_one_line_and_nothing_written(run, here, na
     assert sorted(path.name for path in here.iterdir() if path.name != "__pycache__") == before
 
 
-def test_a_layers_maps_are_for_python(run, here):
-    refused(run("explain", "x.npy", *SMALL, "--option", "at=0", "--save", "maps.npz"), "at=", "Python")
+# Layers
+
+
+def test_relevance_at_layers_is_kept_and_is_that_of_python(here, monkeypatch):
+    monkeypatch.syspath_prepend(here)
+    import nets
+
+    args = [
+        "--at",
+        "0",
+        "--at",
+        "3",
+        "--method",
+        "lrp_epsilon_0_1",
+        "gradient",
+        "integrated_gradients",
+        "--option",
+        "integrated_gradients:steps=3",
+    ]
+    said = explained(in_a_process("explain", "x.npy", "--model", "nets:small", *args, "--target", "1", "--save", "maps.npz", cwd=here))
+    maps, x = np.load(here / "maps.npz"), np.load(here / "x.npy")
+    options = {"lrp_epsilon_0_1": {}, "gradient": {}, "integrated_gradients": {"steps": 3}}
+    for method, own in options.items():
+        expected = signxai.explain(nets.small(), x, method, 1, at=["0", "3"], **own)
+        assert method not in maps.files
+        for layer in ("0", "3"):
+            np.testing.assert_allclose(maps[f"{method}@{layer}"], expected[layer], rtol=1e-5, atol=1e-7)
+            assert f"{method}@{layer} " in said
+    assert maps["lrp_epsilon_0_1@0"].shape == (2, 4, 6, 6)
+    np.testing.assert_allclose(maps["x"], x, rtol=1e-6)
+
+
+def test_relevance_at_layers_goes_by_the_batch_and_the_start_that_are_asked_for(run, here):
+    args = ["--model", "nets:small", "--method", "lrp_z", "--at", "1", "--relevance", "logit"]
+    explained(run("explain", "x.npy", *args, "--save", "whole.npz"))
+    explained(run("explain", "x.npy", *args, "--save", "parts.npz", "--batch-size", "1"))
+    whole = np.load(here / "whole.npz")
+    np.testing.assert_allclose(np.load(here / "parts.npz")["lrp_z@1"], whole["lrp_z@1"], rtol=1e-4, atol=1e-7)
+    one_hot = signxai.explain(__import__("nets").small(), np.load(here / "x.npy"), "lrp_z", whole["target"], at="1")
+    logits = whole["logits"][np.arange(2), whole["target"]]
+    np.testing.assert_allclose(whole["lrp_z@1"], one_hot * logits[:, None, None, None], rtol=1e-4, atol=1e-7)
+
+
+def test_relevance_at_the_layer_of_a_signal_is_kept_beside_it(run, here):
+    args = ["--model", "nets:ecg", "--sampling-rate", "100", "--units", "mV", "--method", "lrp_z", "--at", "0", "--save", "maps.npz"]
+    np.save(here / "signal.npy", np.load(here / "ecg.npy")[0])
+    explained(run("explain", "signal.npy", *args))
+    maps = np.load(here / "maps.npz")
+    assert maps["lrp_z@0"].shape == (1, 4, 58)
+    assert maps["sampling_rate"] == 100
+
+
+def test_what_is_to_be_done_with_a_layers_relevance_is_said(run):
+    assert "nothing written: --save MAPS.npz keeps the maps" in explained(run("explain", "x.npy", *SMALL, "--at", "0"))
+
+
+AT_MISTAKES = {
+    "a figure": (["x.npy", *SMALL, "--at", "0", "--output", "maps.png"], ["--output", "--at", "--save MAPS.npz"]),
+    "frequencies": (["ecg.npy", *SMALL, "--at", "0", "--sampling-rate", "100", "--frequency"], ["--frequency", "--save MAPS.npz"]),
+    "no such layer": (["x.npy", *SMALL, "--at", "features", "--save", "maps.npz"], ["features", "0, 1, 2"]),
+    "a layer twice": (["x.npy", *SMALL, "--at", "0", "--at", "0", "--save", "maps.npz"], ["'0' is given twice"]),
+    "a method without": (["x.npy", *SMALL, "--method", "grad_cam", "--at", "0", "--save", "maps.npz"], ["'at'", "grad_cam"]),
+    "as a parameter": (["x.npy", *SMALL, "--option", "at=0", "--save", "maps.npz"], ["at=", "--at"]),
+}
+
+
+@pytest.mark.parametrize("name", AT_MISTAKES)
+def test_a_mistake_about_layers_ends_in_one_line_and_nothing_written(run, here, name):
+    args, words = AT_MISTAKES[name]
+    refused(run("explain", *args), *words)
+    assert not (here / "maps.npz").exists()
+    assert not (here / "maps.png").exists()
 
 
 # Files
@@ -790,5 +860,17 @@ def test_the_help_names_every_option():
     said = CliRunner().invoke(commands.cli, ["explain", "--help"]).output
     for option in ("--model", "--weights", "--method", "--target", "--save", "--option", "--seed", "--relevance", "--device"):
         assert option in CliRunner().invoke(commands.cli, ["inspect", "--help"]).output
-    for option in ("--model", "--weights", "--method", "--target", "--output", "--save", "--option", "--seed", "--batch-size", "--device"):
+    for option in (
+        "--model",
+        "--weights",
+        "--method",
+        "--target",
+        "--output",
+        "--save",
+        "--option",
+        "--at",
+        "--seed",
+        "--batch-size",
+        "--device",
+    ):
         assert option in said

@@ -119,9 +119,9 @@ def test_an_unknown_module_is_refused(at):
         explain(network("cnn2d"), inputs("cnn2d"), "lrp_z", 1, at=at)
 
 
-@pytest.mark.parametrize("at", [3, True, ["0"], nn.ReLU()])
+@pytest.mark.parametrize("at", [3, True, {"0": 1}, nn.ReLU()])
 def test_what_is_no_name_is_refused(at):
-    with pytest.raises(OptionError, match="at="):
+    with pytest.raises(OptionError, match=r"at=|not a module"):
         explain(network("cnn2d"), inputs("cnn2d"), "lrp_z", 1, at=at)
 
 
@@ -158,9 +158,9 @@ def test_a_convolution_that_is_one_layer_with_its_batch_norm_is_refused_and_its_
 
 @pytest.mark.parametrize(
     "method",
-    ["integrated_gradients", "smoothgrad", "vargrad", "grad_cam", "guided_grad_cam", "random_uniform", "grad_cam_timeseries"],
+    ["grad_cam", "guided_grad_cam", "random_uniform", "grad_cam_timeseries"],
 )
-def test_methods_of_more_than_one_backward_pass_take_no_layer(method):
+def test_methods_without_relevance_at_a_layer_take_none(method):
     with pytest.raises(OptionError):
         explain(network("cnn2d"), inputs("cnn2d"), method, 1, at="0")
 

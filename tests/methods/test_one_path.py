@@ -110,6 +110,8 @@ ANALYZERS = {
 OPTIONS = {
     "none": {},
     "at": {"at": "1"},
+    "at several layers": {"at": ["1", "4"]},
+    "at a layer in a list, with more": {"at": ["1"], "batch_size": 3, "relevance": "logit", "as_tensor": True},
     "batches of one": {"batch_size": 1},
     "batches of three": {"batch_size": 3},
     "logit": {"relevance": "logit"},
@@ -127,10 +129,15 @@ OPTIONS = {
     "many": {"batch_size": 3, "relevance": "logit", "seed": 5, "as_tensor": True},
     "many at a layer": {"at": "4", "batch_size": 3, "relevance": "logit"},
     "no module": {"at": "features"},
+    "no layers": {"at": []},
+    "a layer twice": {"at": ["1", "1"]},
     "no layer": {"layer": "features"},
     "batches of none": {"batch_size": 0},
     "no start": {"relevance": "logits"},
     "no flag": {"as_tensor": 1},
+    "a graph without a tensor": {"create_graph": True},
+    "a graph": {"create_graph": True, "as_tensor": True},
+    "no flag of a graph": {"create_graph": 1, "as_tensor": True},
     "negative seed": {"seed": -1},
     "no strictness": {"strict": "yes"},
     "negative stabilizer": {"stabilizer": -1.0},
@@ -174,7 +181,15 @@ def assert_same(got, expected, said):
         assert got is expected, said
         return
     assert type(got) is type(expected), said
+    if isinstance(expected, dict):
+        assert list(got) == list(expected), said
+        for layer, values in expected.items():
+            assert_same(got[layer], values, (said, layer))
+        return
     assert (got.shape, got.dtype) == (expected.shape, expected.dtype), said
+    if isinstance(expected, Tensor):
+        assert got.requires_grad == expected.requires_grad, said
+        got, expected = got.detach(), expected.detach()
     np.testing.assert_array_equal(np.asarray(got), np.asarray(expected), err_msg=str(said))
 
 
@@ -185,7 +200,7 @@ def with_threshold(name, options):
 @cache
 def taken_by(name, option):
     """Whether a name takes an option: "yes", "no", or "refused" where it says so already or multiplies by the input."""
-    value = {"at": "1", "layer": "0", "relevance": "logit", "strict": True, "as_tensor": True}.get(option, 1)
+    value = {"at": "1", "layer": "0", "relevance": "logit", "strict": True, "as_tensor": True, "create_graph": False}.get(option, 1)
     try:
         explain(network("cnn2d"), inputs("cnn2d"), name, 1, **with_threshold(name, {option: value}))
     except OptionError as error:
@@ -318,7 +333,7 @@ def test_the_account_is_that_of_the_map(net, x, name, target, kind):
         if isinstance(expected, type):
             assert report is expected, option
             continue
-        r = np.asarray(expected)
+        r = np.asarray(expected.detach() if isinstance(expected, Tensor) else expected)
         of_report = np.array([report.relevance_at_input, report.positive, report.negative])
         of_map = np.array([r.sum(), r.clip(min=0).sum(), r.clip(max=0).sum()])
         assert np.abs(of_report - of_map).max() <= 1e-12 * np.abs(r).sum(), option
@@ -389,9 +404,9 @@ def test_no_samples_are_refused():
 
 
 ALLOWED = {
-    "gradient": "as_tensor, at, batch_size, output, relevance, seed, stochastic",
-    "halves": "as_tensor, at, batch_size, factor, output, relevance, seed, stochastic",
-    "smoothgrad_samples_4": "as_tensor, batch_size, noise_level, num_samples, output, relevance, seed, stochastic",
+    "gradient": "as_tensor, at, batch_size, create_graph, output, relevance, seed, stochastic",
+    "halves": "as_tensor, at, batch_size, create_graph, factor, output, relevance, seed, stochastic",
+    "smoothgrad_samples_4": "as_tensor, at, batch_size, create_graph, noise_level, num_samples, output, relevance, seed, stochastic",
     "lrp_z": "stabilizer, stochastic, strict",
 }
 

@@ -98,7 +98,7 @@ def test_the_analyzer_of_a_method_takes_what_its_record_says(method):
     taken = {name for base in analyzer.__mro__[:-1] if "__init__" in vars(base) for name in inspect.signature(base.__init__).parameters}
     form = catalog.current().form(method.word, None)
     assert set(form.options.values()) <= taken
-    assert ("at" in form.options) == analyzer.is_one_backward_pass
+    assert ("at" in form.options) == analyzer.takes_layers()
     defaults = {name: p.default for name, p in inspect.signature(analyzer).parameters.items()}
     assert {p.keyword: p.default for p in method.parameters} == {p.keyword: defaults[p.keyword] for p in method.parameters}
 

@@ -145,6 +145,14 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="KEY=VALUE",
     help="A parameter that the methods' names do not set, as steps=100; METHOD:KEY=VALUE gives it to one method alone.",
 )
+@click.option(
+    "--at",
+    "at",
+    multiple=True,
+    metavar="LAYER",
+    help="Relevance at the output of this module of the network, by its dotted name, instead of at the input: as features.10; of one that "
+    "is executed several times with the number of the execution, as relu[0]. May be given again; --save keeps it as METHOD@LAYER.",
+)
 @_signal_options
 @click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
 @_relevance_option
@@ -161,6 +169,7 @@ def explain(
     output: Path | None,
     save: Path | None,
     options: tuple[str, ...],
+    at: tuple[str, ...],
     at_beats: tuple[int, ...],
     window: str | None,
     sampling_rate: float | None,
@@ -180,6 +189,7 @@ def explain(
     signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
     signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
     signxai explain ecg.npy --model my_package.nets:load --method lrp_epsilon_0_25_std_x --above 0.5 --output labels.png
+    signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --at blocks.3 --at head --save layers.npz
     signxai explain 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --output beat.png
     signxai explain 208 --model ecg_beats --window 600:610s --method lrp_epsilon_0_25_std_x --output strip.png
     signxai explain ecg.edf --model my_package.nets:load --leads I,II --window :10s --method gradient --frequency --output hertz.png
@@ -200,6 +210,7 @@ def explain(
         Request(
             *(inputs, model, weights, names, Targets(targets, above), output, save),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
+            at=at,
         ),
         say=click.echo,
     )

@@ -28,12 +28,13 @@ __all__ = ["Request", "explain_files"]
 
 Array = npt.NDArray[Any]
 
-_OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--relevance", "as_tensor": "--save"}
+_OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--relevance", "as_tensor": "--save", "at": "--at"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name; `signals` holds for signals."""
+    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name; `signals` holds for signals; `at`
+    are names of layers, none for maps of the input."""
 
     inputs: tuple[Path, ...]
     model: str
@@ -49,6 +50,7 @@ class Request:
     device: str
     signals: SignalOptions
     frequency: bool
+    at: tuple[str, ...] = ()
 
 
 def explain_files(request: Request, say: Callable[[str], None]) -> None:
@@ -76,11 +78,13 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
     for line in told:
         say(line)
     maps = _explain_all(request, model, decisions, classifier)
-    results = SignalResults(signals, decisions, maps, classifier, request.frequency) if signals else None
+    of_input = {} if request.at else maps
+    results = SignalResults(signals, decisions, of_input, classifier, request.frequency) if signals else None
     for path in _write(request, decisions, maps, classifier, results):
         say(f"wrote {path}")
     if not (request.output or request.save):
-        say("nothing written: --output FIGURE.png draws the maps, --save MAPS.npz keeps them")
+        drawn = "" if request.at else "--output FIGURE.png draws the maps, "
+        say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
 
 
 def _check_request(request: Request) -> None:
@@ -91,8 +95,9 @@ def _check_request(request: Request) -> None:
     for options in request.options.values():
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
-        if "at" in options:
-            raise OptionError("--option at=: maps of a layer have another shape than the input; use signxai.explain(..., at=) in Python")
+    if request.at and (request.output or request.frequency):
+        given = "--output" if request.output else "--frequency"
+        raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
 
 
 def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None) -> None:
@@ -107,21 +112,37 @@ def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None
 
 def _explain_all(request: Request, model: nn.Module, decisions: Decisions, classifier: Classifier) -> dict[str, Array]:
     maps: dict[str, Array] = {}
-    width = max(map(len, request.methods))
+    width = max(len(key) for method in request.methods for key in _keys(request, method))
     with tqdm(request.methods, desc="explaining", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method)
             start = time.perf_counter()
-            maps[method] = _explain_one(request, model, decisions, method, classifier)
-            bar.write(f"{method:{width}}  {_summary(maps[method], time.perf_counter() - start)}", file=sys.stdout)
+            found = _explain_one(request, model, decisions, method, classifier)
+            seconds = time.perf_counter() - start
+            for key, values in found.items():
+                bar.write(f"{key:{width}}  {_summary(values, seconds)}", file=sys.stdout)
+            maps |= found
     return maps
 
 
-def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str, classifier: Classifier) -> Array:
-    options = {**request.options[method], "batch_size": request.batch_size, "seed": request.seed, "relevance": request.relevance}
+def _keys(request: Request, method: str) -> list[str]:
+    """The names of a method's arrays: at each layer, or its own alone."""
+    return [f"{method}@{layer}" for layer in request.at] or [method]
+
+
+def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str, classifier: Classifier) -> dict[str, Array]:
+    options: dict[str, Any] = {
+        **request.options[method],
+        "batch_size": request.batch_size,
+        "seed": request.seed,
+        "relevance": request.relevance,
+    }
     if classifier.output is not None:
         options["output"] = classifier.output
-    return np.asarray(explain(model, decisions.x, method, decisions.targets, **options))
+    if not request.at:
+        return {method: np.asarray(explain(model, decisions.x, method, decisions.targets, **options))}
+    at_layers = explain(model, decisions.x, method, decisions.targets, at=list(request.at), **options)
+    return dict(zip(_keys(request, method), map(np.asarray, at_layers.values()), strict=True))
 
 
 def _summary(relevance: Array, seconds: float) -> str:

@@ -32,8 +32,8 @@ class MeasuringPass(GradientPass):
         may_stop: raise TooLargeError as soon as they take more than ``ACTIVATION_BYTES``.
     """
 
-    def __init__(self, may_stop: bool = False, is_quick: bool = False) -> None:
-        super().__init__(is_quick)
+    def __init__(self, may_stop: bool = False, is_quick: bool = False, has_runs: bool = True) -> None:
+        super().__init__(is_quick, has_runs)
         self.may_stop = may_stop
         self.bytes = self.largest = 0
         self.on_cpu = True

@@ -225,21 +225,23 @@ class GradientPass(ForwardPass):
 
     Args:
         is_quick: carry out runs of plain layers as is quickest for many samples (see ``GradientRunNode``).
+        has_runs: carry out layers in a row as one.
     """
 
-    def __init__(self, is_quick: bool = False) -> None:
+    def __init__(self, is_quick: bool = False, has_runs: bool = True) -> None:
         super().__init__()
         self.is_quick = is_quick
+        self.has_runs = has_runs
 
     def renewed(self) -> ForwardPass:
-        return GradientPass(self.is_quick)
+        return GradientPass(self.is_quick, self.has_runs)
 
     def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
         """Nothing: gradients pass transforms as they are."""
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         """What to call instead of the modules one by one, if anything."""
-        return plan_of(sequential, sequential is self.net, with_max_pools=True)
+        return plan_of(sequential, sequential is self.net, with_max_pools=True) if self.has_runs else None
 
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
         """The output of a run."""

@@ -22,32 +22,37 @@ def find_module(net: nn.Module, name: str) -> nn.Module:
     Raises:
         OptionError: if it is not in the network.
     """
-    modules: dict[str, nn.Module] = dict(net.named_modules())
+    modules: dict[str, nn.Module] = dict(net.named_modules(remove_duplicate=False))
     if name not in modules:
         raise OptionError(f"the model has no module {name!r}; its modules are {', '.join(filter(None, modules))}")
     return modules[name]
 
 
-def name_of_module(model: nn.Module, layer: nn.Module | str) -> str:
-    """The dotted name of a module of the model, which may be given as one.
+def name_of_module(net: nn.Module, module: nn.Module) -> str:
+    """The dotted name of a module in the network; of several, the first.
 
     Raises:
-        OptionError: if a module is given that is not in the model.
+        OptionError: if it is not in the network.
     """
-    if isinstance(layer, str):
-        return layer
-    names: list[str] = [name for name, module in model.named_modules() if module is layer]
-    if not names:
-        raise OptionError(f"the layer {layer!r} is not a module of this model; give one of model.named_modules() or its name")
-    return names[0]
+    modules: dict[str, nn.Module] = dict(net.named_modules())
+    for name, other in modules.items():
+        if other is module:
+            return name
+    names = ", ".join(filter(None, modules))
+    raise OptionError(f"the layer {module!r} is not a module of this model; give one of model.named_modules() or its name: {names}")
 
 
 class EachOutput:
-    """While entered, calls ``function`` with each output of a module that depends on the network's input."""
+    """While entered, calls ``function`` with each output of a module that depends on the network's input.
+
+    Attributes:
+        calls: how often the module was called, whatever its output depends on.
+    """
 
     def __init__(self, module: nn.Module, function: Callable[[Tensor], None]) -> None:
         self.module = module
         self.function = function
+        self.calls = 0
         self._handle: Any = None
 
     def __enter__(self) -> EachOutput:
@@ -58,6 +63,7 @@ class EachOutput:
         self._handle.remove()
 
     def _see(self, _: nn.Module, args: Any, output: Any) -> None:
+        self.calls += 1
         tensor = first_tensor(output)
         if tensor.requires_grad:
             self.function(tensor)
@@ -74,20 +80,26 @@ class OutputOf:
         match = _EXECUTION.match(name)
         self.name = name
         self.execution = int(match["index"]) if match else None
-        self._edges: list[Any] = []
-        self.watching = EachOutput(find_module(net, match["name"] if match else name), self._keep)
+        self.module = find_module(net, match["name"] if match else name)
+        self._found: list[Any] = []
+        self.watching = EachOutput(self.module, lambda output: self._found.append(self._kept(output)))
 
-    def _keep(self, output: Tensor) -> None:
-        self._edges.append(torch.autograd.graph.get_gradient_edge(output))
+    def _kept(self, output: Tensor) -> Any:
+        """What is kept of an execution."""
+        return torch.autograd.graph.get_gradient_edge(output)
 
     def edge(self) -> Any:
         """The edge of the graph at which relevance arrives at the output.
 
         Raises:
-            ModelError: if the module was not executed, or not that often.
-            OptionError: if it was executed several times and the name does not say which one is meant.
+            ModelError: if the module was not executed.
+            OptionError: if it was executed several times and the name does not say which one is meant, or not that often.
         """
-        times = len(self._edges)
+        return self._of_execution()
+
+    def _of_execution(self) -> Any:
+        """What was kept of the execution that the name says."""
+        times = len(self._found)
         if not times:
             raise ModelError(f"at={self.name!r}: the module was not executed, or its output does not depend on the input; choose another")
         if self.execution is None and times > 1:
@@ -95,4 +107,63 @@ class OutputOf:
             raise OptionError(f"at={self.name!r}: the module is executed {times} times; say which: {which}")
         if self.execution is not None and self.execution >= times:
             raise OptionError(f"at={self.name!r}: the module is executed {times} times; the last is [{times - 1}]")
-        return self._edges[self.execution or 0]
+        return self._found[self.execution or 0]
+
+
+class ValuesOf(OutputOf):
+    """The values of a module's output, as they are when the module returns them."""
+
+    def _kept(self, output: Tensor) -> tuple[Tensor, int]:
+        return output.detach().clone(), self.watching.calls
+
+    def values(self) -> Tensor:
+        """The values.
+
+        Raises:
+            ModelError, OptionError: as ``edge``.
+        """
+        values: Tensor = self._of_execution()[0]
+        return values
+
+    def replaced_by(self, values: Tensor) -> ReplacedOutput:
+        """What puts other values in their place, in a network that runs as it did here up to the module.
+
+        Raises:
+            ModelError, OptionError: as ``edge``.
+        """
+        return ReplacedOutput(self.module, self._of_execution()[1], self.name, values)
+
+
+class ReplacedOutput:
+    """While entered, a module's output at its n-th call is replaced by other values, of its shape.
+
+    Raises:
+        ModelError: if the output is no tensor and no tuple or list that holds one.
+    """
+
+    def __init__(self, module: nn.Module, call: int, name: str, values: Tensor) -> None:
+        self.module, self.call, self.name, self.values = module, call, name, values
+        self._calls = 0
+        self._handle: Any = None
+
+    def __enter__(self) -> ReplacedOutput:
+        self._handle = self.module.register_forward_hook(self._replace)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._handle.remove()
+
+    def _replace(self, _: nn.Module, args: Any, output: Any) -> Any:
+        self._calls += 1
+        if self._calls != self.call:
+            return output
+        replaced = first_tensor(output)
+        if isinstance(output, Tensor):
+            return self.values
+        if not isinstance(output, tuple | list):
+            raise ModelError(
+                f"at={self.name!r}: the module returns {type(output).__name__}; integrated gradients put values in the place of a tensor, "
+                "or of the first one of a tuple or list; choose a module within it"
+            )
+        parts = [self.values if part is replaced else part for part in output]
+        return output._make(parts) if hasattr(output, "_make") else type(output)(parts)

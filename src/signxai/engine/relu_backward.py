@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from signxai.common.errors import ModelError
 from signxai.engine.call import Call
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.mode import ForwardPass
@@ -49,6 +50,11 @@ class ReLUPass(ForwardPass):
 
     def renewed(self) -> ReLUPass:
         return type(self)(self.relu_backward)
+
+    def logits_of(self, output: Tensor) -> Tensor:
+        if not self.relus:
+            raise ModelError("the method changes the ReLUs of a network, and this one has none: the map would be its gradient")
+        return super().logits_of(output)
 
     def carry_out_relu(self, call: Call, upper: float | None) -> Tensor:
         """A ReLU, or one that is cut off at ``upper``, with the other backward pass."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypedDict
 
@@ -20,8 +20,10 @@ from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.prediction import predicted_target
+from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
-from signxai.methods.batch import Batch, Result, SharedResults, for_batch, not_finite
+from signxai.methods.batch import Batch, LayerTurns, Result, SharedResults, for_batch, not_finite
+from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
 
 INITIAL_RELEVANCES = ("one_hot", "logit")
 
@@ -33,7 +35,8 @@ class CommonOptions(TypedDict, total=False):
     seed: int
     relevance: str
     as_tensor: bool
-    at: str | None
+    at: LayerOption | LayersOption
+    create_graph: bool
     output: OutputOption
     stochastic: bool
 
@@ -49,8 +52,11 @@ class Analyzer(ABC):
         seed: seeds every random draw; what is drawn for a sample does not depend on its place in the batch.
         relevance: what relevance starts with at the output: "one_hot" (1 at the target) or "logit" (the target's logit).
         as_tensor: return a tensor on the model's device instead of a NumPy array.
-        at: dotted name of a module: instead of at the input, what arrives at that module's output, in its shape; of a module
-            executed several times with the number of the execution, ``"relu[0]"``. For methods of one backward pass.
+        at: a module, by its dotted name or itself: instead of at the input, what arrives at that module's output, in its shape; of a module
+            executed several times the name with the number of the execution, ``"relu[0]"``. A list of them: a dict from the name of each to
+            what arrives there, all from one backward pass. For LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad.
+        create_graph: the map can be differentiated, by the parameters of the model and by the input, if they require gradients; takes
+            several times as long. The model is explained in evaluation mode all the same. Goes with ``as_tensor``.
         output: a function from what the model returns to the tensor (N, ...) that is explained, for a model that returns several, as
             ``lambda returned: returned["boxes"]``; None: ``.logits``, a tensor, or the first one.
         stochastic: the model draws random numbers in its forward pass (dropout left on, a sampled code), for which it is refused
@@ -63,7 +69,10 @@ class Analyzer(ABC):
             says so itself by False, which spares time; a subclass of it that says nothing may.
         writes_parameters: whether ``attribute`` writes to the values of parameters, which are then copied beforehand.
         chunks_itself: whether ``attribute`` takes all samples at once and cuts them as ``batch_size`` says.
-        is_one_backward_pass: whether ``attribute`` is one ``backward`` or ``gradient`` of its batch, which ``at`` needs.
+        is_one_backward_pass: whether ``attribute`` is one ``backward`` or ``gradient`` of its batch, by which it takes ``at``. With several
+            layers it is called once for each, and the pass runs at the first call alone.
+        explains_layers: whether the class has an ``attribute_at`` of its own, by which it takes ``at``, whatever it computes; it says so
+            for itself, not for its subclasses.
 
     Raises:
         ModelError: if the model is no module, or its layers are hidden (TorchScript).
@@ -74,10 +83,12 @@ class Analyzer(ABC):
     writes_parameters: bool = False
     chunks_itself: ClassVar[bool] = False
     is_one_backward_pass: ClassVar[bool] = False
+    explains_layers: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.changes_model = vars(cls).get("changes_model", True)  # not inherited: it speaks of this class's own code
+        cls.changes_model = vars(cls).get("changes_model", True)  # not inherited: these speak of this class's own code
+        cls.explains_layers = vars(cls).get("explains_layers", False)
 
     def __init__(
         self,
@@ -87,7 +98,8 @@ class Analyzer(ABC):
         seed: int = 0,
         relevance: str = "one_hot",
         as_tensor: bool = False,
-        at: str | None = None,
+        at: LayerOption | LayersOption = None,
+        create_graph: bool = False,
         output: OutputOption = None,
         stochastic: bool = False,
         **unknown: Any,
@@ -98,18 +110,25 @@ class Analyzer(ABC):
         unwrapped(model)
         if relevance not in INITIAL_RELEVANCES:
             raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, INITIAL_RELEVANCES))}")
-        if at is not None and (not self.is_one_backward_pass or not isinstance(at, str)):
-            raise OptionError(f"at={at!r} must be a module's name, and {type(self).__name__} a method of one backward pass (LRP, gradient)")
+        if at is not None and not self.takes_layers():
+            raise OptionError(f"at={at!r}: {type(self).__name__} has no relevance at a layer; LRP, gradients and integrated gradients have")
         if output is not None and not callable(output):
             raise OptionError(f"output={output!r} must be a function from what the model returns to the tensor that is explained")
         self.model = model
-        self.at = at
+        self.layers = layers_of(at, model)
         self.output = output
         self.stochastic = flag("stochastic", stochastic)
         self.batch_size = None if batch_size is None else whole_number("batch_size", batch_size, at_least=1)
         self.seed = whole_number("seed", seed, at_least=0, at_most=2**63 - 1)
         self.relevance = relevance
         self.as_tensor = flag("as_tensor", as_tensor)
+        self.create_graph = flag("create_graph", create_graph)
+        check_graph(self.create_graph, as_tensor)
+
+    @classmethod
+    def takes_layers(cls) -> bool:
+        """Whether the class takes ``at``."""
+        return cls.is_one_backward_pass or cls.explains_layers
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
@@ -120,13 +139,17 @@ class Analyzer(ABC):
             names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
             if owner is Analyzer or all(p.kind is not p.VAR_KEYWORD for p in parameters):
                 break
-        return tuple(sorted(names if cls.is_one_backward_pass else names - {"at"}))
+        return tuple(sorted(names if cls.takes_layers() else names - {"at"}))
 
     @abstractmethod
     def attribute(self, batch: Batch) -> Tensor:
-        """Relevance of the samples of ``batch``, in the shape of ``batch.x`` (with ``at``: of that module's output)."""
+        """Relevance of the samples of ``batch``, in the shape of ``batch.x`` (with ``batch.at``: of that module's output)."""
 
-    def analyze(self, input_tensor: Any, target_class: Any = None) -> np.ndarray[Any, Any] | Tensor:
+    def attribute_at(self, batch: Batch, names: Sequence[str]) -> Sequence[Tensor]:
+        """Relevance of the samples of ``batch`` at the output of each module of these names."""
+        return [self.attribute(at_layer) for at_layer in LayerTurns(names).each(batch)]
+
+    def analyze(self, input_tensor: Any, target_class: Any = None) -> Any:
         """Explain a batch.
 
         Args:
@@ -135,30 +158,27 @@ class Analyzer(ABC):
                 outputs with more axes, or a callable from outputs to (N,).
 
         Returns:
-            Relevance in the shape of the input (half precision is returned as float32); a tensor with ``as_tensor``.
+            Relevance in the shape of the input (half precision is returned as float32): a NumPy array, or a tensor with ``as_tensor``;
+            with a list of layers as ``at``, a dict from the name of each to it.
 
         Raises:
             InputError, TargetError, ModelError: if something does not fit; the message says what to do.
         """
         result = self.relevance_of(input_tensor, target_class)
-        return result if self.as_tensor else as_array(result)
+        return result if self.as_tensor else of_each(as_array, result)
 
-    def relevance_of(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Tensor:
-        """What ``analyze`` gives, as a tensor on the model's device.
+    def relevance_of(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Relevance:
+        """What ``analyze`` gives, as tensors on the model's device.
 
         Args:
             input_tensor, target_class: as for ``analyze``.
             shared: what other methods on the same model, input and target have computed, and will.
         """
-        return self.in_batches(self._joined, input_tensor, target_class, shared)
-
-    def _joined(self, batches: list[Batch]) -> Tensor:
-        parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
-        if self.at is not None and len(parts) > len(batches) and any(len(part) != 1 for part in parts):
-            raise ModelError(
-                f"at={self.at!r} has several rows for each sample, and the method has to explain samples one by one: give it one"
-            )
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.create_graph:
+            results = self._with_graph(input_tensor, target_class)
+        else:
+            results = self.in_batches(self._explained, input_tensor, target_class, shared)
+        return results[0] if self.layers is None else self.layers.named(results)
 
     def in_batches(
         self, work: Callable[[list[Batch]], Result], input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None
@@ -176,14 +196,37 @@ class Analyzer(ABC):
             with self._batches(True, input_tensor, target_class, shared) as batches:
                 return work(batches)
 
-    def _attributed(self, batch: Batch) -> Tensor:
-        return self._checked(self.attribute(batch), batch)
+    def _explained(self, batches: Sequence[Batch]) -> list[Tensor]:
+        """The relevance of all batches together, at the input or at each layer."""
+        parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
+        if self.layers is None:
+            return [joined([relevance for (relevance,) in parts])]
+        samples_alone = len(parts) > len(batches)
+        places = zip(self.layers.names, zip(*parts, strict=True), strict=True)
+        return [_joined_at(name, at_layer, samples_alone) for name, at_layer in places]
+
+    def _with_graph(self, input_tensor: Any, target_class: Any) -> list[Tensor]:
+        """The same with a graph: written down while it is computed, and computed again once the model has its parameters back."""
+        net = unwrapped(self.model)
+        x = as_input(net, input_tensor).clone(memory_format=torch.contiguous_format)
+        source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
+        with self._batches(self.writes_parameters, x, target_class, None) as batches:
+            tape = Tape([(x, source), *zip(batches[0].net.parameters(), net.parameters(), strict=True)])
+            with tape:
+                results = self._explained(batches)
+        return tape.replay(results)
+
+    def _attributed(self, batch: Batch) -> list[Tensor]:
+        """The relevance of a batch at the input, or at each layer."""
+        if self.layers is None:
+            return [self._checked(self.attribute(batch), batch)]
+        return [self._checked(relevance, batch) for relevance in self.attribute_at(batch, self.layers.names)]
 
     def _checked(self, relevance: object, batch: Batch) -> Tensor:
         """Relevance in memory of its own, if it is a tensor of the shape that it must have."""
         if not isinstance(relevance, Tensor):
             raise ModelError(f"{type(self).__name__}.attribute returned {type(relevance).__name__}; return a tensor")
-        if self.at is None and relevance.shape != batch.x.shape:
+        if self.layers is None and relevance.shape != batch.x.shape:
             came, allowed = tuple(relevance.shape), tuple(batch.x.shape)
             raise ModelError(f"{type(self).__name__}.attribute returned relevance of shape {came} for samples of shape {allowed}")
         if not batch.has_finite(relevance):
@@ -216,7 +259,19 @@ class Analyzer(ABC):
         part = target.rows(rows.start, rows.stop)
         samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
         output = self.output and view.of(self.output)
-        return Batch(view.net, samples, part, rows, self.relevance, self.seed, self.at, shared, output, self.stochastic)
+        return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic)
+
+
+def joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    """The parts of a batch as one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _joined_at(name: str, parts: tuple[Tensor, ...], samples_alone: bool) -> Tensor:
+    """Relevance at a layer, of batches or of samples one by one, as that of all samples."""
+    if samples_alone and any(len(part) != 1 for part in parts):
+        raise ModelError(f"at={name!r} has several rows for each sample, and the method has to explain samples one by one: give it one")
+    return joined(parts)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:
@@ -241,6 +296,12 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise OptionError(f"{name}={value!r} must be True or False")
     return value
+
+
+def check_graph(create_graph: object, as_tensor: bool) -> None:
+    """Refuse a graph that is asked for without a tensor to carry it."""
+    if create_graph and not as_tensor:
+        raise OptionError("create_graph=True: a NumPy array has no graph; give as_tensor=True with it")
 
 
 def number(name: str, value: Any, at_least: float | None = None) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from signxai.common.errors import ModelError
 from signxai.engine.relu_backward import ReLUPass
 from signxai.methods.analyzer import Analyzer
 from signxai.methods.batch import Batch
@@ -21,11 +20,7 @@ class _ReLUAnalyzer(Analyzer):
         raise NotImplementedError
 
     def attribute(self, batch: Batch) -> Tensor:
-        mode = ReLUPass(self.relu_backward)
-        result = batch.backward(mode)
-        if not mode.relus:
-            raise ModelError(f"{type(self).__name__} changes the ReLUs of a network, and this one has none: the map would be its gradient")
-        return result
+        return batch.backward(ReLUPass(self.relu_backward))
 
 
 class GuidedBackpropAnalyzer(_ReLUAnalyzer):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -39,6 +39,37 @@ class SharedResults:
         return result
 
 
+class LayerTurns:
+    """Lets a method explain a batch at several layers, one after the other: each of its backward passes runs once, for all of them.
+
+    Args:
+        names: of the layers.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.passes: list[list[Tensor]] = []
+
+    def each(self, batch: Batch) -> list[Batch]:
+        """The batch at each layer. What is computed for the first is there for the others, so they take their turns in order."""
+        return [replace(batch, at=name, turn=LayerTurn(self, place)) for place, name in enumerate(self.names)]
+
+
+class LayerTurn:
+    """The turn of one layer."""
+
+    def __init__(self, turns: LayerTurns, place: int) -> None:
+        self.turns, self.place, self.count = turns, place, 0
+
+    def result(self, carry_back: Callable[[Sequence[str]], list[Tensor]]) -> Tensor:
+        """What this layer has of the next backward pass of the method, which runs in the turn of the first layer."""
+        passes, number = self.turns.passes, self.count
+        self.count += 1
+        if number == len(passes):
+            passes.append(carry_back(self.turns.names))
+        return passes[number][self.place]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some samples to explain, with the network to run.
@@ -54,6 +85,7 @@ class Batch:
         shared: where several methods on one decision find what another has computed; None: there is one method alone.
         output: from what the network returns to the tensor that is explained; None: the logits.
         stochastic: whether the network draws random numbers: it runs on one point at a time, each time with those of the seed.
+        turn: where several layers are asked for, one after the other, the turn of ``at``; its results come from one backward pass.
     """
 
     net: nn.Module
@@ -66,6 +98,7 @@ class Batch:
     shared: SharedResults | None = None
     output: OutputOption = None
     stochastic: bool = False
+    turn: LayerTurn | None = field(default=None, repr=False, compare=False)
     _finite: FreshNotes[bool] = field(default_factory=FreshNotes, repr=False, compare=False)
 
     def singles(self) -> list[Batch]:
@@ -118,28 +151,86 @@ class Batch:
         Raises:
             ModelError: if the output does not depend on it.
         """
-        result = self._backward(mode)
-        if not is_finite(result):
-            self._backward(mode.renewed(), looks_for_culprit=True)
-        self._finite.put(result, True)
-        return result
+        if self.turn is not None:
+            return self.turn.result(lambda names: self._carried_back(mode, names))
+        return self._carried_back(mode, () if self.at is None else (self.at,))[0]
+
+    def _carried_back(self, mode: ForwardPass, names: Sequence[str]) -> list[Tensor]:
+        """What ``backward`` gives at the layers of these names, or at the input alone; each in memory of its own."""
+        results = self._backward(mode, names)
+        if not all(map(is_finite, results)):
+            self._backward(mode.renewed(), names, looks_for_culprit=True)
+        if len(results) > 1:
+            results = _apart(results)
+        for result in results:
+            self._finite.put(result, True)
+        return results
 
     def has_finite(self, result: Tensor) -> bool:
         """Whether a result holds neither NaN nor infinity; what a backward pass gave has been looked at."""
         return self._finite.get(result) is not None or is_finite(result)
 
-    def _backward(self, mode: ForwardPass, looks_for_culprit: bool = False) -> Tensor:
+    def _backward(self, mode: ForwardPass, names: Sequence[str], looks_for_culprit: bool = False) -> list[Tensor]:
         leaf = self.x.detach().requires_grad_(True)
-        place = None if self.at is None else OutputOf(self.net, self.at)
-        with nullcontext() if place is None else place.watching:
+        outputs = OutputsOf(self.net, names) if names else None
+        with outputs or nullcontext():
             logits = self.run(leaf, mode)
         watch = Watch(logits) if looks_for_culprit else None
         start = self.initial_relevance(logits)
-        with nullcontext() if place is None else _folded_layers_named(self.at):
-            result = gradient_of(logits, leaf if place is None else place.edge(), start)
+        results = [gradient_of(logits, leaf, start)] if outputs is None else outputs.gradients(logits, start)
         if watch is not None:
             raise not_finite(watch.culprit)
-        return result
+        return results
+
+
+class OutputsOf:
+    """While entered, watches the modules of these names for their outputs.
+
+    Raises:
+        OptionError: if the network has no such module.
+    """
+
+    def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
+        self.places = [OutputOf(net, name) for name in names]
+        self._watching = ExitStack()
+
+    def __enter__(self) -> OutputsOf:
+        for place in self.places:
+            self._watching.enter_context(place.watching)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._watching.close()
+
+    def gradients(self, logits: Tensor, start: Tensor) -> list[Tensor]:
+        """The vector-Jacobian products from the logits to each output, all from one backward pass.
+
+        Raises:
+            ModelError: if a module was not executed, or nothing arrives at its output.
+            OptionError: if a module was executed several times, and its name does not say which one is meant.
+        """
+        gradients = _gradients(logits, [place.edge() for place in self.places], start)
+        return [_arrived(gradient, place.name) for gradient, place in zip(gradients, self.places, strict=True)]
+
+
+def _arrived(gradient: Tensor | None, name: str) -> Tensor:
+    if gradient is None:
+        raise ModelError(
+            f"no relevance arrives at the output of {name!r}: the prediction does not depend on it, or a batch norm after it makes one "
+            "layer with it; ask for the output of that batch norm"
+        )
+    return gradient
+
+
+def _apart(results: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors, none of which shares memory with another: what arrives in front of a move is a view of what arrives behind it."""
+    seen: set[int] = set()
+    apart = []
+    for result in results:
+        memory = result.untyped_storage().data_ptr()
+        apart.append(result.clone() if memory in seen else result)
+        seen.add(memory)
+    return apart
 
 
 def for_batch(batch: Batch, compute: Callable[[Batch], Result]) -> list[Result]:
@@ -163,42 +254,39 @@ def not_finite(culprit: str | None) -> ModelError:
     )
 
 
-@contextmanager
-def _folded_layers_named(at: str | None) -> Iterator[None]:
-    """Say why relevance may not arrive at a module's output, though it does at the input."""
-    try:
-        yield
-    except UnreachedError as error:
-        raise ModelError(
-            f"no relevance arrives at the output of {at!r}: the prediction does not depend on it, or a batch norm after it makes one "
-            "layer with it; ask for the output of that batch norm"
-        ) from error
-
-
-class UnreachedError(ModelError):
-    """The gradient does not reach what it was asked for."""
-
-
 def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = False) -> Tensor:
     """The vector-Jacobian product from the logits to ``leaf``.
 
     Raises:
         ModelError: if the output does not depend on it.
     """
+    gradient = _gradients(logits, [leaf], start, keep_graph)[0]
+    if gradient is None:
+        raise ModelError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
+    return gradient
+
+
+def _gradients(logits: Tensor, leaves: Sequence[Any], start: Tensor, keep_graph: bool = False) -> Sequence[Tensor | None]:
+    """The vector-Jacobian products from the logits to each leaf or edge; None where the logits do not depend on it."""
     if not logits.requires_grad:
         raise ModelError(
             "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
             "remove that cut"
         )
-    if isinstance(leaf, GradientEdge) and all(node is not leaf.node for node in nodes_behind(logits.grad_fn)):  # torch before 2.7 crashes
-        raise UnreachedError("the model's output does not depend on it")
+    if isinstance(leaves[0], GradientEdge) and not {leaf.node for leaf in leaves} <= set(nodes_behind(logits.grad_fn)):
+        return _gradients_of_reached(logits, leaves, start, keep_graph)  # torch before 2.7 crashes
     try:
-        gradient: Tensor | None = torch.autograd.grad(logits, leaf, start, allow_unused=True, retain_graph=keep_graph)[0]
+        return torch.autograd.grad(logits, leaves, start, allow_unused=True, retain_graph=keep_graph)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
         advice = "; write that operation out of place" if "modified" in str(error) else ""
         raise ModelError(f"no gradient can be taken through the model: {error}{advice}") from error
-    if gradient is None:
-        raise UnreachedError("the model's output does not depend on it: the graph is cut (detach, no_grad) in between; remove that cut")
-    return gradient
+
+
+def _gradients_of_reached(logits: Tensor, edges: Sequence[GradientEdge], start: Tensor, keep_graph: bool) -> list[Tensor | None]:
+    """The same where some edges are not in the graph of the logits."""
+    nodes = set(nodes_behind(logits.grad_fn))
+    reached = [edge for edge in edges if edge.node in nodes]
+    gradients = iter(_gradients(logits, reached, start, keep_graph) if reached else ())
+    return [next(gradients) if edge.node in nodes else None for edge in edges]

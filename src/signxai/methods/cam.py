@@ -62,7 +62,8 @@ class GradCAMAnalyzer(Analyzer):
     def _capturing(self, net: nn.Module, mode: FeatureMapPass) -> AbstractContextManager[Any]:
         if self.target_layer is None:
             return nullcontext()
-        name = name_of_module(unwrapped(self.model), self.target_layer)
+        layer = self.target_layer
+        name = layer if isinstance(layer, str) else name_of_module(unwrapped(self.model), layer)
         return EachOutput(find_module(net, name), mode.capture)
 
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.inputs import as_input, is_finite
 from signxai.engine.model_loan import unwrapped
-from signxai.methods.analyzer import Analyzer, as_array, flag, number
+from signxai.methods.analyzer import Analyzer, as_array, check_graph, flag, number
 from signxai.methods.batch import SharedResults, not_finite
+from signxai.methods.layers_option import of_each
 from signxai.methods.registry import analyzer_for, method_of
 from signxai.methods.sign import sign_about
 from signxai.names.grammar import MethodSpec, Multiplier, parse_method
@@ -36,17 +37,18 @@ class Explainer:
     multipliers: tuple[Multiplier, ...]
     as_tensor: bool
 
-    def explain(self, x: Any, target_class: Any = None, shared: SharedResults | None = None) -> np.ndarray[Any, Any] | Tensor:
-        """The map of an input; ``shared``: what other methods have computed for this model, input and target, and will."""
+    def explain(self, x: Any, target_class: Any = None, shared: SharedResults | None = None) -> Any:
+        """The map of an input, or from each of several layers to its own; ``shared``: what other methods have computed for this model,
+        input and target, and will."""
         relevance = self._relevance(x, target_class, shared)
         if not _is_at_a_layer(self.analyzer):
             relevance = self._multiplied(relevance, x)
         is_checked = isinstance(self.analyzer, Analyzer) and all(multiplier.kind == "sign" for multiplier in self.multipliers)
         if not is_checked and not is_finite(relevance):
             raise not_finite(None)
-        return relevance if self.as_tensor else as_array(relevance)
+        return relevance if self.as_tensor else of_each(as_array, relevance)
 
-    def _relevance(self, x: Any, target_class: Any, shared: SharedResults | None) -> Tensor:
+    def _relevance(self, x: Any, target_class: Any, shared: SharedResults | None) -> Any:
         """What the analyzer gives. An ``analyze`` that a user wrote is called as it is, and shares nothing."""
         if isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze:
             return self.analyzer.relevance_of(x, target_class, shared)
@@ -59,6 +61,8 @@ class Explainer:
         if not self.multipliers:
             return relevance
         tensor = as_input(unwrapped(self.model), x).to(relevance.device)
+        if relevance.requires_grad and isinstance(x, Tensor):
+            tensor = x.to(tensor)  # with its graph
         for multiplier in self.multipliers:
             relevance = relevance * (tensor if multiplier.kind == "input" else sign_about(tensor, multiplier.mu or 0.0))
         return relevance
@@ -75,6 +79,7 @@ def explainer_for(model: nn.Module, name: str | MethodSpec, options: Mapping[str
     taken = method_of(spec).options
     rest = dict(options)
     as_tensor = flag("as_tensor", rest.pop("as_tensor", False))
+    check_graph(rest.get("create_graph", False), as_tensor)
     mu = rest.get("mu")
     if _has_open_threshold(spec) and ("mu" not in taken or "mu" in dict(spec.params)):
         rest.pop("mu", None)  # it is the multiplier's alone
@@ -132,4 +137,4 @@ def _filled_in(spec: MethodSpec, mu: Any) -> tuple[Multiplier, ...]:
 
 
 def _is_at_a_layer(analyzer: Any) -> bool:
-    return isinstance(analyzer, Analyzer) and analyzer.at is not None
+    return isinstance(analyzer, Analyzer) and analyzer.layers is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from signxai.common.errors import ModelError
 from signxai.engine.activation_memory import MeasuringPass, TooLargeError
 from signxai.engine.forward import run_forward
-from signxai.engine.mode import GradientPass
+from signxai.engine.mode import ForwardPass, GradientPass
+from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
-from signxai.methods.analyzer import Analyzer, CommonOptions, like_input, number, whole_number
-from signxai.methods.batch import Batch, gradient_of
+from signxai.methods.analyzer import Analyzer, CommonOptions, joined, like_input, number, whole_number
+from signxai.methods.batch import Batch, OutputsOf, gradient_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,6 +39,12 @@ PointsOf: TypeAlias = Callable[[slice], NextPoints]
 StartsOf: TypeAlias = Callable[[slice, int], Callable[[Tensor], Tensor]]
 """From a slice of samples and a number of points to a function from the points' outputs to what relevance starts with there."""
 
+GradientsAt: TypeAlias = Callable[[slice, Tensor, Tensor, ForwardPass, Callable[[Tensor], Tensor]], Sequence[Tensor]]
+"""Runs the network at some points of some samples, and gives the gradients there, each (points, samples, ...).
+
+Its arguments: the slice of samples, the leaf, the points (points * samples, ...), the pass, and from outputs to what relevance starts with.
+"""
+
 
 class _RepeatedGradientAnalyzer(Analyzer):
     """Gradients at many points for each sample; the target and its initial relevance are those of the sample itself.
@@ -46,11 +55,16 @@ class _RepeatedGradientAnalyzer(Analyzer):
     chunks_itself = True
     points: int
 
-    def _gradients(self, batch: Batch, points: PointsOf) -> Iterator[tuple[slice, slice, Tensor]]:
+    def _gradients(
+        self, batch: Batch, points: PointsOf, gradients_at: GradientsAt | None = None
+    ) -> Iterator[tuple[slice, slice, Sequence[Tensor]]]:
         """The gradients at all points of every sample, a chunk at a time.
 
-        Yields the slice of samples, the slice of points, and the gradients (points, samples, ...) of a chunk.
+        Yields the slice of samples, the slice of points, and the gradients of a chunk, each (points, samples, ...): by the points alone,
+        unless ``gradients_at`` says otherwise.
         """
+        at_input = gradients_at is None  # at a layer, runs would depend on what other layers are asked for
+        by = gradients_at or partial(_by_points, batch)
         x = batch.x
         starts, known = self._starts(batch)
         known = 1 if batch.stochastic else known
@@ -61,17 +75,16 @@ class _RepeatedGradientAnalyzer(Analyzer):
             next_points, begin = points(samples), 0
             while begin < self.points:
                 count = min(self.points - begin, max(1, most // (samples.stop - samples.start)))
-                mode = GradientPass(is_quick=True) if known else MeasuringPass(may_stop=most > 1, is_quick=True)
+                mode = GradientPass(at_input, at_input) if known else MeasuringPass(most > 1, at_input, at_input)
                 try:
                     leaf, chunk = next_points(count)
-                    logits = run_forward(batch.net, chunk.flatten(0, 1), mode, x, batch.output, batch.draws_from)
-                    gradient = gradient_of(logits, leaf, starts(samples, count)(logits))
+                    gradients = by(samples, leaf, chunk.flatten(0, 1), mode, starts(samples, count))
                 except TooLargeError:
                     most = 1  # measured at once, and nothing of these samples has been yielded
                     break
                 if isinstance(mode, MeasuringPass):
                     known = most = mode.most_samples()
-                yield samples, slice(begin, begin + count), gradient
+                yield samples, slice(begin, begin + count), gradients
                 begin += count
             else:
                 first = samples.stop
@@ -99,6 +112,60 @@ class _RepeatedGradientAnalyzer(Analyzer):
         return lambda samples, count: lambda _: torch.cat([start[samples]] * count), most
 
 
+def _outputs(batch: Batch, points: Tensor, mode: ForwardPass) -> Tensor:
+    return run_forward(batch.net, points, mode, batch.x, batch.output, batch.draws_from)
+
+
+def _check_rows(batch: Batch, names: Sequence[str], batch_size: int | None) -> None:
+    """Refuse modules whose output does not have the samples, or so many rows for each, along its first axis.
+
+    Raises:
+        ModelError: if there is one.
+    """
+    alone = _shapes(batch, names, batch.x[:1])
+    of_two = [(2, *shape[1:]) for shape in alone] if batch_size == 1 else _shapes(batch, names, torch.cat([batch.x[:1]] * 2))
+    for name, shape, twice in zip(names, alone, of_two, strict=True):
+        if twice != (2 * shape[0], *shape[1:]):
+            raise ModelError(
+                f"at={name!r}: the output of shape {shape} for one sample has not one row for each sample, first of all axes, which a "
+                "method of many gradients needs; choose another module"
+            )
+
+
+def _shapes(batch: Batch, names: Sequence[str], x: Tensor) -> list[tuple[int, ...]]:
+    """The shapes of the outputs of modules."""
+    places = [ValuesOf(batch.net, name) for name in names]
+    with ExitStack() as watching:
+        for place in places:
+            watching.enter_context(place.watching)
+        _outputs(batch, x.detach().clone().requires_grad_(True).clone(), GradientPass())
+    return [tuple(place.values().shape) for place in places]
+
+
+def _by_points(
+    batch: Batch, samples: slice, leaf: Tensor, points: Tensor, mode: ForwardPass, start: Callable[[Tensor], Tensor]
+) -> Sequence[Tensor]:
+    """The gradient by the points themselves."""
+    logits = _outputs(batch, points, mode)
+    return [gradient_of(logits, leaf, start(logits))]
+
+
+def _by_outputs(
+    names: Sequence[str],
+    batch: Batch,
+    samples: slice,
+    leaf: Tensor,
+    points: Tensor,
+    mode: ForwardPass,
+    start: Callable[[Tensor], Tensor],
+) -> Sequence[Tensor]:
+    """The gradients by the outputs of modules, from one backward pass."""
+    with OutputsOf(batch.net, names) as outputs:
+        logits = _outputs(batch, points, mode)
+    gradients = outputs.gradients(logits, start(logits))
+    return [gradient.view(len(leaf), -1, *gradient.shape[1:]) for gradient in gradients]
+
+
 def _score_starts(target: Target, logits: Tensor, relevance: str, samples: slice, count: int) -> Callable[[Tensor], Tensor]:
     """A score's gradient at each point's outputs, which take the place of the sample's own: the score sees the whole batch, always."""
 
@@ -124,13 +191,25 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
     the map of a sample sums to f_c(x) - f_c(baseline) up to an error that falls with the number of points. A callable target's score
     is evaluated at every point, and takes the place of f_c.
 
+    At a layer (``at=``) the path is the straight one from the module's output for the baseline to that for the sample, from which the
+    rest of the network runs; what else it reads is computed from the sample, as in Captum's ``LayerIntegratedGradients``. So the map sums
+    to f_c(x) less the logit with the module's output for the baseline: to f_c(x) - f_c(baseline), unless a connection goes around the
+    module. Each of several layers has a path, and passes, of its own.
+
     Args:
         model: as for ``Analyzer``, and its keyword options.
         steps: points on the path, at least 1.
         baseline: where the path begins: None (zeros), a number, one sample or a batch.
+
+    >>> model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    >>> x = torch.ones(1, 3).double()
+    >>> at_a_layer = IntegratedGradientsAnalyzer(model, steps=500, at="0", as_tensor=True).analyze(x, 1)
+    >>> bool(abs(at_a_layer.sum() - (model(x) - model(0 * x))[0, 1]) < 1e-5)
+    True
     """
 
     changes_model = False
+    explains_layers = True
 
     def __init__(self, model: nn.Module, steps: int = 50, baseline: Any = None, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
@@ -138,24 +217,40 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         self.baseline = baseline
 
     def attribute(self, batch: Batch) -> Tensor:
-        x, baseline = batch.x, self._baseline_of(batch)
-        difference = x - baseline
+        baseline = self._baseline_of(batch)
+        return self._integrated(batch, lambda samples: (baseline[samples], batch.x[samples]))
+
+    def attribute_at(self, batch: Batch, names: Sequence[str]) -> Sequence[Tensor]:
+        _check_rows(batch, names, self.batch_size)
+        baseline = self._baseline_of(batch)
+        return [self._at_layer(batch, baseline, name) for name in names]
+
+    def _at_layer(self, batch: Batch, baseline: Tensor, name: str) -> Tensor:
+        layer = _LayerPath(batch, baseline, name)
+        return self._integrated(batch, layer.ends, layer.gradients)
+
+    def _integrated(self, batch: Batch, ends: Callable[[slice], tuple[Tensor, Tensor]], gradients_at: GradientsAt | None = None) -> Tensor:
+        """The integral along the straight path between its ends, which each slice of samples has."""
         places, weights = _trapezoid(self.steps)
-        weight, place = (torch.tensor(values, dtype=x.dtype, device=x.device) for values in (weights, places))
+        parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by the first of some samples: difference, mean gradient, weights of points
 
         def path(samples: slice) -> NextPoints:
-            rest = iter(place.view(-1, *(1,) * x.ndim))
+            start, end = ends(samples)
+            difference = end - start
+            place, weight = (torch.tensor(values, dtype=end.dtype, device=end.device) for values in (places, weights))
+            parts[samples.start] = difference, torch.zeros_like(difference), weight
+            rest = iter(place.view(-1, *(1,) * end.ndim))
 
             def next_points(count: int) -> tuple[Tensor, Tensor]:
-                leaf = baseline[samples].expand(count, *difference[samples].shape).requires_grad_(True)
-                return leaf, torch.addcmul(leaf, difference[samples], torch.stack(list(islice(rest, count))))
+                leaf = start.expand(count, *start.shape).requires_grad_(True)
+                return leaf, torch.addcmul(leaf, difference, torch.stack(list(islice(rest, count))))
 
             return next_points
 
-        total = torch.zeros_like(x)
-        for samples, points, gradients in self._gradients(batch, path):
-            total[samples] += torch.tensordot(weight[points], gradients, dims=1)
-        return total * difference
+        for samples, points, (gradients,) in self._gradients(batch, path, gradients_at):
+            _, mean, weight = parts[samples.start]
+            mean += torch.tensordot(weight[points], gradients, dims=1)
+        return joined([mean * difference for difference, mean, _ in parts.values()])
 
     def _baseline_of(self, batch: Batch) -> Tensor:
         x = batch.x
@@ -165,6 +260,40 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         if baseline.ndim == x.ndim and len(baseline) > 1:
             baseline = baseline[batch.rows]
         return like_input("baseline", baseline, x)
+
+
+class _LayerPath:
+    """The straight path of a module's output from that for the baseline to that for the sample.
+
+    Args:
+        batch: the samples.
+        baseline: in their shape.
+        name: of the module.
+    """
+
+    def __init__(self, batch: Batch, baseline: Tensor, name: str) -> None:
+        self.batch, self.baseline, self.name = batch, baseline, name
+        self._at_samples: ValuesOf
+
+    def ends(self, samples: slice) -> tuple[Tensor, Tensor]:
+        """The outputs for the baselines and for the samples."""
+        start, self._at_samples = (self._output(x[samples]) for x in (self.baseline, self.batch.x))
+        return start.values(), self._at_samples.values()
+
+    def _output(self, x: Tensor) -> ValuesOf:
+        place = ValuesOf(self.batch.net, self.name)
+        with place.watching:
+            _outputs(self.batch, x.detach().clone().requires_grad_(True).clone(), GradientPass(is_quick=True))
+        return place
+
+    def gradients(
+        self, samples: slice, leaf: Tensor, points: Tensor, mode: ForwardPass, start: Callable[[Tensor], Tensor]
+    ) -> Sequence[Tensor]:
+        """The gradient by the points, which take the place of the output while the network runs on the samples."""
+        x = self.batch.x[samples]
+        with self._at_samples.replaced_by(points):
+            logits = _outputs(self.batch, torch.cat([x] * len(leaf)), mode)
+        return [gradient_of(logits, leaf, start(logits))]
 
 
 def _trapezoid(points: int) -> tuple[list[float], list[float]]:
@@ -190,9 +319,12 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
         model: as for ``Analyzer``, and its keyword options.
         noise_level: sigma as a fraction of the sample's range, at least 0.
         num_samples: noisy copies, at least 1.
+
+    At a layer (``at=``) it is the mean gradient by the module's output, at the same copies of the input.
     """
 
     changes_model = False
+    explains_layers = True
 
     def __init__(self, model: nn.Module, noise_level: float = 0.2, num_samples: int = 50, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
@@ -200,10 +332,20 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
         self.num_samples = self.points = whole_number("num_samples", num_samples, at_least=1)
 
     def attribute(self, batch: Batch) -> Tensor:
-        total = torch.zeros_like(batch.x)
-        for samples, _, gradients in self._gradients(batch, self._noisy(batch.x)):
-            total[samples] += gradients.sum(dim=0)
-        return total / self.num_samples
+        return self._statistics(batch, None)[0]
+
+    def attribute_at(self, batch: Batch, names: Sequence[str]) -> Sequence[Tensor]:
+        _check_rows(batch, names, self.batch_size)
+        return self._statistics(batch, partial(_by_outputs, names, batch))
+
+    def _statistics(self, batch: Batch, gradients_at: GradientsAt | None) -> list[Tensor]:
+        """What the method makes of the gradients at the noisy copies, at each of its places."""
+        totals: dict[int, list[Tensor]] = {}
+        for samples, _, gradients in self._gradients(batch, self._noisy(batch.x), gradients_at):
+            before = totals.get(samples.start)
+            sums = [gradient.sum(dim=0) for gradient in gradients]
+            totals[samples.start] = sums if before is None else [total.add_(part) for total, part in zip(before, sums, strict=True)]
+        return [joined(parts) / self.num_samples for parts in zip(*totals.values(), strict=True)]
 
     def _noisy(self, x: Tensor) -> PointsOf:
         axes = tuple(range(1, x.ndim))
@@ -235,17 +377,30 @@ class VarGradAnalyzer(SmoothGradAnalyzer):
     """
 
     changes_model = False
+    explains_layers = True
 
     def __init__(self, model: nn.Module, num_samples: int = 50, noise_level: float = 0.2, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, noise_level, num_samples, **common)
 
-    def attribute(self, batch: Batch) -> Tensor:
-        mean, squares = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
-        for samples, points, gradients in self._gradients(batch, self._noisy(batch.x)):
-            # mean and squared distances of the chunk join those so far (Chan et al. 1979): no large squares cancel
-            count, joined = points.stop - points.start, points.stop
-            of_chunk = gradients.mean(dim=0)
-            change = of_chunk - mean[samples]
-            squares[samples] += (gradients - of_chunk).square().sum(dim=0) + change.square() * (points.start * count / joined)
-            mean[samples] += change * (count / joined)
-        return squares / self.num_samples
+    def _statistics(self, batch: Batch, gradients_at: GradientsAt | None) -> list[Tensor]:
+        spreads: dict[int, list[_Spread]] = {}
+        for samples, points, gradients in self._gradients(batch, self._noisy(batch.x), gradients_at):
+            of_samples = spreads.setdefault(samples.start, [_Spread(gradient[0]) for gradient in gradients])
+            for spread, gradient in zip(of_samples, gradients, strict=True):
+                spread.add(gradient, points.start)
+        return [joined([spread.squares for spread in parts]) / self.num_samples for parts in zip(*spreads.values(), strict=True)]
+
+
+class _Spread:
+    """The mean of gradients and the sum of their squared distances from it, chunk by chunk (Chan et al. 1979): no large squares cancel."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.mean, self.squares = torch.zeros_like(like), torch.zeros_like(like)
+
+    def add(self, gradients: Tensor, so_far: int) -> None:
+        """Let the gradients (points, samples, ...) of a chunk join the ``so_far`` points of those before."""
+        count, joined = len(gradients), so_far + len(gradients)
+        of_chunk = gradients.mean(dim=0)
+        change = of_chunk - self.mean
+        self.squares += (gradients - of_chunk).square().sum(dim=0) + change.square() * (so_far * count / joined)
+        self.mean += change * (count / joined)

@@ -123,7 +123,7 @@ _METHODS = (
         "signxai.methods.repeated.IntegratedGradientsAnalyzer",
         meaning="gradient averaged on the straight path from a baseline, times the difference from the baseline",
         parameters=(_STEPS,),
-        options=(Option("baseline", unset="zeros"), *COMMON_OPTIONS),
+        options=(Option("baseline", unset="zeros"), _AT, *COMMON_OPTIONS),
         formula=(
             "R_i = (x_i - b_i) * integral over t in [0, 1] of d f_c / d x_i at b + t (x - b)",
             "trapezoidal rule with `steps` points, both ends included; sum_i R_i tends to f_c(x) - f_c(b)",
@@ -136,7 +136,7 @@ _METHODS = (
         "signxai.methods.repeated.SmoothGradAnalyzer",
         meaning="mean gradient over noisy copies of the input",
         parameters=(_NOISE, _SAMPLES),
-        options=(_SEED, *COMMON_OPTIONS),
+        options=(_SEED, _AT, *COMMON_OPTIONS),
         formula=(
             "R_i = mean over k of d f_c / d x_i at x + n_k,  n_k ~ N(0, sigma^2)",
             "sigma = noise_level * (max x - min x), per sample",
@@ -150,7 +150,7 @@ _METHODS = (
         "signxai.methods.repeated.VarGradAnalyzer",
         meaning="variance of the gradient over noisy copies of the input",
         parameters=(_NOISE, _SAMPLES),
-        options=(_SEED, *COMMON_OPTIONS),
+        options=(_SEED, _AT, *COMMON_OPTIONS),
         formula=(
             "R_i = population variance over k of d f_c / d x_i at x + n_k,  n_k ~ N(0, sigma^2)",
             "sigma = noise_level * (max x - min x), per sample",

@@ -97,7 +97,7 @@ class Option:
         object.__setattr__(self, "argument", self.argument or self.keyword)
 
 
-COMMON_OPTIONS = tuple(map(Option, ("batch_size", "seed", "relevance", "as_tensor", "output", "stochastic")))
+COMMON_OPTIONS = tuple(map(Option, ("batch_size", "seed", "relevance", "as_tensor", "create_graph", "output", "stochastic")))
 """What every ``Analyzer`` takes."""
 
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from signxai.common.errors import InputError, OptionError
 from signxai.methods.explainer import explainer_for, spec_of
+from signxai.methods.layers_option import of_each
 from signxai.names.grammar import MethodSpec
 
 
 def calculate_relevancemap(
     method: str | MethodSpec, x: Any, model: nn.Module, neuron_selection: Any = None, *, batchmode: bool = False, **kw: Any
-) -> np.ndarray[Any, Any] | Tensor:
+) -> Any:
     """Explain one sample as the original package does.
 
     Args:
@@ -29,7 +30,7 @@ def calculate_relevancemap(
             with 1 for the other methods, unless it is given.
 
     Returns:
-        Relevance in the shape of ``x``.
+        Relevance in the shape of ``x``; with a list of layers as ``at=`` a dict, as ``explain`` gives it.
 
     Raises:
         SignxaiError: as ``explain`` does.
@@ -46,7 +47,8 @@ def calculate_relevancemap(
     explainer = explainer_for(model, spec, kw)
     if batchmode:
         return explainer.explain(x, neuron_selection)
-    return explainer.explain(x[None] if isinstance(x, Tensor) else np.asarray(x)[None], neuron_selection)[0]
+    relevance = explainer.explain(x[None] if isinstance(x, Tensor) else np.asarray(x)[None], neuron_selection)
+    return of_each(lambda at_place: at_place[0], relevance)
 
 
 def calculate_relevancemaps(
@@ -57,7 +59,7 @@ def calculate_relevancemaps(
     *,
     batchmode: bool = False,
     **kw: Any,
-) -> dict[str, np.ndarray[Any, Any] | Tensor] | np.ndarray[Any, Any] | Tensor:
+) -> Any:
     """Explain by several methods, or several samples by one, as the original package does.
 
     Args:
@@ -80,5 +82,10 @@ def calculate_relevancemaps(
     maps = [calculate_relevancemap(methods, sample, model, neuron_selection, batchmode=batchmode, **kw) for sample in x]
     if not maps:
         raise InputError("x holds no sample; with one method's name it is a sequence of at least one")
-    tensors = [one for one in maps if isinstance(one, Tensor)]
-    return torch.stack(tensors) if tensors else np.stack(maps)
+    if isinstance(maps[0], dict):
+        return {name: _stacked([one[name] for one in maps]) for name in maps[0]}
+    return _stacked(maps)
+
+
+def _stacked(maps: list[Any]) -> np.ndarray[Any, Any] | Tensor:
+    return torch.stack(maps) if isinstance(maps[0], Tensor) else np.stack(maps)
