@@ -32,6 +32,7 @@ def test_the_original_names_are_listed():
     assert set(original_names()) <= set(ALL)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("name", ALL)
 def test_every_name_has_a_map(nets, name):
     net, x = nets["cnn1d"]
@@ -41,6 +42,7 @@ def test_every_name_has_a_map(nets, name):
     assert np.abs(relevance).max() > 0
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
 def test_every_method_on_every_network(nets, kind, name):
     keeps_the_contract(*nets[kind], name)
@@ -88,6 +90,7 @@ def test_nothing_is_kept_of_a_model(name, ending):
     assert (model(), weight()) == (None, None)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
 def test_a_batch_equals_single_calls_in_float32(kind, name):
     x = torch.cat([inputs(kind, seed=seed) for seed in (3, 13, 17)]).float()  # logits near 0 among them

@@ -168,9 +168,8 @@ def run_forward(
     if draws_from is not None:
         torch.manual_seed(draws_from)
     version = x._version
-    mode.net = net
+    mode.begins(net, x)
     samples = x.shape[0] if x.ndim else 0
-    mode.samples += samples
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
         explained = explained_tensor(net(x), samples, output)
     if mode.draws and draws_from is None and (x._version != version or _is_drawn(net, x, output)):

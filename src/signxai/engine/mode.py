@@ -91,6 +91,11 @@ class ForwardPass(TorchFunctionMode):
         self.net: nn.Module | None = None
         self.samples = 0
 
+    def begins(self, net: nn.Module, x: Tensor) -> None:
+        """Is told of a network that is about to run, and of its input (N, ...)."""
+        self.net = net
+        self.samples += x.shape[0] if x.ndim else 0
+
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch._C._are_functorch_transforms_active():
             self._refuse_hidden(args, kwargs)
