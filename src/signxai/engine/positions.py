@@ -54,12 +54,52 @@ def _spans(values: Tensor) -> Spans:
 
 
 def _compact(codes: Tensor) -> Tensor:
-    """The codes with length 1 along each axis along which they are the same."""
-    for axis in range(codes.ndim):
-        first = codes.narrow(axis, 0, 1)
-        if codes.shape[axis] > 1 and bool((codes == first).all()):
-            codes = first
+    """The codes with length 1 along each axis along which they are the same; the last is the likeliest."""
+    for axis in reversed(range(codes.ndim)):
+        if codes.shape[axis] > 1:
+            first = codes.narrow(axis, 0, 1)
+            if torch.equal(first, codes.narrow(axis, -1, 1)) and bool((codes == first).all()):
+                codes = first
     return codes
+
+
+_MOST_COUNTED = 1 << 22
+"""Up to so many numbers, those that occur are found by marking them; sorting takes longer."""
+
+
+def _occurring(numbers: Tensor, bound: int) -> tuple[Tensor, Tensor]:
+    """The different ones among numbers from 0 to below a bound, in order, and which of them each is."""
+    if bound > _MOST_COUNTED:
+        found, places = torch.unique(numbers, return_inverse=True)
+        return found, places
+    is_there = torch.zeros(bound, dtype=torch.bool)
+    is_there[numbers.reshape(-1)] = True
+    return is_there.nonzero().squeeze(1), (is_there.long().cumsum(0) - 1)[numbers]
+
+
+def _hull_of(spans: Spans, axes: Sequence[int]) -> Spans:
+    """The least intervals that hold those along axes, which are kept with length 1."""
+    columns = [torch.unique(spans.table[:, column], return_inverse=True) for column in range(4)]
+    numbers = torch.zeros((), dtype=torch.int64)
+    bound = 1
+    for column, (found, ranks) in enumerate(columns):
+        of_values = ranks[spans.codes]
+        least = of_values.amin(tuple(axes), keepdim=True) if column in (LOW, LOWEST) else of_values.amax(tuple(axes), keepdim=True)
+        numbers, bound = numbers * len(found) + least, bound * len(found)
+    different, codes = _occurring(numbers, bound)
+    rows = different.new_empty(len(different), 4).double()
+    for column, (found, _) in reversed(list(enumerate(columns))):
+        rows[:, column] = found[different % len(found)]
+        different = different // len(found)
+    return _normal(codes + 1, torch.cat([spans.table[:1], rows]))
+
+
+def _normal(codes: Tensor, table: Tensor) -> Spans:
+    """Codes of a table in which rows may be alike, nowhere also elsewhere than at 0, without that."""
+    rows, numbers = unique_rows(table)
+    is_nowhere = rows[:, LOW] == math.inf
+    numbers = torch.where(is_nowhere[numbers], 0, numbers + 1)
+    return Spans(_compact(numbers[codes]), torch.cat([table.new_tensor([_NOWHERE]), rows]))
 
 
 @dataclass(frozen=True)
@@ -101,7 +141,7 @@ class Positions:
 
         def change(spans: Spans) -> Spans:
             kept = [axis for axis in axes if spans.codes.shape[axis] > 1]
-            return _spans(_hull(spans.values(), kept)) if kept else spans
+            return _hull_of(spans, kept) if kept else spans
 
         return self.each(change, shape)
 
@@ -230,7 +270,7 @@ def _merged_spans(one: Spans, two: Spans) -> tuple[Spans, bool]:
     """The intervals of values computed from two, and whether everywhere one interval is within the other."""
     if one.table.shape == two.table.shape and torch.equal(one.table, two.table) and torch.equal(one.codes, two.codes):
         return one, True
-    pairs, codes = torch.unique(one.codes * len(two.table) + two.codes, return_inverse=True)
+    pairs, codes = _occurring(one.codes * len(two.table) + two.codes, len(one.table) * len(two.table))
     a, b = one.table[pairs // len(two.table)], two.table[pairs % len(two.table)]
     hull = torch.stack([torch.minimum(a[:, 0], b[:, 0]), torch.maximum(a[:, 1], b[:, 1])], 1)
     nowhere_a, nowhere_b = a[:, LOW] == math.inf, b[:, LOW] == math.inf
@@ -239,7 +279,7 @@ def _merged_spans(one: Spans, two: Spans) -> tuple[Spans, bool]:
     places = torch.where(a_within[:, None], a[:, :2], torch.where(b_within[:, None], b[:, :2], hull))
     reach = torch.stack([torch.minimum(a[:, 2], b[:, 2]), torch.maximum(a[:, 3], b[:, 3])], 1)
     is_within = bool((a_within | b_within | (nowhere_a & nowhere_b)).all())
-    return _spans(torch.cat([places, reach], 1)[codes]), is_within
+    return _normal(codes + 1, torch.cat([one.table[:1], torch.cat([places, reach], 1)])), is_within
 
 
 def moved(parts: Sequence[Positions], shape: Sequence[int], move: Callable[[list[Tensor]], Tensor], is_pure: bool) -> Positions:
@@ -251,27 +291,51 @@ def moved(parts: Sequence[Positions], shape: Sequence[int], move: Callable[[list
         move: what it does to tensors of their shapes.
         is_pure: nothing stands in the result but values of one tensor.
     """
-    spans = tuple(_moved_spans(parts, [part.spans[axis] for part in parts], shape, move, is_pure) for axis in range(len(parts[0].spans)))
+    spans = _moved_spans(parts, shape, move, is_pure)
     if len(parts) > 1 or parts[0].other is None:
         return Positions(tuple(shape), spans)
     return _settled(Positions(tuple(shape), spans, moved([parts[0].other], shape, move, is_pure)))
 
 
 def _moved_spans(
-    parts: Sequence[Positions], spans: list[Spans], shape: Sequence[int], move: Callable[[list[Tensor]], Tensor], is_pure: bool
-) -> Spans:
-    if is_pure and spans[0].codes.numel() == 1:
-        return Spans(spans[0].codes.reshape((1,) * len(shape)), spans[0].table)
-    codes: list[Tensor] = []
-    tables: list[Tensor] = []
-    offset = 0
-    for part, one in zip(parts, spans, strict=True):
-        codes.append(torch.where(one.codes > 0, one.codes + offset, 0).float().expand(part.shape))
-        tables.append(one.table if not tables else one.table[1:])
-        offset += len(one.table) - 1
-    rows, numbers = unique_rows(torch.cat(tables)[1:])
-    numbers = torch.cat([numbers.new_zeros(1), numbers + 1])
-    return Spans(_compact(numbers[move(codes).round().long()]), torch.cat([tables[0][:1], rows]))
+    parts: Sequence[Positions], shape: Sequence[int], move: Callable[[list[Tensor]], Tensor], is_pure: bool
+) -> tuple[Spans, ...]:
+    """The codes along all axes of the input are moved as one number, which float64 holds."""
+    axes = range(len(parts[0].spans))
+    tables = [torch.cat([parts[0].spans[axis].table[:1], *(part.spans[axis].table[1:] for part in parts)]) for axis in axes]
+    changing = [axis for axis in axes if not is_pure or parts[0].spans[axis].codes.numel() > 1]
+    found = {axis: parts[0].spans[axis].codes.reshape(-1)[:1].view((1,) * len(shape)) for axis in axes}
+    for group in _groups(changing, [len(table) for table in tables]):
+        offsets = dict.fromkeys(group, 0)
+        packed = []
+        for part in parts:
+            numbers = torch.zeros((1,) * len(part.shape), dtype=torch.int64)
+            for axis in group:
+                codes = part.spans[axis].codes
+                numbers = numbers * len(tables[axis]) + torch.where(codes > 0, codes + offsets[axis], 0)
+                offsets[axis] += len(part.spans[axis].table) - 1
+            packed.append(numbers.double().expand(part.shape))
+        moved_numbers = _compact(move(packed)).round().long()
+        for axis in reversed(group):
+            found[axis] = moved_numbers % len(tables[axis])
+            moved_numbers = moved_numbers // len(tables[axis])
+    return tuple(_normal(found[axis], tables[axis]) for axis in axes)
+
+
+_MOST_PACKED = 1 << 52
+
+
+def _groups(axes: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Axes whose codes fit into one number together."""
+    groups: list[list[int]] = []
+    room = 0
+    for axis in axes:
+        room //= lengths[axis]
+        if not groups or room < 1:
+            groups.append([])
+            room = _MOST_PACKED // lengths[axis]
+        groups[-1].append(axis)
+    return groups
 
 
 def nowhere(shape: Sequence[int], axes: int) -> Positions:
