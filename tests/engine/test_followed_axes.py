@@ -280,6 +280,25 @@ def test_a_layer_inside_of_windows_is_laid_out_over_the_image(shift):
     assert taken.cells == (1, 8, 6)
 
 
+@pytest.mark.parametrize("how", ["cropped", "even kernel", "causal"])
+def test_a_shortcut_beside_a_convolution_that_changes_the_length(how):
+    layers = {"first": nn.Conv1d(3, 6, 3, padding=1), "second": nn.Conv1d(6, 6, 4 if how == "even kernel" else 9, bias=False),
+              "last": nn.Conv1d(6, 5, 1), "fc": nn.Linear(5, CLASSES)}  # fmt: skip
+
+    def forward(layers, x):
+        x = layers["first"](x).relu()
+        if how == "cropped":
+            x = x[..., 4:-4] + layers["second"](x)
+        elif how == "even kernel":
+            x = x + F.conv1d(x, layers["second"].weight, padding=2)[..., :-1]
+        else:
+            x = x + layers["second"](F.pad(x, (8, 0), value=1.0))
+        return layers["fc"](layers["last"](x.relu()).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 40), net.layers["last"], as_it_is, (2,))
+
+
 # --- frames
 
 

@@ -276,10 +276,34 @@ def _merged_spans(one: Spans, two: Spans) -> tuple[Spans, bool]:
     nowhere_a, nowhere_b = a[:, LOW] == math.inf, b[:, LOW] == math.inf
     a_within = (nowhere_b | ((a[:, LOW] >= b[:, LOW]) & (a[:, HIGH] <= b[:, HIGH]))) & ~nowhere_a
     b_within = (nowhere_a | ((b[:, LOW] >= a[:, LOW]) & (b[:, HIGH] <= a[:, HIGH]))) & ~nowhere_b
-    places = torch.where(a_within[:, None], a[:, :2], torch.where(b_within[:, None], b[:, :2], hull))
-    reach = torch.stack([torch.minimum(a[:, 2], b[:, 2]), torch.maximum(a[:, 3], b[:, 3])], 1)
     is_within = bool((a_within | b_within | (nowhere_a & nowhere_b)).all())
+    places = torch.where(a_within[:, None], a[:, :2], torch.where(b_within[:, None], b[:, :2], hull))
+    if not is_within and _run_alike(one, two):
+        wider, narrower, is_empty = (b, a, nowhere_b) if _extent(two) > _extent(one) else (a, b, nowhere_a)
+        places = torch.where(is_empty[:, None], narrower[:, :2], wider[:, :2])
+    reach = torch.stack([torch.minimum(a[:, 2], b[:, 2]), torch.maximum(a[:, 3], b[:, 3])], 1)
     return _normal(codes + 1, torch.cat([one.table[:1], torch.cat([places, reach], 1)])), is_within
+
+
+def _run_alike(one: Spans, two: Spans) -> bool:
+    """Whether both run along one axis of the tensor in the same direction, if not in step: as behind a window without padding."""
+    axes = [axis for axis, lengths in enumerate(zip(one.codes.shape, two.codes.shape, strict=True)) if min(lengths) > 1]
+    directions = [_direction(spans, axes[0]) for spans in (one, two)] if len(axes) == 1 else [0]
+    return directions in ([1, 1], [-1, -1])
+
+
+def _direction(spans: Spans, axis: int) -> int:
+    """1 if places rise along an axis of the tensor, -1 if they fall, 0 if they do neither."""
+    low = spans.values()[..., LOW].movedim(axis, -1)
+    steps = (low[..., 1:] - low[..., :-1])[(low[..., 1:] < math.inf) & (low[..., :-1] < math.inf)]
+    return 1 if bool((steps > 0).all()) else -1 if bool((steps < 0).all()) else 0
+
+
+def _extent(spans: Spans) -> float:
+    """How much of the axis of the input is stood at, from the first place to the last."""
+    used = spans.table[torch.unique(spans.codes)]
+    used = used[used[:, LOW] < math.inf]
+    return float(used[:, HIGH].max() - used[:, LOW].min()) if len(used) else 0.0
 
 
 def moved(parts: Sequence[Positions], shape: Sequence[int], move: Callable[[list[Tensor]], Tensor], is_pure: bool) -> Positions:
