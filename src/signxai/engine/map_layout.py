@@ -120,18 +120,40 @@ def cells_of(layouts: Sequence[Layout]) -> tuple[Tensor, Tensor]:
     """
     places = torch.cat([layout.places for layout in layouts])
     is_somewhere = (places[:, :, LOW] < math.inf).all(1)
-    widths = (places[:, :, HIGH] - places[:, :, LOW]).masked_fill(~is_somewhere[:, None], math.inf)
     if not bool(is_somewhere.any()):
         raise NowhereError("none of its values stands at a place of the input")
-    is_cell = is_somewhere & (widths <= widths.amin(0) + _TOLERANCE).all(1)
-    others = unique_rows(places[is_somewhere & ~is_cell][:, 1:, :2])[0]
-    cells = unique_rows(places[is_cell][:, 1:, :2])[0]
-    holds = (others[:, None, :, 0] <= cells[None, :, :, 0] + _TOLERANCE) & (others[:, None, :, 1] >= cells[None, :, :, 1] - _TOLERANCE)
-    if not len(cells) or not bool(holds.all(2).any(1).all()):
+    boxes, box_of = unique_rows(places[is_somewhere][:, 1:, :2])
+    is_least = ~_holds_others(boxes)
+    if not _are_whole(boxes[is_least]):
         raise NoMapError("its values stand for parts of the input of different sizes")
-    if bool((widths[is_cell][:, 0] > 1 + _TOLERANCE).any()):
+    is_cell = is_somewhere.clone()
+    is_cell[is_somewhere] = is_least[box_of]
+    if bool((places[is_cell][:, 0, HIGH] - places[is_cell][:, 0, LOW] > 1 + _TOLERANCE).any()):
         raise NoMapError("each of its values stands for several samples")
     return is_cell, places
+
+
+def _holds_others(boxes: Tensor) -> Tensor:
+    """Which boxes (boxes, axes, 2) hold another one that is smaller."""
+    low, high = boxes.unbind(-1)
+    widths = high - low
+    is_larger = (widths > widths.amin(0) + _TOLERANCE).any(1)
+    holds = torch.zeros(len(boxes), dtype=torch.bool)
+    for rows in is_larger.nonzero().squeeze(1).split(_AT_ONCE):
+        within = ((low[rows, None] <= low + _TOLERANCE) & (high[rows, None] >= high - _TOLERANCE)).all(2)
+        holds[rows] = (within & (widths[rows, None] > widths + _TOLERANCE).any(2)).any(1)
+    return holds
+
+
+_AT_ONCE = 256
+
+
+def _are_whole(cells: Tensor) -> bool:
+    """Whether cells (cells, axes, 2) are of one size, but for those cut off at the ends, where something was padded."""
+    low, high = cells.unbind(-1)
+    widths = high - low
+    is_end = (low <= low.amin(0) + _TOLERANCE) | (high >= high.amax(0) - _TOLERANCE)
+    return bool((is_end | (widths >= widths.amax(0) - _TOLERANCE)).all())
 
 
 def overlap(one: Tensor, other: Tensor) -> bool:
@@ -209,17 +231,25 @@ def _line(places: Tensor) -> tuple[Line, Tensor]:
         NoMapError: if they do not lie at equal distances.
     """
     low, high = places[:, LOW], places[:, HIGH]
-    starts = torch.unique(low)
-    gaps = starts.diff()
+    step, numbers = _numbered(low)
+    if numbers is None:
+        step, numbers = _numbered(high)
+    if numbers is None:
+        raise NoMapError("its values do not stand at equal distances")
+    count = int(numbers.max()) + 1
+    first, last = _rounded(float(low.min())), _rounded(float(high.max()))
+    is_tiling = last - first <= count * step + 10 * _TOLERANCE  # or less, where the last is cut off
+    return Line(count, (last - first) / count if is_tiling and count > 1 else step, first, last), numbers
+
+
+def _numbered(places: Tensor) -> tuple[float, Tensor | None]:
+    """The distance between places that lie equally far apart, and their numbers; no numbers if they do not."""
+    gaps = torch.unique(places).diff()
     gaps = gaps[gaps > _TOLERANCE]
     step = float(gaps.min()) if len(gaps) else 1.0
-    numbers = (low - starts[0]) / step
-    if bool(((numbers - numbers.round()).abs() > 10 * _TOLERANCE).any()):
-        raise NoMapError("its values do not stand at equal distances")
-    count = int(numbers.max().round()) + 1
-    first, last = _rounded(float(low.min())), _rounded(float(high.max()))
-    is_tiling = abs(last - first - count * step) < 10 * _TOLERANCE
-    return Line(count, (last - first) / count if is_tiling and count > 1 else step, first, last), numbers.round().long()
+    numbers = (places - places.min()) / step
+    is_even = not bool(((numbers - numbers.round()).abs() > 10 * _TOLERANCE).any())
+    return step, numbers.round().long() if is_even else None
 
 
 def _rounded(place: float) -> float:
