@@ -45,14 +45,18 @@ def small_maxvit():
 
 
 def small_mvit():
-    video = models.video.mvit
-    setting = [
-        video.MSBlockConfig(2, 8, 8, [], [1, 2, 2], [3, 3, 3], [3, 3, 3]),
-        video.MSBlockConfig(2, 8, 16, [3, 3, 3], [1, 1, 1], [3, 3, 3], [1, 2, 2]),
+    video, kernel = models.video.mvit, [3, 3, 3]
+    blocks = [
+        video.MSBlockConfig(2, 8, 8, kernel, kernel, [1, 1, 1], [1, 2, 2]),
+        video.MSBlockConfig(2, 8, 16, kernel, kernel, [1, 2, 2], [1, 1, 1]),
     ]
-    return video.MViT(
-        (32, 32), 4, setting, residual_pool=False, residual_with_cls_embed=True, rel_pos_embed=False, proj_after_attn=False, num_classes=6
-    )
+    options = {"residual_pool": False, "residual_with_cls_embed": True, "rel_pos_embed": False, "proj_after_attn": False}
+    return video.MViT((32, 32), 4, blocks, num_classes=6, **options)
+
+
+def heads_of_tokens(values):
+    """Of a norm inside of MViT's attention (N, heads, 1 + tokens, C)."""
+    return values[:, :, 1:].transpose(2, 3).flatten(1, 2).unflatten(2, (2, 8, 8))
 
 
 def small_swin3d():
@@ -89,7 +93,7 @@ TORCHVISION = {
     "maxvit": (small_maxvit, IMAGE, "blocks.1.layers.0.layers.grid_attention.mlp_layer.0", windows_of_a_grid, (2, 3)),
     "r3d": (lambda: models.video.r3d_18(num_classes=6), (3, 8, 32, 32), "layer4.1.conv2.0", as_it_is, (2, 3, 4)),
     "swin3d": (small_swin3d, (3, 4, 32, 32), "norm", channels_last, (2, 3, 4)),
-    "mvit": (small_mvit, (3, 4, 32, 32), "blocks.1.attn.pool_v.norm_act.0", None, (2, 3, 4)),
+    "mvit": (small_mvit, (3, 4, 32, 32), "blocks.1.attn.pool_v.norm_act.0", heads_of_tokens, (2, 3, 4)),
 }  # fmt: skip
 
 
@@ -113,12 +117,7 @@ def test_torchvision(name):
     build, shape, layer, arrange, space = TORCHVISION[name]
     torch.manual_seed(0)
     net = randomized(build())
-    agrees(net, drawn(2, *shape), layer, arrange or heads_of(net, 2), space)
-
-
-def heads_of(net, heads):
-    """Of a norm inside of MViT's attention (N, heads, 1 + tokens, C)."""
-    return lambda values: values[:, :, 1:].transpose(2, 3).flatten(1, 2).unflatten(2, (-1, 4, 4))
+    agrees(net, drawn(2, *shape), layer, arrange, space)
 
 
 def test_the_auxiliary_head_of_a_segmentation_network_is_passed_over():
@@ -160,26 +159,30 @@ def frames_of_tokens(values):
     return values[:, 1:].unflatten(0, (-1, 4)).permute(0, 3, 1, 2).unflatten(3, (4, 4))
 
 
+STAGED = {"hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4, "num_attention_heads": [1, 1, 2, 2], "num_labels": 4}
+BEFORE = "layers.1.layernorm_before"
+IMAGES, SMALL, VIDEOS = (3, 64, 64), (3, 32, 32), (4, 3, 32, 32)
 HUGGING_FACE = {
-    "ViT": ("ViTForImageClassification", "ViTConfig", {**SIZES, **PATCHES}, (3, 32, 32), "vit.layers.1.layernorm_before", tokens(4, 4, in_front=1), (2, 3)),
-    "DeiT": ("DeiTForImageClassification", "DeiTConfig", {**SIZES, **PATCHES}, (3, 32, 32), "deit.layers.1.layernorm_before", tokens(4, 4, in_front=2), (2, 3)),
-    "DINOv2 with registers": ("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", {**SIZES, **PATCHES}, (3, 32, 32),
+    "ViT": ("ViTForImageClassification", {**SIZES, **PATCHES}, SMALL, f"vit.{BEFORE}", tokens(4, 4, in_front=1), (2, 3)),
+    "DeiT": ("DeiTForImageClassification", {**SIZES, **PATCHES}, SMALL, f"deit.{BEFORE}", tokens(4, 4, in_front=2), (2, 3)),
+    "DINOv2 with registers": ("Dinov2WithRegistersForImageClassification", {**SIZES, **PATCHES}, SMALL,
                               "dinov2_with_registers.layernorm", tokens(4, 4, in_front=5), (2, 3)),
-    "Swin, padded": ("SwinForImageClassification", "SwinConfig", {**SWIN, "image_size": 36}, (3, 36, 36), "swin.layernorm", tokens(9, 9), (2, 3)),
-    "ConvNeXt": ("ConvNextForImageClassification", "ConvNextConfig", STAGES, (3, 64, 64), "convnext.encoder.stages.3.layers.0.layernorm", channels_last, (2, 3)),
-    "ResNet": ("ResNetForImageClassification", "ResNetConfig", {**STAGES, "embedding_size": 8}, (3, 64, 64),
+    "Swin, padded": ("SwinForImageClassification", {**SWIN, "image_size": 36}, (3, 36, 36), "swin.layernorm", tokens(9, 9), (2, 3)),
+    "ConvNeXt": ("ConvNextForImageClassification", STAGES, IMAGES, "convnext.encoder.stages.3.layers.0.layernorm", channels_last, (2, 3)),
+    "ResNet": ("ResNetForImageClassification", {**STAGES, "embedding_size": 8}, IMAGES,
                "resnet.encoder.stages.3.layers.0.shortcut.convolution", as_it_is, (2, 3)),
-    "AST": ("ASTForAudioClassification", "ASTConfig", {**SIZES, **SPECTRA}, (48, 32), "audio_spectrogram_transformer.layers.1.layernorm_before",
+    "AST": ("ASTForAudioClassification", {**SIZES, **SPECTRA}, (48, 32), f"audio_spectrogram_transformer.{BEFORE}",
             lambda values: tokens(2, 4, in_front=2)(values).transpose(2, 3), (1, 2)),
-    "VideoMAE": ("VideoMAEForVideoClassification", "VideoMAEConfig", VIDEO, (4, 3, 32, 32), "videomae.encoder.layer.1.layernorm_after", tokens(2, 4, 4), (1, 3, 4)),
-    "TimeSformer": ("TimesformerForVideoClassification", "TimesformerConfig", VIDEO, (4, 3, 32, 32), "timesformer.encoder.layer.1.layernorm_before",
+    "VideoMAE": ("VideoMAEForVideoClassification", VIDEO, VIDEOS, "videomae.encoder.layer.1.layernorm_after", tokens(2, 4, 4), (1, 3, 4)),
+    "TimeSformer": ("TimesformerForVideoClassification", VIDEO, VIDEOS, "timesformer.encoder.layer.1.layernorm_before",
                     frames_of_tokens, (1, 3, 4)),
-    "ViViT": ("VivitForVideoClassification", "VivitConfig", {**VIDEO, "tubelet_size": [2, 8, 8]}, (4, 3, 32, 32), "vivit.layers.1.layernorm_before",
+    "ViViT": ("VivitForVideoClassification", {**VIDEO, "tubelet_size": [2, 8, 8]}, VIDEOS, f"vivit.{BEFORE}",
               tokens(2, 4, 4, in_front=1), (1, 3, 4)),
-    "SegFormer": ("SegformerForImageClassification", "SegformerConfig", {"hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4, "num_attention_heads": [1, 1, 2, 2],
-                  "num_labels": 4}, (3, 64, 64), "segformer.stages.3.layer_norm", tokens(2, 2), (2, 3)),
-    "wav2vec 2.0": ("Wav2Vec2ForSequenceClassification", "Wav2Vec2Config", {**SIZES, **SPEECH}, (1600,), "wav2vec2.encoder.layers.1.final_layer_norm", tokens(79), (1,)),
-    "BERT on embeddings": ("BertForSequenceClassification", "BertConfig", {**SIZES, "vocab_size": 50}, (7, 16), "bert.encoder.layer.0.output.LayerNorm", tokens(7), (1,)),
+    "SegFormer": ("SegformerForImageClassification", STAGED, IMAGES, "segformer.stages.3.layer_norm", tokens(2, 2), (2, 3)),
+    "wav2vec 2.0": ("Wav2Vec2ForSequenceClassification", {**SIZES, **SPEECH}, (1600,), "wav2vec2.encoder.layers.1.final_layer_norm",
+                    tokens(79), (1,)),
+    "BERT on embeddings": ("BertForSequenceClassification", {**SIZES, "vocab_size": 50}, (7, 16), "bert.encoder.layer.0.output.LayerNorm",
+                           tokens(7), (1,)),
 }  # fmt: skip
 KEYWORDS = {"AST": "input_values", "wav2vec 2.0": "input_values", "BERT on embeddings": "inputs_embeds"}
 
@@ -187,9 +190,10 @@ KEYWORDS = {"AST": "input_values", "wav2vec 2.0": "input_values", "BERT on embed
 @pytest.mark.parametrize("name", HUGGING_FACE)
 def test_hugging_face(name):
     transformers = pytest.importorskip("transformers")
-    kind, configuration, sizes, shape, layer, arrange, space = HUGGING_FACE[name]
+    kind, sizes, shape, layer, arrange, space = HUGGING_FACE[name]
     torch.manual_seed(0)
-    model = getattr(transformers, kind)(getattr(transformers, configuration)(**sizes))
+    model_class = getattr(transformers, kind)
+    model = model_class(model_class.config_class(**sizes))
     net = randomized(Called(model, KEYWORDS.get(name, "pixel_values")))
     if f"model.{layer}" not in dict(net.named_modules()):
         pytest.skip("this version of transformers names its layers otherwise")

@@ -139,7 +139,7 @@ def _holds_others(boxes: Tensor) -> Tensor:
     widths = high - low
     is_larger = (widths > widths.amin(0) + _TOLERANCE).any(1)
     holds = torch.zeros(len(boxes), dtype=torch.bool)
-    for rows in is_larger.nonzero().squeeze(1).split(_AT_ONCE):
+    for rows in torch.split(is_larger.nonzero().squeeze(1), _AT_ONCE):
         within = ((low[rows, None] <= low + _TOLERANCE) & (high[rows, None] >= high - _TOLERANCE)).all(2)
         holds[rows] = (within & (widths[rows, None] > widths + _TOLERANCE).any(2)).any(1)
     return holds
