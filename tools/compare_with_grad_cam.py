@@ -9,7 +9,8 @@ It brings its own versions of what it needs, so this runs in an environment of i
 Random networks of torchvision in float32, one image of 3 x 224 x 224, and the layer that signxai takes by default, which the other
 package is given, with the layout of its output where that is not (N, C, H, W). Both weigh channels by their mean gradient, cut off
 what is negative and make the map larger bilinearly. The other one subtracts the least value before it divides by the largest, so that
-is done to both maps, at the size of the image. It prints the largest deviation between them.
+is done to both maps, at the size of the image. (Activations are not in place: behind those the other package would read what
+they have overwritten.) It prints the largest deviation between them.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ def random_network(name: str) -> nn.Module:
         for parameter in network.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.05)
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
     return network
 
 

@@ -559,6 +559,18 @@ def test_convolutions_that_read_a_mask_or_places_are_passed_over():
     is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
 
 
+def test_sums_and_layers_that_begin_with_a_constant():
+    layers = {"conv": nn.Conv2d(3, 6, 3), "fc": nn.Linear(6, CLASSES)}
+
+    def forward(layers, x):
+        x = torch.ones(6, 1, 1, dtype=x.dtype) + layers["conv"](x)
+        rows = F.linear(torch.ones(1, 8, dtype=x.dtype), x.relu().mean((2, 3)).new_ones(6, 8)) + x.relu().mean((2, 3))
+        return layers["fc"](rows) + F.linear(torch.ones(CLASSES, 6, dtype=x.dtype), x.relu().mean((2, 3))).T
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 8, 10), net.layers["conv"], as_it_is, (2, 3))
+
+
 def test_a_depthwise_convolution_may_be_the_last():
     layers = {"conv": nn.Conv2d(3, 6, 3), "depthwise": nn.Conv2d(6, 6, 3, groups=6), "fc": nn.Linear(6, CLASSES)}
     net = randomized(Written(lambda layers, x: layers["fc"](layers["depthwise"](layers["conv"](x).relu()).relu().mean((2, 3))), **layers))

@@ -7,7 +7,6 @@ the last ones besides; those of an earlier one take a second run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,16 +78,17 @@ class _LinearChains:
 
     sources: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
 
-    def follow(self, call: Call, result: Result, key_of: Callable[[Tensor], Key]) -> bool:
+    def follow(self, call: Call, result: Result, trail: Trail) -> bool:
         """Take note of a call; whether it made such a sum."""
-        if not isinstance(result, Tensor) or not isinstance(call.x, Tensor) or not needs_relevance(result):
+        key_of = trail.key
+        if not isinstance(result, Tensor) or not trail.was_signal(call.x) or not needs_relevance(result):
             return False
         if call.func in _LINEAR:
             source = key_of(call.x)
             self.sources[_key(result)] = (source, *self.sources.get(source, ()))
-        elif call.func in _SCALING and not any(map(needs_relevance, call.rest)):
+        elif call.func in _SCALING and not any(map(trail.was_signal, call.rest)):
             self._pass_on(key_of(call.x), result)
-        elif call.func in _ADDING and call.rest and needs_relevance(call.rest[0]):
+        elif call.func in _ADDING and call.rest and trail.was_signal(call.rest[0]):
             return self._is_one_layer(key_of(call.x), key_of(call.rest[0]), result)
         return False
 
@@ -159,7 +159,7 @@ class FeatureMapPass(ForwardPass):
             self._steps[_key(tensor)] = step
         if self._reader is None and (call.func in _NORMS or call.func in _LINEAR) and trail.was_signal(call.x):
             self._reader = trail(call.x), 1 if call.func in _CONVOLUTIONS and call.x.ndim > 2 else -1
-        is_sum = self._chains.follow(call, result, trail.key)
+        is_sum = self._chains.follow(call, result, trail)
         if self.automatic and isinstance(result, Tensor) and needs_relevance(result):
             is_norm = call.func in _NORMS
             if is_norm or is_sum or call.func in _CONVOLUTIONS:
