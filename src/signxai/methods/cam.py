@@ -219,6 +219,7 @@ class _Choice:
         self.samples = mode.samples
         behind = set(nodes_behind(logits.grad_fn))
         self.reached = [found for found in mode.found if found.edge.node in behind]
+        self._last_gradient: tuple[FeatureMap, Tensor] | None = None
 
     def taken(self) -> _Taken:
         """The last feature map of more than one position that the target depends on.
@@ -288,7 +289,9 @@ class _Choice:
         )
 
     def _gradient(self, found: FeatureMap) -> Tensor:
-        return gradient_of(self.logits, found.edge, self.start, keep_graph=True)
+        if self._last_gradient is None or self._last_gradient[0] is not found:
+            self._last_gradient = found, gradient_of(self.logits, found.edge, self.start, keep_graph=True)
+        return self._last_gradient[1]
 
     def _matters(self, found: FeatureMap) -> bool:
         """Whether the target depends on it, in a transformer at more than one token."""
