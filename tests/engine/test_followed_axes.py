@@ -28,9 +28,9 @@ def best_target(net, x, layer, arrange, space):
     return int(np.argmax(peaks)), maps[int(np.argmax(peaks))]
 
 
-def is_oracle(net, x, layer, arrange, space, **options):
+def is_oracle(net, x, module, arrange, space, **options):
     """Whether the map is that of the oracle, of a batch as of its samples."""
-    target, expected = best_target(net, x, layer, arrange, space)
+    target, expected = best_target(net, x, module, arrange, space)
     got = explain(net, x, "grad_cam", target, **options)
     assert deviation(got, expected) < TOLERANCE
     single = np.concatenate([explain(net, sample[None], "grad_cam", target, **options) for sample in x])
@@ -597,6 +597,12 @@ def test_an_early_map_whose_values_were_let_go_takes_a_second_run():
     is_oracle(net, drawn(2, 3, 8, 10), net.layers["trunk"], as_it_is, (2, 3))
 
 
+def test_a_norm_of_the_input_is_taken_with_the_channels_that_the_network_reads():
+    layers = {"norm": nn.BatchNorm2d(3), "conv": nn.Conv2d(3, 6, 3), "fc": nn.Linear(6, CLASSES)}
+    net = randomized(Written(lambda layers, x: layers["fc"](layers["conv"](layers["norm"](x)).relu().mean((2, 3))), **layers))
+    is_oracle(net, drawn(2, 3, 8, 10), net.layers["norm"], as_it_is, (2, 3), layer="layers.norm")
+
+
 # --- what cannot be followed
 
 
@@ -684,4 +690,11 @@ def test_a_map_of_zeros_says_why():
         assert not explain(net, x, "grad_cam", 0).any()
     net[4].weight.data.zero_()
     with pytest.warns(ZeroMapWarning, match="gradient is zero"):
+        assert not explain(net, x, "grad_cam", 0).any()
+
+
+def test_a_transformer_whose_class_does_not_change_says_so():
+    net, x = randomized(Series()), drawn(2, 12, 3)
+    net.head.weight.data.zero_()
+    with pytest.warns(ZeroMapWarning, match="2 of 2 samples.*gradient is zero.*made of the output of 'layer_norm' in norm"):
         assert not explain(net, x, "grad_cam", 0).any()

@@ -219,6 +219,7 @@ class _Choice:
         self.samples = mode.samples
         behind = set(nodes_behind(logits.grad_fn))
         self.reached = [found for found in mode.found if found.edge.node in behind]
+        self._any_gradient = False
         self._last_gradient: tuple[FeatureMap, Tensor] | None = None
 
     def taken(self) -> _Taken:
@@ -236,7 +237,7 @@ class _Choice:
                 return self._with_executions(found)
         if last is None:
             raise ModelError(self._none_reached())
-        if last.is_norm:
+        if self._any_gradient:
             raise ModelError("no feature map of this transformer has a gradient at more than one token; name a layer by layer=")
         return self._with_executions(last)
 
@@ -299,6 +300,7 @@ class _Choice:
         is_cell, places = cells_of([layout])
         reached = layout.rows(gradient).any(1).cpu() & is_cell
         sample_of = places[:, 0, 0].masked_fill(~is_cell, 0).long()
+        self._any_gradient |= bool(reached.any())
         counts = torch.bincount(sample_of[reached], minlength=self.samples)
         enough = counts > (1 if found.is_norm else 0)
         if bool(enough.any()) and not bool(enough.all()):
