@@ -6,10 +6,10 @@ It brings its own versions of what it needs, so this runs in an environment of i
     .venv-grad-cam/bin/pip install . grad-cam==1.5.7
     .venv-grad-cam/bin/python tools/compare_with_grad_cam.py
 
-Random networks of torchvision in float32, one image of 3 x 224 x 224, and the layer that signxai takes by default, which the other
+Random networks of torchvision in float64, one image of 3 x 224 x 224, and the layer that signxai takes by default, which the other
 package is given, with the layout of its output where that is not (N, C, H, W). Both weigh channels by their mean gradient, cut off
 what is negative and make the map larger bilinearly. The other one subtracts the least value before it divides by the largest, so that
-is done to both maps, at the size of the image. (Activations are not in place: behind those the other package would read what
+is done to both maps, at the size of the image, which it reaches in float32. (Activations are not in place: behind those the other package would read what
 they have overwritten.) It prints the largest deviation between them.
 """
 
@@ -39,7 +39,7 @@ NETWORKS = (
 def random_network(name: str) -> nn.Module:
     """A network whose head is not zero to begin with."""
     torch.manual_seed(0)
-    network: nn.Module = getattr(models, name)(weights=None, **({"init_weights": True} if name == "googlenet" else {})).eval()
+    network: nn.Module = getattr(models, name)(weights=None, **({"init_weights": True} if name == "googlenet" else {})).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():
@@ -61,7 +61,7 @@ def deviation(name: str) -> tuple[str, float]:
     """The layer, and the largest deviation of their map from ours, both from 0 to 1."""
     package: Any = importlib.import_module("pytorch_grad_cam")
     targets: Any = importlib.import_module("pytorch_grad_cam.utils.model_targets")
-    network, x = random_network(name), torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    network, x = random_network(name), torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1)).double()
     for target in range(20):
         ours = explain(network, x, "grad_cam", target)[0, 0]
         if ours.any():

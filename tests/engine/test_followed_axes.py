@@ -178,6 +178,17 @@ def test_without_a_class_token_the_last_norm_is_read(how):
     is_oracle(net, drawn(2, 24, 3), net.norm, tokens(6), (1,))
 
 
+@pytest.mark.parametrize("how", ATTENTIONS)
+def test_attention_alone_leaves_each_query_at_its_place(how):
+    layers = {"embed": nn.Linear(3, WIDTH), "block": Block(how), "norm": nn.LayerNorm(WIDTH), "fc": nn.Linear(WIDTH, CLASSES)}
+
+    def forward(layers, x):
+        return layers["fc"](layers["norm"](layers["block"].attend(layers["embed"](x))).mean(1))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 9, 3), net.layers["norm"], tokens(9), (1,))
+
+
 class Images(nn.Module):
     """A vision transformer, patches by a convolution, F.unfold, reshape and linear layer; class token, registers behind, mean token."""
 
@@ -280,6 +291,18 @@ def test_a_layer_inside_of_windows_is_laid_out_over_the_image(shift):
     assert taken.cells == (1, 8, 6)
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+def test_padding_stands_nowhere(mode):
+    layers = {"first": nn.Conv1d(3, 6, 3), "last": nn.Conv1d(6, 5, 3, stride=2), "fc": nn.Linear(5, CLASSES)}
+
+    def forward(layers, x):
+        x = layers["first"](F.pad(x, (2, 2), mode=mode)).relu()
+        return layers["fc"](layers["last"](F.pad(x, (1, 1), mode=mode)).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 40), net.layers["last"], as_it_is, (2,))
+
+
 @pytest.mark.parametrize("how", ["cropped", "even kernel", "causal"])
 def test_a_shortcut_beside_a_convolution_that_changes_the_length(how):
     layers = {"first": nn.Conv1d(3, 6, 3, padding=1), "second": nn.Conv1d(6, 6, 4 if how == "even kernel" else 9, bias=False),
@@ -339,6 +362,18 @@ def test_a_network_on_each_frame_has_a_map_for_each(in_batch, frames):
     assert deviation(got, maps[target]) < TOLERANCE
     single = np.concatenate([explain(net, sample[None], "grad_cam", target) for sample in x])
     assert deviation(single, maps[target]) < TOLERANCE
+
+
+def test_convolutions_of_one_position_in_each_frame_are_passed_over():
+    layers = {"conv": nn.Conv2d(3, 6, 3), "head": nn.Conv2d(6, 7, 1), "fc": nn.Linear(7, CLASSES)}
+
+    def forward(layers, x):
+        frames = layers["conv"](x.flatten(0, 1)).relu().mean((2, 3), keepdim=True)
+        return layers["fc"](layers["head"](frames).relu().flatten(1).view(len(x), -1, 7).amax(1))
+
+    net, x = randomized(Written(forward, **layers)), drawn(2, 4, 3, 8, 10)
+    assert GradCAMAnalyzer(net).feature_map(x, 1).layer == "layers.conv"
+    assert GradCAMAnalyzer(net).feature_map(x[:1], 1).layer == "layers.conv"
 
 
 def test_a_network_on_each_lead_has_a_map_for_each():
@@ -689,7 +724,7 @@ def test_a_map_of_zeros_says_why():
     ):
         assert not explain(net, x, "grad_cam", 0).any()
     net[4].weight.data.zero_()
-    with pytest.warns(ZeroMapWarning, match="gradient is zero"):
+    with pytest.warns(ZeroMapWarning, match=r"everywhere. sample 0, 1: the class's score does not change .*gradient is zero"):
         assert not explain(net, x, "grad_cam", 0).any()
 
 

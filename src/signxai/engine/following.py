@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
@@ -171,15 +172,13 @@ def _takes_codes(value: Tensor, find: Find) -> bool:
     return find.was_signal(value) or value.is_floating_point() or value.is_complex()
 
 
-_PADDING = functions_named("pad")
+_PADDING = functions_named("pad", *(f"{kind}_pad{axes}d" for kind in ("reflection", "replication", "circular") for axes in (1, 2, 3)))
 
 
 def _without_values(call: Call) -> Call:
-    """The call with 0, which stands for nowhere, for numbers that it fills in."""
+    """The call with 0, which stands for nowhere, for whatever it fills in."""
     if call.func in _PADDING:
-        mode = _number(call, 1, "mode")
-        named = {"mode": mode} if isinstance(mode, str) and mode != "constant" else {}
-        return Call(call.func, (call.x, _number(call, 0, "pad")), named)
+        return Call(F.pad, (call.x, _number(call, 0, "pad", call.named.get("padding"))), {})
     if call.func in _OVERWRITING and isinstance(call.args[-1], int | float):
         return Call(call.func, (*call.args[:-1], 0), call.kwargs)
     return call
@@ -265,8 +264,9 @@ MOVING = frozenset(
         *("index_select", "take_along_dim", "take", "unfold", "im2col", "roll", "flip", "diagonal", "masked_select", "index_copy"),
         *("scatter", "select_scatter", "slice_scatter", "diagonal_scatter", "index_put", "repeat_interleave", "native_channel_shuffle"),
         *("block_diag", "diag_embed", "meshgrid", "broadcast_tensors", "unsafe_split_with_sizes", "as_strided"),
-        *("reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d", "__iter__", "swapdims_"),
+        *("__iter__", "swapdims_"),
     )
+    | _PADDING
     | ONE_TO_ONE
     | SPREADING
 )  # fmt: skip
