@@ -8,9 +8,9 @@ It brings its own versions of what it needs, so this runs in an environment of i
 
 Random networks of torchvision in float64, one image of 3 x 224 x 224, and the layer that signxai takes by default, which the other
 package is given, with the layout of its output where that is not (N, C, H, W). Both weigh channels by their mean gradient, cut off
-what is negative and make the map larger bilinearly. The other one subtracts the least value before it divides by the largest, so that
-is done to both maps, at the size of the image, which it reaches in float32. (Activations are not in place: behind those the other package would read what
-they have overwritten.) It prints the largest deviation between them.
+what is negative and make the map larger bilinearly, the other one in float32. It subtracts the least value before it divides by the
+largest, so that is done to both maps, at the size of the image. (Activations are not in place: behind those the other package would
+read what they have overwritten.) It prints the largest deviation between them.
 """
 
 from __future__ import annotations
