@@ -35,7 +35,7 @@ Who calls whom::
         a RelevanceNode's backward                relevance at its input from that at its output
 
 The passes: ``GradientPass`` here, ``relevance.RelevancePass`` (LRP) and ``accounts.InspectingPass`` (LRP with accounts),
-``relu_backward.ReLUPass`` (guided backpropagation), ``feature_maps.FeatureMapPass`` (Grad-CAM),
+``relu_backward.ReLUPass`` (guided backpropagation), ``feature_maps.FeatureMapPass`` (Grad-CAM, which follows where values stand),
 ``activation_memory.MeasuringPass`` (how large a batch may be).
 """
 
