@@ -176,10 +176,11 @@ def relu_backward(layers: Sequence[nn.Module], x: Tensor, target: int, mode: str
 
 
 def grad_cam(layers: Sequence[nn.Module], x: Tensor, target: int, index: int | None = None) -> np.ndarray:
-    """Grad-CAM at the output of layer ``index`` (the last convolution), up-sampled linearly and repeated over the channels."""
+    """Grad-CAM at the output of layer ``index`` (the last convolution of more than one position), up-sampled linearly."""
     layers = list(layers)
     if index is None:
-        index = max(i for i, layer in enumerate(layers) if isinstance(layer, CONVOLUTIONS))
+        convolutions = (i for i, layer in enumerate(layers) if isinstance(layer, CONVOLUTIONS))
+        index = max(i for i in convolutions if nn.Sequential(*layers[: i + 1])(x[:1])[0, 0].numel() > 1)
     head, tail = nn.Sequential(*layers[: index + 1]), nn.Sequential(*layers[index + 1 :])
     interpolation = {3: "linear", 4: "bilinear", 5: "trilinear"}[x.ndim]
     maps = []
@@ -191,3 +192,53 @@ def grad_cam(layers: Sequence[nn.Module], x: Tensor, target: int, index: int | N
         cam = F.interpolate(cam, size=x.shape[2:], mode=interpolation, align_corners=False)[0]
         maps.append((cam / cam.max() if cam.max() > 0 else cam).expand(x.shape[1:]))
     return torch.stack(maps).numpy()
+
+
+def hooked(net: nn.Module, layer: nn.Module, x: Tensor, score: Callable[[object], Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """The outputs of a layer, one for each execution, caught by a forward hook, and the gradients of a score at them."""
+    outputs: list[Tensor] = []
+
+    def replace(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        outputs.append(output)
+        return output.clone()  # a write in place leaves the output alone
+
+    handle = layer.register_forward_hook(replace)
+    total = score(net(x.clone().requires_grad_())).sum()
+    handle.remove()
+    gradients = torch.autograd.grad(total, outputs, allow_unused=True)
+    return [(output.detach(), torch.zeros_like(output) if g is None else g) for output, g in zip(outputs, gradients, strict=True)]
+
+
+def class_activation(features: Tensor, gradient: Tensor) -> Tensor:
+    """ReLU of the channel sum weighted by the mean gradient: (N, C, *grid) to (N, *grid)."""
+    space = tuple(range(2, features.ndim))
+    return (gradient.mean(space, keepdim=True) * features).sum(1).clamp(min=0)
+
+
+def up_sampled(cam: Tensor, size: Sequence[int]) -> Tensor:
+    """Linearly, (N, *grid) to (N, *size)."""
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    return F.interpolate(cam[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
+
+
+def divided_by_maximum(cam: Tensor) -> np.ndarray:
+    """Each sample by its own; all zero stays zero."""
+    maximum = cam.flatten(1).amax(1).view(-1, *[1] * (cam.ndim - 1))
+    return torch.where(maximum > 0, cam / maximum, 0.0).numpy()
+
+
+def hooked_grad_cam(
+    net: nn.Module, layer: nn.Module, x: Tensor, target: int, arrange: Callable[[Tensor], Tensor], space: Sequence[int]
+) -> np.ndarray:
+    """Grad-CAM at the last output of a layer, which ``arrange`` turns into (N, C, *grid), over the axes ``space`` of the input."""
+    values, gradient = hooked(net, layer, x, lambda output: logits(output)[:, target])[-1]
+    cam = up_sampled(class_activation(arrange(values), arrange(gradient)), [x.shape[axis] for axis in space])
+    shape = [length if axis in (0, *space) else 1 for axis, length in enumerate(x.shape)]
+    return divided_by_maximum(cam.view(shape).expand_as(x))
+
+
+def logits(output: object) -> Tensor:
+    """Of whatever a network returns."""
+    if isinstance(output, Tensor):
+        return output
+    return output["out"] if isinstance(output, dict) and "out" in output else output.logits

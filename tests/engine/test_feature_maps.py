@@ -10,9 +10,9 @@ from comparing import deviation
 from networks import CLASSES, drawn, randomized
 from signxai import explain
 from signxai.common import InputError, ModelError
-from signxai.engine.feature_maps import Layout, layout_of, token_layout
 
 WIDTH = 8
+pytestmark = pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 
 
 class Transformer(nn.Module):
@@ -121,31 +121,6 @@ def test_a_layer_that_is_no_map_is_refused():
         explain(net, x, "grad_cam", 1, layer="head")
 
 
-@pytest.mark.parametrize(
-    ("shape", "of_input", "grid", "expected"),
-    [
-        ((2, 64, 56, 56), (2, 3, 224, 224), None, Layout((56, 56))),
-        ((2, 56, 56, 64), (2, 3, 224, 224), None, Layout((56, 56), channels_last=True)),
-        ((2, 197, 768), (2, 3, 224, 224), (14, 14), Layout((14, 14), True, 1)),
-        ((2, 196, 768), (2, 3, 224, 224), None, Layout((14, 14), True, 0)),
-        ((2, 198, 768), (2, 3, 224, 224), None, Layout((14, 14), True, 2)),
-        ((2, 201, 768), (2, 3, 224, 224), None, Layout((14, 14), True, 5)),
-        ((2, 99, 16), (2, 3, 224, 112), None, Layout((14, 7), True, 1)),
-        ((2, 16, 10), (2, 3, 40), None, Layout((10,))),
-        ((2, 64, 49, 96), (2, 3, 224, 224), None, None),  # windows and the tokens in them
-        ((2, 11), (2, 3, 40), None, None),
-    ],
-)
-def test_how_a_map_lies_over_the_input(shape, of_input, grid, expected):
-    assert layout_of(shape, of_input, grid) == expected
-
-
-def test_a_grid_that_the_tokens_do_not_fill_is_not_taken_for_theirs():
-    # a convolution made 5 x 5 patches, but these are 16 tokens behind a class token
-    assert token_layout((1, 17, 8), (32, 32), (5, 5)) == Layout((4, 4), channels_last=True, prefix=1)
-    assert token_layout((1, 17, 8), (32, 32), (4, 4)) == Layout((4, 4), channels_last=True, prefix=1)
-
-
 class ReadsOneToken(nn.Module):
     """A transformer without a convolution whose last norm is read at one token alone, and whose first norm everywhere or there too."""
 
@@ -165,5 +140,5 @@ def test_a_feature_map_whose_gradient_is_at_one_token_is_passed_over_and_if_all_
     x = torch.randn(2, 3, 4, 4)
     net = ReadsOneToken(mixes=True)
     np.testing.assert_allclose(explain(net, x, "grad_cam", 1), explain(net, x, "grad_cam", 1, layer="first"), rtol=1e-5, atol=1e-7)
-    with pytest.raises(ModelError, match="more than one token; give target_layer="):
+    with pytest.raises(ModelError, match="more than one token; name a layer by layer="):
         explain(ReadsOneToken(mixes=False), x, "grad_cam", 1)

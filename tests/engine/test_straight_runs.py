@@ -57,6 +57,7 @@ def runs_in(net: nn.Sequential, is_network: bool = False) -> list[list[str]]:
     return [[type(module).__name__ for module in step.modules] for step in plan_of(net, is_network) or () if isinstance(step, Run)]
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize(("name", "method"), [pair for pair in product(NETWORKS, METHODS) if pair != ("of linear layers", "grad_cam")])
 def test_a_run_gives_what_its_modules_give(name, method):
     net, one_by_one, x = pair(name)

@@ -81,6 +81,7 @@ def member(request):
     return request.param, *architectures.family_member(request.param)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("method", architectures.METHODS)
 @pytest.mark.parametrize("member", architectures.FAMILIES, indirect=True)
 def test_each_method_runs_on_each_family(member, method):

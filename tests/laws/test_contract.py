@@ -33,6 +33,7 @@ def test_the_original_names_are_listed():
     assert set(original_names()) <= set(ALL)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("name", ALL)
 def test_every_name_has_a_map(nets, name):
     net, x = nets["cnn1d"]
@@ -42,11 +43,13 @@ def test_every_name_has_a_map(nets, name):
     assert np.abs(relevance).max() > 0
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
 def test_every_method_on_every_network(nets, kind, name):
     keeps_the_contract(*nets[kind], name)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("name", FORMS)
 def test_a_sigmoid_behind_the_network_changes_no_map(nets, name):
     net, x = nets["cnn2d"]
@@ -58,6 +61,7 @@ DRAWS = {"smoothgrad", "vargrad", "random_uniform"}
 LAYOUTS = {"cnn1d": (0, 2, 1), "cnn2d": (0, 2, 3, 1)}
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("kind", LAYOUTS)
 @pytest.mark.parametrize("name", [name for name in FORMS if parse_method(name).method not in DRAWS])  # those draw in the input's shape
 def test_a_network_that_takes_channels_last_gives_the_same_map_channels_last(nets, kind, name):
@@ -69,6 +73,7 @@ def test_a_network_that_takes_channels_last_gives_the_same_map_channels_last(net
     assert deviation(last, explain(net, x, name, TARGETS, **quick(name)).transpose(to_last)) < 1e-10
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("name", FORMS)
 def test_threads_give_the_map_of_one(nets, name):
     net, x = nets["cnn2d"]
@@ -113,6 +118,7 @@ def test_nothing_is_kept_of_a_model(name, ending):
     assert (model(), weight()) == (None, None)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize(("kind", "name"), EVERYWHERE)
 def test_a_batch_equals_single_calls_in_float32(kind, name):
     x = torch.cat([inputs(kind, seed=seed) for seed in (3, 13, 17)]).float()  # logits near 0 among them

@@ -87,6 +87,7 @@ def test_a_batch_gives_what_its_samples_give(kind, attention, method):
     assert deviation(explain(net, x, method, 2), one_by_one) <= rounding
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_grad_cam_of_a_vision_transformer_is_a_map_of_its_patches(attention):
     cams = np.stack([explain(made("vit", attention), samples("vit"), "grad_cam", target) for target in range(10)])

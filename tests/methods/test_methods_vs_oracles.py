@@ -13,6 +13,7 @@ from comparing import deviation
 from networks import CLASSES, SHAPES, drawn, inputs, network, randomized
 from signxai import explain
 from signxai.engine import activation_memory
+from signxai.methods.cam import ZeroMapWarning
 from signxai.methods.sign import calculate_sign_mu
 from signxai.torch_signxai.methods.zennit_impl import (
     AdvancedLRPAnalyzer,
@@ -170,6 +171,7 @@ def test_the_baseline_of_integrated_gradients_may_be_a_sample_or_a_batch():
 # --- CAMs
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("name", ["grad_cam", "grad_cam_timeseries", "grad_cam_VGG16ILSVRC", "guided_grad_cam"])
 @pytest.mark.parametrize("kind", ["cnn1d", "cnn2d", "cnn3d"])
 @pytest.mark.parametrize("target", range(CLASSES))
@@ -207,7 +209,8 @@ def test_an_all_zero_cam_stays_zero():
     net = randomized(net)
     net[0].weight.data.abs_(), net[0].bias.data.abs_()
     net[2].weight.data.abs_().neg_()
-    got = explain(net, x.abs(), "grad_cam", 1)
+    with pytest.warns(ZeroMapWarning, match="4 of 4 samples.* all evidence there is against the class.*'conv2d' in 0"):
+        got = explain(net, x.abs(), "grad_cam", 1)
     np.testing.assert_array_equal(got, np.zeros_like(got))
 
 
@@ -389,6 +392,7 @@ ANALYZED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("index", range(len(ANALYZED)))
 @pytest.mark.parametrize("kind", ["cnn1d", "cnn2d"])
 def test_an_analyzer_is_the_method_of_that_name_again_and_again(kind, index):

@@ -173,8 +173,8 @@ class InspectingPass(RelevancePass):
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         return None
 
-    def begin(self, x: Tensor) -> None:
-        super().begin(x)
+    def begins(self, net: nn.Module, x: Tensor) -> None:
+        super().begins(net, x)
         self._owner[x.grad_fn] = None
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -221,11 +221,8 @@ def run_forward(
     if generators.is_watched:
         generators.remember()
     version = x._version
-    mode.net = net
+    mode.begins(net, x)
     samples = x.shape[0] if x.ndim else 0
-    mode.samples += samples
-    if samples:
-        mode.begin(x)
     with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
         explained = explained_tensor(net(x), samples, output)
     if draws_from is None:

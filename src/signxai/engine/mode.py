@@ -35,7 +35,7 @@ Who calls whom::
         a RelevanceNode's backward                relevance at its input from that at its output
 
 The passes: ``GradientPass`` here, ``relevance.RelevancePass`` (LRP) and ``accounts.InspectingPass`` (LRP with accounts),
-``relu_backward.ReLUPass`` (guided backpropagation), ``feature_maps.FeatureMapPass`` (Grad-CAM),
+``relu_backward.ReLUPass`` (guided backpropagation), ``feature_maps.FeatureMapPass`` (Grad-CAM, which follows where values stand),
 ``activation_memory.MeasuringPass`` (how large a batch may be).
 """
 
@@ -96,6 +96,11 @@ class ForwardPass(TorchFunctionMode):
         self.net: nn.Module | None = None
         self.samples = 0
         self._memory: set[int] | None = None
+
+    def begins(self, net: nn.Module, x: Tensor) -> None:
+        """Is told of a network that is about to run, and of its input (N, ...)."""
+        self.net = net
+        self.samples += x.shape[0] if x.ndim else 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch._C._are_functorch_transforms_active():
@@ -191,9 +196,6 @@ class ForwardPass(TorchFunctionMode):
         """Run a batch norm, which is a map per channel (subclasses: under a rule)."""
         result: Tensor = BatchNormNode.apply(x, compute, by_axis_1)
         return result
-
-    def begin(self, x: Tensor) -> None:
-        """Is told the input of the network (N, ...) before that runs."""
 
     def renewed(self) -> ForwardPass:
         """A pass like this one that has seen nothing yet."""

@@ -120,7 +120,4 @@ RELEVANCE = RuleTable(ANY_PASS)
 RELU_BACKWARD = RuleTable(ANY_PASS)
 """The operations that are a ReLU, or have one in them."""
 
-FEATURE_MAPS = RuleTable(ANY_PASS)
-"""The operations that make feature maps."""
-
 rule_for = RELEVANCE.rule_for

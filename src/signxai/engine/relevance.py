@@ -148,8 +148,9 @@ class RelevancePass(ForwardPass):
 
     # Samples: on which axis of a tensor they are, for rules that look at each as a whole
 
-    def begin(self, x: Tensor) -> None:
-        if len(x) > 1 and getattr(self.choose_rule, "looks_at_samples", True):
+    def begins(self, net: nn.Module, x: Tensor) -> None:
+        super().begins(net, x)
+        if x.ndim and len(x) > 1 and getattr(self.choose_rule, "looks_at_samples", True):
             self.axes = self.axes or SampleAxes()
             self.axes.begin(x)
 

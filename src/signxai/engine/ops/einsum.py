@@ -19,7 +19,7 @@ from signxai.engine.graph import needs_relevance
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """``torch.einsum`` of two tensors as a matrix product, so that one with constant weights is a linear layer."""
     tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], tuple | list) else list(operands)
-    inputs, output = _terms(equation, tensors)
+    inputs, output = terms(equation, tensors)
     tensors, inputs = _constants_joined(tensors, inputs, output)
     while len(tensors) > 1:
         kept = set(output).union(*inputs[2:])
@@ -40,7 +40,7 @@ def _constants_joined(tensors: list[Tensor], inputs: list[str], output: str) -> 
     return tensors, inputs
 
 
-def _terms(equation: Any, tensors: list[Tensor]) -> tuple[list[str], str]:
+def terms(equation: Any, tensors: list[Tensor]) -> tuple[list[str], str]:
     """The labels of each input and of the output, one letter per axis, an ellipsis spelled out."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     names = left.split(",")
