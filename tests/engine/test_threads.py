@@ -1,6 +1,7 @@
 """The user's model is not changed, not even for a moment: other threads may explain it, predict with it or train it meanwhile."""
 
 import functools
+import sys
 import threading
 import types
 import weakref
@@ -20,6 +21,14 @@ from untouched import assert_untouched, state
 
 METHODS = ["gradient", "guided_backprop", "lrp_alpha_2_beta_1", "lrp_epsilon_0_25_std_x", "lrpsign_gamma_0_25", "grad_cam",
            "smoothgrad_samples_3", "integrated_gradients_steps_3", "deconvnet", "zblrp_z"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def threads_that_take_turns_often():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
 
 
 class Written(nn.Module):
@@ -86,6 +95,7 @@ def test_another_thread_never_sees_a_difference(kind):
     assert watching.found <= {(name, True, False, 0) for name in names} | {("parameter", True)}
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_training_goes_on_beside_explanations(kind):
     net, x = NETWORKS[kind]().train(), inputs("cnn2d")

@@ -151,7 +151,7 @@ def _place_of_draw(net: nn.Module, x: Tensor, generators: Generators) -> str:
     finder = DrawFinder(generators)
     with torch.no_grad(), finder:
         net(x.detach().clone())
-    return finder.found or generators.moved()[0]
+    return finder.found or next(iter(generators.moved()), "an operation that was not found")
 
 
 def _refuse_draws(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOption, is_written: bool) -> None:

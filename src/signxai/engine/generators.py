@@ -208,18 +208,26 @@ class Generators:
         self._before = [source.state() for source in sources]
         self._last = self._before
         self._is_reproducible = False
+        self._is_touched = False
         self._met: list[tuple[torch.Generator, Tensor]] = []
 
     def seed(self, seed: int) -> None:
         """Let each draw what the seed gives."""
+        self._is_touched = True
         for source in self.sources:
             source.seed(seed)
+
+    def seed_torch(self, seed: int) -> None:
+        """Let torch's global generator draw what the seed gives."""
+        self._is_touched = True
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
 
     def trials(self) -> list[Callable[[], None]]:
         """Ways to set them, that no two networks' draws should survive alike."""
         return [*(partial(self.seed, seed) for seed in _SEEDS), *(partial(self._go_to_end, is_high) for is_high in (False, True))]
 
     def _go_to_end(self, is_high: bool) -> None:
+        self._is_touched = True
         for source in self.sources:
             source.go_to_end(is_high)
 
@@ -233,7 +241,9 @@ class Generators:
 
     def moved(self) -> list[str]:
         """The names of those that were drawn from since."""
-        return [source.name for source, state in zip(self.sources, self._last, strict=True) if not source.is_at(state)]
+        names = [source.name for source, state in zip(self.sources, self._last, strict=True) if not source.is_at(state)]
+        self._is_touched = self._is_touched or bool(names)
+        return names
 
     def meet(self, generator: torch.Generator, state: Tensor) -> None:
         """Take note of one that was found only when it was drawn from, and of where it was before."""
@@ -241,10 +251,11 @@ class Generators:
             self._met.append((generator, state))
 
     def restore(self) -> None:
-        """Put all back where they were when this was made, or when they were met."""
+        """Put all back where they were when this was made, or when they were met; what nobody drew from is left to other threads."""
         for generator, state in self._met:
             generator.set_state(state)
-        _put(self.sources, self._before)
+        if self._is_touched:
+            _put(self.sources, self._before)
 
     def is_due(self) -> bool:
         """Whether nobody has asked so far: whether the draws are those of the seed is to be tried once."""

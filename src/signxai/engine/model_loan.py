@@ -95,7 +95,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     for module, forward in quantized:
         view.exchange_forward(module, forward)
     shared = of_both if is_steady else [] if copy_parameters else tensors
-    with _watched(shared), _nothing_else_runs() if is_steady else _other_code_runs(modules, seed):
+    with _watched(shared), _nothing_else_runs() if is_steady else _other_code_runs(modules, None if only_model_runs else seed):
         try:
             yield view
         finally:
@@ -124,10 +124,12 @@ def _nothing_else_runs() -> Iterator[None]:
 
 
 @contextmanager
-def _other_code_runs(modules: list[nn.Module], seed: int) -> Iterator[None]:
-    """What code that is not torch's own needs around it: its random numbers seeded, nothing compiled, no checkpoints."""
-    with _lent(generators_of(modules)), _uncompiled(), without_checkpoints():
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would prepare every accelerator as well
+def _other_code_runs(modules: list[nn.Module], seed: int | None) -> Iterator[None]:
+    """What code that is not torch's own needs around it: nothing compiled, no checkpoints; with a seed, its random numbers."""
+    generators = generators_of(modules)
+    with _lent(generators), _uncompiled(), without_checkpoints():
+        if seed is not None:
+            generators.seed_torch(seed)
         yield
 
 
