@@ -86,11 +86,12 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     net = unwrapped(model)
     modules = _modules_of(net)
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
-    quantized = _dequantized(modules, parameters)
-    _check(modules, parameters, {id(module) for module, _ in quantized})
     tensors = [tensor for *_, tensor in parameters]
     of_both = [*tensors, *(tensor for *_, tensor in buffers)]
     is_steady = only_model_runs and not copy_parameters and are_steady(modules, of_both)
+    quantized = [] if is_steady else _dequantized(modules, parameters)
+    if not (is_steady and all(tensor.is_floating_point() and not tensor.is_meta for tensor in tensors)):
+        _check(modules, parameters, {id(module) for module, _ in quantized})
     view = ModelView(modules, parameters, buffers, is_steady, copy_parameters)
     for module, forward in quantized:
         view.exchange_forward(module, forward)

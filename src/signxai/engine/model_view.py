@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.engine.fused.runs import lend_forward
+from signxai.engine.fused.runs import KNOWN_AS_PLAIN, lend_forward
 from signxai.engine.parameters import as_copy
 from signxai.engine.quantized import DequantizedForward
-from signxai.engine.steady_modules import is_plain
+from signxai.engine.steady_modules import is_as_it_is, is_plain
 
 _INERT = {
     *(int, float, bool, complex, str, bytes, type(None), type, range, slice, type(Ellipsis), property),
@@ -33,7 +33,7 @@ _INERT = {
 
 _TENSORS_AND_MODULES = ("_parameters", "_buffers", "_modules")
 _TABLES = {name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set)}
-_HOOKS = tuple(name for name in _TABLES if name.startswith(("_forward_", "_backward_")) and name != "_forward_hooks")
+_HOOKS = tuple(name for name in _TABLES if name.startswith(("_forward_", "_backward_")))
 
 _MOST_DEPTH = 6
 _MOST_VISITED = 20_000
@@ -52,7 +52,7 @@ class ModelView:
     Args:
         modules: the model and every module in it, each once, the model first.
         parameters, buffers: theirs, each once.
-        is_steady: nothing but steady modules' own code runs, which changes nothing.
+        is_steady: nothing but steady modules' own code runs, which changes nothing, and nobody puts hooks into the view.
         copies: whether parameters get memory of their own, too.
         is_frozen: whether parameters ask for no gradient; else they are the model's own.
     """
@@ -66,7 +66,9 @@ class ModelView:
         copies: bool = False,
         is_frozen: bool = True,
     ) -> None:
-        self._views: dict[int, Any] = {id(module): object.__new__(_kind_of(type(module))) for module in modules}
+        own = [module for module in modules if not is_as_it_is(module)] if is_steady else modules
+        self._views: dict[int, Any] = {id(module): module for module in modules} if is_steady else {}
+        self._views |= {id(module): object.__new__(_kind_of(type(module))) for module in own}
         self.net: nn.Module = self._views[id(modules[0])]
         self._visited = 0
         self._seen: dict[int, Any] = {}
@@ -76,12 +78,12 @@ class ModelView:
                 self._views[id(parameter)] = _view_of(parameter, copied)
         if not is_steady:  # else nothing writes to a buffer
             self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
-        for module in modules:
+        for module in own:
             if is_steady or is_plain(module):
                 self._fill_plain(module, is_steady)
             else:
                 self._fill(module)
-        self._lent = [view for view in map(self._views.__getitem__, map(id, modules)) if lend_forward(view)]
+        self._lent = [view for view in map(self._views.__getitem__, map(id, own)) if lend_forward(view)]
 
     def exchange_forward(self, module: nn.Module, forward: DequantizedForward) -> None:
         """Let a module's view run as the layer in floating point that it stands for."""
@@ -104,8 +106,9 @@ class ModelView:
         for name in _TENSORS_AND_MODULES:
             if attributes[name] or not is_steady:
                 attributes[name] = {key: own(id(value), value) for key, value in attributes[name].items()}
-        attributes["_forward_hooks"] = OrderedDict()  # the one that a pass adds to
-        if not is_steady:  # other code may add to any
+        if is_steady:
+            attributes[KNOWN_AS_PLAIN] = True
+        else:  # other code may add to any
             for name in _HOOKS:
                 attributes[name] = attributes[name].copy() if attributes[name] else OrderedDict()
 

@@ -241,7 +241,7 @@ class Analyzer(ABC):
         """Borrow the model, and cut input and target into batches as ``batch_size`` says."""
         if target_class is None and (shared is not None or self.chunks_itself):  # several runs must agree on it
             target_class = self._predicted(input_tensor, shared or SharedResults())
-        only_model_runs = not self.changes_model and not callable(target_class) and self.output is None
+        only_model_runs = not (self.changes_model or self._puts_hooks() or callable(target_class) or self.output is not None)
         loan = borrowed(self.model, copies_parameters, self.seed, only_model_runs)
         with torch.inference_mode(False), torch.enable_grad(), loan as view:
             x = as_input(view.net, input_tensor)
@@ -250,6 +250,10 @@ class Analyzer(ABC):
             target = as_target(view.of(target_class) if callable(target_class) else target_class, len(x))
             step = len(x) if self.chunks_itself else self.batch_size or len(x)
             yield [self._batch(view, x, target, slice(start, start + step), shared) for start in range(0, len(x), step)]
+
+    def _puts_hooks(self) -> bool:
+        """Whether outputs of modules are caught by hooks."""
+        return self.layers is not None
 
     def _predicted(self, x: Any, shared: SharedResults) -> Target:
         key = ("target", self.batch_size, self.seed)

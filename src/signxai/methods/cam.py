@@ -140,6 +140,9 @@ class GradCAMAnalyzer(Analyzer):
     def _report(self, batches: list[Batch]) -> TakenLayer:
         return for_batch(batches[0], self._taken)[0].report
 
+    def _puts_hooks(self) -> bool:
+        return self.target_layer is not None
+
     def attribute(self, batch: Batch) -> Tensor:
         taken = self._taken(batch)
         _LOG.info("Grad-CAM takes %s; name another layer by layer=", taken.report)
@@ -363,6 +366,9 @@ class GuidedGradCAMAnalyzer(Analyzer):
         super().__init__(model, **common)
         self.target_layer = target_layer
         self._factors: tuple[Analyzer, Analyzer] = (GradCAMAnalyzer(model, target_layer, **common), GuidedBackpropAnalyzer(model, **common))
+
+    def _puts_hooks(self) -> bool:
+        return self.target_layer is not None
 
     def attribute(self, batch: Batch) -> Tensor:
         cam, guided = (factor.attribute(batch) for factor in self._factors)

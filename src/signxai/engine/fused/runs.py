@@ -42,6 +42,9 @@ _SMALL = 1 << 16
 
 _TENSORS = {nn.Parameter, Tensor, type(None)}
 
+KNOWN_AS_PLAIN = "_is_known_as_plain"
+"""An attribute of modules in a view of which that has been found out."""
+
 
 Module: TypeAlias = Any
 """A module whose attributes depend on its class, which has been looked at."""
@@ -338,6 +341,8 @@ def _behind_identities(modules: list[Module], index: int) -> int:
 def _is_plain(module: Module, may_have_forward: bool = False) -> bool:
     """Whether a module is as its class made it: no hooks, no forward of its own, no tensors of other kinds."""
     state = module.__dict__
+    if KNOWN_AS_PLAIN in state:
+        return True
     if state["_forward_hooks"] or state["_forward_pre_hooks"] or state["_backward_hooks"] or state["_backward_pre_hooks"]:
         return False
     if ("forward" in state and not may_have_forward) or "_conv_forward" in state or state["training"]:
