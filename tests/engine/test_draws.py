@@ -341,7 +341,7 @@ def test_extreme_draws_are_extreme_and_end(is_high):
     first = own[0].random(), own[1].rand(), torch.rand(1, generator=own[2]).item(), own[3].random()
     assert all(0.99 < number < 1 if is_high else 0 < number < 0.01 for number in first)
     assert np.isfinite(
-        [own[0].normalvariate(), own[1].poisson(50), own[1].standard_gamma(2), torch.randn(1, generator=own[2]).item()]
+        [own[0].normalvariate(0.0, 1.0), own[1].poisson(50), own[1].standard_gamma(2), torch.randn(1, generator=own[2]).item()]
     ).all()
 
 

@@ -192,6 +192,8 @@ def test_hugging_face(name):
     transformers = pytest.importorskip("transformers")
     kind, sizes, shape, layer, arrange, space = HUGGING_FACE[name]
     torch.manual_seed(0)
+    if not hasattr(transformers, kind):
+        pytest.skip("this version of transformers does not have it")
     model_class = getattr(transformers, kind)
     model = model_class(model_class.config_class(**sizes))
     net = randomized(Called(model, KEYWORDS.get(name, "pixel_values")))

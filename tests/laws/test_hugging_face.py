@@ -47,6 +47,7 @@ def test_the_report_accounts_for_all_relevance(kind, attention, method):
 BORROWED = [*((kind, method) for kind in MAKERS for method in (*METHODS, "gradient")), ("vit", "grad_cam")]
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize(("kind", "method"), BORROWED)
 def test_the_model_comes_back_untouched(kind, attention, method):
