@@ -384,7 +384,8 @@ def test_operators_that_are_rarely_differentiated_twice_have_derivatives(kind, s
     try:
         assert_derivatives(net, x, relevance_by(net, x, method))
     except (ModelError, NotImplementedError) as error:  # never a wrong one
-        assert "has no derivative in this version of torch" in str(error) or "is not implemented" in str(error)
+        if not any(words in str(error) for words in ("has no derivative in this version of torch", "is not implemented")):
+            raise
         pytest.skip("this version of torch has no second derivative of it")
 
 
