@@ -46,10 +46,11 @@ class Step:
         needs_all: where one is lost, all is; otherwise those that are left count.
     """
 
-    __slots__ = ("compute", "needs_all", "parents")
+    __slots__ = ("compute", "is_padding", "needs_all", "parents")
 
     def __init__(self, parents: Sequence[Step], compute: Callable[[list[Positions]], Known], needs_all: bool = True) -> None:
         self.parents, self.compute, self.needs_all = tuple(parents), compute, needs_all
+        self.is_padding = False
 
     def known(self, given: Sequence[Known]) -> Known:
         """Its positions, from those of its parents."""
@@ -231,7 +232,9 @@ def _move(call: Call, result: Tensor, find: Find, place: int | None, writes: boo
         return moved(parts, shape, move, is_pure)
 
     signals = {id(tensor): tensor for tensor in tensors}
-    return Step([find(signals[one.key]) for one in shapes if one.is_signal], compute)
+    step = Step([find(signals[one.key]) for one in shapes if one.is_signal], compute)
+    step.is_padding = call.func in _PADDING and len(step.parents) == 1
+    return step
 
 
 @dataclass(frozen=True)
@@ -478,6 +481,9 @@ def _windows(call: Call, result: Tensor, find: Find, axes: int, is_convolution: 
             given = given.stretched(axis, shape[axis])
         return given
 
+    source = find(call.x) if find.was_signal(call.x) else None
+    if source is not None and source.is_padding:  # as a convolution that pads by itself
+        return Step(source.parents, lambda given: change(given[0]))
     return _along(call, change, find)
 
 
