@@ -733,3 +733,20 @@ def test_a_transformer_whose_class_does_not_change_says_so():
     net.head.weight.data.zero_()
     with pytest.warns(ZeroMapWarning, match="2 of 2 samples.*gradient is zero.*made of the output of 'layer_norm' in norm"):
         assert not explain(net, x, "grad_cam", 0).any()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(5, 1, (2, 2, 2, 2)), (3, 1, (1, 1, 1, 1)), (5, 2, (1, 2, 1, 2)), (7, 1, (3, 3, 3, 3)), (4, 1, (1, 2, 1, 2))],
+)
+@pytest.mark.parametrize(
+    "pad", [F.pad, lambda x, padding: nn.ZeroPad2d(padding)(x), lambda x, padding: F.pad(x, padding, mode="replicate")]
+)
+def test_a_convolution_behind_padding_of_its_own_covers_the_whole_image(pad, kernel, stride, padding):
+    def body(m, x):
+        return m["out"](F.relu(m["conv"](pad(F.relu(m["stem"](pad(x, padding))), padding))).mean((2, 3)))
+
+    layers = {"stem": nn.Conv2d(3, 4, kernel, stride), "conv": nn.Conv2d(4, 4, kernel, stride), "out": nn.Linear(4, CLASSES)}
+    net, x = randomized(Written(body, **layers)), drawn(2, 3, 32, 32)
+    is_oracle(net, x, net.layers["conv"], as_it_is, (2, 3))
+    assert GradCAMAnalyzer(net).feature_map(x, 0).cells == (1, 32 // stride**2, 32 // stride**2)

@@ -77,7 +77,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     Args:
         model: any module; ``DataParallel`` and compiled wrappers are taken off.
         copy_parameters: the borrower may write to the parameters' values (as Zennit's canonizers do).
-        seed: seeds what the model itself may draw; the global random state comes back.
+        seed: seeds torch's generator where code runs that is not the model's; what was drawn from comes back as it was.
         only_model_runs: the borrower runs no code but its own and the model's.
 
     Raises:

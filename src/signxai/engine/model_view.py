@@ -54,7 +54,6 @@ class ModelView:
         parameters, buffers: theirs, each once.
         is_steady: nothing but steady modules' own code runs, which changes nothing, and nobody puts hooks into the view.
         copies: whether parameters get memory of their own, too.
-        is_frozen: whether parameters ask for no gradient; else they are the model's own.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class ModelView:
         buffers: Iterable[Named],
         is_steady: bool = False,
         copies: bool = False,
-        is_frozen: bool = True,
     ) -> None:
         own = [module for module in modules if not is_as_it_is(module)] if is_steady else modules
         self._views: dict[int, Any] = {id(module): module for module in modules} if is_steady else {}
@@ -74,7 +72,7 @@ class ModelView:
         self._seen: dict[int, Any] = {}
         for module, _, parameter in parameters:
             copied = copies or (not is_steady and writes_to_weight(module))
-            if copied or (is_frozen and parameter.requires_grad):
+            if copied or parameter.requires_grad:
                 self._views[id(parameter)] = _view_of(parameter, copied)
         if not is_steady:  # else nothing writes to a buffer
             self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
