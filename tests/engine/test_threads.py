@@ -3,6 +3,7 @@
 import functools
 import sys
 import threading
+import time
 import types
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +127,28 @@ def test_training_goes_on_beside_explanations(kind):
     assert all(module.training for module in net.modules())
 
 
+@pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_25_std_x"])
+def test_another_thread_draws_its_random_numbers_as_if_nobody_explained(name):
+    net, x = NETWORKS["by hand"](), inputs("cnn2d")
+    is_over, drawn = threading.Event(), []
+
+    def draws():
+        while not is_over.is_set():
+            drawn.append(torch.rand(3))
+            time.sleep(0.004)
+
+    torch.manual_seed(0)
+    thread = threading.Thread(target=draws, daemon=True)
+    thread.start()
+    for _ in range(60):
+        explain(net, x, name, 1)
+    is_over.set()
+    thread.join()
+    torch.manual_seed(0)
+    assert len(drawn) > 10
+    assert torch.equal(torch.stack(drawn), torch.stack([torch.rand(3) for _ in drawn]))
+
+
 class Back:
     """An object that leads back to the model."""
 
@@ -176,6 +199,37 @@ class Direct(nn.Module):
 
     def forward(self, x):
         return self.out(F.relu(self.norm(self.after(self.conv(x)))).mean((2, 3)))
+
+
+REACHED: dict[str, nn.Module] = {}
+
+
+def by_a_global_name(net):
+    REACHED["net"] = net
+    return lambda x: REACHED["net"].conv(x)
+
+
+def through_many_objects(net):
+    table = {"conv": net.conv}
+    for _ in range(12):
+        table = {"inside": table}
+    return lambda x: within(table)(x)
+
+
+def within(table):
+    return within(table["inside"]) if "inside" in table else table["conv"]
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "grad_cam", "guided_backprop"])
+@pytest.mark.parametrize("way", [by_a_global_name, through_many_objects])
+def test_a_module_that_is_reached_in_another_way_is_refused_in_training_mode(way, name):
+    net, x = randomized(Roundabout(way)), inputs("cnn2d")
+    wanted = explain(Direct(net, lambda h: h).eval(), x, name, 1)
+    assert np.allclose(explain(net.eval(), x, name, 1), wanted, rtol=1e-5, atol=1e-7)
+    before = state(net.train())
+    with pytest.raises(SignxaiError, match=r"by a global name.*call model\.eval\(\)"):
+        explain(net, x, name, 1)
+    assert_untouched(net, before)
 
 
 @pytest.mark.parametrize("name", ["gradient", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1"])

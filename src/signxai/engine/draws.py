@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,26 +44,52 @@ def have_moved(before: list[Tensor], after: list[Tensor]) -> bool:
 
 
 class DrawFinder(TorchFunctionMode):
-    """Finds the first operation that draws, whatever it draws from, or before which somebody did.
+    """Finds the operations that draw, whatever they draw from, or before which somebody did.
 
     Attributes:
-        found: the generator, the operation and its place; "" if nothing was drawn.
+        found: how many operations had been carried out -> the generator, the operation and its place.
     """
 
     def __init__(self, generators: Generators) -> None:
         super().__init__()
         self.generators = generators
-        self.found = ""
+        self.found: dict[float, str] = {}
+        self._count = 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if not self.found:
-            self._look(func, "before")
+        name = getattr(func, "__name__", repr(func))
+        self.look(f"before {name!r}")
         result = func(*args, **(kwargs or {}))
-        if not self.found:
-            self._look(func, "by")
+        self._count += 1
+        self.look(f"by {name!r}", 0.5)
         return result
 
-    def _look(self, func: Any, when: str) -> None:
+    def look(self, when: str, later: float = 0.0) -> None:
+        """Whether anything was drawn since the last look."""
         moved = self.generators.moved()
         if moved:
-            self.found = f"{moved[0]}, {when} {getattr(func, '__name__', repr(func))!r} in {place_of_call()}"
+            self.found[self._count + later] = f"{moved[0]}, {when} in {place_of_call()}"
+            self.generators.remember()
+
+
+def place_of_draws(run: Callable[[], object], generators: Generators) -> dict[float, str]:
+    """Where a network draws, whatever it draws from: ``DrawFinder.found`` of one pass."""
+    generators.remember()
+    finder = DrawFinder(generators)
+    with torch.no_grad(), finder:
+        run()
+    finder.look("behind the last operation")
+    return finder.found
+
+
+def draws_itself(run: Callable[[], object], generators: Generators) -> bool:
+    """Whether a network draws, and not another thread meanwhile: each time it runs, at the same place."""
+    if threading.active_count() == 1:
+        return True
+    passes = (place_of_draws(run, generators).keys() for _ in range(_PASSES))
+    common = set(next(passes))
+    return all(common := common & found for found in passes)
+
+
+_PASSES = 8
+"""A thread that trains draws often: that many times at one place by chance, it hardly does."""

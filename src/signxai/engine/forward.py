@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiError
-from signxai.engine.draws import DrawFinder
+from signxai.engine.draws import draws_itself, place_of_draws
 from signxai.engine.generators import Generators, lent_generators
 from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
 from signxai.engine.mode import ForwardPass
@@ -145,13 +145,11 @@ def _is_drawn(net: nn.Module, x: Tensor, output: OutputOption, settings: Iterabl
 
 
 @door
-def _place_of_draw(net: nn.Module, x: Tensor, generators: Generators) -> str:
+def _place_of_draw(run: Callable[[], object], generators: Generators) -> str:
     """Where the first draw is made that no operation of torch showed."""
     generators.go_back()
-    finder = DrawFinder(generators)
-    with torch.no_grad(), finder:
-        net(x.detach().clone())
-    return finder.found or next(iter(generators.moved()), "an operation that was not found")
+    found = place_of_draws(run, generators)
+    return next(iter(found.values()), next(iter(generators.moved()), "an operation that was not found"))
 
 
 def _refuse_draws(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOption, is_written: bool) -> None:
@@ -166,10 +164,15 @@ def _refuse_draws(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOp
     """
     generators = lent_generators()
     moved = generators.moved() if generators.is_watched else []
-    if not mode.draws and not moved:
+
+    def run() -> None:
+        net(x.detach().clone())
+
+    if not (mode.draws or moved) or not (is_written or generators.has_met_any or draws_itself(run, generators)):
         return
+    generators.will_be_restored()
     if is_written or _is_drawn(net, x, output, generators.trials()):
-        first = mode.draws or (moved[0] if is_written else _place_of_draw(net, x, generators))
+        first = mode.draws or (moved[0] if is_written else _place_of_draw(run, generators))
         raise ModelError(
             f"the model draws random numbers in its forward pass, first by {first}: a map would be that of one draw, and a batch not that "
             "of its samples; leave the draw out in evaluation mode, or pass stochastic=True to explain each sample with the draws of seed="

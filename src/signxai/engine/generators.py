@@ -237,18 +237,26 @@ class Generators:
 
     def go_back(self) -> None:
         """Put them where they were when the pass began."""
+        self._is_touched = True
         _put(self.sources, self._last)
 
     def moved(self) -> list[str]:
-        """The names of those that were drawn from since."""
-        names = [source.name for source, state in zip(self.sources, self._last, strict=True) if not source.is_at(state)]
-        self._is_touched = self._is_touched or bool(names)
-        return names
+        """The names of those that were drawn from since, by this thread or by others."""
+        return [source.name for source, state in zip(self.sources, self._last, strict=True) if not source.is_at(state)]
+
+    def will_be_restored(self) -> None:
+        """Take note that the network drew from them, or somebody is about to."""
+        self._is_touched = True
 
     def meet(self, generator: torch.Generator, state: Tensor) -> None:
         """Take note of one that was found only when it was drawn from, and of where it was before."""
         if all(generator is not known for known, _ in self._met):
             self._met.append((generator, state))
+
+    @property
+    def has_met_any(self) -> bool:
+        """Whether one was found that is nobody's but the network's."""
+        return bool(self._met)
 
     def restore(self) -> None:
         """Put all back where they were when this was made, or when they were met; what nobody drew from is left to other threads."""

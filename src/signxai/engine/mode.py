@@ -60,7 +60,7 @@ from signxai.engine.fused.runs import Plan, Run, plan_of
 from signxai.engine.generators import lent_generators
 from signxai.engine.layers import ChannelMap
 from signxai.engine.moves import MOVES_ALONE
-from signxai.engine.parameters import ParametersWrittenError, shared_memory
+from signxai.engine.parameters import ParametersWrittenError, shared_memory, tensors_in_training
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
@@ -96,10 +96,12 @@ class ForwardPass(TorchFunctionMode):
         self.net: nn.Module | None = None
         self.samples = 0
         self._memory: set[int] | None = None
+        self._beyond: frozenset[int] = frozenset()
 
     def begins(self, net: nn.Module, x: Tensor) -> None:
         """Is told of a network that is about to run, and of its input (N, ...)."""
         self.net = net
+        self._beyond = tensors_in_training(net)
         self.samples += x.shape[0] if x.ndim else 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -115,6 +117,8 @@ class ForwardPass(TorchFunctionMode):
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         """The result of a call under its rule, or as it is."""
+        if self._beyond:
+            self._refuse_beyond(call)
         kind = KINDS.get(call.func)
         before = None if kind is None else self.final.before(kind, call)
         generators = generator_states(call) if call.func in MAY_DRAW else None
@@ -128,6 +132,18 @@ class ForwardPass(TorchFunctionMode):
         except SignxaiError as error:  # an operator makes of a TypeError, which some of these are, that it does not know its operands
             self.refusal = error
             raise
+
+    def _refuse_beyond(self, call: Call) -> None:
+        """Refuse a tensor of the model itself instead of the view's: what it belongs to would run in training mode.
+
+        Raises:
+            ModelError: if it is one.
+        """
+        if call.func.__name__ != "__get__" and any(id(value) in self._beyond for value in tensors_in((call.args, call.kwargs))):
+            raise ModelError(
+                "the model reaches a module of its own, which is in training mode, by a global name or through too many objects to be "
+                f"followed, in {place_of_call()}: keep it as an attribute of the module that calls it, or call model.eval() first"
+            )
 
     def _note_draw(self, call: Call, before: list[Tensor]) -> None:
         """Remember the first operation that drew, and where a generator was that nobody has found so far."""

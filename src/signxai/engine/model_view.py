@@ -3,7 +3,7 @@
 A view has one module for each of the model's, of the same class and with the same attributes, in evaluation mode; its parameters share
 the memory of the model's and ask for no gradient. Wherever an attribute leads to a module or tensor of the model, be it in a list, a
 bound method, a closure or an object of some class, the view's leads to its own. What neither attributes nor closures lead to, such as
-a global name, is beyond that: there the model itself is called, as it is.
+a global name, is beyond that: there the model itself is called, as it is, which is refused where modules of it are in training mode.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.engine.fused.runs import KNOWN_AS_PLAIN, lend_forward
-from signxai.engine.parameters import as_copy
+from signxai.engine.parameters import as_copy, note_tensors_in_training
 from signxai.engine.quantized import DequantizedForward
 from signxai.engine.steady_modules import is_as_it_is, is_plain
 
@@ -76,6 +76,9 @@ class ModelView:
                 self._views[id(parameter)] = _view_of(parameter, copied)
         if not is_steady:  # else nothing writes to a buffer
             self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
+            if any(module.__dict__.get("training") for module in modules):
+                tensors = [tensor for *_, tensor in (*parameters, *buffers)]
+                note_tensors_in_training(self.net, [tensor for tensor in tensors if id(tensor) in self._views])
         for module in own:
             if is_steady or is_plain(module):
                 self._fill_plain(module, is_steady)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
@@ -24,3 +26,17 @@ def shared_memory(net: nn.Module) -> set[int]:
     """Where the memory begins that a view's parameters share with those of the model."""
     shared = (parameter for parameter in net.parameters() if not hasattr(parameter, _MARK))
     return {parameter.untyped_storage().data_ptr() for parameter in shared}
+
+
+_IN_TRAINING = "_tensors_of_model_in_training"
+
+
+def note_tensors_in_training(view: nn.Module, tensors: Iterable[Tensor]) -> None:
+    """Note in a view the tensors that only code which gets at the model itself, not by the view, can come across."""
+    view.__dict__[_IN_TRAINING] = frozenset(map(id, tensors))
+
+
+def tensors_in_training(view: nn.Module) -> frozenset[int]:
+    """The ``id`` of each of those, if modules of the model are in training mode; else none."""
+    found: frozenset[int] = view.__dict__.get(_IN_TRAINING, frozenset())
+    return found

@@ -19,6 +19,7 @@ from signxai.engine.samples import SampleAxis
 from signxai.engine.torch_functions import WRITING, functions_named
 
 _MOVES = (MOVES_ALONE | functions_named("index_select", "gather", "take_along_dim", "_pack_padded_sequence")) - COPIES
+_MOVES |= {torch.fft.fftshift, torch.fft.ifftshift}
 _PADDING = functions_named("_pad_packed_sequence")
 _JOINS = functions_named("cat", "concat", "concatenate", "stack")
 _STACK = functions_named("stack")
@@ -49,6 +50,7 @@ _PLACES_ANEW = functions_named(
     *("einsum", "tensordot", "outer", "kron", "bilinear", "embedding_bag", "unfold", "fold", "col2im", "im2col", "_grouped_mm", "put"),
     *("cdist", "inner", "mv", "dot", "sparse_mm", "_sparse_mm", "segment_reduce", "multi_head_attention_forward", "cov", "corrcoef"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu", "put_", "index_put", "index_put_", "grouped_mm", "broadcast_tensors"),
+    *("cross", "linalg_cross"),
 )
 """Operations with a rule of their own behind which values may stand along another axis, or in another order."""
 
@@ -144,7 +146,11 @@ def _padded(call: Call, known: SampleAxis, result: Tensor) -> SampleAxis | None:
     """Behind the padding of packed sequences (rows, ...): the first rows are the first steps of all."""
     batch_first = call.named.get("batch_first", call.args[2] if len(call.args) > 2 else False)
     axis = 0 if batch_first else 1
-    return SampleAxis(axis, known.samples[: result.shape[axis]]) if known.axis == 0 and result.ndim > 1 else None
+    if known.axis or result.ndim < 2:
+        return None
+    first = known.samples[: result.shape[axis]]
+    steps = [first[:rows] for rows in call.args[1].tolist()]  # else the rows are of somebody's own making
+    return SampleAxis(axis, first) if torch.equal(torch.cat(steps), known.samples) else None
 
 
 def _joined(call: Call, signals: list[Tensor], known: list[SampleAxis]) -> SampleAxis | None:
