@@ -421,3 +421,34 @@ def test_a_constant_in_a_concatenation_absorbs():
     row = next(row for row in report.rows if row.operation == "cat")
     assert abs(row.absorbed_elsewhere) > 1e-3
     assert row.relevance_at_input == pytest.approx(next(row for row in report.rows if row.name == "first").relevance_at_output)
+
+
+class Folded(nn.Module):
+    """A convolution with a constant behind it, moved before that, and a layer with two."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.middle, self.out = nn.Conv1d(2, 3, 3), nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        h = self.conv(x)[:, :, :6].transpose(1, 2) * 0.1
+        h = (self.middle(h.relu().mean(1)) + torch.arange(4)) * 2
+        return self.out(h.relu())
+
+
+def test_rows_of_layers_say_what_was_folded_into_them():
+    rows = inspect_model(Folded().double(), torch.randn(1, 2, 9, dtype=torch.float64), "lrp_epsilon_0_1").rows
+    behind = "with the constants behind it"
+    assert [(row.operation, row.rule) for row in rows] == [
+        ("conv1d", behind),
+        ("getitem", "as the gradient"),
+        ("transpose", "as the gradient"),
+        ("mul", "Epsilon(epsilon=0.1)"),
+        ("relu", "pass through"),
+        ("mean", "each its share"),
+        ("linear", behind),
+        ("add", behind),
+        ("mul", "Epsilon(epsilon=0.1)"),
+        ("relu", "pass through"),
+        ("linear", "Epsilon(epsilon=0.1)"),
+    ]

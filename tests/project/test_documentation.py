@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,19 @@ def runs_here(line):
 def test_a_block_of_python_runs_as_it_stands(checkout, block):
     done = python("-W", "error", "-c", block, cwd=checkout, HOME=str(checkout))
     assert done.returncode == 0, done.stderr
+
+
+PRINTED = re.findall(r"^```python\n(.*?)^```\n\nIt prints:\n\n```text\n(.*?)^```", "\n".join(map(Path.read_text, DOCUMENTS)), re.M | re.S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("block", "wanted"), PRINTED)
+def test_a_block_prints_what_the_document_says(tmp_path, block, wanted):
+    (tmp_path / "network.py").write_text(block)
+    done = python(str(tmp_path / "network.py"), HOME=str(tmp_path))
+    without_rounding = re.compile(r"unaccounted: .*")
+    printed, said = (without_rounding.sub("", text).rstrip().splitlines() for text in (done.stdout, wanted))
+    assert printed == said, done.stderr
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class Record:
         self.place = place
         self.nodes = nodes
         self.functions = [function for node in nodes if (function := our_function_of(node)) is not None]
-        self.folded = False
+        self.folded_by: Operation | None = None
         self.at_output = 0.0
         self.at_input = 0.0
         self.stabilizer = 0.0
@@ -101,11 +101,11 @@ class Record:
     @property
     def rule(self) -> str:
         """The rule, in words."""
-        if self.folded:
-            return "with the batch norm behind it"
         site = self.site
+        if site is not None and site.rule is not None:
+            return repr(site.rule)
         if site is not None:
-            return repr(site.rule) if site.rule is not None else "not reached"
+            return "not reached" if self.folded_by is None else f"with the {self._words_of_folding()} behind it"
         for node in self.nodes:
             function = our_function_of(node)
             words = function.words_of(node) if function is not None else None
@@ -116,6 +116,9 @@ class Record:
         if self.operation in RELEVANCE.as_gradient:
             return "as the gradient"
         return "unknown: as the gradient" if self.is_reached else "not reached"
+
+    def _words_of_folding(self) -> str:
+        return "batch norm" if "batch_norm" in getattr(self.folded_by, "__name__", "") else "constants"
 
     @property
     def is_known(self) -> bool:
@@ -161,6 +164,7 @@ class InspectingPass(RelevancePass):
         super().__init__(choose_rule, stabilizer, strict, cut_offs_absorb)
         self.records: list[Record] = []
         self.names: dict[int, str] | None = None
+        self._folded: list[Record] = []
         self._owner: dict[Node, Record | None] = {}
 
     def release(self) -> None:
@@ -180,6 +184,8 @@ class InspectingPass(RelevancePass):
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         result = super().__torch_function__(func, types, args, kwargs)
         self._record(func, result if result is not None else args[:1])
+        while self._folded:
+            self._folded.pop().folded_by = func
         return result
 
     def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Result:
@@ -193,12 +199,8 @@ class InspectingPass(RelevancePass):
         return logits
 
     def with_layer(self, output: Tensor, made: MadeByLayer, by_channel: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        result = super().with_layer(output, made, by_channel, compute)
-        for node in nodes_behind(output.grad_fn, lambda node: getattr(self._owner.get(node), "site", None) is None):
-            record = self._owner.get(node)
-            if record is not None:
-                record.folded = True
-        return result
+        self._folded += [record for record in self.records if record.site is not None and record.site.layer is made.layer]
+        return super().with_layer(output, made, by_channel, compute)
 
     def _record(self, operation: Operation, result: object) -> None:
         nodes: list[Node] = []
