@@ -40,7 +40,8 @@ def test_a_block_of_python_runs_as_it_stands(checkout, block):
     assert done.returncode == 0, done.stderr
 
 
-PRINTED = re.findall(r"^```python\n(.*?)^```\n\nIt prints:\n\n```text\n(.*?)^```", "\n".join(map(Path.read_text, DOCUMENTS)), re.M | re.S)
+LINES = r"((?:(?!```).*\n)*)"
+PRINTED = re.findall(rf"^```python\n{LINES}```\n\nIt prints:\n\n```text\n{LINES}```", "\n".join(map(Path.read_text, DOCUMENTS)), re.M)
 
 
 @pytest.mark.slow
