@@ -178,6 +178,8 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     analyzer = explainer_for(model, spec, options).analyzer
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.layers is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
+    if analyzer.create_graph:
+        raise OptionError("create_graph=True: a report has no graph; leave it out")
     return analyzer.in_batches(partial(_report_of_all, str(spec), analyzer), x, target_class)
 
 

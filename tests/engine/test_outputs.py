@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from comparing import deviation
-from networks import drawn
+from networks import CLASSES, drawn
 from signxai import explain, explain_all, inspect_model
-from signxai.common import ModelError, OptionError
+from signxai.common import InputError, ModelError, OptionError
 from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer
 from signxai.torch_signxai.utils import predict, remove_softmax
 
@@ -131,3 +131,32 @@ def test_an_output_that_is_no_function_or_gives_no_tensor_is_refused():
         explain(network(), X, "gradient", 1, output="logits")
     with pytest.raises(ModelError, match="turn what the model returns into a tensor"):
         explain(network(UNSURE["a dict"]), X, "gradient", 1, output=lambda returned: returned["scores"].tolist())
+
+
+class Several(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return {"scores": self.a(x)}
+
+
+def test_an_error_in_the_users_function_says_so():
+    with pytest.raises(ModelError, match=r"output= failed on the dict with 'scores'.*KeyError"):
+        explain(Several(), torch.randn(2, 4), "gradient", 0, output=lambda returned: returned["logits"])
+
+
+def test_what_is_no_module_is_named_with_what_to_do():
+    with pytest.raises(ModelError, match="the class Several; make an instance"):
+        explain(Several, torch.randn(2, 4), "gradient", 0)
+
+
+def test_a_report_has_no_graph():
+    with pytest.raises(OptionError, match=r"create_graph=True.*leave it out"):
+        inspect_model(nn.Linear(4, 2), torch.randn(1, 4), "lrp_z", 0, as_tensor=True, create_graph=True)
+
+
+def test_an_input_without_values():
+    with pytest.raises(InputError, match="meta device"):
+        explain(nn.Linear(4, 2), torch.randn(1, 4, device="meta"), "gradient", 0)

@@ -361,6 +361,18 @@ def test_a_layer_whose_samples_are_not_on_its_first_axis_is_refused_by_methods_o
             explain(randomized(Tokens("time first")), inputs("mlp", n), method, 1, at="inner", batch_size=batch_size)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "lrp_epsilon_0_25_std_x"])
+def test_batches_are_put_together_along_the_axis_of_the_samples(method, batch_size):
+    net, x = randomized(Tokens("time first")), inputs("mlp")
+    whole = explain(net, x, method, [0, 1, 2, 3], at=["inner", "fc"])
+    parts = explain(net, x, method, [0, 1, 2, 3], at=["inner", "fc"], batch_size=batch_size)
+    for name, relevance in whole.items():
+        np.testing.assert_allclose(parts[name], relevance, rtol=1e-10, atol=1e-14)
+    with pytest.raises(ModelError, match=r"'inner'.*not one row for each sample.*leave batch_size= out"):
+        explain(randomized(Tokens("rows")), x, method, 1, at="inner", batch_size=batch_size)
+
+
 @pytest.mark.parametrize("batch_size", [None, 3, 7])
 def test_a_layer_may_have_several_rows_for_each_sample(batch_size):
     net, x = randomized(Tokens("rows")), inputs("mlp")

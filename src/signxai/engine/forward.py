@@ -59,7 +59,7 @@ def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -
     if output is None and isinstance(returned, Tensor):
         return returned
     if output is not None:
-        picked = output(returned)
+        picked = _picked(returned, output)
         if not isinstance(picked, Tensor):
             raise ModelError(f"output= returned {type(picked).__name__}; it must turn what the model returns into a tensor (N, ...)")
         return picked
@@ -77,6 +77,23 @@ def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -
             f"explained, as by output=lambda returned: returned{next(reversed(found))}"
         )
     return tensors[0] if tensors else first
+
+
+def _picked(returned: Any, output: Callable[[Any], Tensor]) -> Any:
+    """What the user's function makes of what the model returned: it may raise anything."""
+    try:
+        return output(returned)
+    except SignxaiError:
+        raise
+    except Exception as error:
+        if isinstance(error, Warning):
+            raise
+        held = f" with {', '.join(map(repr, returned))}" if isinstance(returned, dict) else ""
+        held = held or (f" of {len(returned)}" if isinstance(returned, tuple | list) else "")
+        raise ModelError(
+            f"output= failed on the {type(returned).__name__}{held} that the model returned: {type(error).__name__}: {error}; it must turn "
+            "that into a tensor (N, ...)"
+        ) from error
 
 
 def _may_be_by_chance(tensor: Tensor, samples: int) -> bool:

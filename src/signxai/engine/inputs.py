@@ -23,6 +23,8 @@ def as_input(net: nn.Module, x: Any) -> Tensor:
         raise InputError("x is a single number; a batch of shape (N, ...) is needed")
     if tensor.numel() == 0:
         raise InputError(f"x is empty: its shape is {tuple(tensor.shape)}; at least one sample with at least one value is needed")
+    if tensor.is_meta:
+        raise InputError("x is on the meta device, without values; give it on the model's device")
     if tensor.is_complex():
         raise InputError(f"x is {tensor.dtype}; real numbers are needed: stack real and imaginary part as channels")
     like = first_floating(net)

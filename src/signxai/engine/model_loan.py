@@ -17,7 +17,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.model_view import ModelView
-from signxai.engine.parameters import ParametersWrittenError
+from signxai.engine.parameters import nobody_writes_to
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
 
@@ -29,7 +29,7 @@ def unwrapped(model: Any) -> nn.Module:
         ModelError: if it is no module, or TorchScript, whose layers are hidden.
     """
     if not isinstance(model, nn.Module):
-        raise ModelError(f"a torch.nn.Module is needed, not {type(model).__name__}; wrap a function in a module's forward")
+        raise ModelError(f"a torch.nn.Module is needed, not {_what_it_is(model)}")
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
@@ -39,6 +39,15 @@ def unwrapped(model: Any) -> nn.Module:
             break
     _refuse_script(model)
     return model  # type: ignore[no-any-return]
+
+
+def _what_it_is(model: object) -> str:
+    """What came instead of a module, and what to do."""
+    if isinstance(model, type):
+        return f"the class {model.__name__}; make an instance of it"
+    if isinstance(getattr(model, "model", None), nn.Module):
+        return f"{type(model).__name__}; give its attribute .model"
+    return f"{type(model).__name__}; wrap a function in a module's forward"
 
 
 def _refuse_script(module: nn.Module) -> None:
@@ -96,25 +105,14 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     for module, forward in quantized:
         view.exchange_forward(module, forward)
     shared = of_both if is_steady else [] if copy_parameters else tensors
-    with _watched(shared), _nothing_else_runs() if is_steady else _other_code_runs(modules, None if only_model_runs else seed):
+    with (
+        nobody_writes_to(shared, "explain a copy of it"),
+        _nothing_else_runs() if is_steady else _other_code_runs(modules, None if only_model_runs else seed),
+    ):
         try:
             yield view
         finally:
             view.release()
-
-
-@contextmanager
-def _watched(tensors: list[Tensor]) -> Iterator[None]:
-    """Refuse what was computed while somebody wrote to these, as a thread that trains the model does."""
-    versions = [tensor._version for tensor in tensors]
-    try:
-        yield
-    except ModelError as error:
-        if versions != [tensor._version for tensor in tensors]:
-            raise ParametersWrittenError(str(error)) from error
-        raise
-    if versions != [tensor._version for tensor in tensors]:
-        raise ParametersWrittenError("the model's parameters were written to while it was explained; explain a copy of it")
 
 
 @contextmanager

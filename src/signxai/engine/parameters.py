@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -26,6 +27,24 @@ def shared_memory(net: nn.Module) -> set[int]:
     """Where the memory begins that a view's parameters share with those of the model."""
     shared = (parameter for parameter in net.parameters() if not hasattr(parameter, _MARK))
     return {parameter.untyped_storage().data_ptr() for parameter in shared}
+
+
+@contextmanager
+def nobody_writes_to(tensors: Sequence[Tensor], advice: str) -> Iterator[None]:
+    """Refuse what was computed while somebody wrote to parameters or buffers, as a thread that trains the model does.
+
+    Raises:
+        ParametersWrittenError: if somebody did.
+    """
+    versions = [tensor._version for tensor in tensors]
+    try:
+        yield
+    except ModelError as error:
+        if versions != [tensor._version for tensor in tensors]:
+            raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {advice}") from error
+        raise
+    if versions != [tensor._version for tensor in tensors]:
+        raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {advice}")
 
 
 _IN_TRAINING = "_tensors_of_model_in_training"

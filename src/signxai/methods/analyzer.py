@@ -18,11 +18,12 @@ from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
-from signxai.engine.parameters import ParametersWrittenError
+from signxai.engine.parameters import ParametersWrittenError, nobody_writes_to
 from signxai.engine.prediction import predicted_target
 from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
 from signxai.methods.batch import Batch, LayerTurns, Result, SharedResults, for_batch, not_finite
+from signxai.methods.joining import joined, joined_at
 from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
 
 INITIAL_RELEVANCES = ("one_hot", "logit")
@@ -201,20 +202,20 @@ class Analyzer(ABC):
         parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
         if self.layers is None:
             return [joined([relevance for (relevance,) in parts])]
-        samples_alone = len(parts) > len(batches)
-        places = zip(self.layers.names, zip(*parts, strict=True), strict=True)
-        return [_joined_at(name, at_layer, samples_alone) for name, at_layer in places]
+        return joined_at(self.layers.names, parts, batches[0])
 
     def _with_graph(self, input_tensor: Any, target_class: Any) -> list[Tensor]:
         """The same with a graph: written down while it is computed, and computed again once the model has its parameters back."""
         net = unwrapped(self.model)
         x = as_input(net, input_tensor).clone(memory_format=torch.contiguous_format)
         source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
-        with self._batches(self.writes_parameters, x, target_class, None) as batches:
-            tape = Tape([(x, source), *zip(batches[0].net.parameters(), net.parameters(), strict=True)])
-            with tape:
-                results = self._explained(batches)
-        return tape.replay(results)
+        parameters = list(net.parameters())
+        with nobody_writes_to(parameters, "a map with a graph takes them as they are from its beginning to its end"):
+            with self._batches(self.writes_parameters, x, target_class, None) as batches:
+                tape = Tape([(x, source), *zip(batches[0].net.parameters(), parameters, strict=True)])
+                with tape:
+                    results = self._explained(batches)
+            return tape.replay(results)
 
     def _attributed(self, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
@@ -264,18 +265,6 @@ class Analyzer(ABC):
         samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
         output = self.output and view.of(self.output)
         return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic)
-
-
-def joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """The parts of a batch as one."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _joined_at(name: str, parts: tuple[Tensor, ...], samples_alone: bool) -> Tensor:
-    """Relevance at a layer, of batches or of samples one by one, as that of all samples."""
-    if samples_alone and any(len(part) != 1 for part in parts):
-        raise ModelError(f"at={name!r} has several rows for each sample, and the method has to explain samples one by one: give it one")
-    return joined(parts)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

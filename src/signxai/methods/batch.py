@@ -216,8 +216,8 @@ class OutputsOf:
 def _arrived(gradient: Tensor | None, name: str) -> Tensor:
     if gradient is None:
         raise ModelError(
-            f"no relevance arrives at the output of {name!r}: the prediction does not depend on it, or a batch norm after it makes one "
-            "layer with it; ask for the output of that batch norm"
+            f"no relevance arrives at the output of {name!r}: the prediction does not depend on it, or it is a final sigmoid or softmax, "
+            "which is taken off, or a batch norm or constant after it makes one layer with it; ask for a layer before it or after"
         )
     return gradient
 

@@ -18,8 +18,9 @@ from signxai.engine.forward import run_forward
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
-from signxai.methods.analyzer import Analyzer, CommonOptions, joined, like_input, number, whole_number
+from signxai.methods.analyzer import Analyzer, CommonOptions, like_input, number, whole_number
 from signxai.methods.batch import Batch, OutputsOf, gradient_of
+from signxai.methods.joining import joined
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
