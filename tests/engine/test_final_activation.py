@@ -49,6 +49,19 @@ def by_hand(z: Tensor) -> Tensor:
     return e / e.sum(-1, keepdim=True)
 
 
+def for_each_sign(z: Tensor) -> Tensor:
+    e = torch.exp(-z.abs())
+    return torch.where(z >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def for_each_sign_by_index(z: Tensor) -> Tensor:
+    out, positive = torch.empty_like(z), z >= 0
+    out[positive] = 1 / (1 + torch.exp(-z[positive]))
+    e = torch.exp(z[~positive])
+    out[~positive] = e / (1 + e)
+    return out
+
+
 def in_place(z: Tensor) -> Tensor:
     return z.sigmoid_()
 
@@ -133,6 +146,11 @@ SIGMOIDS = {
     "by hand, of what is overwritten": overwritten_by_hand,
     "each output alone, by hand": stacked_by_hand,
     "by hand, in place": divided_in_place,
+    "for each sign by itself": for_each_sign,
+    "of the absolute value": lambda z: torch.where(z >= 0, 1 / (1 + torch.exp(-z.abs())), 1 - 1 / (1 + torch.exp(-z.abs()))),
+    "for each sign by index": for_each_sign_by_index,
+    "logits less their softplus": lambda z: z - F.softplus(z),
+    "logarithm, of the absolute value": lambda z: torch.minimum(z, torch.zeros_like(z)) - torch.log1p(torch.exp(-z.abs())),
     "one less that of the opposite": lambda z: 1 - torch.sigmoid(-z),
     "one less that of the opposite, clamped": lambda z: (1.0 - torch.sigmoid(-z)).clamp(1e-7, 1),
     "one less that of the opposite, by rsub": lambda z: torch.rsub(torch.sigmoid(-z), 1),
@@ -177,6 +195,7 @@ SIGMOIDS = {
     "each output alone, stacked": lambda z: torch.stack([torch.sigmoid(z[:, i]) for i in range(CLASSES)], 1),
     "reshaped": lambda z: torch.sigmoid(z[:, None]).squeeze(1),
     "an operator": torch.ops.aten.sigmoid.default,
+    "by exp, written twice": lambda z: torch.exp(z - z.amax(1, keepdim=True)) / torch.exp(z - z.amax(1, keepdim=True)).sum(1, keepdim=True),
     "by exp, then moved": lambda z: (1 / (1 + torch.exp(-z.unsqueeze(1)))).squeeze(1),
     "moved in place": lambda z: torch.sigmoid(z[:, None]).squeeze_(1),
     "columns": lambda z: torch.column_stack([torch.sigmoid(z[:, i]) for i in range(CLASSES)]),
@@ -505,6 +524,57 @@ def test_ordinary_outputs_stay_as_they_are(name):
     assert deviation(explain(network(ending), X, "gradient", 1), wanted.numpy()) < 1e-11
     assert deviation(explain(network(ending), X[:1], "gradient", 1), wanted[:1].numpy()) < 1e-11
     explain(network(ending), X, "lrp_z", 1)
+
+
+BY_CHANCE = {
+    "a sum with a ReLU": lambda a, b: torch.sigmoid(b) + torch.relu(a),
+    "a sum with a ReLU of its own": lambda a, b: torch.sigmoid(b) + torch.relu(b),
+    "a sum with a ReLU of its own, by hand": lambda a, b: 1 / (1 + torch.exp(-b)) + torch.relu(b),
+    "the greater": lambda a, b: torch.maximum(torch.sigmoid(a), torch.sigmoid(b)),
+    "the smaller": lambda a, b: torch.minimum(torch.sigmoid(a), torch.sigmoid(b)),
+    "cut off": lambda a, b: torch.sigmoid(b) * (9 * a).clamp(0, 1),
+    "gated": lambda a, b: torch.sigmoid(b) * F.hardsigmoid(9 * a),
+    "chosen": lambda a, b: torch.where(a > 0, torch.sigmoid(b), torch.sigmoid(a)),
+    "by hand, and more": lambda a, b: torch.exp(b) / (torch.exp(b) + 1 + torch.relu(a)),
+    "a product": lambda a, b: torch.sigmoid(a) * (1 + torch.relu(b)),
+}
+
+
+class Two(nn.Module):
+    """A function of two outputs of a layer."""
+
+    def __init__(self, of_two) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.a, self.b, self.of_two = nn.Linear(6, 1), nn.Linear(6, 1), of_two
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_two(self.a(x), self.b(x))
+
+
+@pytest.mark.parametrize("name", BY_CHANCE)
+def test_what_equals_a_sigmoid_for_one_sample_alone_is_none(name):
+    net, x = Two(BY_CHANCE[name]).double(), torch.randn(20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    leaf = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(net(leaf).sum(), leaf)
+    assert deviation(explain(net, x, "gradient", 0), wanted.numpy()) < 1e-11
+    together = explain(net, x, "lrp_z", 0, relevance="logit")
+    for i in range(20):
+        assert deviation(explain(net, x[i : i + 1], "gradient", 0), wanted[i : i + 1].numpy()) < 1e-11
+        assert deviation(explain(net, x[i : i + 1], "lrp_z", 0, relevance="logit"), together[i : i + 1]) < 1e-9
+        assert deviation(remove_softmax(net)(x[i : i + 1]).detach(), net(x[i : i + 1]).detach()) < 1e-12
+
+
+def test_a_gate_of_ones_stays_in():
+    net, x = nn.Linear(6, 3).double(), torch.ones(1, 6, dtype=torch.float64)
+
+    class Gate(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, :3] * torch.sigmoid(net(x))
+
+    leaf = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(Gate()(leaf)[:, 1].sum(), leaf)
+    assert deviation(explain(Gate(), x, "gradient", 1), wanted.numpy()) < 1e-11
 
 
 def test_heads_of_their_own_are_taken_off_together():

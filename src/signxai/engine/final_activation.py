@@ -67,6 +67,7 @@ class Probabilities:
         is_log: whether it holds logarithms.
         base: of the logarithms.
         sources: the tensors that stood in front; what is known holds as long as they can be had.
+        is_by_value: it is known by what it equals for this input, which may be by chance.
     """
 
     logits: Callable[[], Tensor]
@@ -74,6 +75,7 @@ class Probabilities:
     is_log: bool = False
     base: float = math.e
     sources: tuple[Source, ...] = ()
+    is_by_value: bool = False
 
     def resolved(self) -> Probabilities | None:
         """The same, if what stood in front can be had."""
@@ -155,6 +157,7 @@ KINDS = _table(
     writes=("__setitem__", "copy_"),
     logaddexp=("logaddexp",),
     tanh=("tanh", "tanh_"),
+    abs=("abs", "absolute"),
     softplus=("softplus",),
     logsumexp=("logsumexp", "special_logsumexp"),
     differences=("sub", "__sub__", "subtract"),
@@ -183,6 +186,11 @@ class FinalActivation:
         self._candidates: deque[Candidate] = deque(maxlen=_REMEMBERED)
         self._recent: deque[Tensor] = deque(maxlen=_RECENT)
         self._is_lost = False
+        self._is_by_chance = False
+
+    def was_by_chance(self) -> None:
+        """Take note that the output equals what it was recognized by for this input alone: it is what it is."""
+        self._is_by_chance = True
 
     def note(self, result: object, logits: object, name: str = SOFTMAX) -> None:
         """Remember that ``result`` is a softmax, or sigmoid, of ``logits``."""
@@ -350,7 +358,8 @@ class FinalActivation:
             self._is_lost = True
             return None
         sources = tuple(source for one in known for source in one.sources)
-        return replace(known[0], logits=lambda: join([one.logits() for one in known]), sources=sources)
+        is_by_value = any(one.is_by_value for one in known)
+        return replace(known[0], logits=lambda: join([one.logits() for one in known]), sources=sources, is_by_value=is_by_value)
 
     def _write(self, call: Call, before: tuple[Patch, ...] | None) -> None:
         """Note what was written to a part of a tensor: together such parts may be all of it."""
@@ -374,7 +383,7 @@ class FinalActivation:
             patch.write(covered, torch.tensor(patch.note is not None))
         written = [patch for patch in patches if patch.note is not None]
         if not bool(covered.as_strided(*whole).all()):
-            self._is_lost = True
+            self._is_lost = any(patch.note is not None and patch.note.resolved() is not None for patch in written)
             return None
 
         def join(logits: list[Tensor]) -> Tensor:
@@ -389,6 +398,8 @@ class FinalActivation:
         """What is known of an output; None if it is none that is known to hold probabilities."""
         note = self._note_of(output)
         self._is_lost = False
+        if self._is_by_chance:
+            return None
         known = None if note is None else note.resolved()
         if known is None and isinstance(note, Probabilities):
             self._is_lost = True
@@ -442,7 +453,7 @@ class Candidate:
         self.size = source.take().numel()
 
 
-_REMEMBERS = frozenset({"exp", "powers", "tanh", "softplus", "logaddexp", "logsumexp", "differences"})
+_REMEMBERS = frozenset({"exp", "powers", "tanh", "abs", "softplus", "logaddexp", "logsumexp", "differences"})
 _BASES = {"exp": math.e, "exp2": 2.0, "special_exp2": 2.0, "log": math.e, "log2": 2.0, "log10": 10.0}
 _RECENT, _MOST_KEPT = 4, 1 << 14
 
@@ -497,15 +508,16 @@ def _reading_of(candidate: Candidate, x: Tensor, values: Tensor, is_log: bool) -
         for base in bases:
             wanted = logarithm / math.log(base) if is_log else logarithm.exp()
             if torch.allclose(values, wanted, rtol=rtol, atol=atol):
-                return Probabilities(partial(_times, candidate.source, factor * candidate.scale), name, is_log, base, (candidate.source,))
+                logits = partial(_times, candidate.source, factor * candidate.scale)
+                return Probabilities(logits, name, is_log, base, (candidate.source,), is_by_value=True)
     return None
 
 
 def _readings(kind: str, x: Tensor) -> Iterator[tuple[float, str, Tensor]]:
     """Of which multiple of what was remembered an output may be the softmax or sigmoid, and the logarithm of what it would be then."""
-    if kind in ("exp", "sigmoid", "softplus"):
+    if kind in ("exp", "sigmoid", "softplus", "abs"):
         yield -1.0, SIGMOID, F.logsigmoid(-x)
-    if kind in ("exp", "sigmoid"):
+    if kind in ("exp", "sigmoid", "softplus", "abs"):
         yield 1.0, SIGMOID, F.logsigmoid(x)
     elif kind == "tanh":
         yield 2.0, SIGMOID, F.logsigmoid(2 * x)

@@ -17,6 +17,7 @@ from signxai.engine.generators import Generators, lent_generators
 from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
 from signxai.engine.mode import ForwardPass
 from signxai.engine.places import door
+from signxai.engine.proof_of_reading import refuse_chance
 
 OutputOption: TypeAlias = "Callable[[Any], Tensor] | None"
 """From what a model returns to the tensor that is explained; None: as ``explained_tensor`` finds it."""
@@ -247,6 +248,7 @@ def run_forward(
         explained = explained_tensor(net(x), samples, output)
     if draws_from is None:
         _refuse_draws(net, x, mode, output, x._version != version)
+    refuse_chance(mode, net, x, explained, lambda points: explained_tensor(net(points), len(points), output))
     logits = mode.logits_of(explained)
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
         raise ForwardError(

@@ -14,6 +14,7 @@ from signxai.engine.inputs import as_input, sum_of
 from signxai.engine.mode import GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
+from signxai.engine.proof_of_reading import refuse_chance
 from signxai.engine.targets import Target
 
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
@@ -65,6 +66,8 @@ class NoSoftmaxWrapper(nn.Module):
             returned = self.model(*args, **kwargs)
             samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
             explained = explained_tensor(returned, samples, self.output)
+        if not self.training and not kwargs and len(args) == 1 and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            refuse_chance(mode, self.model, args[0], explained, lambda x: explained_tensor(self.model(x), len(x), self.output))
         logits = mode.logits_of(explained)
         if mode.taken_off is None:
             mode.final.say_if_unrecognized(logits, sum_of(logits))
