@@ -10,9 +10,11 @@ from signxai._version import __version__
 
 if TYPE_CHECKING:
     from signxai.api import explain, explain_all, inspect_model, register_method, register_rule, rules_for
+    from signxai.common.errors import SignxaiError
     from signxai.names.grammar import list_methods, parse_method
 
 __all__ = [
+    "SignxaiError",
     "__version__",
     "explain",
     "explain_all",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "SignxaiError": "signxai.common.errors",
     "explain": "signxai.api",
     "explain_all": "signxai.api",
     "register_method": "signxai.api",

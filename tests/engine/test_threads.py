@@ -149,6 +149,25 @@ def test_another_thread_draws_its_random_numbers_as_if_nobody_explained(name):
     assert torch.equal(torch.stack(drawn), torch.stack([torch.rand(3) for _ in drawn]))
 
 
+class Draws(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(3, 4, 3), nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return self.out(F.dropout(F.relu(self.conv(x)), 0.5).mean((2, 3)))
+
+
+def test_threads_that_explain_with_draws_take_turns():
+    net, x = randomized(Draws()), inputs("cnn2d")
+    names = ["gradient", "lrp_z", "lrp_epsilon_0_25_std_x", "smoothgrad_samples_3"]
+    alone = {name: explain(net, x, name, 1, stochastic=True, seed=3) for name in names}
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [(name, pool.submit(explain, net, x, name, 1, stochastic=True, seed=3)) for name in names * 6]
+        for name, job in jobs:
+            assert np.array_equal(job.result(), alone[name])
+
+
 class Back:
     """An object that leads back to the model."""
 

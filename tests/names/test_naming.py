@@ -501,7 +501,7 @@ def test_a_description_says_where_each_value_comes_from():
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        ("grad_cam", "layer        the last feature map executed: .* default; option layer="),
+        ("grad_cam", "layer        the last feature map that the target depends on +default; option layer="),
         ("grad_cam_MNISTCNN", "layer        the last convolution preset MNISTCNN; option layer="),
         ("lrp_epsilon_plus", r"epsilon      0\.000001   default; option epsilon="),
         ("lrp.epsilon", r"epsilon      0\.0000001  default; option epsilon="),

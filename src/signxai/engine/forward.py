@@ -75,7 +75,8 @@ def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -
         listed = ", ".join(f"{place} {tuple(tensor.shape)}" for place, tensor in found.items())
         raise ModelError(
             f"the model returned a {type(returned).__name__} with several tensors that may be meant: {listed}; say which one is "
-            f"explained, as by output=lambda returned: returned{next(reversed(found))}"
+            f"explained, as by output=lambda returned: returned{next(reversed(found))}; for the command line, let the factory return "
+            "signxai.models.Classifier(model, output=...)"
         )
     return tensors[0] if tensors else first
 
@@ -206,8 +207,8 @@ def _refuse_what_no_seed_fixes(net: nn.Module, x: Tensor, output: OutputOption, 
     generators = lent_generators()
     if generators.is_due() and _is_drawn(net, x, output, [partial(generators.seed, seed)] * 2):
         raise ModelError(
-            "the model draws random numbers that no seed fixes: from the system, or from a generator that is out of reach; keep the "
-            "generator as an attribute of the module that draws from it"
+            "the model draws random numbers that no seed fixes: from the system, or from a generator that is out of reach or that another "
+            "thread draws from meanwhile; keep the generator as an attribute of the module that draws from it"
         )
 
 
@@ -253,7 +254,8 @@ def run_forward(
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
         raise ForwardError(
             f"the model turned x of shape {tuple(x.shape)} into an output of shape {tuple(logits.shape)}, which has not one row per "
-            f"sample of a batch; if x is one sample, pass x[None], of shape {(1, *x.shape)}"
+            f"sample of a batch; if x is one sample, pass x[None], of shape {(1, *x.shape)}; if its samples are on another axis, put that "
+            "first, and give a module that turns it for the model: forward(x): return model(x.transpose(0, 1))"
         )
     if not logits.is_floating_point():
         raise ModelError(f"the model's output is {logits.dtype}; it must be floating-point logits")

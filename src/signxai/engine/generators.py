@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -279,6 +280,14 @@ def _put(sources: list[Source], states: list[Any]) -> None:
     for source, state in zip(sources, states, strict=True):
         if isinstance(source, TorchSource) or not source.is_at(state):  # of torch's, to look takes longer; others may be another thread's
             source.put(state)
+
+
+_turn = threading.RLock()
+
+
+def in_turn(sets_generators: bool) -> AbstractContextManager[Any]:
+    """Explanations that set generators, which all threads share, come one after the other."""
+    return _turn if sets_generators else nullcontext()
 
 
 _lent = threading.local()

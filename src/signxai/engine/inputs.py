@@ -36,7 +36,11 @@ def as_input(net: nn.Module, x: Any) -> Tensor:
     if tensor.is_inference():
         tensor = tensor.clone()
     if not is_finite(tensor):
-        raise InputError(f"x holds NaN or infinity ({int((~torch.isfinite(tensor)).sum())} of {tensor.numel()} values); clean it first")
+        wrong = (~torch.isfinite(tensor)).nonzero()
+        raise InputError(
+            f"x holds NaN or infinity ({len(wrong)} of {tensor.numel()} values, the first at index {tuple(wrong[0].tolist())}); "
+            "clean it first"
+        )
     return tensor
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
+from signxai.engine.generators import in_turn
 from signxai.engine.inputs import as_input, sum_of
 from signxai.engine.mode import GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
@@ -136,7 +137,7 @@ def _prediction(
 ) -> Prediction:
     logits, taken_off = [], None
     loan = borrowed(model, copies_parameters, seed, only_model_runs=output is None)
-    with torch.inference_mode(False), torch.no_grad(), loan as view:
+    with in_turn(stochastic), torch.inference_mode(False), torch.no_grad(), loan as view:
         samples = as_input(view.net, x)
         output = output and view.of(output)
         for part in torch.split(samples, 1 if stochastic else batch_size or len(samples)):

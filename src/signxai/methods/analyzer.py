@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
+from signxai.engine.generators import in_turn
 from signxai.engine.inputs import as_input
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
@@ -244,7 +245,7 @@ class Analyzer(ABC):
             target_class = self._predicted(input_tensor, shared or SharedResults())
         only_model_runs = not (self.changes_model or self._puts_hooks() or callable(target_class) or self.output is not None)
         loan = borrowed(self.model, copies_parameters, self.seed, only_model_runs)
-        with torch.inference_mode(False), torch.enable_grad(), loan as view:
+        with in_turn(self.stochastic), torch.inference_mode(False), torch.enable_grad(), loan as view:
             x = as_input(view.net, input_tensor)
             if x.is_cpu:
                 keep_freed_memory()

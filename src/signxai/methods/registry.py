@@ -70,7 +70,8 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
     given_as: dict[str, str] = {}
     for name, value in options.items():
         if name not in form.options:
-            raise OptionError(f"{name!r} is not an option of {str(spec)!r}; its options are {', '.join(sorted(form.options))}")
+            hint = "; which layer it looks at is said by layer=" if name == "at" and "layer" in form.options else ""
+            raise OptionError(f"{name!r} is not an option of {str(spec)!r}{hint}; its options are {', '.join(sorted(form.options))}")
         argument = form.options[name]
         if name in in_name or argument in in_name:
             raise OptionError(f"{name}={value!r} is given, but the name {str(spec)!r} already says {in_name[argument]:g}; leave one out")

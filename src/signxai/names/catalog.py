@@ -67,7 +67,7 @@ _STEPS = Parameter("steps", kind=int, minimum=1, default=50)
 
 _AT = Option("at")
 _SEED = Option("seed", unset="0")
-_UNSET_LAYER = "the last feature map executed: a convolution's, or a transformer's tokens as a grid"
+_UNSET_LAYER = "the last feature map that the target depends on"
 _LAYERS = (
     Option("layer", _UNSET_LAYER, "the last convolution", argument="target_layer"),
     Option("target_layer"),
