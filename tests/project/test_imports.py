@@ -55,7 +55,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 PATHS = {
     "signxai": [
-        "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "SignxaiError", "register_method", "register_rule",
+        "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "SignxaiError", "register_method",
+        "register_rule",
         "rules_for",
     ],
     "signxai.api": ["explain", "explain_all"],
