@@ -750,3 +750,236 @@ def test_a_convolution_behind_padding_of_its_own_covers_the_whole_image(pad, ker
     net, x = randomized(Written(body, **layers)), drawn(2, 3, 32, 32)
     is_oracle(net, x, net.layers["conv"], as_it_is, (2, 3))
     assert GradCAMAnalyzer(net).feature_map(x, 0).cells == (1, 32 // stride**2, 32 // stride**2)
+
+
+# --- padding that is written by hand
+
+
+def filled(x, left, right, value=0.0):
+    return x.new_full((*x.shape[:-1], left + x.shape[-1] + right), value)
+
+
+def assigned(x, left, right):
+    y = filled(x, left, right)
+    y[..., left : left + x.shape[-1]] = x
+    return y
+
+
+def assigned_within_ones(x, left, right):
+    y = filled(x, left, right, 1.0)
+    y[..., left : left + x.shape[-1]] = x
+    return y
+
+
+def copied_to_a_part(x, left, right):
+    y = filled(x, left, right)
+    y.narrow(-1, left, x.shape[-1]).copy_(x)
+    return y
+
+
+def copied_to_a_part_of_a_part(x, left, right):
+    y = filled(x, left, right)
+    y[..., left:][..., : x.shape[-1]].copy_(x)
+    return y
+
+
+def assigned_to_a_part(x, left, right):
+    y = filled(x, left, right)
+    y[1:][..., left : left + x.shape[-1]] = x[1:]
+    y[:1][..., left : left + x.shape[-1]] = x[:1]
+    return y
+
+
+def added_to_a_part(x, left, right):
+    y = filled(x, left, right)
+    y[..., left : left + x.shape[-1]] += x
+    return y
+
+
+def between(x, left, right, at_left, at_right):
+    return torch.cat([at_left(x, left), x, at_right(x, right)], -1)
+
+
+def numbers(make):
+    def constant(x, count):
+        return make(*x.shape[:-1], count, dtype=x.dtype)
+
+    return lambda x, left, right: between(x, left, right, constant, constant)
+
+
+def places_of(x, left, right):
+    return left + torch.arange(x.shape[-1])
+
+
+BY_HAND = {
+    "F.pad": lambda x, left, right: F.pad(x, (left, right)),
+    "F.pad of ones": lambda x, left, right: F.pad(x, (left, right), value=1.0),
+    "constant_pad_nd": lambda x, left, right: torch.constant_pad_nd(x, (left, right), 0.5),
+    "cat of zeros": numbers(torch.zeros),
+    "cat of ones": numbers(torch.ones),
+    "cat of any numbers": lambda x, left, right: between(
+        x, left, right, *(lambda x, count: torch.linspace(1, 2, count, dtype=x.dtype).expand(*x.shape[:-1], -1),) * 2
+    ),
+    "cat after cat": lambda x, left, right: torch.cat(
+        [torch.cat([filled(x, left, 0)[..., :left], x], -1), filled(x, 0, right)[..., :right]], -1
+    ),
+    "assigned": assigned,
+    "assigned within ones": assigned_within_ones,
+    "assigned to a part": assigned_to_a_part,
+    "copied to a part": copied_to_a_part,
+    "copied to a part of a part": copied_to_a_part_of_a_part,
+    "added to a part": added_to_a_part,
+    "slice_scatter": lambda x, left, right: filled(x, left, right).slice_scatter(x, -1, left, left + x.shape[-1]),
+    "index_copy": lambda x, left, right: filled(x, left, right).index_copy(2, places_of(x, left, right), x),
+    "index_copy_": lambda x, left, right: filled(x, left, right).index_copy_(2, places_of(x, left, right), x),
+    "scatter": lambda x, left, right: filled(x, left, right).scatter(2, places_of(x, left, right).expand(x.shape), x),
+    "replicate": lambda x, left, right: between(
+        x, left, right, lambda x, n: x[..., :1].expand(*x.shape[:-1], n), lambda x, n: x[..., -1:].expand(*x.shape[:-1], n)
+    ),
+    "replicate by index": lambda x, left, right: x[..., torch.arange(-left, x.shape[-1] + right).clamp(0, x.shape[-1] - 1)],
+    "reflect": lambda x, left, right: between(
+        x, left, right, lambda x, n: x[..., 1 : n + 1].flip(-1), lambda x, n: x[..., x.shape[-1] - 1 - n : -1].flip(-1)
+    ),
+    "mirror": lambda x, left, right: between(
+        x, left, right, lambda x, n: x[..., :n].flip(-1), lambda x, n: x[..., x.shape[-1] - n :].flip(-1)
+    ),
+    "circular": lambda x, left, right: between(x, left, right, lambda x, n: x[..., x.shape[-1] - n :], lambda x, n: x[..., :n]),
+}
+
+
+SIDES = [(4, 0), (0, 4), (2, 2), (1, 3)]
+
+
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("how", BY_HAND)
+def test_padding_of_the_input_however_it_is_written(how, sides):
+    layers = {"conv": nn.Conv1d(3, 6, 5), "fc": nn.Linear(6, CLASSES)}
+    net = randomized(Written(lambda m, x: m["fc"](m["conv"](BY_HAND[how](x, *sides)).relu().mean(2)), **layers))
+    is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
+
+
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("how", BY_HAND)
+def test_padding_of_a_hidden_map_however_it_is_written(how, sides):
+    layers = {"first": nn.Conv1d(3, 4, 3, padding=1), "conv": nn.Conv1d(4, 6, 5), "fc": nn.Linear(6, CLASSES)}
+
+    def forward(layers, x):
+        return layers["fc"](layers["conv"](BY_HAND[how](layers["first"](x).relu(), *sides)).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
+
+
+@pytest.mark.parametrize("how", BY_HAND)
+def test_a_causal_network_however_its_padding_is_written(how):
+    layers = {"one": nn.Conv1d(3, 4, 3), "two": nn.Conv1d(4, 4, 3, dilation=2), "three": nn.Conv1d(4, 6, 3, dilation=4)}
+
+    def forward(layers, x):
+        for name, sides in (("one", 2), ("two", 4), ("three", 8)):
+            shortcut = x if name == "two" else 0
+            x = layers[name](BY_HAND[how](x, sides, 0)).relu() + shortcut
+        return layers["fc"](x.mean(2))
+
+    net = randomized(Written(forward, **layers, fc=nn.Linear(6, CLASSES)))
+    is_oracle(net, drawn(2, 3, 20), net.layers["three"], as_it_is, (2,))
+
+
+def on_both_axes(pad, left, right):
+    return lambda x: pad(pad(x, left, right).transpose(2, 3), left, right).transpose(2, 3)
+
+
+@pytest.mark.parametrize("how", [how for how in BY_HAND if how not in ("index_copy", "index_copy_", "scatter")])
+@pytest.mark.parametrize(("kernel", "stride", "sides"), [(5, 1, (2, 2)), (5, 2, (1, 2)), (3, 1, (2, 0)), (4, 1, (1, 2))])
+def test_padding_of_images_however_it_is_written(how, kernel, stride, sides):
+    pad = on_both_axes(BY_HAND[how], *sides)
+    layers = {"first": nn.Conv2d(3, 4, kernel, stride), "last": nn.Conv2d(4, 6, kernel, stride), "fc": nn.Linear(6, CLASSES)}
+    net = randomized(Written(lambda m, x: m["fc"](m["last"](pad(m["first"](pad(x)).relu())).relu().mean((2, 3))), **layers))
+    is_oracle(net, drawn(2, 3, 16, 20), net.layers["last"], as_it_is, (2, 3))
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_frame_around_an_image_is_padding(is_hidden):
+    layers = {"first": nn.Conv2d(3, 3, 3, padding=1), "last": nn.Conv2d(3, 6, 5), "fc": nn.Linear(6, CLASSES)}
+
+    def forward(layers, x):
+        x = layers["first"](x).relu() if is_hidden else x
+        y = x.new_zeros(*x.shape[:2], x.shape[2] + 4, x.shape[3] + 4)
+        y[:, :, 2:-2, 2:-2] = x
+        return layers["fc"](layers["last"](y).relu().mean((2, 3)))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 10, 12), net.layers["last"], as_it_is, (2, 3))
+
+
+BEHIND_PADDING = {
+    "activation": lambda layers, x: x.sigmoid(),
+    "dropout and scale": lambda layers, x: F.dropout(x * 2, 0.5, False),
+    "norm": lambda layers, x: layers["norm"](x),
+    "pooling": lambda layers, x: F.avg_pool1d(x, 3, 1, 1),
+    "pooling that shortens": lambda layers, x: F.max_pool1d(x, 2),
+    "sum with a constant": lambda layers, x: x + torch.linspace(0, 1, x.shape[2], dtype=x.dtype),
+    "sum with another signal": lambda layers, x: x + x.relu(),
+    "a gate for each channel": lambda layers, x: x * x.mean(2, keepdim=True).sigmoid(),
+    "channels last and back": lambda layers, x: F.layer_norm(x.mT, (4,)).mT,
+    "channels beside it": lambda layers, x: torch.cat([x[:, :2], x.new_ones(len(x), 2, x.shape[2])], 1),
+    "stack": lambda layers, x: torch.stack([x, x.relu()], 2).flatten(1, 2)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND_PADDING)
+@pytest.mark.parametrize("how", ["F.pad", "cat of zeros", "cat of any numbers", "assigned", "replicate", "reflect", "circular"])
+def test_what_stands_between_padding_and_a_convolution(how, behind):
+    layers = {"first": nn.Conv1d(3, 4, 3, padding=1), "norm": nn.BatchNorm1d(4), "conv": nn.Conv1d(4, 6, 5), "fc": nn.Linear(6, CLASSES)}
+
+    def forward(layers, x):
+        x = BEHIND_PADDING[behind](layers, BY_HAND[how](layers["first"](x).relu(), 3, 1))
+        return layers["fc"](layers["conv"](x).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
+
+
+@pytest.mark.parametrize("padding", [1, 3])
+@pytest.mark.parametrize("how", ["F.pad", "cat of zeros", "assigned within ones", "copied to a part", "replicate", "reflect"])
+def test_padding_in_front_of_a_convolution_that_pads_too(how, padding):
+    layers = {"conv": nn.Conv1d(3, 6, 3, padding=padding), "fc": nn.Linear(6, CLASSES)}
+    net = randomized(Written(lambda m, x: m["fc"](m["conv"](BY_HAND[how](x, 4, 1)).relu().mean(2)), **layers))
+    is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
+
+
+@pytest.mark.parametrize("is_zero", [False, True])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_class_token_in_front_of_a_convolution_over_tokens_stands_nowhere(kernel, is_zero):
+    layers = {"patches": nn.Conv1d(3, 6, 4, stride=4), "conv": nn.Conv1d(6, 6, kernel, padding=kernel // 2), "fc": nn.Linear(6, CLASSES)}
+
+    class Tokens(Written):
+        def __init__(self, function, **layers):
+            super().__init__(function, **layers)
+            self.front = nn.Parameter(torch.zeros(1, 6, 1))
+
+        def forward(self, x):
+            x = self.layers["patches"](x).relu()
+            x = torch.cat([self.front.expand(len(x), -1, -1), x], 2)
+            return self.layers["fc"](self.layers["conv"](x).relu().mean(2))
+
+    net = randomized(Tokens(None, **layers))
+    if is_zero:
+        net.front.data.zero_()
+    is_oracle(net, drawn(2, 3, 32), net.layers["conv"], lambda values: values[..., 1:], (2,))
+
+
+def test_coordinates_beside_the_channels_are_no_padding():
+    layers = {"first": nn.Conv2d(5, 4, 3, padding=1), "last": nn.Conv2d(6, 6, (3, 5)), "fc": nn.Linear(6, CLASSES)}
+
+    def with_coordinates(x):
+        rows, columns = (torch.linspace(-1, 1, length, dtype=x.dtype) for length in x.shape[2:])
+        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(x), -1, -1, -1)
+        return torch.cat([x, grid], 1)
+
+    def forward(layers, x):
+        x = with_coordinates(layers["first"](with_coordinates(x)).relu())
+        beside = x.new_zeros(*x.shape[:3], 2)
+        return layers["fc"](layers["last"](F.pad(torch.cat([beside, x, beside], 3), (0, 0, 1, 1))).relu().mean((2, 3)))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 10, 12), net.layers["last"], as_it_is, (2, 3))

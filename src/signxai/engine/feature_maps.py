@@ -148,7 +148,9 @@ class FeatureMapPass(ForwardPass):
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         """The result of a call, with a note of where its values stand."""
         call = call.with_tensors_in_place() if call.kwargs else call
-        before = {id(value): _key(value) for value in tensors_in((call.args, call.kwargs)) if needs_relevance(value)}
+        written = call.written()
+        tensors = (call.args, call.kwargs, None if written is None else written._base)
+        before = {id(value): _key(value) for value in tensors_in(tensors) if needs_relevance(value)}
         result = super().carried_out(rule, call)
         if before or self.token_ids.any:
             self._note(_of_function(call), result, Trail(self, before))

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import needs_relevance
@@ -46,11 +46,10 @@ class Step:
         needs_all: where one is lost, all is; otherwise those that are left count.
     """
 
-    __slots__ = ("compute", "is_padding", "needs_all", "parents")
+    __slots__ = ("compute", "needs_all", "parents")
 
     def __init__(self, parents: Sequence[Step], compute: Callable[[list[Positions]], Known], needs_all: bool = True) -> None:
         self.parents, self.compute, self.needs_all = tuple(parents), compute, needs_all
-        self.is_padding = False
 
     def known(self, given: Sequence[Known]) -> Known:
         """Its positions, from those of its parents."""
@@ -142,6 +141,7 @@ def _along(call: Call, change: Callable[[Positions], Positions], find: Find) -> 
     *("lerp", "addcmul", "addcdiv", "logaddexp", "logaddexp2", "hypot", "copysign", "ldexp", "batch_norm", "instance_norm", "softmax"),
     *("log_softmax", "special_softmax", "special_log_softmax", "group_norm", "normalize", "local_response_norm", "tril", "triu"),
     *("remainder", "fmod", "round", "floor", "ceil", "trunc", "softmin", "requires_grad_", "sgn", "frac", "mvlgamma", "lgamma"),
+    *("index_fill", "fill_", "zero_"),
 )  # fmt: skip
 def place_by_place(call: Call, result: Tensor, find: Find) -> Step | None:
     """A function of each value, or of several that stand at one place."""
@@ -173,15 +173,15 @@ def _takes_codes(value: Tensor, find: Find) -> bool:
     return find.was_signal(value) or value.is_floating_point() or value.is_complex()
 
 
-_PADDING = functions_named("pad", *(f"{kind}_pad{axes}d" for kind in ("reflection", "replication", "circular") for axes in (1, 2, 3)))
+_PADDING = functions_named(
+    "pad", "constant_pad_nd", *(f"{kind}_pad{axes}d" for kind in ("reflection", "replication", "circular") for axes in (1, 2, 3))
+)
 
 
 def _without_values(call: Call) -> Call:
     """The call with 0, which stands for nowhere, for whatever it fills in."""
     if call.func in _PADDING:
         return Call(F.pad, (call.x, _number(call, 0, "pad", call.named.get("padding"))), {})
-    if call.func in _OVERWRITING and isinstance(call.args[-1], int | float):
-        return Call(call.func, (*call.args[:-1], 0), call.kwargs)
     return call
 
 
@@ -192,10 +192,20 @@ def _out_of_place(call: Call) -> Call:
 
 
 class _Shape:
-    """What a move needs to know of a tensor: nothing but its shape."""
+    """What a move needs to know of a tensor: its shape, and of a constant whether it is rather a token than padding."""
 
     def __init__(self, tensor: Tensor, is_signal: bool) -> None:
         self.key, self.shape, self.is_signal = id(tensor), tuple(tensor.shape), is_signal
+        self.is_token = not is_signal and (_is_learned(tensor) or not _is_one_number(tensor))
+
+
+def _is_learned(constant: Tensor) -> bool:
+    return isinstance(constant, nn.Parameter) or isinstance(constant._base, nn.Parameter)
+
+
+def _is_one_number(constant: Tensor) -> bool:
+    """Whether a constant is what a function could pad with."""
+    return constant.numel() == 0 or bool((constant == constant.flatten()[0]).all())
 
 
 def _move(call: Call, result: Tensor, find: Find, place: int | None, writes: bool = False) -> Step:
@@ -228,13 +238,16 @@ def _move(call: Call, result: Tensor, find: Find, place: int | None, writes: boo
 
     def compute(given: list[Positions]) -> Positions:
         rest = iter(given)
-        parts = [next(rest) if one.is_signal else nowhere(one.shape, len(given[0].spans)) for one in shapes]
+        parts = [next(rest) if one.is_signal else nowhere(one.shape, len(given[0].spans), one.is_token) for one in shapes]
         return moved(parts, shape, move, is_pure)
 
+    if writes and shapes[0].is_signal and not any(one.is_signal or one.is_token for one in shapes[1:]):
+        return find(call.x)  # values are masked where they stand
+    if writes and not find.was_signal(call.x):  # what is left of it is looked at, as it has been written to
+        is_left = move([torch.full(one.shape, float(one.key == id(call.x))) for one in shapes]).bool().to(result.device)
+        shapes[0].is_token = not _is_one_number(result.detach()[is_left])
     signals = {id(tensor): tensor for tensor in tensors}
-    step = Step([find(signals[one.key]) for one in shapes if one.is_signal], compute)
-    step.is_padding = call.func in _PADDING and len(step.parents) == 1
-    return step
+    return Step([find(signals[one.key]) for one in shapes if one.is_signal], compute)
 
 
 @dataclass(frozen=True)
@@ -481,9 +494,6 @@ def _windows(call: Call, result: Tensor, find: Find, axes: int, is_convolution: 
             given = given.stretched(axis, shape[axis])
         return given
 
-    source = find(call.x) if find.was_signal(call.x) else None
-    if source is not None and source.is_padding:  # as a convolution that pads by itself
-        return Step(source.parents, lambda given: change(given[0]))
     return _along(call, change, find)
 
 
@@ -576,6 +586,27 @@ def _described(call: Call) -> str:
     return str(getattr(call.func, "__name__", call.func)).strip("_")
 
 
+def _written_through(view: Tensor, of_view: Step, find: Find) -> tuple[Tensor, Step]:
+    """The step of the tensor of which a part was written to."""
+    whole: Any = view._base
+    was_signal, lies, shape = find.was_signal(whole), (whole.shape, whole.stride()), tuple(whole.shape)
+    part = view.shape, view.stride(), view.storage_offset() - whole.storage_offset()
+
+    def move(codes: list[Tensor]) -> Tensor:
+        written = torch.empty_strided(*lies, dtype=codes[0].dtype).copy_(codes[0])
+        written.as_strided(*part).copy_(codes[1])
+        return written
+
+    is_left = move([torch.ones(shape), torch.zeros(view.shape)]).bool().to(whole.device)
+    is_token = not was_signal and not _is_one_number(whole.detach()[is_left])
+
+    def compute(given: list[Positions]) -> Positions:
+        before = given[0] if was_signal else nowhere(shape, len(given[0].spans), is_token)
+        return moved([before, given[-1]], shape, move, False)
+
+    return whole, Step([find(whole), of_view] if was_signal else [of_view], compute)
+
+
 def steps_of(call: Call, result: Result, find: Find, place: Callable[[], object]) -> list[tuple[Tensor, Step]]:
     """The step of each signal that a call made; nothing if it made none.
 
@@ -585,6 +616,14 @@ def steps_of(call: Call, result: Result, find: Find, place: Callable[[], object]
         find: finds the step of a signal.
         place: where in the model it stands.
     """
+    found = _steps_of_results(call, result, find, place)
+    written = call.written()
+    if written is not None and needs_relevance(written._base):
+        found += [_written_through(written, step, find) for _, step in found[:1]]
+    return found
+
+
+def _steps_of_results(call: Call, result: Result, find: Find, place: Callable[[], object]) -> list[tuple[Tensor, Step]]:
     if call.func in _OVERWRITING:
         return [(call.x, _move(call, call.x, find, None, writes=True))] if needs_relevance(call.x) else []
     found = []

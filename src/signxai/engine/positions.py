@@ -110,11 +110,13 @@ class Positions:
         shape: of the tensor.
         spans: one for each axis of the input.
         other: of a product of two signals that stand at different places, as queries and keys: where the second stands.
+        has_tokens: some of those that are nowhere are learned, or not all of one number: rather tokens than padding.
     """
 
     shape: tuple[int, ...]
     spans: tuple[Spans, ...]
     other: Positions | None = None
+    has_tokens: bool = False
 
     @staticmethod
     def of_input(shape: Sequence[int]) -> Positions:
@@ -152,7 +154,10 @@ class Positions:
         return self.each(lambda spans: spans, shape)
 
     def stretched(self, axis: int, length: int) -> Positions:
-        """Behind an operation of a window along an axis, which divides what it reads among so many cells."""
+        """Behind an operation of a window along an axis, which divides what it reads among so many cells.
+
+        Padding in front of it is the operation's own: it has no part in what is divided.
+        """
         axis %= len(self.shape)
 
         def change(spans: Spans) -> Spans:
@@ -160,7 +165,39 @@ class Positions:
                 return spans
             return _spans(_cells(spans.values().movedim(axis, -2), length).movedim(-2, axis))
 
-        return self.widened_by(change, axis, length)
+        inner = self._without_padding(axis, keeps_tokens=self.shape[axis] == length)
+        return inner.widened_by(change, axis, length)
+
+    def _without_padding(self, axis: int, keeps_tokens: bool) -> Positions:
+        """The part along an axis between what was padded at its ends: constants, or copies of what stands in between.
+
+        Args:
+            axis: the axis.
+            keeps_tokens: what is learned, or stands for all, remains beside the others.
+        """
+        changing = self._spans_along(axis)
+        if not changing or (keeps_tokens and self.has_tokens):
+            return self
+        is_nowhere = torch.stack([_stands_nowhere(spans, axis) for spans in changing]).all(0)
+        is_for_all = torch.stack([_stands_for_all(spans, axis) for spans in changing]).any(0) & (not keeps_tokens)
+        is_cell = (~is_nowhere & ~is_for_all).nonzero().flatten().tolist()
+        inner = self._part(axis, is_cell[0], is_cell[-1] + 1) if is_cell else self
+        changing = inner._spans_along(axis)
+        return inner._part(axis, *_without_copies(changing, axis)) if changing else inner
+
+    def _spans_along(self, axis: int) -> list[Spans]:
+        """Those that change along an axis."""
+        every = [*self.spans, *(self.other.spans if self.other is not None else ())]
+        return [spans for spans in every if spans.codes.shape[axis] > 1]
+
+    def _part(self, axis: int, first: int, last: int) -> Positions:
+        """From one place along an axis to in front of another."""
+
+        def change(spans: Spans) -> Spans:
+            is_whole = spans.codes.shape[axis] in (1, last - first)
+            return spans if is_whole else Spans(_compact(spans.codes.narrow(axis, first, last - first)), spans.table)
+
+        return self.widened_by(change, axis, last - first)
 
     def widened_by(self, change: Callable[[Spans], Spans], axis: int, length: int) -> Positions:
         """The positions, changed alike, with another length of an axis."""
@@ -233,6 +270,59 @@ def _is_tiling(values: Tensor) -> bool:
     return bool((follows | ~both).all()) and bool((starts <= 1).all())
 
 
+def _stands_nowhere(spans: Spans, axis: int) -> Tensor:
+    """Where along an axis all values stand nowhere."""
+    return (spans.codes == 0).movedim(axis, 0).flatten(1).all(1)
+
+
+def _stands_for_all(spans: Spans, axis: int) -> Tensor:
+    """Where along an axis no value stands for less than all that others stand for a part of each."""
+    is_used = torch.zeros(len(spans.table), dtype=torch.bool)
+    is_used[spans.codes.reshape(-1)] = True
+    is_used &= spans.table[:, LOW] < math.inf
+    whole = _hull(spans.table[is_used], (0,)) if bool(is_used.any()) else spans.table[:1]
+    is_all = (spans.table[:, LOW] <= whole[:, LOW]) & (spans.table[:, HIGH] >= whole[:, HIGH])
+    if not bool((is_used & ~is_all).any()):
+        return torch.zeros(spans.codes.shape[axis], dtype=torch.bool)
+    is_all[0] = True  # nowhere is no part of it
+    return is_all[spans.codes].movedim(axis, 0).flatten(1).all(1)
+
+
+def _without_copies(changing: Sequence[Spans], axis: int) -> tuple[int, int]:
+    """Where along an axis each place occurs in its turn, in front of and behind which are copies of them, as padding repeats or mirrors.
+
+    Args:
+        changing: the intervals that change along the axis.
+        axis: the axis; the whole of it, if what stands beside the core is no padding.
+    """
+    length = changing[0].codes.shape[axis]
+    places = torch.unique(torch.stack([_numbers_along(spans.codes, axis) for spans in changing], 1), dim=0, return_inverse=True)[1]
+    count = int(places.max()) + 1
+    if 1 < count < length < 3 * count:
+        order = torch.argsort(places, stable=True)
+        before = torch.full((length,), -1)  # where the same place occurred last
+        before[order[1:]] = torch.where(places[order[1:]] == places[order[:-1]], order[:-1], -1)
+        starts = torch.arange(length - count + 1)
+        is_core = (before.unfold(0, count, 1).amax(1) < starts) & (starts < count) & (length - count - starts < count)
+        for first in is_core.nonzero().flatten().tolist():
+            if all(_is_tiling(_values_along(spans, axis, first, count)) for spans in changing):
+                return first, first + count
+    return 0, length
+
+
+def _numbers_along(codes: Tensor, axis: int) -> Tensor:
+    """Numbers for what stands along an axis, the same where the same does."""
+    numbers: Tensor = torch.unique(codes.movedim(axis, 0).flatten(1), dim=0, return_inverse=True)[1]
+    return numbers
+
+
+def _values_along(spans: Spans, axis: int, first: int, count: int) -> Tensor:
+    """A part of the intervals along an axis, in their rising order."""
+    values = spans.table[spans.codes.narrow(axis, first, count)].movedim(axis, -2)
+    is_falling = bool((values[..., -1, LOW] < values[..., 0, LOW]).any())
+    return values.flip(-2) if is_falling else values
+
+
 def merged(parts: Sequence[Positions], shape: Sequence[int]) -> Positions:
     """Of one value computed from several: where the one stands that stands within the others, else within all of them."""
     first = reduce(lambda one, two: _merged_two(one, two, shape), (replace(part, other=None) for part in parts))
@@ -245,7 +335,8 @@ def product(left: Positions, right: Positions, shape: Sequence[int]) -> Position
     """Of a product of two signals: where both stand, as long as neither stands within the other."""
     if left.other is not None or right.other is not None:
         return merged([left, right], shape)
-    return _settled(Positions(tuple(shape), left.spans, Positions(tuple(shape), right.spans)))
+    has_tokens = left.has_tokens or right.has_tokens
+    return _settled(Positions(tuple(shape), left.spans, Positions(tuple(shape), right.spans), has_tokens))
 
 
 def _settled(pair: Positions) -> Positions:
@@ -253,12 +344,13 @@ def _settled(pair: Positions) -> Positions:
     if pair.other is None:
         return pair
     spans = [_merged_spans(*both) for both in zip(_filled(pair, pair.shape), _filled(pair.other, pair.shape), strict=True)]
-    return Positions(pair.shape, tuple(one for one, _ in spans)) if all(is_within for _, is_within in spans) else pair
+    is_one = all(is_within for _, is_within in spans)
+    return replace(pair, spans=tuple(one for one, _ in spans), other=None) if is_one else pair
 
 
 def _merged_two(one: Positions, two: Positions, shape: Sequence[int]) -> Positions:
     spans = [_merged_spans(*both)[0] for both in zip(_filled(one, shape), _filled(two, shape), strict=True)]
-    return Positions(tuple(shape), tuple(spans))
+    return Positions(tuple(shape), tuple(spans), has_tokens=one.has_tokens or two.has_tokens)
 
 
 def _filled(one: Positions, shape: Sequence[int]) -> list[Spans]:
@@ -315,10 +407,9 @@ def moved(parts: Sequence[Positions], shape: Sequence[int], move: Callable[[list
         move: what it does to tensors of their shapes.
         is_pure: nothing stands in the result but values of one tensor.
     """
-    spans = _moved_spans(parts, shape, move, is_pure)
-    if len(parts) > 1 or parts[0].other is None:
-        return Positions(tuple(shape), spans)
-    return _settled(Positions(tuple(shape), spans, moved([parts[0].other], shape, move, is_pure)))
+    spans, has_tokens = _moved_spans(parts, shape, move, is_pure), any(part.has_tokens for part in parts)
+    other = None if len(parts) > 1 or parts[0].other is None else moved([parts[0].other], shape, move, is_pure)
+    return _settled(Positions(tuple(shape), spans, other, has_tokens))
 
 
 def _moved_spans(
@@ -328,7 +419,7 @@ def _moved_spans(
     axes = range(len(parts[0].spans))
     tables = [torch.cat([parts[0].spans[axis].table[:1], *(part.spans[axis].table[1:] for part in parts)]) for axis in axes]
     changing = [axis for axis in axes if not is_pure or parts[0].spans[axis].codes.numel() > 1]
-    found = {axis: parts[0].spans[axis].codes.reshape(-1)[:1].view((1,) * len(shape)) for axis in axes}
+    found = {axis: parts[0].spans[axis].codes.reshape(-1)[:1].sum().view((1,) * len(shape)) for axis in axes}  # of no values: 0
     for group in _groups(changing, [len(table) for table in tables]):
         offsets = dict.fromkeys(group, 0)
         packed = []
@@ -362,7 +453,7 @@ def _groups(axes: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def nowhere(shape: Sequence[int], axes: int) -> Positions:
+def nowhere(shape: Sequence[int], axes: int, has_tokens: bool) -> Positions:
     """Of a constant, for an input of so many axes."""
     spans = Spans(torch.zeros((1,) * len(shape), dtype=torch.int64), torch.tensor([_NOWHERE], dtype=torch.float64))
-    return Positions(tuple(shape), (spans,) * axes)
+    return Positions(tuple(shape), (spans,) * axes, has_tokens=has_tokens)
