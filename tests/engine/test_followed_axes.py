@@ -947,6 +947,40 @@ def test_padding_in_front_of_a_convolution_that_pads_too(how, padding):
     is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
 
 
+def masked_by_a_number(x):
+    x = x.clone()
+    x[..., :4] = 0
+    return x
+
+
+def masked_by_a_tensor(x):
+    x = x.clone()
+    x[..., :4] = torch.zeros(4, dtype=x.dtype)
+    return x
+
+
+def masked_in_place(x):
+    x = x.clone()
+    x[..., :4].zero_()
+    return x
+
+
+def masked_by_index(x):
+    return x.index_fill(2, torch.arange(4), 0.0)
+
+
+@pytest.mark.parametrize("mask", [masked_by_a_number, masked_by_a_tensor, masked_in_place, masked_by_index])
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_values_that_are_set_to_zero_stand_where_they_stood(mask, is_hidden):
+    layers = {"first": nn.Conv1d(3, 3, 3, padding=1), "conv": nn.Conv1d(3, 6, 3, padding=1), "fc": nn.Linear(6, CLASSES)}
+
+    def forward(layers, x):
+        return layers["fc"](layers["conv"](mask(layers["first"](x).relu() if is_hidden else x)).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
+
+
 @pytest.mark.parametrize("is_zero", [False, True])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_class_token_in_front_of_a_convolution_over_tokens_stands_nowhere(kernel, is_zero):

@@ -148,7 +148,7 @@ class FeatureMapPass(ForwardPass):
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         """The result of a call, with a note of where its values stand."""
         call = call.with_tensors_in_place() if call.kwargs else call
-        written = call.written()
+        written = _of_function(call).written()
         tensors = (call.args, call.kwargs, None if written is None else written._base)
         before = {id(value): _key(value) for value in tensors_in(tensors) if needs_relevance(value)}
         result = super().carried_out(rule, call)

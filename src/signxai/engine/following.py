@@ -587,7 +587,7 @@ def _described(call: Call) -> str:
 
 
 def _written_through(view: Tensor, of_view: Step, find: Find) -> tuple[Tensor, Step]:
-    """The step of the tensor of which a part was written to."""
+    """The tensor of which a part was written to, and its step."""
     whole: Any = view._base
     was_signal, lies, shape = find.was_signal(whole), (whole.shape, whole.stride()), tuple(whole.shape)
     part = view.shape, view.stride(), view.storage_offset() - whole.storage_offset()
@@ -597,8 +597,10 @@ def _written_through(view: Tensor, of_view: Step, find: Find) -> tuple[Tensor, S
         written.as_strided(*part).copy_(codes[1])
         return written
 
-    is_left = move([torch.ones(shape), torch.zeros(view.shape)]).bool().to(whole.device)
-    is_token = not was_signal and not _is_one_number(whole.detach()[is_left])
+    is_token = False
+    if not was_signal:
+        is_left = move([torch.ones(shape), torch.zeros(view.shape)]).bool().to(whole.device)
+        is_token = not _is_one_number(whole.detach()[is_left])
 
     def compute(given: list[Positions]) -> Positions:
         before = given[0] if was_signal else nowhere(shape, len(given[0].spans), is_token)
@@ -618,7 +620,7 @@ def steps_of(call: Call, result: Result, find: Find, place: Callable[[], object]
     """
     found = _steps_of_results(call, result, find, place)
     written = call.written()
-    if written is not None and needs_relevance(written._base):
+    if written is not None and needs_relevance(written._base) and written.dtype == written._base.dtype:
         found += [_written_through(written, step, find) for _, step in found[:1]]
     return found
 

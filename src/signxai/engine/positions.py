@@ -180,8 +180,7 @@ class Positions:
             return self
         is_nowhere = torch.stack([_stands_nowhere(spans, axis) for spans in changing]).all(0)
         is_for_all = torch.stack([_stands_for_all(spans, axis) for spans in changing]).any(0) & (not keeps_tokens)
-        is_cell = (~is_nowhere & ~is_for_all).nonzero().flatten().tolist()
-        inner = self._part(axis, is_cell[0], is_cell[-1] + 1) if is_cell else self
+        inner = self._part(axis, *_between_padding(is_nowhere | is_for_all))
         changing = inner._spans_along(axis)
         return inner._part(axis, *_without_copies(changing, axis)) if changing else inner
 
@@ -268,6 +267,15 @@ def _is_tiling(values: Tensor) -> bool:
     both = is_somewhere[..., 1:] & is_somewhere[..., :-1]
     starts = (is_somewhere[..., 1:] & ~is_somewhere[..., :-1]).sum(-1) + is_somewhere[..., 0]
     return bool((follows | ~both).all()) and bool((starts <= 1).all())
+
+
+def _between_padding(is_padding: Tensor) -> tuple[int, int]:
+    """Where padding at the ends stops; what stands between values at equal distances, as behind each that zeros spread, is none."""
+    places = (~is_padding).nonzero().flatten()
+    if not len(places):
+        return 0, len(is_padding)
+    steps = places.diff().unique()
+    return int(places[0]), min(int(places[-1]) + (int(steps[0]) if len(steps) == 1 else 1), len(is_padding))
 
 
 def _stands_nowhere(spans: Spans, axis: int) -> Tensor:
