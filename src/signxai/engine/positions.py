@@ -274,7 +274,7 @@ def _between_padding(is_padding: Tensor) -> tuple[int, int]:
     places = (~is_padding).nonzero().flatten()
     if not len(places):
         return 0, len(is_padding)
-    steps = places.diff().unique()
+    steps = torch.unique(places.diff())
     return int(places[0]), min(int(places[-1]) + (int(steps[0]) if len(steps) == 1 else 1), len(is_padding))
 
 
