@@ -138,3 +138,38 @@ def test_small_convolutions_in_float32_are_those_in_float64(layer, name):
     single = explain(net, x, name, 1)
     assert deviation(single, explain(net.double(), x.double(), name, 1)) < 1e-4
     net.float()
+
+
+RULES = ["lrp_z", "lrp_epsilon_0_1", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrp_zplus", "lrp_wsquare", "lrp_flat",
+         "lrp_epsilon_plus_flat", "lrp_epsilon_alpha2_beta1_flat", "w2lrp_z", "flatlrp_z", "zblrp_z", "lrpsign_z"]  # fmt: skip
+SAMPLES_ALONE = {  # of each sample on its own, of all at once, the input
+    "linear": (lambda net, row: F.linear(row, net.square).relu(), lambda net, x: F.linear(x, net.square).relu(), ROWS),
+    "matrix product": (lambda net, row: (row @ net.square).relu(), lambda net, x: (x @ net.square).relu(), ROWS),
+    "matrix and vector": (lambda net, row: torch.mv(net.square, row).relu(), lambda net, x: F.linear(x, net.square).relu(), ROWS),
+    "convolution": (
+        lambda net, signal: F.conv1d(signal, net.kernel).relu(),
+        lambda net, x: F.conv1d(x, net.kernel).relu(),
+        SIGNALS,
+    ),
+    "transposed convolution": (
+        lambda net, signal: F.conv_transpose1d(signal, net.kernel.transpose(0, 1)).relu(),
+        lambda net, x: F.conv_transpose1d(x, net.kernel.transpose(0, 1)).relu(),
+        SIGNALS,
+    ),
+}
+
+
+@pytest.mark.parametrize("method", RULES)
+@pytest.mark.parametrize("layer", SAMPLES_ALONE)
+def test_a_layer_on_one_sample_at_a_time(layer, method):
+    alone, together, x = SAMPLES_ALONE[layer]
+
+    def tail(y):
+        return y if y.ndim == 2 else F.pad(y.mean(-1), (0, 1))
+
+    one_by_one = Written(lambda net, x: tail(torch.stack([alone(net, sample) for sample in x])))
+    at_once = Written(lambda net, x: tail(together(net, x)))
+    assert deviation(explain(one_by_one, x, method, 1), explain(at_once, x, method, 1)) < 1e-11
+    report, expected = (inspect_model(net, x[:1], method, 1) for net in (one_by_one, at_once))
+    assert report.relevance_at_input == pytest.approx(expected.relevance_at_input)
+    assert report.rows[-1].relevance_at_input == pytest.approx(expected.rows[-1].relevance_at_input)

@@ -391,7 +391,7 @@ class WSquare(LinearRule):
         """The weights and the bias that share, and the sum of both for each output."""
         layer = layer.without(*self.zero_params)
         weights, bias = layer.mapped(self._shares_of), _mapped_bias(layer.bias, self._shares_of)
-        return weights, bias, weights.output(torch.ones_like(x[:1]), bias)
+        return weights, bias, weights.output(_ones_for_one(x), bias)
 
     def _shares_of(self, weight: Tensor) -> Tensor:
         return weight.square()
@@ -422,7 +422,7 @@ class Flat(WSquare):
 
     def _parts(self, layer: Layer, x: Tensor) -> tuple[MappedLayer, Tensor | None, Tensor]:
         weights = layer.mapped(torch.zeros_like if "weight" in self.zero_params else torch.ones_like)
-        return weights, None, weights.output(torch.ones_like(x[:1]), None)
+        return weights, None, weights.output(_ones_for_one(x), None)
 
 
 class ZBox(LinearRule):
@@ -499,6 +499,11 @@ class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
             return None
         result: Tensor = PassNode.apply(x, lambda _: output.detach())
         return result
+
+
+def _ones_for_one(x: Tensor) -> Tensor:
+    """Ones in the shape of one row of a layer's input; a vector is one row as a whole."""
+    return torch.ones_like(x[:1] if x.ndim > 1 else x)
 
 
 def _bound(value: float | Tensor | None, layer: Layer, x: Tensor, extreme: Callable[..., Tensor]) -> Tensor:
