@@ -45,6 +45,61 @@ def test_autocast_around_a_sequential(method):
     assert deviation(explain(net, X.float(), method, 1), explain(body().float(), X.float(), method, 1)) < 0.1
 
 
+LAYER_METHODS = [
+    "lrp_z",
+    "lrp_epsilon_0_1",
+    "lrp_epsilon_0_25_std_x",
+    "lrp_alpha_2_beta_1",
+    "lrp_gamma_0_25",
+    "flatlrp_z",
+    "guided_backprop",
+]
+
+
+def under_autocast(run, dtype=torch.bfloat16):
+    """A network of which one part runs in a type of its own."""
+
+    def forward(m, x):
+        with torch.autocast("cpu", dtype):
+            return run(m["body"], x).float()
+
+    torch.manual_seed(0)
+    layers = [nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(2)]
+    return Written(forward, body=nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))).eval()
+
+
+def one_by_one(body, x):
+    for layer in body:
+        x = layer(x)
+    return x
+
+
+SERIES = drawn(2, 3, 16).float()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_gradient_under_an_autocast_inside_is_autograds(dtype):
+    net, x = under_autocast(lambda body, x: body(x), dtype), SERIES.clone().requires_grad_()
+    expected = torch.autograd.grad(net(x)[:, 1].sum(), x)[0]
+    assert deviation(explain(net, SERIES, "gradient", 1), expected) < 1e-2  # half the bits: batch norms have a node of their own
+    for method in ("integrated_gradients_steps_3", "smoothgrad_samples_3"):
+        assert deviation(explain(net, SERIES, method, 1), explain(under_autocast(one_by_one, dtype), SERIES, method, 1)) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["gradient", *LAYER_METHODS])
+def test_a_sequential_under_an_autocast_inside_is_its_layers_one_by_one(method):
+    ours, by_hand = (explain(under_autocast(run), SERIES, method, 1) for run in (lambda body, x: body(x), one_by_one))
+    assert deviation(ours, by_hand) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["gradient", "integrated_gradients_steps_3", *LAYER_METHODS])
+def test_autocast_around_an_explanation(method):
+    net = under_autocast(one_by_one).layers["body"]
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = explain(net, SERIES, method, 1)
+    assert deviation(cast, explain(net, SERIES, method, 1)) < 0.2
+
+
 def test_a_lazy_layer_without_a_shape():
     net = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
     with pytest.raises(ModelError, match=r"LazyLinear.weight has no shape yet.*run the model once"):

@@ -228,8 +228,8 @@ class Run:
         return isinstance(last, Stage) and last.has_relu
 
     def takes(self, x: object) -> bool:
-        """Whether ``x`` is an ordinary batch that relevance is to pass."""
-        if type(x) is not Tensor or not needs_relevance(x):
+        """Whether ``x`` is an ordinary batch that relevance is to pass, and no autocast changes the type of what each layer is given."""
+        if type(x) is not Tensor or not needs_relevance(x) or torch.is_autocast_enabled(x.device.type):
             return False
         axes = x.ndim
         for step in self.steps:
