@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from comparing import deviation
-from networks import CLASSES, inputs, network, randomized
+from networks import CLASSES, Written, inputs, network, randomized
 from refusals import raises
 from signxai import explain
 from signxai.common import (
@@ -377,6 +377,31 @@ def test_a_module_compiled_in_place_is_explained_by_its_own_forward(x):
 def test_a_batch_norm_that_mixes_samples_is_refused(method):
     net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False), nn.ReLU(), nn.Linear(3, 2))
     with pytest.raises(ModelError, match="track_running_stats=True"):
+        explain(net, torch.randn(4, 4), method, 1)
+
+
+GLOBAL_NORM = nn.BatchNorm1d(3)
+
+
+class Kept:
+    def __init__(self, norm):
+        self.norm = norm
+
+
+@pytest.mark.parametrize("kept", ["list", "dict", "object", "closure", "global"])
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "guided_backprop", "integrated_gradients"])
+def test_a_batch_norm_that_eval_does_not_reach_is_said_to_be_in_training_mode(method, kept):
+    norm = nn.BatchNorm1d(3)
+    find = {
+        "list": lambda m: m.kept[0],
+        "dict": lambda m: m.kept["norm"],
+        "object": lambda m: m.kept.norm,
+        "closure": lambda m: norm,
+        "global": lambda m: GLOBAL_NORM,
+    }[kept]
+    net = Written(lambda m, x: m["last"](find(m)(m["first"](x))), first=nn.Linear(4, 3), last=nn.Linear(3, 2)).eval()
+    object.__setattr__(net.layers, "kept", {"list": [norm], "dict": {"norm": norm}}.get(kept, Kept(norm)))
+    with pytest.raises(ModelError, match=r"batch norm in training mode.*nn\.ModuleList.*call \.eval\(\) on it"):
         explain(net, torch.randn(4, 4), method, 1)
 
 

@@ -96,6 +96,11 @@ def _channel_map(
     Raises:
         ModelError: if the batch norm takes its statistics from the batch.
     """
+    if training and running_mean is not None:
+        raise ModelError(
+            "a batch norm in training mode takes its statistics from the batch, whose samples it mixes, so none has a map of its own; where "
+            ".eval() does not reach it, as in a plain list, keep it in nn.ModuleList or as an attribute of a module, or call .eval() on it"
+        )
     if training or running_mean is None or running_var is None:
         raise ModelError(
             "a batch norm without running statistics mixes the samples of a batch, so no sample has a map of its own; "
