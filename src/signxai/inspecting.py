@@ -14,6 +14,7 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
 from signxai.engine.forward import run_forward
 from signxai.engine.inputs import is_finite
+from signxai.engine.not_finite import Culprit
 from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
@@ -214,11 +215,13 @@ def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
     )
 
 
-def _culprit(records: Sequence[Record]) -> str | None:
+def _culprit(records: Sequence[Record]) -> Culprit | None:
     """The first operation on the way back that handed on what is not finite."""
     for record in reversed(records):
         if math.isfinite(record.at_output) and not math.isfinite(record.at_input):
-            return f"{_name_of(record.operation)!r} in {record.place}"
+            is_users = any(function.is_users for function in record.functions)
+            rule = f" under the rule {record.rule!r}" if is_users else ""
+            return Culprit(f"{_name_of(record.operation)!r} in {record.place}{rule}", is_users)
     return None
 
 

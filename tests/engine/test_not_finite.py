@@ -69,3 +69,13 @@ def test_a_largest_value_that_is_scattered_follows_the_gradient(reduce):
     y = run(leaf)
     (wanted,) = torch.autograd.grad(y, leaf, at_output_of(y))
     torch.testing.assert_close(relevance_of(run, (2, 4)), wanted)
+
+
+@pytest.mark.parametrize("entry", [explain, inspect_model])
+def test_a_rule_of_the_users_is_not_advised_to_become_one(entry):
+    def mine(inputs, output, relevance):
+        return relevance * float("nan")
+
+    with rules_for(torch.cos, mine), pytest.raises(ModelError, match=r"rule 'mine'.*let that rule return finite values") as caught:
+        entry(Behind(torch.cos), drawn(2, 4), "lrp_z", 1)
+    assert "register_rule" not in str(caught.value)

@@ -204,6 +204,8 @@ WRONG = {
     "too many": (lambda inputs, output, relevance: (relevance, relevance), "returned 2 entries; .* there are 1"),
     "nothing": (lambda inputs, output, relevance: None, "returned NoneType; .* there are 1"),
     "no tensor": (lambda inputs, output, relevance: (3.0,), "float"),
+    "NumPy": (lambda inputs, output, relevance: relevance.numpy(), "returned ndarray; return a tensor for each input"),
+    "NumPy in a tuple": (lambda inputs, output, relevance: (relevance.numpy(),), "returned ndarray for .* return a tensor of that shape"),
 }
 
 
@@ -212,6 +214,19 @@ def test_a_rule_that_returns_something_else_is_an_error(rule, message):
     with signxai.rules_for(torch.i0, rule, name="mine"), pytest.raises(ModelError, match=message) as caught:
         explained(net(torch.i0))
     assert "mine" in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), RuntimeError("sizes"), KeyError("key")])
+@pytest.mark.parametrize("entry", [signxai.explain, signxai.inspect_model])
+@pytest.mark.parametrize("operation", [nn.ReLU, "relu"])
+def test_a_rule_that_raises_is_named(operation, entry, error):
+    def mine(inputs, output, relevance):
+        raise error
+
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    with signxai.rules_for(operation, mine), pytest.raises(ModelError, match=f"the rule 'mine' failed: {type(error).__name__}") as caught:
+        entry(model, X, "lrp_z", 1)
+    assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("operation", ["no_such_function", len, 3, lambda x: x, int, [], torch.Tensor])

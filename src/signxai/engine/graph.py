@@ -22,11 +22,13 @@ class RelevanceNode(Function):
         words: the rule in words; None where the node is only part of one, or says it by ``words_of``.
         is_linear_layer: relevance passes linear layers there: what lies behind does not read the network's input.
         shares: relevance is shared among all terms; constants absorb what is theirs.
+        is_users: a rule of the user's carries it out.
     """
 
     words: ClassVar[str | None] = None
     is_linear_layer: ClassVar[bool] = False
     shares: ClassVar[bool] = False
+    is_users: ClassVar[bool] = False
 
     @staticmethod
     def words_of(ctx: Node) -> str | None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from signxai.engine.graph import Node, function_of, nodes_behind, our_function_of
 from signxai.engine.third_party import Gradients
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """What people know an operation by, and whether a rule of the user's carries it out."""
+
+    name: str
+    is_users: bool
 
 
 class Watch:
@@ -19,7 +28,7 @@ class Watch:
     """
 
     def __init__(self, output: Tensor) -> None:
-        self.culprit: str | None = None
+        self.culprit: Culprit | None = None
         for node in nodes_behind(output.grad_fn):
             if not hasattr(node, "variable"):  # which only a leaf of the graph has
                 node.register_hook(self._hook_of(node))
@@ -27,7 +36,7 @@ class Watch:
     def _hook_of(self, node: Node) -> Callable[[Gradients, Gradients], None]:
         def look(to_inputs: Gradients, at_outputs: Gradients) -> None:
             if self.culprit is None and _finite(at_outputs) and not _finite(to_inputs):
-                self.culprit = _name_of(node)
+                self.culprit = Culprit(_name_of(node), getattr(our_function_of(node), "is_users", False))
 
         return look
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.mode import ForwardPass
@@ -34,10 +35,10 @@ class UserRule:
         """Relevance at each of the inputs; None at those that get none.
 
         Raises:
-            ModelError: if the rule returns something else than relevance in the shapes of the inputs.
+            ModelError: if the rule raises, or returns something else than relevance in the shapes of the inputs.
         """
         arguments = (inputs, output, relevance, call) if self.takes_call else (inputs, output, relevance)
-        result = self.function(*arguments)
+        result = self._returned(arguments)
         signals = [place for place, tensor in enumerate(inputs) if tensor.requires_grad]
         if isinstance(result, Tensor):
             if len(signals) != 1:
@@ -45,15 +46,28 @@ class UserRule:
             result = tuple(result if place == signals[0] else None for place in range(len(inputs)))
         if not isinstance(result, tuple | list) or len(result) != len(inputs):
             raise ModelError(
-                f"the rule {self.name!r} returned {_shown(result)}; return one for each input, of which there are {len(inputs)}"
+                f"the rule {self.name!r} returned {_shown(result)}; return a tensor for each input, of which there are {len(inputs)}"
             )
         for place in signals:
             self._check(result[place], inputs[place])
         return tuple(part if place in signals else None for place, part in enumerate(result))
 
+    def _returned(self, arguments: tuple[Any, ...]) -> Any:
+        """What the user's function returns: it may raise anything."""
+        try:
+            return self.function(*arguments)
+        except (SignxaiError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error, Warning):
+                raise
+            raise ModelError(f"the rule {self.name!r} failed: {type(error).__name__}: {error}") from error
+
     def _check(self, relevance: object, x: Tensor) -> None:
         if relevance is not None and (not isinstance(relevance, Tensor) or relevance.shape != x.shape):
-            raise ModelError(f"the rule {self.name!r} returned {_shown(relevance)} for an input of shape {tuple(x.shape)}")
+            raise ModelError(
+                f"the rule {self.name!r} returned {_shown(relevance)} for an input of shape {tuple(x.shape)}; return a tensor of that shape"
+            )
 
 
 def _shown(value: object) -> str:
@@ -85,6 +99,7 @@ class UserRuleNode(RelevanceNode):
     """An operation under a user's rule."""
 
     shares = True
+    is_users = True
 
     @staticmethod
     def forward(

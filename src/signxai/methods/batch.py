@@ -17,7 +17,7 @@ from signxai.engine.graph import nodes_behind
 from signxai.engine.inputs import is_finite
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
-from signxai.engine.not_finite import Watch
+from signxai.engine.not_finite import Culprit, Watch
 from signxai.engine.notes import FreshNotes
 from signxai.engine.samples import AmbiguousSamplesError
 from signxai.engine.targets import Target
@@ -245,9 +245,11 @@ def for_batch(batch: Batch, compute: Callable[[Batch], Result]) -> list[Result]:
     return [compute(single) for single in batch.singles()]
 
 
-def not_finite(culprit: str | None) -> ModelError:
+def not_finite(culprit: Culprit | None) -> ModelError:
     """The error for a map that holds NaN or infinity."""
-    by = f", the first of it made by {culprit}" if culprit else ""
+    by = f", the first of it made by {culprit.name}" if culprit else ""
+    if culprit is not None and culprit.is_users:
+        return ModelError(f"the relevance holds NaN or infinity{by}, which you gave it; let that rule return finite values")
     return ModelError(
         f"the relevance holds NaN or infinity{by}; give that operation a rule by signxai.register_rule, set stabilizer=, or run the "
         "model in float64"
