@@ -140,8 +140,8 @@ def test_small_convolutions_in_float32_are_those_in_float64(layer, name):
     net.float()
 
 
-RULES = ["lrp_z", "lrp_epsilon_0_1", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrp_zplus", "lrp_wsquare", "lrp_flat",
-         "lrp_epsilon_plus_flat", "lrp_epsilon_alpha2_beta1_flat", "w2lrp_z", "flatlrp_z", "zblrp_z", "lrpsign_z"]  # fmt: skip
+RULES = ["lrp_z", "lrp_epsilon_0_1", "lrp_epsilon_0_25_std_x", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrp_zplus", "lrp_wsquare",
+         "lrp_flat", "lrp_epsilon_plus_flat", "lrp_epsilon_alpha2_beta1_flat", "w2lrp_z", "flatlrp_z", "zblrp_z", "lrpsign_z"]  # fmt: skip
 SAMPLES_ALONE = {  # of each sample on its own, of all at once, the input
     "linear": (lambda net, row: F.linear(row, net.square).relu(), lambda net, x: F.linear(x, net.square).relu(), ROWS),
     "matrix product": (lambda net, row: (row @ net.square).relu(), lambda net, x: (x @ net.square).relu(), ROWS),
