@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from comparing import deviation
 from networks import Written, drawn
-from signxai import explain
+from signxai import explain, explain_all, inspect_model
 from signxai.common import ModelError
 
 X = drawn(2, 3, 8, 8, seed=3)
@@ -151,3 +151,43 @@ def test_integer_buffers_in_front(method):
     holder.forward = lambda x: x
     first.add_module("net", net)
     assert deviation(explain(first.double(), X, method, 1), explain(body(), X, method, 1)) < 1e-12
+
+
+class MakesNoTensors(nn.Module):
+    """Convolutions, a norm over tokens and attention, none of which makes a tensor of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.norm, self.last = nn.Conv2d(3, 4, 2, 2), nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.first(x).flatten(2).transpose(1, 2) / 2)
+        weights = (tokens @ tokens.mT).softmax(-1)
+        return self.last((weights @ tokens).square().relu().mean(1) ** 0.5)
+
+
+ANYWHERE = [*METHODS, *LAYER_METHODS, "smoothgrad_samples_3", "vargrad_samples_3", "integrated_gradients_steps_3", "random_uniform",
+            "zblrp_z", "lrp_epsilon_gamma_box", "guided_grad_cam", "gradient_x_sign_mu_0_5", "deep_taylor"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ANYWHERE)
+@pytest.mark.parametrize("make", [body, lambda: MakesNoTensors().double(), lambda: Written(lambda m, x: m["body"](x), body=body())])
+def test_another_default_device_changes_nothing(make, method):
+    net, x, options = make(), X.numpy(), {"low": -3.0, "high": 3.0} if method.endswith("box") else {}
+    expected = explain(net, x, method, [1, 2], **options)
+    of_argmax = explain(net, x, method, **options)
+    with torch.device("meta"):
+        assert deviation(explain(net, x, method, [1, 2], **options), expected) < 1e-12  # runs are not carried out as one
+        assert deviation(explain(net, x, method, **options), of_argmax) < 1e-12
+
+
+def test_another_default_device_at_other_doors():
+    net, x = body(), X.numpy()
+    report, by_name = inspect_model(net, x, "lrp_z", 1), explain_all(net, x, ["gradient", "smoothgrad_samples_3", "grad_cam"], 1)
+    graph = explain(net, X, "lrp_z", 1, as_tensor=True, create_graph=True)
+    with torch.device("meta"):
+        assert inspect_model(net, x, "lrp_z", 1) == report
+        for name, relevance in explain_all(net, x, list(by_name), 1).items():
+            assert deviation(relevance, by_name[name]) < 1e-12
+        assert torch.equal(explain(net, X, "lrp_z", 1, as_tensor=True, create_graph=True), graph)

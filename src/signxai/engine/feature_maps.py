@@ -271,7 +271,7 @@ def _is_place_by_place(tensor: Tensor, source: Key) -> bool:
     """Whether each value was computed from the one at its place alone: tried on halves of them."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(_TRIALS):
-        half = torch.rand(tensor.shape, generator=generator).to(tensor.device) < 0.5
+        half = torch.rand(tensor.shape, generator=generator, device="cpu").to(tensor.device) < 0.5
         edge = torch.autograd.graph.GradientEdge(*source)
         gradient = torch.autograd.grad(tensor, edge, half.to(tensor.dtype), retain_graph=True)[0]
         if gradient.shape != tensor.shape or bool(gradient[~half].any()):

@@ -378,9 +378,9 @@ class FinalActivation:
 
     def _patched(self, patches: tuple[Patch, ...], size: int, whole: tuple[Any, ...]) -> Probabilities | None:
         """What is known of a tensor whose parts were written one by one."""
-        covered = torch.zeros(size, dtype=torch.bool)
+        covered = torch.zeros(size, dtype=torch.bool, device="cpu")
         for patch in patches:
-            patch.write(covered, torch.tensor(patch.note is not None))
+            patch.write(covered, torch.tensor(patch.note is not None, device="cpu"))
         written = [patch for patch in patches if patch.note is not None]
         if not bool(covered.as_strided(*whole).all()):
             self._is_lost = any(patch.note is not None and patch.note.resolved() is not None for patch in written)

@@ -220,7 +220,7 @@ def _move(call: Call, result: Tensor, find: Find, place: int | None, writes: boo
     tensors = [value for value in tensors_in((call.args, call.kwargs)) if _takes_codes(value, find)]
     shapes = [_Shape(tensor, find.was_signal(tensor)) for tensor in {id(tensor): tensor for tensor in tensors}.values()]
     function = (call if writes else _out_of_place(call)).func
-    empty = {shape.key: torch.empty(0) for shape in shapes}
+    empty = {shape.key: torch.empty(0, device="cpu") for shape in shapes}
     args, kwargs = _kept(call.args, empty), _kept(call.kwargs, empty)
     shape = tuple(result.shape)
     is_pure = call.func in ONE_TO_ONE | SPREADING and len(shapes) == 1

@@ -80,7 +80,7 @@ def _as_tensor(x: Any) -> Tensor:
     if array.dtype.kind not in "biuf":
         raise InputError(f"x is {type(x).__name__} of {array.dtype}; a numeric tensor or array of shape (N, ...) is needed")
     if not array.ndim:
-        return torch.tensor(array.item())
+        return torch.tensor(array.item(), device="cpu")
     if not array.flags.writeable or not array.dtype.isnative or min(array.strides) < 0:
         array = array.astype(array.dtype.newbyteorder("="))  # a copy: torch takes only writable, native memory
     return torch.from_numpy(array)

@@ -38,12 +38,12 @@ class Line:
         >>> Line(2, 2.0, 0.0, 4.0).weights(4).tolist()
         [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
         """
-        steps = torch.arange(length, dtype=torch.float64) + 0.5
+        steps = torch.arange(length, dtype=torch.float64, device="cpu") + 0.5
         width = self.high - self.low - (self.count - 1) * self.step
         place = ((steps - self.low - width / 2) / self.step).clamp(0, self.count - 1)
         first = place.floor().clamp(max=max(self.count - 2, 0))
-        weights = torch.zeros(length, self.count, dtype=torch.float64)
-        rows, columns, rest = torch.arange(length), first.long(), place - first
+        weights = torch.zeros(length, self.count, dtype=torch.float64, device="cpu")
+        rows, columns, rest = torch.arange(length, device="cpu"), first.long(), place - first
         weights[rows, columns] = 1 - rest
         if self.count > 1:
             weights[rows, columns + 1] = rest
@@ -138,7 +138,7 @@ def _holds_others(boxes: Tensor) -> Tensor:
     low, high = boxes.unbind(-1)
     widths = high - low
     is_larger = (widths > widths.amin(0) + _TOLERANCE).any(1)
-    holds = torch.zeros(len(boxes), dtype=torch.bool)
+    holds = torch.zeros(len(boxes), dtype=torch.bool, device="cpu")
     for rows in torch.split(is_larger.nonzero().squeeze(1), _AT_ONCE):
         within = ((low[rows, None] <= low + _TOLERANCE) & (high[rows, None] >= high - _TOLERANCE)).all(2)
         holds[rows] = (within & (widths[rows, None] > widths + _TOLERANCE).any(2)).any(1)
@@ -188,10 +188,10 @@ def _images(places: Tensor) -> list[Tensor]:
     """The cells of each image: those that were computed from common parts of the input; of one, if each cell is alone."""
     reach, image_of = unique_rows(places[:, 1:, LOWEST:])
     if len(reach) == 1 or len(reach) == len(unique_rows(places[:, 1:, :2])[0]):
-        return [torch.arange(len(places))]
+        return [torch.arange(len(places), device="cpu")]
     low, high = reach.unbind(-1)
     touches = ((low[:, None] < high[None] - _TOLERANCE) & (low[None] < high[:, None] - _TOLERANCE)).all(2)
-    labels = torch.arange(len(reach))
+    labels = torch.arange(len(reach), device="cpu")
     for _ in range(len(reach)):
         least = torch.where(touches, labels, len(reach)).amin(1)
         if torch.equal(least, labels):
@@ -202,7 +202,7 @@ def _images(places: Tensor) -> list[Tensor]:
 
 def _part(places: Tensor, features: Tensor, gradient: Tensor, samples: int) -> Part:
     """The cells of one image (cells, channels), in a grid."""
-    lines, index = [], torch.zeros(len(places), dtype=torch.int64)
+    lines, index = [], torch.zeros(len(places), dtype=torch.int64, device="cpu")
     for axis in range(1, places.shape[1]):
         line, numbers = _line(places[:, axis])
         lines.append(line)

@@ -19,7 +19,7 @@ LOW, HIGH, LOWEST, HIGHEST = range(4)
 """The columns of a table: where a value stands, and the least interval that holds all it was computed from."""
 
 _NOWHERE = (math.inf, -math.inf, math.inf, -math.inf)
-_SIGNS = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
+_SIGNS = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _occurring(numbers: Tensor, bound: int) -> tuple[Tensor, Tensor]:
     if bound > _MOST_COUNTED:
         found, places = torch.unique(numbers, return_inverse=True)
         return found, places
-    is_there = torch.zeros(bound, dtype=torch.bool)
+    is_there = torch.zeros(bound, dtype=torch.bool, device="cpu")
     is_there[numbers.reshape(-1)] = True
     return is_there.nonzero().squeeze(1), (is_there.long().cumsum(0) - 1)[numbers]
 
@@ -80,7 +80,7 @@ def _occurring(numbers: Tensor, bound: int) -> tuple[Tensor, Tensor]:
 def _hull_of(spans: Spans, axes: Sequence[int]) -> Spans:
     """The least intervals that hold those along axes, which are kept with length 1."""
     columns = [torch.unique(spans.table[:, column], return_inverse=True) for column in range(4)]
-    numbers = torch.zeros((), dtype=torch.int64)
+    numbers = torch.zeros((), dtype=torch.int64, device="cpu")
     bound = 1
     for column, (found, ranks) in enumerate(columns):
         of_values = ranks[spans.codes]
@@ -127,7 +127,7 @@ class Positions:
         """
         spans = []
         for axis, length in enumerate(shape):
-            low = torch.arange(length, dtype=torch.float64).view(*(-1 if other == axis else 1 for other in range(len(shape))))
+            low = torch.arange(length, dtype=torch.float64, device="cpu").view(*(-1 if other == axis else 1 for other in range(len(shape))))
             spans.append(_spans(torch.stack([low, low + 1, low, low + 1], -1)))
         return Positions(tuple(shape), tuple(spans))
 
@@ -245,7 +245,7 @@ def _cells(values: Tensor, length: int) -> Tensor:
     if size == length:
         low, high = values[..., :2].unbind(-1)
     elif _is_tiling(values):
-        edges = torch.linspace(0, 1, length + 1, dtype=values.dtype)
+        edges = torch.linspace(0, 1, length + 1, dtype=values.dtype, device="cpu")
         start = whole[..., LOW]
         width = (whole[..., HIGH] - start).masked_fill(start == math.inf, 0)
         low, high = start + width * edges[:-1], start + width * edges[1:]
@@ -432,7 +432,7 @@ def _moved_spans(
         offsets = dict.fromkeys(group, 0)
         packed = []
         for part in parts:
-            numbers = torch.zeros((1,) * len(part.shape), dtype=torch.int64)
+            numbers = torch.zeros((1,) * len(part.shape), dtype=torch.int64, device="cpu")
             for axis in group:
                 codes = part.spans[axis].codes
                 numbers = numbers * len(tables[axis]) + torch.where(codes > 0, codes + offsets[axis], 0)
@@ -463,5 +463,7 @@ def _groups(axes: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
 
 def nowhere(shape: Sequence[int], axes: int, has_tokens: bool) -> Positions:
     """Of a constant, for an input of so many axes."""
-    spans = Spans(torch.zeros((1,) * len(shape), dtype=torch.int64), torch.tensor([_NOWHERE], dtype=torch.float64))
+    spans = Spans(
+        torch.zeros((1,) * len(shape), dtype=torch.int64, device="cpu"), torch.tensor([_NOWHERE], dtype=torch.float64, device="cpu")
+    )
     return Positions(tuple(shape), (spans,) * axes, has_tokens=has_tokens)

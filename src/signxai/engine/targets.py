@@ -129,7 +129,7 @@ def as_target(target: Any, samples: int) -> Target:
         return Target(score=target)
     array = _integers(target)
     if array.ndim == 0:
-        return Target(torch.full((samples, 1), int(array)))
+        return Target(torch.full((samples, 1), int(array), device="cpu"))
     if isinstance(target, tuple) and array.ndim == 1:
         is_sequence = len(array) == samples and len(array) > 1
         return Target(torch.from_numpy(np.tile(array, (samples, 1))), torch.from_numpy(array[:, None]) if is_sequence else None)

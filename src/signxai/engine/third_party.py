@@ -62,7 +62,7 @@ def is_of_one_value(node: Node, at_outputs: Gradients) -> bool:
     if len(at_outputs) != 1 or at_outputs[0] is None:
         return False
     ones = torch.ones_like(at_outputs[0])
-    probe = torch.rand(ones.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(ones) + 0.5
+    probe = torch.rand(ones.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu").to(ones) + 0.5
     slopes, probed = _only_gradient(node, ones), _only_gradient(node, probe)
     if slopes is None or probed is None or slopes.shape != ones.shape or not bool(slopes.any()):
         return False

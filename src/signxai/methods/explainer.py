@@ -52,7 +52,8 @@ class Explainer:
         """What the analyzer gives. An ``analyze`` that a user wrote is called as it is, and shares nothing."""
         if isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze:
             return self.analyzer.relevance_of(x, target_class, shared)
-        return torch.as_tensor(self.analyzer.analyze(x, target_class))
+        relevance = self.analyzer.analyze(x, target_class)
+        return relevance if isinstance(relevance, Tensor) else torch.as_tensor(relevance, device="cpu")
 
     def _multiplied(self, relevance: Tensor, x: Any) -> Tensor:
         shape = tuple(x.shape) if isinstance(x, Tensor | np.ndarray) else np.shape(x)

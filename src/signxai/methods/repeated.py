@@ -357,9 +357,9 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
             def next_points(count: int) -> tuple[Tensor, Tensor]:
                 # Drawn one by one, so that they are the same in any chunks, and in float32, which is many times as fast as float64.
-                noise = torch.empty(count, *x.shape[1:], dtype=torch.float32)
+                noise = torch.empty(count, *x.shape[1:], dtype=torch.float32, device="cpu")
                 for one in noise:
-                    torch.randn(one.shape, generator=generator, out=one)
+                    torch.randn(one.shape, generator=generator, out=one, device="cpu")
                 leaf = x[samples].expand(count, *x[samples].shape).requires_grad_(True)
                 return leaf, torch.addcmul(leaf, sigma[samples], noise.to(x).unsqueeze(1))
 

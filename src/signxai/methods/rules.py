@@ -446,7 +446,7 @@ class ZBox(LinearRule):
         zero_params: ZeroParams = None,
     ) -> None:
         super().__init__(zero_params)
-        if low is not None and high is not None and bool((torch.as_tensor(low) > torch.as_tensor(high)).any()):
+        if low is not None and high is not None and bool((_limit(low) > _limit(high)).any()):
             raise OptionError(f"low={low} is above high={high}; give the lowest and the highest value that an input can take")
         self.low = low
         self.high = high
@@ -499,6 +499,10 @@ class Pass(Hook):  # type: ignore[misc]  # zennit is untyped
             return None
         result: Tensor = PassNode.apply(x, lambda _: output.detach())
         return result
+
+
+def _limit(value: float | Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.as_tensor(value, device="cpu")
 
 
 def _ones_for_one(x: Tensor) -> Tensor:

@@ -363,7 +363,7 @@ def _signal_and_relevance(
 
 
 def _signal_and_parts(signal: npt.ArrayLike | Tensor, parts: Values) -> tuple[Tensor, Tensor, Callable[[Tensor], Values]]:
-    pairs = torch.as_tensor(parts)
+    pairs = parts if isinstance(parts, Tensor) else torch.as_tensor(parts, device="cpu")
     x = _tensor("signal", signal)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise InputError(f"a signal has the shape (..., n) with at least one sample, not {tuple(x.shape)}")

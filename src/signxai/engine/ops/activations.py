@@ -162,6 +162,10 @@ def log_sigmoid(mode: RelevancePass, call: Call) -> Result:
     return result
 
 
+def _is_negative(exponent: float | Tensor) -> bool:
+    return bool((exponent < 0).all()) if isinstance(exponent, Tensor) else exponent < 0
+
+
 @rule_for("pow", "pow_", "__pow__", "float_power", "sqrt", "sqrt_", "square", "square_")
 def power(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged; a negative power is a divisor where it is a factor."""
@@ -171,7 +175,7 @@ def power(mode: RelevancePass, call: Call) -> Result:
     exponent = (*call.rest, call.kwargs.get("exponent"), None)[0]
     if not isinstance(exponent, Tensor) and exponent == -1 and needs_relevance(call.x) and not call.writes_in_place():
         return one_over(mode, call.x, call.run)
-    is_negative = bool((torch.as_tensor(exponent) < 0).all()) if exponent is not None and not needs_relevance(exponent) else False
+    is_negative = exponent is not None and not needs_relevance(exponent) and _is_negative(exponent)
     if rank == DIVISOR or is_negative:
         return passed(mode, call, gate_rank=0 if rank == DIVISOR and is_negative else DIVISOR)
     return passed(mode, call, gate_rank=rank)
@@ -230,7 +234,7 @@ def _is_hard_sigmoid(mode: RelevancePass, call: Call) -> bool:
     """Whether a cut-off starts at 0, ends, and is of a value that a number was added to: ``relu6(x + 3)``."""
     if not needs_relevance(call.x) or not mode.by_hand.was_shifted(call.x) or any(True for _ in tensors_in((call.rest, call.named))):
         return False
-    low, high = call.run(torch.tensor([-math.inf, math.inf])).tolist()
+    low, high = call.run(torch.tensor([-math.inf, math.inf], device="cpu")).tolist()
     return bool(low == 0 and math.isfinite(high))
 
 

@@ -63,7 +63,7 @@ def _rms_norm_map(x: Tensor, shape: Sequence[int], weight: Tensor | None = None,
 @cache
 def _rms_norm_keeps_layout() -> bool:
     """Whether this version of torch computes it in steps, each laid out in memory as its input."""
-    return not F.rms_norm(torch.ones(2, 2, 2).mT.requires_grad_(), (2,)).is_contiguous()
+    return not F.rms_norm(torch.ones(2, 2, 2, device="cpu").mT.requires_grad_(), (2,)).is_contiguous()
 
 
 def _layout(x: Tensor) -> torch.memory_format:

@@ -194,8 +194,8 @@ def quotient(mode: RelevancePass, call: Call) -> Result:
             is_sigmoid = (of_a.form, of_b.form) == ("exp", "1 + exp") and of_a.exponent is of_b.exponent
             return joined(mode, root, call, gate_rank=2 if is_sigmoid else 0)
         divisor = b.detach()
-        return _scaled(mode, a, torch.ones(()).to(a.device), lambda t: call.func(t, divisor))
-    folded = mode.with_constants(a, b, lambda: (torch.as_tensor(b).to(a).reciprocal(), 0.0), lambda t: call.func(t, b))
+        return _scaled(mode, a, torch.ones((), device=a.device), lambda t: call.func(t, divisor))
+    folded = mode.with_constants(a, b, lambda: (torch.as_tensor(b, device=a.device).to(a).reciprocal(), 0.0), lambda t: call.func(t, b))
     if folded is not None:
         return _noted_scaled(mode, folded, a, b, torch.div)
     return _noted_scaled(mode, _scaled(mode, a, 1.0, lambda t: call.func(t, b)), a, b, torch.div)
@@ -240,7 +240,7 @@ def _scaled(mode: RelevancePass, x: Tensor, constant: Any, compute: Callable[[Te
 def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: Any, function: Operation) -> Tensor:
     """Remember that a result is a multiple of a signal, if the constant is a number; else that it is weighed or masked."""
     if not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant)):
-        return mode.by_hand.note_scaled(result, x, lambda: float(function(torch.ones((), dtype=torch.float64), constant)))
+        return mode.by_hand.note_scaled(result, x, lambda: float(function(torch.ones((), dtype=torch.float64, device="cpu"), constant)))
     is_mask = mode.by_hand.note_masked(result, x, constant) or constant.dtype == torch.bool
     if constant.ndim < result.ndim and not is_mask:
         mode.by_hand.note_weighted(result, x, constant)
