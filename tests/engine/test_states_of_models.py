@@ -191,3 +191,59 @@ def test_another_default_device_at_other_doors():
         for name, relevance in explain_all(net, x, list(by_name), 1).items():
             assert deviation(relevance, by_name[name]) < 1e-12
         assert torch.equal(explain(net, X, "lrp_z", 1, as_tensor=True, create_graph=True), graph)
+
+
+class Scaled(nn.Module):
+    """A network with a constant that is no buffer, and an embedding that writes to its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.table = body(), nn.Embedding(3, 1, max_norm=0.5).double()
+        self.scale, self.listed = torch.full((), 2.0, dtype=torch.float64), [torch.full((), 0.5, dtype=torch.float64)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x * self.scale * self.listed[0]) + self.table(torch.tensor([0, 1, 2])).T
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+@pytest.mark.parametrize("method", [*METHODS, "integrated_gradients_steps_3", "guided_backprop"])
+@pytest.mark.parametrize("make", [body, lambda: Written(lambda m, x: m["body"](x), body=body()), Scaled])
+def test_a_model_that_was_made_under_inference_mode(make, method, is_frozen):
+    torch.manual_seed(0)
+    expected = explain(make(), X, method, 1)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        net = make().requires_grad_(not is_frozen)
+    before = [tensor.clone() for tensor in (*net.parameters(), *net.buffers())]
+    assert deviation(explain(net, X, method, 1), expected) < 1e-12
+    with torch.inference_mode():
+        assert deviation(explain(net, X.clone(), method, 1), expected) < 1e-12
+    assert all(map(torch.equal, before, (*net.parameters(), *net.buffers())))
+    assert inspect_model(net, X, "lrp_z", 1).rows
+    with pytest.raises(ModelError, match=r"torch\.inference_mode\(\)"):
+        explain(net, X, method, 1, as_tensor=True, create_graph=True)
+
+
+class Decorated(nn.Module):
+    """A network whose forward cannot be differentiated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = body()
+
+    @torch.inference_mode()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+def within(m, x):
+    with torch.inference_mode():
+        h = m["body"][0](x)
+    return m["body"][1:](h)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "guided_backprop", "integrated_gradients_steps_3"])
+@pytest.mark.parametrize("make", [Decorated, lambda: Written(within, body=body())])
+def test_a_forward_under_inference_mode_is_named(make, method):
+    with pytest.raises(ModelError, match="inference_mode"):
+        explain(make(), X, method, 1)

@@ -133,6 +133,11 @@ class _ForwardErrors:
                 ) from error
             if _takes_one_sample_as(self.net, self.x):
                 raise InputError(f"x of shape {shape} has no batch axis; pass x[None], of shape {(1, *shape)}") from error
+            if "nference tensor" in str(error):
+                raise ForwardError(
+                    f"the model's forward uses tensors made under torch.inference_mode(), which autograd cannot follow ({error}): take "
+                    "that out of the forward, be it a decorator or a with block, and clone() such tensors that come from elsewhere"
+                ) from error
             raise ForwardError(
                 f"the model's forward failed on x of shape {shape}: {type(error).__name__}: {error}; "
                 "check that x has the shape (N, ...) that the model takes, and that model(x) works"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from signxai.common.errors import ModelError
 from signxai.engine.stabilizer import Stabilizer
 
 Node: TypeAlias = Any
@@ -40,6 +41,14 @@ class RelevanceNode(Function):
     def denominator(ctx: Node) -> tuple[Tensor, Stabilizer] | None:
         """What relevance is divided by, and the stabilizer that is added to it; None if it is not divided."""
         return None
+
+
+def cut_graph() -> ModelError:
+    """The error for an output that has no graph."""
+    return ModelError(
+        "the model's output has no gradient: its forward cuts the graph (no_grad, inference_mode, detach, argmax, NumPy) between input and "
+        "output; remove that cut"
+    )
 
 
 def function_of(node: Node) -> type[Function] | None:

@@ -71,7 +71,7 @@ class ModelView:
         self._visited = 0
         self._seen: dict[int, Any] = {}
         for module, _, parameter in parameters:
-            copied = copies or (not is_steady and writes_to_weight(module))
+            copied = copies or (not is_steady and (writes_to_weight(module) or parameter.is_inference()))  # which autograd does not save
             if copied or parameter.requires_grad:
                 self._views[id(parameter)] = _view_of(parameter, copied)
         if not is_steady:  # else nothing writes to a buffer
@@ -138,12 +138,19 @@ class ModelView:
             return found
         if id(value) in self._seen:
             return self._seen[id(value)]
-        if isinstance(value, Tensor) or depth >= _MOST_DEPTH or self._visited >= _MOST_VISITED:
+        if isinstance(value, Tensor):
+            return self._savable(value) if value.is_inference() else value
+        if depth >= _MOST_DEPTH or self._visited >= _MOST_VISITED:
             return value
         self._visited += 1
         self._seen[id(value)] = value  # a way back to it ends here
         self._seen[id(value)] = result = self._rebuilt(value, depth + 1)
         return result
+
+    def _savable(self, tensor: Tensor) -> Tensor:
+        """A copy of a tensor that was made under ``torch.inference_mode()``, which autograd may save."""
+        self._seen[id(tensor)] = copied = tensor.clone()
+        return copied
 
     def _rebuilt(self, value: Any, depth: int) -> Any:
         kind = type(value)

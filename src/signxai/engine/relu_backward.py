@@ -9,7 +9,7 @@ from torch import Tensor
 
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call
-from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.graph import Node, RelevanceNode, cut_graph, needs_relevance
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import RELU_BACKWARD, RuleTable
 
@@ -52,6 +52,8 @@ class ReLUPass(ForwardPass):
         return type(self)(self.relu_backward)
 
     def logits_of(self, output: Tensor) -> Tensor:
+        if not output.requires_grad:
+            raise cut_graph()
         if not self.relus:
             raise ModelError("the method changes the ReLUs of a network, and this one has none: the map would be its gradient")
         return super().logits_of(output)

@@ -211,6 +211,10 @@ class Analyzer(ABC):
         x = as_input(net, input_tensor).clone(memory_format=torch.contiguous_format)
         source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
         parameters = list(net.parameters())
+        if any(parameter.is_inference() for parameter in parameters):
+            raise ModelError(
+                "create_graph=True needs parameters with gradients, and these were made under torch.inference_mode(): leave that"
+            )
         with nobody_writes_to(parameters, "a map with a graph takes them as they are from its beginning to its end"):
             with self._batches(self.writes_parameters, x, target_class, None) as batches:
                 tape = Tape([(x, source), *zip(batches[0].net.parameters(), parameters, strict=True)])

@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from signxai.common.errors import ModelError
 from signxai.engine.forward import OutputOption, run_forward
-from signxai.engine.graph import nodes_behind
+from signxai.engine.graph import cut_graph, nodes_behind
 from signxai.engine.inputs import is_finite
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
@@ -271,10 +271,7 @@ def gradient_of(logits: Tensor, leaf: Any, start: Tensor, keep_graph: bool = Fal
 def _gradients(logits: Tensor, leaves: Sequence[Any], start: Tensor, keep_graph: bool = False) -> Sequence[Tensor | None]:
     """The vector-Jacobian products from the logits to each leaf or edge; None where the logits do not depend on it."""
     if not logits.requires_grad:
-        raise ModelError(
-            "the model's output has no gradient: its forward cuts the graph (no_grad, detach, argmax, NumPy) between input and output; "
-            "remove that cut"
-        )
+        raise cut_graph()
     if isinstance(leaves[0], GradientEdge) and not {leaf.node for leaf in leaves} <= set(nodes_behind(logits.grad_fn)):
         return _gradients_of_reached(logits, leaves, start, keep_graph)  # torch before 2.7 crashes
     try:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError
 from signxai.engine.feature_maps import FeatureMap, FeatureMapPass
 from signxai.engine.following import Lost
-from signxai.engine.graph import nodes_behind
+from signxai.engine.graph import cut_graph, nodes_behind
 from signxai.engine.map_layout import Layout, NoMapError, NowhereError, Part, cells_of, layout_of, overlap, parts_of
 from signxai.engine.model_loan import unwrapped
 from signxai.engine.module_outputs import EachOutput, find_module, name_of_module
@@ -161,6 +161,8 @@ class GradCAMAnalyzer(Analyzer):
         with self._capturing(batch.net, mode):
             logits = batch.run(batch.x.detach().requires_grad_(True), mode)
         if not mode.found:
+            if not logits.requires_grad:
+                raise cut_graph()
             raise ModelError(self._nothing_captured())
         return _Choice(mode, logits, batch.initial_relevance(logits), self.target_layer is None).taken()
 
