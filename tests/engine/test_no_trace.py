@@ -1,7 +1,11 @@
 """The model is borrowed: after any call, also one that raises, nothing about it has changed."""
 
+import collections
 import contextlib
 import copy
+import dataclasses
+import gc
+import types
 
 import numpy as np
 import pytest
@@ -359,3 +363,140 @@ def test_a_model_explained_in_a_hook_of_its_own_keeps_the_hook_working():
     explain(net, x, "lrp_z", 1)
     net(x)
     assert len(seen) >= 1
+
+
+@dataclasses.dataclass
+class Record:
+    """What a network may keep."""
+
+    seen: list
+    count: int = 0
+
+
+class Scores(nn.Module):
+    """A network that keeps things in containers in forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(12, CLASSES)
+        self.log, self.cache, self.deep = ["first"], {"first": 1}, {"k": {"j": [], "t": ([],)}}
+        self.names, self.last, self.raw = {"first"}, collections.deque(["first"], 3), bytearray(b"ab")
+        self.ordered, self.by_name, self.counts = collections.OrderedDict(a=1), collections.defaultdict(list), collections.Counter("aab")
+        self.also_log, self.namespace, self.record = self.log, types.SimpleNamespace(n=0, log=self.log), Record([])
+        self.array, self.cycle = np.zeros(3), []
+        self.cycle.append(self.cycle)
+        self.fc.log = self.log
+
+    def forward(self, x):
+        h = self.fc(x.relu())
+        self.log.append(h)
+        assert self.also_log is self.log is self.namespace.log is self.fc.log
+        assert self.cycle[0] is self.cycle
+        self.cycle.append(h)
+        self.cache["h"] = h
+        self.deep["k"]["j"].append(h)
+        self.deep["k"]["t"][0].append(h)
+        self.names.add("more")
+        self.last.append(h)
+        self.raw.append(1)
+        self.ordered["b"] = h
+        self.by_name["new"].append(h)
+        self.counts["a"] += 1
+        assert self.counts == {"a": 3, "b": 1}
+        assert self.last.maxlen == 3
+        self.namespace.n += 1
+        self.record.count += 1
+        self.record.seen.append(h)
+        self.array[0] += 1
+        return h
+
+
+def kept_in(net):
+    return {name: repr(value) for name, value in vars(net).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_a_module_puts_into_its_containers_in_forward_is_undone(name):
+    net = randomized(Scores())
+    before, values = kept_in(net), dict(vars(net))
+    if is_cam(name):
+        with pytest.raises(SignxaiError):
+            explain(net, inputs("linear"), name, 1)
+    else:
+        explain(net, inputs("linear"), name, 1, **options(name))
+    assert kept_in(net) == before
+    assert all(vars(net)[key] is value for key, value in values.items())
+
+
+def test_what_containers_lead_to_is_that_of_the_view():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(12, CLASSES)
+            self.steps = [torch.relu, self.fc, self]
+            self.table = {self.fc: "layer", "fc": [self.fc], "weight": {"w": self.fc.weight}}
+            self.all = {self.fc}
+
+        def forward(self, x):
+            assert self.steps[1] is self.fc
+            assert self.steps[2] is self
+            assert next(iter(self.table)) is self.fc is self.table["fc"][0]
+            assert self.table[self.fc] == "layer"
+            assert self.table["weight"]["w"] is self.fc.weight
+            assert self.fc in self.all
+            self.steps.append(x)
+            return self.steps[1](self.steps[0](x))
+
+    net = randomized(Listed())
+    steps = list(net.steps)
+    expected = explain(nn.Sequential(nn.ReLU(), net.fc), inputs("linear"), "lrp_z", 1)
+    np.testing.assert_allclose(explain(net, inputs("linear"), "lrp_z", 1), expected, rtol=1e-12)
+    assert net.steps == steps
+
+
+def test_arrays_of_a_view_share_memory_as_those_of_the_model_do():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.large, self.whole = nn.Linear(12, CLASSES), np.zeros(1 << 20), np.zeros((4, 2))
+            self.part, self.turned = self.whole[1:], self.whole.T[::-1]
+            self.fixed = np.ones(2)
+            self.fixed.flags.writeable = False
+
+        def forward(self, x):
+            assert self.large is net.large
+            assert self.fixed is net.fixed
+            self.part[0, 0] += 1
+            assert self.whole[1, 0] == 1 == self.turned[1, 1] == self.whole.sum()
+            return self.fc(x)
+
+    net = randomized(Reads())
+    explain(net, inputs("linear"), "gradient", 1)
+    assert net.whole.sum() == 0
+
+
+def test_the_end_of_a_view_ends_nothing_that_objects_of_the_model_hold():
+    ended = []
+
+    class Holder:
+        def __init__(self, log):
+            self.log = log
+
+        def __del__(self):
+            ended.append(self)
+
+    class Holds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.log = nn.Linear(12, CLASSES), []
+            self.holder = Holder(self.log)
+
+        def forward(self, x):
+            assert self.holder.log is self.log
+            assert isinstance(self.holder, Holder)
+            return self.fc(x)
+
+    net = randomized(Holds())
+    explain(net, inputs("linear"), "gradient", 1)
+    gc.collect()
+    assert not ended

@@ -4,6 +4,10 @@ A view has one module for each of the model's, of the same class and with the sa
 the memory of the model's and ask for no gradient. Wherever an attribute leads to a module or tensor of the model, be it in a list, a
 bound method, a closure or an object of some class, the view's leads to its own. What neither attributes nor closures lead to, such as
 a global name, is beyond that: there the model itself is called, as it is, which is refused where modules of it are in training mode.
+
+Lists, dicts, sets and the like that modules hold as attributes, also within each other, in namespaces and in dataclasses, are copies, as
+are small NumPy arrays: a forward may write to them. Objects of other classes, tensors that are no buffers, what only a closure or a class
+holds, and modules that are in a list instead of the model's own are the user's, and what a forward writes to them stays.
 """
 
 from __future__ import annotations
@@ -11,9 +15,9 @@ from __future__ import annotations
 import copyreg
 import functools
 import weakref
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,7 @@ from signxai.engine.steady_modules import is_as_it_is, is_plain
 
 _INERT = {
     *(int, float, bool, complex, str, bytes, type(None), type, range, slice, type(Ellipsis), property),
-    *(torch.dtype, torch.device, torch.Size, torch.Generator, np.ndarray, np.dtype, ModuleType, BuiltinFunctionType),
+    *(torch.dtype, torch.device, torch.Size, torch.Generator, np.dtype, ModuleType, BuiltinFunctionType),
 }
 """What leads to no module."""
 
@@ -38,6 +42,9 @@ _HOOKS = tuple(name for name in _TABLES if name.startswith(("_forward_", "_backw
 _MOST_DEPTH = 6
 _MOST_VISITED = 20_000
 """How far attributes are followed: a model may lead to its trainer, and that to a data set."""
+
+_MOST_BYTES = 1 << 20
+"""Up to so many, an array is copied: a larger one is a table that is read."""
 
 _PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 
@@ -117,10 +124,11 @@ class ModelView:
         view = self._views[id(module)]
         attributes = view.__dict__
         for name, value in module.__dict__.items():
-            own = value if type(value) in _INERT else self.of(value)
+            is_empty = name in _TABLES and not value
+            own = value if is_empty or type(value) in _INERT else self.of(value, protects=True)
             attributes[name] = value.copy() if own is value and name in _TABLES else own
         for name in _slots(module):
-            object.__setattr__(view, name, self.of(getattr(module, name)))
+            object.__setattr__(view, name, self.of(getattr(module, name), protects=True))
         if "training" in attributes:  # a compiled module has that of the module inside
             attributes["training"] = False
         if attributes.get("_compiled_call_impl") is not None:
@@ -128,8 +136,14 @@ class ModelView:
         if isinstance(attributes["_modules"].get("_orig_mod"), nn.Module):  # its forward leads to the model by compiled code
             attributes["forward"] = attributes["_modules"]["_orig_mod"].__call__
 
-    def of(self, value: Any, depth: int = 0) -> Any:
-        """The same value where it leads to nothing of the model; else one that leads to the view."""
+    def of(self, value: Any, depth: int = 0, protects: bool = False) -> Any:
+        """The same value where it leads to nothing of the model; else one that leads to the view.
+
+        Args:
+            value: anything.
+            depth: how many attributes, items and the like led to it.
+            protects: it is a module's, which may write to it: containers are copied, wherever they lead.
+        """
         kind = type(value)
         if kind in _INERT:
             return value
@@ -143,8 +157,12 @@ class ModelView:
         if depth >= _MOST_DEPTH or self._visited >= _MOST_VISITED:
             return value
         self._visited += 1
-        self._seen[id(value)] = value  # a way back to it ends here
-        self._seen[id(value)] = result = self._rebuilt(value, depth + 1)
+        result = _copied(value) if protects else None
+        self._seen[id(value)] = value if result is None else result  # a way back to it ends here
+        if result is None:
+            self._seen[id(value)] = result = self._rebuilt(value, depth + 1, protects and kind in (tuple, np.ndarray))
+        else:
+            _refill(result, lambda inner: self.of(inner, depth + 1, True), lambda key: self.of(key, depth + 1))
         return result
 
     def _savable(self, tensor: Tensor) -> Tensor:
@@ -152,12 +170,9 @@ class ModelView:
         self._seen[id(tensor)] = copied = tensor.clone()
         return copied
 
-    def _rebuilt(self, value: Any, depth: int) -> Any:
-        kind = type(value)
-        rebuild = _REBUILD.get(kind)
-        if rebuild is not None:
-            return rebuild(value, lambda inner: self.of(inner, depth))
-        return _object(value, lambda inner: self.of(inner, depth))
+    def _rebuilt(self, value: Any, depth: int, protects: bool) -> Any:
+        rebuild = _REBUILD.get(type(value), _object)
+        return rebuild(value, lambda inner: self.of(inner, depth, protects))
 
 
 Exchange = Callable[[Any], Any]
@@ -169,8 +184,8 @@ def writes_to_weight(module: nn.Module) -> bool:
     return isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None
 
 
-def _kind_of(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class of a module's view: the end of that must not end what the module holds."""
+def _kind_of(kind: type) -> type:
+    """The class of a module's or object's view: the end of that must not end what the module or object holds."""
     if not hasattr(kind, "__del__"):
         return kind
     return type(kind.__name__, (kind,), {"__del__": lambda self: None, "__module__": kind.__module__})
@@ -200,6 +215,56 @@ def _slots(value: object) -> Iterable[str]:
     return (name for name in copyreg._slotnames(type(value)) if name != "__weakref__" and hasattr(value, name))  # type: ignore[attr-defined]
 
 
+def _copied(value: Any) -> Any:
+    """A copy of a container, record or small array, of the same items; None for anything else."""
+    kind = type(value)
+    if kind in _CONTAINERS:
+        return value.copy()
+    if kind is np.ndarray:
+        flags = value.flags
+        return value.copy() if flags.owndata and flags.writeable and flags.c_contiguous and value.nbytes <= _MOST_BYTES else None
+    if kind is not SimpleNamespace and not _is_record(kind):
+        return None
+    result = SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
+    result.__dict__.update(value.__dict__)
+    return result
+
+
+def _is_record(kind: type) -> bool:
+    """Whether a class is a dataclass whose instances may change, and hold nothing that ends with them."""
+    is_frozen = getattr(getattr(kind, "__dataclass_params__", None), "frozen", True)
+    is_plain = bool(kind.__dictoffset__) and not hasattr(kind, "__del__") and not any(copyreg._slotnames(kind))  # type: ignore[attr-defined]
+    return not is_frozen and is_plain and not issubclass(kind, nn.Module) and not _makes_itself(kind)
+
+
+def _refill(copied: Any, exchange: Exchange, exchange_key: Exchange) -> None:
+    """Exchange what is in a copy of a container. What is hashed stays itself if it leads to nothing of the model: it is known by that."""
+    if isinstance(copied, list | deque):
+        if not _INERT.issuperset(map(type, copied)):
+            items = list(map(exchange, copied))
+            copied.clear()
+            copied.extend(items)
+    elif isinstance(copied, set):
+        if not _INERT.issuperset(map(type, copied)):
+            members = list(map(exchange_key, copied))
+            copied.clear()
+            copied.update(members)
+    elif not isinstance(copied, np.ndarray | bytearray):
+        _refill_mapping(copied if isinstance(copied, dict) else copied.__dict__, exchange, exchange_key)
+
+
+def _refill_mapping(copied: dict[Any, Any], exchange: Exchange, exchange_key: Exchange) -> None:
+    if _INERT.issuperset(map(type, copied)):
+        for key, item in copied.items():
+            if type(item) not in _INERT:
+                copied[key] = exchange(item)  # which changes no size
+        return
+    items = [(exchange_key(key), exchange(item)) for key, item in copied.items()]
+    copied.clear()
+    for key, item in items:
+        copied[key] = item
+
+
 def _sequence(value: Any, exchange: Exchange) -> Any:
     items = [exchange(item) for item in value]
     return value if all(map(_is, items, value)) else type(value)(items)
@@ -210,13 +275,25 @@ def _deque(value: Any, exchange: Exchange) -> Any:
     return value if all(map(_is, items, value)) else deque(items, value.maxlen)
 
 
+def _array(value: Any, exchange: Exchange) -> Any:
+    """An array that looks at the memory of another, if that is copied: at the copy's."""
+    base = value.base
+    own = exchange(base) if type(base) is np.ndarray else base
+    if own is base:
+        return value
+    result = np.ndarray(value.shape, value.dtype, own, value.ctypes.data - base.ctypes.data, value.strides)
+    result.flags.writeable = value.flags.writeable
+    return result
+
+
 def _mapping(value: Any, exchange: Exchange) -> Any:
     keys, values = [exchange(key) for key in value], [exchange(item) for item in value.values()]
     if all(map(_is, keys, value)) and all(map(_is, values, value.values())):
         return value
     result = value.copy()
     result.clear()
-    result.update(zip(keys, values, strict=True))
+    for key, item in zip(keys, values, strict=True):  # a Counter's update would count them
+        result[key] = item
     return result
 
 
@@ -281,7 +358,7 @@ def _object(value: Any, exchange: Exchange) -> Any:
     own = {name: exchange(item) for name, item in state.items()}
     if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
         return value
-    result = object.__new__(type(value))
+    result = object.__new__(_kind_of(type(value)))
     result.__dict__.update(own)
     for name in _slots(value):
         object.__setattr__(result, name, exchange(getattr(value, name)))
@@ -293,10 +370,14 @@ def _makes_itself(kind: type) -> bool:
     return any("__new__" in vars(base) for base in kind.__mro__[:-1])
 
 
+_CONTAINERS = {list, set, deque, dict, OrderedDict, defaultdict, Counter, bytearray}
+"""What code may write to, and a copy of which holds the same items."""
+
 _REBUILD: dict[type, Callable[[Any, Exchange], Any]] = {
     **dict.fromkeys((list, tuple, set, frozenset), _sequence),
     deque: _deque,
-    **dict.fromkeys((dict, OrderedDict, defaultdict), _mapping),
+    np.ndarray: _array,
+    **dict.fromkeys((dict, OrderedDict, defaultdict, Counter), _mapping),
     **dict.fromkeys(_PROXIES, _proxy),
     MethodType: _method,
     FunctionType: _function,
