@@ -141,13 +141,17 @@ class Residual(nn.Module):
         return self.fc(F.max_pool2d(a, 2).flatten(1))
 
 
+class Noted(list):
+    """A list that a view of a model does not copy, as it does plain ones: what a forward notes in it stays."""
+
+
 class Counting(nn.Module):
     """A network that notes how many samples each of its forward passes has."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
-        self.calls: list[int] = []
+        self.calls: list[int] = Noted()
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls.append(len(x))

@@ -6,8 +6,8 @@ bound method, a closure or an object of some class, the view's leads to its own.
 a global name, is beyond that: there the model itself is called, as it is, which is refused where modules of it are in training mode.
 
 Lists, dicts, sets and the like that modules hold as attributes, also within each other, in namespaces and in dataclasses, are copies, as
-are small NumPy arrays: a forward may write to them. Objects of other classes, tensors that are no buffers, what only a closure or a class
-holds, and modules that are in a list instead of the model's own are the user's, and what a forward writes to them stays.
+are small NumPy arrays: a forward may write to them. Objects of other classes (those derived from list and dict included), tensors that are
+no buffers, what only a closure or a class holds, and modules that are in a list alone are the user's: what a forward writes to them stays.
 """
 
 from __future__ import annotations
@@ -358,7 +358,7 @@ def _object(value: Any, exchange: Exchange) -> Any:
     own = {name: exchange(item) for name, item in state.items()}
     if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
         return value
-    result = object.__new__(_kind_of(type(value)))
+    result: Any = object.__new__(_kind_of(type(value)))
     result.__dict__.update(own)
     for name in _slots(value):
         object.__setattr__(result, name, exchange(getattr(value, name)))
