@@ -155,7 +155,7 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     Args:
         model, x, target_class: as for ``explain``; with several samples the report sums over them.
         method_name: an LRP method without multipliers, for example ``"lrp_epsilon_0_25_std_x"``.
-        **options: as for ``explain``.
+        **options: as for ``explain``; those that only say what a map is returned as change nothing.
 
     Returns:
         A ``Report``: print it, or take it apart by ``.to_dict()``.
@@ -179,8 +179,6 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     analyzer = explainer_for(model, spec, options).analyzer
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.layers is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
-    if analyzer.create_graph:
-        raise OptionError("create_graph=True: a report has no graph; leave it out")
     return analyzer.in_batches(partial(_report_of_all, str(spec), analyzer), x, target_class)
 
 

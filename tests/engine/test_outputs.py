@@ -152,11 +152,6 @@ def test_what_is_no_module_is_named_with_what_to_do():
         explain(Several, torch.randn(2, 4), "gradient", 0)
 
 
-def test_a_report_has_no_graph():
-    with pytest.raises(OptionError, match=r"create_graph=True.*leave it out"):
-        inspect_model(nn.Linear(4, 2), torch.randn(1, 4), "lrp_z", 0, as_tensor=True, create_graph=True)
-
-
 def test_an_input_without_values():
     with pytest.raises(InputError, match="meta device"):
         explain(nn.Linear(4, 2), torch.randn(1, 4, device="meta"), "gradient", 0)

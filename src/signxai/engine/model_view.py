@@ -96,7 +96,7 @@ class ModelView:
     def exchange_forward(self, module: nn.Module, forward: DequantizedForward) -> None:
         """Let a module's view run as the layer in floating point that it stands for."""
         view: nn.Module = self._views[id(module)]
-        forward.module = view
+        forward.module, forward.bias = view, self._views.get(id(forward.bias), forward.bias)
         view.__dict__["forward"] = forward
         self._lent.append(view)
 

@@ -285,13 +285,13 @@ def _stands_nowhere(spans: Spans, axis: int) -> Tensor:
 
 def _stands_for_all(spans: Spans, axis: int) -> Tensor:
     """Where along an axis no value stands for less than all that others stand for a part of each."""
-    is_used = torch.zeros(len(spans.table), dtype=torch.bool)
+    is_used = torch.zeros(len(spans.table), dtype=torch.bool, device="cpu")
     is_used[spans.codes.reshape(-1)] = True
     is_used &= spans.table[:, LOW] < math.inf
     whole = _hull(spans.table[is_used], (0,)) if bool(is_used.any()) else spans.table[:1]
     is_all = (spans.table[:, LOW] <= whole[:, LOW]) & (spans.table[:, HIGH] >= whole[:, HIGH])
     if not bool((is_used & ~is_all).any()):
-        return torch.zeros(spans.codes.shape[axis], dtype=torch.bool)
+        return torch.zeros(spans.codes.shape[axis], dtype=torch.bool, device="cpu")
     is_all[0] = True  # nowhere is no part of it
     return is_all[spans.codes].movedim(axis, 0).flatten(1).all(1)
 
@@ -308,9 +308,9 @@ def _without_copies(changing: Sequence[Spans], axis: int) -> tuple[int, int]:
     count = int(places.max()) + 1
     if 1 < count < length < 3 * count:
         order = torch.argsort(places, stable=True)
-        before = torch.full((length,), -1)  # where the same place occurred last
+        before = torch.full((length,), -1, device="cpu")  # where the same place occurred last
         before[order[1:]] = torch.where(places[order[1:]] == places[order[:-1]], order[:-1], -1)
-        starts = torch.arange(length - count + 1)
+        starts = torch.arange(length - count + 1, device="cpu")
         is_core = (before.unfold(0, count, 1).amax(1) < starts) & (starts < count) & (length - count - starts < count)
         for first in is_core.nonzero().flatten().tolist():
             if all(_is_tiling(_values_along(spans, axis, first, count)) for spans in changing):
