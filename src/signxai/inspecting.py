@@ -15,7 +15,7 @@ from signxai.engine.accounts import InspectingPass, Record
 from signxai.engine.forward import run_forward
 from signxai.engine.inputs import is_finite
 from signxai.engine.not_finite import Culprit
-from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite
+from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite, refuse_mixed_samples
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
 from signxai.names.grammar import MethodSpec
@@ -191,9 +191,11 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
     mode = analyzer.mode(InspectingPass)
     mode.names = {id(module): name for name, module in batch.net.named_modules()}
     try:
-        return _report_by(mode, method, batch)
+        report = _report_by(mode, method, batch)
     finally:
         mode.release()
+    refuse_mixed_samples(batch, analyzer.model)
+    return report
 
 
 def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:

@@ -17,13 +17,14 @@ from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.generators import in_turn
 from signxai.engine.inputs import as_input
+from signxai.engine.mixing import UNMIXED
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError, nobody_writes_to
 from signxai.engine.prediction import predicted_target
 from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
-from signxai.methods.batch import Batch, LayerTurns, Result, SharedResults, for_batch, not_finite
+from signxai.methods.batch import Batch, LayerTurns, Result, SharedResults, for_batch, not_finite, refuse_mixed_samples
 from signxai.methods.joining import joined, joined_at
 from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
 
@@ -224,9 +225,9 @@ class Analyzer(ABC):
 
     def _attributed(self, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
-        if self.layers is None:
-            return [self._checked(self.attribute(batch), batch)]
-        return [self._checked(relevance, batch) for relevance in self.attribute_at(batch, self.layers.names)]
+        relevance = [self.attribute(batch)] if self.layers is None else self.attribute_at(batch, self.layers.names)
+        refuse_mixed_samples(batch, self.model)
+        return [self._checked(one, batch) for one in relevance]
 
     def _checked(self, relevance: object, batch: Batch) -> Tensor:
         """Relevance in memory of its own, if it is a tensor of the shape that it must have."""
@@ -269,7 +270,9 @@ class Analyzer(ABC):
         part = target.rows(rows.start, rows.stop)
         samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
         output = self.output and view.of(self.output)
-        return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic)
+        is_known = self.chunks_itself or self.stochastic or len(samples) == 1 or self.model in UNMIXED
+        first: list[Tensor] | None = None if is_known else []
+        return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic, None, first)
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

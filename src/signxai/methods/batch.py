@@ -15,6 +15,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.forward import OutputOption, run_forward
 from signxai.engine.graph import cut_graph, nodes_behind
 from signxai.engine.inputs import is_finite
+from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
 from signxai.engine.not_finite import Culprit, Watch
@@ -86,6 +87,8 @@ class Batch:
         output: from what the network returns to the tensor that is explained; None: the logits.
         stochastic: whether the network draws random numbers: it runs on one point at a time, each time with those of the seed.
         turn: where several layers are asked for, one after the other, the turn of ``at``; its results come from one backward pass.
+        first_logits: what the network first gave for as many points as there are samples, which is kept where it is still to be asked
+            whether it mixes them; else None.
     """
 
     net: nn.Module
@@ -99,13 +102,14 @@ class Batch:
     output: OutputOption = None
     stochastic: bool = False
     turn: LayerTurn | None = field(default=None, repr=False, compare=False)
+    first_logits: list[Tensor] | None = field(default=None, repr=False, compare=False)
     _finite: FreshNotes[bool] = field(default_factory=FreshNotes, repr=False, compare=False)
 
     def singles(self) -> list[Batch]:
         """The same, of each sample alone."""
         starts = range(self.rows.start, self.rows.start + len(self.x))
         return [
-            replace(self, x=self.x[i : i + 1], target=self.target.rows(i, i + 1), rows=slice(start, start + 1))
+            replace(self, x=self.x[i : i + 1], target=self.target.rows(i, i + 1), rows=slice(start, start + 1), first_logits=None)
             for i, start in enumerate(starts)
         ]
 
@@ -119,7 +123,11 @@ class Batch:
         Raises:
             ModelError: if the network fails, or its output is no finite floating-point tensor with one row per point.
         """
-        return run_forward(self.net, (self.x if x is None else x).clone(), mode or GradientPass(), None, self.output, self.draws_from)
+        points = (self.x if x is None else x).clone()
+        logits = run_forward(self.net, points, mode or GradientPass(), None, self.output, self.draws_from)
+        if self.first_logits is not None and not self.first_logits and len(logits) == len(self.x):
+            self.first_logits.append(logits.detach())
+        return logits
 
     @property
     def draws_from(self) -> int | None:
@@ -243,6 +251,23 @@ def for_batch(batch: Batch, compute: Callable[[Batch], Result]) -> list[Result]:
         if len(batch.x) == 1:
             raise
     return [compute(single) for single in batch.singles()]
+
+
+def refuse_mixed_samples(batch: Batch, model: nn.Module) -> None:
+    """Refuse a batch of several samples that the network mixes, if that is still to be asked: once for each model.
+
+    Raises:
+        MixedSamplesError: if it does.
+    """
+    if batch.first_logits is None or torch.equal(batch.x[1:], batch.x[:-1]):  # samples that are alike would say nothing
+        return
+
+    def run(rows: Sequence[int], factor: float) -> Tensor:
+        return run_forward(batch.net, batch.x[list(rows)] * factor, GradientPass(), batch.x, batch.output)
+
+    if mixes(run, batch.x, next(iter(batch.first_logits), None), most=2):
+        raise MixedSamplesError
+    UNMIXED.add(model)
 
 
 def not_finite(culprit: Culprit | None) -> ModelError:

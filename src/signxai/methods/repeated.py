@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError
 from signxai.engine.activation_memory import MeasuringPass, TooLargeError
 from signxai.engine.forward import run_forward
+from signxai.engine.generators import lent_generators
+from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
@@ -46,29 +48,40 @@ GradientsAt: TypeAlias = Callable[[slice, Tensor, Tensor, ForwardPass, Callable[
 Its arguments: the slice of samples, the leaf, the points (points * samples, ...), the pass, and from outputs to what relevance starts with.
 """
 
+OutputsAt: TypeAlias = Callable[[slice, Sequence[int], Tensor, ForwardPass], Tensor]
+"""Runs the network at some of the points of some samples, and gives the logits.
+
+Its arguments: the slice of samples, the number of each point (point * samples + sample), these points, and the pass.
+"""
+
 
 class _RepeatedGradientAnalyzer(Analyzer):
     """Gradients at many points for each sample; the target and its initial relevance are those of the sample itself.
 
-    Points and samples run in chunks of at most about 1 GiB of activations (fewer where that is quicker), or of ``batch_size``.
+    Points and samples run in chunks of at most about 1 GiB of activations (fewer where that is quicker), or of ``batch_size``. Where the
+    network mixes what runs together, the points of a single sample run one by one, and several samples are refused.
     """
 
     chunks_itself = True
     points: int
 
     def _gradients(
-        self, batch: Batch, points: PointsOf, gradients_at: GradientsAt | None = None
+        self, batch: Batch, points: PointsOf, gradients_at: GradientsAt | None = None, outputs_at: OutputsAt | None = None
     ) -> Iterator[tuple[slice, slice, Sequence[Tensor]]]:
         """The gradients at all points of every sample, a chunk at a time.
 
         Yields the slice of samples, the slice of points, and the gradients of a chunk, each (points, samples, ...): by the points alone,
-        unless ``gradients_at`` says otherwise.
+        unless ``gradients_at`` says otherwise; then ``outputs_at`` says how the network runs at points, if they are not its input.
+
+        Raises:
+            MixedSamplesError: if there are several samples, and the network mixes them.
         """
         at_input = gradients_at is None  # at a layer, runs would depend on what other layers are asked for
         by = gradients_at or partial(_by_points, batch)
         x = batch.x
         starts, known = self._starts(batch)
         known = 1 if batch.stochastic else known
+        company = _Company(self.model, batch, GradientPass(at_input, at_input), outputs_at)
         most = known or max(1, _TRIAL_BYTES // x[0].nbytes)
         first = 0
         while first < len(x):
@@ -79,12 +92,16 @@ class _RepeatedGradientAnalyzer(Analyzer):
                 mode = GradientPass(at_input, at_input) if known else MeasuringPass(most > 1, at_input, at_input)
                 try:
                     leaf, chunk = next_points(count)
-                    gradients = by(samples, leaf, chunk.flatten(0, 1), mode, starts(samples, count))
+                    start = company.watching(samples, chunk, starts(samples, count))
+                    gradients = by(samples, leaf, chunk.flatten(0, 1), mode, start)
                 except TooLargeError:
                     most = 1  # measured at once, and nothing of these samples has been yielded
                     break
                 if isinstance(mode, MeasuringPass):
                     known = most = mode.most_samples()
+                if company.matters():
+                    known = most = 1
+                    gradients = company.apart(by, starts(samples, 1))
                 yield samples, slice(begin, begin + count), gradients
                 begin += count
             else:
@@ -111,6 +128,71 @@ class _RepeatedGradientAnalyzer(Analyzer):
             return partial(_score_starts, fixed, logits, batch.relevance), most
         start = fixed.initial_relevance(logits, batch.relevance)
         return lambda samples, count: lambda _: torch.cat([start[samples]] * count), most
+
+
+class _Company:
+    """Watches the first points of a batch that run together, to see whether the network mixes them.
+
+    Args:
+        model: the network as the user gave it. Where only torch's own code runs in it, it is asked once for all.
+        batch: the samples.
+        mode: a pass like those in which they run.
+        outputs_at: how the network runs at points; None: they are its input.
+    """
+
+    def __init__(self, model: nn.Module, batch: Batch, mode: ForwardPass, outputs_at: OutputsAt | None) -> None:
+        self.model, self.batch, self.mode = model, batch, mode
+        self.outputs_at = outputs_at or (lambda samples, rows, points, mode: _outputs(batch, points, mode))
+        self._is_known = not lent_generators().is_watched and model in UNMIXED
+        self._points: Tensor | None = None
+        self._logits: Tensor | None = None
+        self._samples = slice(0)
+
+    def watching(self, samples: slice, points: Tensor, start: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """What relevance starts with at points (points, samples, ...), which are kept where nothing is known: a network may write."""
+        self._points = None
+        if self._is_known or len(points) * (samples.stop - samples.start) == 1:
+            return start
+        self._samples, self._points = samples, points.detach().clone()
+
+        def seen(logits: Tensor) -> Tensor:
+            self._logits = logits.detach()
+            return start(logits)
+
+        return seen
+
+    def matters(self) -> bool:
+        """Whether the network mixes the points that have just run.
+
+        Raises:
+            MixedSamplesError: if there are several samples.
+        """
+        if self._points is None:
+            return False
+        self._is_known = True
+        is_single = len(self.batch.x) == 1
+        count = len(self._points) * (self._samples.stop - self._samples.start)
+        each = self._points.reshape(count, -1, *self._points.shape[2:])
+
+        def run(rows: Sequence[int], factor: float) -> Tensor:
+            points = each[list(rows)].flatten(0, 1) * factor
+            return self.outputs_at(self._samples, rows, points, self.mode.renewed())
+
+        if not mixes(run, each, self._logits, by_place=is_single):
+            UNMIXED.add(self.model)
+            return False
+        if not is_single:
+            raise MixedSamplesError
+        return True
+
+    def apart(self, by: GradientsAt, start: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """The gradients at the points that have just run together, each alone."""
+        assert self._points is not None
+        parts = []
+        for point in torch.split(self._points, 1):
+            leaf = point.requires_grad_(True)
+            parts.append(by(self._samples, leaf, leaf.clone().flatten(0, 1), self.mode.renewed(), start))
+        return [torch.cat(gradients) for gradients in zip(*parts, strict=True)]
 
 
 def _outputs(batch: Batch, points: Tensor, mode: ForwardPass) -> Tensor:
@@ -228,9 +310,15 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
     def _at_layer(self, batch: Batch, baseline: Tensor, name: str) -> Tensor:
         layer = _LayerPath(batch, baseline, name)
-        return self._integrated(batch, layer.ends, layer.gradients)
+        return self._integrated(batch, layer.ends, layer.gradients, layer.outputs)
 
-    def _integrated(self, batch: Batch, ends: Callable[[slice], tuple[Tensor, Tensor]], gradients_at: GradientsAt | None = None) -> Tensor:
+    def _integrated(
+        self,
+        batch: Batch,
+        ends: Callable[[slice], tuple[Tensor, Tensor]],
+        gradients_at: GradientsAt | None = None,
+        outputs_at: OutputsAt | None = None,
+    ) -> Tensor:
         """The integral along the straight path between its ends, which each slice of samples has."""
         places, weights = _trapezoid(self.steps)
         parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by the first of some samples: difference, mean gradient, weights of points
@@ -248,7 +336,7 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
             return next_points
 
-        for samples, points, (gradients,) in self._gradients(batch, path, gradients_at):
+        for samples, points, (gradients,) in self._gradients(batch, path, gradients_at, outputs_at):
             _, mean, weight = parts[samples.start]
             mean += torch.tensordot(weight[points], gradients, dims=1)
         return joined([mean * difference for difference, mean, _ in parts.values()])
@@ -295,6 +383,12 @@ class _LayerPath:
         with self._at_samples.replaced_by(points):
             logits = _outputs(self.batch, torch.cat([x] * len(leaf)), mode)
         return [gradient_of(logits, leaf, start(logits))]
+
+    def outputs(self, samples: slice, rows: Sequence[int], points: Tensor, mode: ForwardPass) -> Tensor:
+        """The logits at some of the points."""
+        x = self.batch.x[samples]
+        with self._at_samples.replaced_by(points):
+            return _outputs(self.batch, x[[row % len(x) for row in rows]], mode)
 
 
 def _trapezoid(points: int) -> tuple[list[float], list[float]]:
