@@ -1,7 +1,12 @@
 """Networks that draw random numbers in their forward pass: refused with the place, or each sample with the draws of the seed."""
 
+import datetime
+import itertools
+import os
 import random
 import secrets
+import time
+import uuid
 from functools import partial
 
 import numpy as np
@@ -409,3 +414,104 @@ def test_generators_of_accelerators_are_seeded_and_come_back_too(monkeypatch):
     with pytest.raises(ModelError, match="draws random numbers"):
         explain(net, X, "gradient", 1)
     assert torch.equal(of_device.get_state(), before)
+
+
+class Settings:
+    """Holds what a network's code reads by a global name."""
+
+    generator_of_class = np.random.default_rng(6)
+
+    def __init__(self) -> None:
+        self.generator = np.random.default_rng(5)
+        self.inner = {"deeper": random.Random(5)}
+
+    def __call__(self, y: Tensor) -> Tensor:
+        return y * self.generator.random()
+
+
+SETTINGS, COUNTER = Settings(), itertools.count(1)
+TABLE = {"generator": np.random.default_rng(7)}
+
+
+def moment() -> float:
+    return time.perf_counter_ns() % 1000 / 1000
+
+
+def imported_here(y: Tensor) -> Tensor:
+    from time import time_ns
+
+    return y * (time_ns() % 9973)
+
+
+FOUND_IN_OBJECTS = {
+    "an attribute": lambda y: y * SETTINGS.generator.random(),
+    "of the class": lambda y: y * SETTINGS.generator_of_class.random(),
+    "of the class itself": lambda y: y * Settings.generator_of_class.random(),
+    "called": lambda y: SETTINGS(y),
+    "an attribute of an attribute": lambda y: y * SETTINGS.inner["deeper"].random(),
+    "in a table": lambda y: y * TABLE["generator"].random(),
+}
+UNSEEN = {
+    "a generator made each time": lambda y: y * np.random.default_rng().random(),
+    "an old one": lambda y: y * np.random.RandomState().rand(),
+    "Python's": lambda y: y * random.Random().random(),
+    "yes or no": lambda y: y * (1 + (np.random.default_rng().random() > 0.7)),
+    "bytes of the system": lambda y: y * os.urandom(1)[0],
+    "the clock": lambda y: y * (time.time_ns() % 9973),
+    "the clock in another function": lambda y: y * moment(),
+    "the clock, imported in the function": imported_here,
+    "the time of day": lambda y: y * datetime.datetime.now().microsecond,
+    "a name for it all": lambda y: y * (uuid.uuid4().int % 1000),
+    "a counter": lambda y: y * next(COUNTER),
+}
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_epsilon_0_1", "integrated_gradients"])
+@pytest.mark.parametrize("name", FOUND_IN_OBJECTS)
+def test_a_generator_in_an_object_of_the_file_is_found(name, method):
+    before = SETTINGS.generator.bit_generator.state
+    with pytest.raises(ModelError, match=r"draws random numbers in its forward pass, first by a \w+\.\w+ of its own"):
+        explain(network(FOUND_IN_OBJECTS[name]), X, method, 1)
+    batch = explain(network(FOUND_IN_OBJECTS[name]), X, method, 1, stochastic=True)
+    np.testing.assert_array_equal(explain(network(FOUND_IN_OBJECTS[name]), X, method, 1, stochastic=True), batch)
+    assert SETTINGS.generator.bit_generator.state == before
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_epsilon_0_1", "integrated_gradients"])
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_leaves_no_trace_is_refused(name, method):
+    with pytest.raises(ModelError, match=r"is another one each time that it runs, .* its code names "):
+        explain(network(UNSEEN[name]), X, method, 1)
+    with pytest.raises(ModelError, match="that no seed fixes"):
+        explain(network(UNSEEN[name]), X, method, 1, stochastic=True)
+
+
+def test_secrets_are_refused():
+    with pytest.raises(ModelError, match=r"a random\.SystemRandom of its own"):
+        explain(network(lambda y: y * secrets.randbelow(10**6)), X, "gradient", 1)
+    with pytest.raises(ModelError):
+        explain(network(lambda y: y * secrets.token_bytes(1)[0]), X, "gradient", 1)
+
+
+def logged(y: Tensor) -> Tensor:
+    start = time.perf_counter()
+    y = y * float(np.random.default_rng(3).random())
+    LOG.append(time.perf_counter() - start)
+    return y
+
+
+LOG: list[float] = []
+
+
+def test_a_clock_that_is_only_logged_and_a_generator_with_a_seed_are_let_pass():
+    factor = float(np.random.default_rng(3).random())
+    for method in METHODS:
+        wanted = explain(network(lambda y: y * factor), X, method, 1)
+        assert deviation(explain(network(logged), X, method, 1), wanted) < 1e-13
+        assert deviation(explain(network(logged), X, method, 1, stochastic=True), wanted) < 1e-13
+
+
+def test_who_names_nothing_of_that_runs_no_more_often():
+    calls = []
+    explain(network(lambda y: calls.append(1) or y), X, "integrated_gradients", 1, batch_size=1000)
+    assert len(calls) == 2  # once together, and one row alone

@@ -210,11 +210,40 @@ def _refuse_what_no_seed_fixes(net: nn.Module, x: Tensor, output: OutputOption, 
         ModelError: if it does.
     """
     generators = lent_generators()
-    if generators.is_due() and _is_drawn(net, x, output, [partial(generators.seed, seed)] * 2):
+    if generators.is_due() and _is_drawn(net, x, output, [partial(generators.seed, seed)] * _times(generators)):
         raise ModelError(
             "the model draws random numbers that no seed fixes: from the system, or from a generator that is out of reach or that another "
             "thread draws from meanwhile; keep the generator as an attribute of the module that draws from it"
         )
+
+
+def _times(generators: Generators) -> int:
+    """How often a network is run to see whether its output is always the same: a draw of yes or no often is, by chance."""
+    return 24 if any(unseen.is_random for unseen in generators.unseen) else 2
+
+
+def _two_of(net: nn.Module, x: Tensor, output: OutputOption) -> Tensor:
+    """Two samples, which cost less than all, if the network takes so few; one would not show which of them was drawn."""
+    with suppress(Exception), torch.no_grad():
+        explained_tensor(net(x[:2].detach().clone()), len(x[:2]), output)
+        return x[:2]
+    return x
+
+
+def _refuse_unseen_draws(net: nn.Module, x: Tensor, output: OutputOption, generators: Generators) -> None:
+    """Refuse a network whose output is another one each time, though it was drawn from nothing that is seen.
+
+    Raises:
+        ModelError: if it is one.
+    """
+    times, x = _times(generators), _two_of(net, x, output)
+    if not _is_drawn(net, x, output, [lambda: None] * times) or not _is_drawn(net, x, output, [generators.go_back] * times):
+        return
+    named = ", ".join(unseen.name for unseen in generators.unseen)
+    raise ModelError(
+        f"the model's output is another one each time that it runs, and no seed fixes that: its code names {named}; leave that out of the "
+        "forward, or draw from a generator that is an attribute of the module"
+    )
 
 
 @door
@@ -247,6 +276,7 @@ def run_forward(
         generators.seed(draws_from)
     if generators.is_watched:
         generators.remember()
+    tried = x.detach().clone() if draws_from is None and generators.unseen and generators.is_due() else None
     version = x._version
     mode.begins(net, x)
     samples = x.shape[0] if x.ndim else 0
@@ -254,6 +284,8 @@ def run_forward(
         explained = explained_tensor(net(x), samples, output)
     if draws_from is None:
         _refuse_draws(net, x, mode, output, x._version != version)
+    if tried is not None:
+        _refuse_unseen_draws(net, tried, output, generators)
     refuse_chance(mode, net, x, explained, lambda points: explained_tensor(net(points), len(points), output))
     logits = mode.logits_of(explained)
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:

@@ -3,18 +3,28 @@
 Torch's own are known. Python's, NumPy's and those that somebody made are found where the code of the modules can get at them: among
 the attributes of a module, among what its functions and methods name, and so on for the functions that those call. A network whose code
 names none of them is spared the look at their states, which takes as long as a small layer.
+
+What code draws that makes a generator of its own each time, asks the system or reads the clock stands nowhere. There it is only seen that
+the code names such a thing, and whether the output differs from one run to the next.
 """
 
 from __future__ import annotations
 
+import dis
+import itertools
+import os
 import random
+import sys
 import threading
+import time
+import uuid
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import date
 from functools import cache, lru_cache, partial
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -196,16 +206,30 @@ def _extreme_seeds(kind: type[Any]) -> tuple[int, int]:
     return int(np.argmin(first)), int(np.argmax(first))
 
 
+class Unseen:
+    """What code names that gives other numbers each time, and leaves no trace.
+
+    Attributes:
+        name: what it is called.
+        is_random: whether two of its numbers may lead to the same output by chance, as those of a clock hardly do.
+    """
+
+    def __init__(self, name: str, is_random: bool) -> None:
+        self.name, self.is_random = name, is_random
+
+
 class Generators:
     """All generators that a network may draw from, as they are now.
 
     Attributes:
         is_watched: whether the network may draw from them at all, so that they are to be looked at.
+        unseen: what else the network's code names that may change its output.
     """
 
-    def __init__(self, sources: list[Source], is_watched: bool) -> None:
+    def __init__(self, sources: list[Source], is_watched: bool, unseen: Sequence[Unseen] = ()) -> None:
         self.sources = sources
         self.is_watched = is_watched
+        self.unseen = unseen
         self._before = [source.state() for source in sources]
         self._last = self._before
         self._is_reproducible = False
@@ -329,7 +353,9 @@ def generators_of(modules: Iterable[nn.Module]) -> Generators:
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
     known = {id(source.generator) for source in sources if isinstance(source, TorchSource)}
-    return Generators([*sources, *(_source(generator) for key, generator in found.items() if key not in known)], is_watched=True)
+    unseen = [value for value in found.values() if isinstance(value, Unseen)]
+    own = [_source(value) for key, value in found.items() if key not in known and not isinstance(value, Unseen)]
+    return Generators([*sources, *own], is_watched=True, unseen=unseen)
 
 
 def _source(generator: Any) -> Source:
@@ -346,7 +372,31 @@ def _source(generator: Any) -> Source:
 _Place: TypeAlias = "Callable[[], Any]"
 """Gives what stands at a place where a generator stood."""
 
-_GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.BitGenerator)
+_GENERATORS = torch.Generator | random.Random | np.random.RandomState | np.random.BitGenerator
+_COUNTERS = (itertools.count, itertools.cycle, GeneratorType)
+_COUNTER = Unseen("an iterator, which goes on each time", is_random=False)
+
+_MAKERS = {
+    np.random: ("default_rng", "RandomState", "SeedSequence", "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"),
+    random: ("Random", "SystemRandom"),
+    os: ("urandom", "getrandom"),
+    uuid: ("uuid1", "uuid4"),
+}
+_CLOCKS = {
+    time: tuple(f"{name}{unit}" for name in ("time", "perf_counter", "monotonic", "process_time", "thread_time") for unit in ("", "_ns")),
+}
+_NOW = ("now", "utcnow", "today")
+_UNSEEN_IN: dict[ModuleType, dict[str, Unseen]] = {
+    module: {name: Unseen(f"{module.__name__}.{name}", module in _MAKERS) for name in names if hasattr(module, name)}
+    for module, names in (_MAKERS | _CLOCKS).items()
+}
+"""What draws unseen, by its module and its name there."""
+
+_UNSEEN = {id(getattr(module, name)): unseen for module, found in _UNSEEN_IN.items() for name, unseen in found.items()}
+"""By ``id``, as they live as long as Python."""
+
+_READS_CLOCK = Unseen("datetime.now", is_random=False)
+_LATER_IMPORTS = {"time", "os", "uuid", "random", "secrets", "datetime", "numpy"}
 _PASSED_BY = {bool, int, float, complex, str, bytes, type(None), Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device, type, set}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _TABLES = {dict, OrderedDict}
@@ -358,13 +408,18 @@ _places_of_function: WeakKeyDictionary[FunctionType, tuple[_Place, ...]] = WeakK
 
 
 def _generator_in(value: Any) -> Any:
-    """The generator that a value is, or draws from if it is a method of one; None if it is neither."""
+    """The generator that a value is, or draws from if it is a method of one; what draws unseen if it is that; else None."""
     if isinstance(value, np.random.Generator):
         return value.bit_generator
-    if isinstance(value, _GENERATORS):
+    if isinstance(value, _GENERATORS | Unseen):
         return value
+    if isinstance(value, _COUNTERS):
+        return _COUNTER
+    unseen = _UNSEEN.get(id(value))
+    if unseen is not None:
+        return unseen
     owner = value.__self__ if isinstance(value, BuiltinFunctionType | MethodType) else None
-    return _generator_in(owner) if isinstance(owner, (*_GENERATORS, np.random.Generator)) else None
+    return _generator_in(owner) if isinstance(owner, _GENERATORS | np.random.Generator) else None
 
 
 def _look_into_module(module: nn.Module, found: dict[int, Any]) -> None:
@@ -471,26 +526,92 @@ def _places_named(function: FunctionType, seen: set[CodeType], depth: int) -> It
         values.append((_contents(cell), partial(_contents, cell)))
     for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
         values.append((value, partial(_itself, value)))
-    modules: set[int] = set()
+    values += [(module, partial(_itself, module)) for module in _imported_within(function, names)]
+    met: set[int] = set()
     while values:
         value, place = values.pop()
         if isinstance(value, ModuleType):
-            values += [] if id(value) in modules else _named_in_module(value, names)
-            modules.add(id(value))
+            values += [] if id(value) in met else _named_in_module(value, names)
+        elif isinstance(value, type) and issubclass(value, date):
+            yield from [partial(_itself, _READS_CLOCK)] if names.intersection(_NOW) else []
         elif _generator_in(value) is not None:
             yield place
         elif isinstance(value, FunctionType):
             yield from _places_named(value, seen, depth + 1)
+        elif id(value) not in met:
+            yield from _places_in_object(value, place, seen, depth + 1)
+        met.add(id(value))
+
+
+def _imported_within(function: FunctionType, names: set[str]) -> list[ModuleType]:
+    """The modules with something that draws unseen that a function imports itself."""
+    if not (names & _LATER_IMPORTS) - function.__globals__.keys():
+        return []
+    imported = {instruction.argval for instruction in dis.get_instructions(function) if instruction.opname == "IMPORT_NAME"}
+    return [sys.modules[name] for name in imported if name.partition(".")[0] in _LATER_IMPORTS and name in sys.modules]
+
+
+def _places_in_object(value: Any, place: _Place, seen: set[CodeType], depth: int, levels: int = 2) -> Iterator[_Place]:
+    """Where generators stand in an object that a function names, in its class and what its methods name; ``place`` is the object's."""
+    if type(value) in _PASSED_BY - {type} or isinstance(value, nn.Module | Tensor | np.ndarray):
+        return
+    kind = value if isinstance(value, type) else type(value)
+    if not _is_of_others(kind) and not issubclass(kind, nn.Module):
+        for owner in kind.__mro__:
+            yield from _places_of_class_named(owner, seen, depth)
+    for key, part in _named_parts(value):
+        inner = partial(_part_at, place, key)
+        if _generator_in(part) is not None:
+            yield inner
+        elif levels > 1 and not isinstance(part, type | ModuleType | FunctionType):
+            yield from _places_in_object(part, inner, seen, depth, levels - 1)
+
+
+def _places_of_class_named(owner: type, seen: set[CodeType], depth: int) -> Iterator[_Place]:
+    """Where generators stand among the attributes of a class, and that its methods name."""
+    if _is_of_others(owner):
+        return
+    for name, value in list(vars(owner).items()):
+        method = _function_in(value)
+        if method is not None:
+            yield from _places_named(method, seen, depth)
+        elif _generator_in(value) is not None:
+            yield partial(getattr, owner, name, None)
+
+
+def _named_parts(value: Any) -> list[tuple[Any, Any]]:
+    """What an object holds, by the name or number of it there."""
+    if isinstance(value, tuple | list):
+        return list(enumerate(value[:_MOST_ITEMS]))
+    if isinstance(value, dict):
+        return list(itertools.islice(value.items(), _MOST_ITEMS))
+    is_plain = not isinstance(value, type) and type(value).__dictoffset__ != 0 and not _is_of_others(type(value))
+    return list(itertools.islice(vars(value).items(), 4 * _MOST_ITEMS)) if is_plain else []
+
+
+def _part_at(place: _Place, key: Any) -> Any:
+    """What an object holds now, where something was found."""
+    value = place()
+    if isinstance(value, tuple | list):
+        return value[key] if key < len(value) else None
+    if isinstance(value, dict):
+        return value.get(key)
+    return vars(value).get(key) if type(value).__dictoffset__ != 0 else None
 
 
 def _named_in_module(module: ModuleType, names: set[str]) -> list[tuple[Any, _Place]]:
     """What of a module is named beside it; of ``random`` and ``numpy.random`` their generator."""
-    if module is random:
-        return [(_PYTHON, partial(_itself, _PYTHON))]
-    if module is np.random:
-        return [(_NUMPY, partial(_itself, _NUMPY))]
     if module is np:
-        return [(_NUMPY, partial(_itself, _NUMPY))] if "random" in names else []
+        return _named_in_module(np.random, names) if "random" in names else []
+    unseen: list[tuple[Any, _Place]] = [
+        (value, partial(_itself, value)) for name, value in _UNSEEN_IN.get(module, {}).items() if name in names
+    ]
+    if module is random:
+        return [*unseen, (_PYTHON, partial(_itself, _PYTHON))]
+    if module is np.random:
+        return [*unseen, (_NUMPY, partial(_itself, _NUMPY))]
+    if module in _UNSEEN_IN:
+        return unseen
     if module.__name__.partition(".")[0] in _OTHERS:
         return []
     members = vars(module)
