@@ -146,7 +146,10 @@ class Noted(list):
 
 
 class Counting(nn.Module):
-    """A network that notes how many samples each of its forward passes has."""
+    """A network that notes how many samples each of its forward passes with a graph, or of several samples, has.
+
+    That leaves out those that see, once for each network, whether a sample alone is what it is in its batch.
+    """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -154,7 +157,8 @@ class Counting(nn.Module):
         self.calls: list[int] = Noted()
 
     def forward(self, x: Tensor) -> Tensor:
-        self.calls.append(len(x))
+        if len(x) > 1 or torch.is_grad_enabled():
+            self.calls.append(len(x))
         return self.net(x)
 
 

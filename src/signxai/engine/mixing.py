@@ -72,6 +72,8 @@ def _telling(points: Tensor, most: int) -> Sequence[int]:
 def _is_confirmed(run: RunRows, count: int, row: int, by_place: bool) -> bool:
     """Whether it is by other rows, or the number of them, that a row's logits differ from those that it has alone."""
     among, copies, alone = _logits(run, range(count)), _logits(run, [row] * count), _logits(run, [row])
+    if _differ(_row(among, row), _row(_logits(run, range(count)), row)):
+        return False  # a network that changes from one run to the next
     if _differ(_row(among, row), _row(copies, row)) or (by_place and _differ(_row(copies, 0), _row(copies, row))):
         return True
     first = _row(copies, 0)
