@@ -402,6 +402,8 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _TABLES = {dict, OrderedDict}
 _TABLES_OF_TENSORS = ("_parameters", "_buffers", "_modules")
 _MOST_ITEMS, _MOST_DEPTH = 64, 4
+_MOST_DEPTH_UNSEEN = 2
+"""Functions that a network's own call: those further away read clocks to log, and would cost every network of a large library a trial."""
 
 _places_of_class: WeakKeyDictionary[type, tuple[_Place, ...]] = WeakKeyDictionary()
 _places_of_function: WeakKeyDictionary[FunctionType, tuple[_Place, ...]] = WeakKeyDictionary()
@@ -533,12 +535,13 @@ def _places_named(function: FunctionType, seen: set[CodeType], depth: int) -> It
         if isinstance(value, ModuleType):
             values += [] if id(value) in met else _named_in_module(value, names)
         elif isinstance(value, type) and issubclass(value, date):
-            yield from [partial(_itself, _READS_CLOCK)] if names.intersection(_NOW) else []
-        elif _generator_in(value) is not None:
-            yield place
+            yield from [partial(_itself, _READS_CLOCK)] if depth <= _MOST_DEPTH_UNSEEN and names.intersection(_NOW) else []
+        elif (found := _generator_in(value)) is not None:
+            if depth <= _MOST_DEPTH_UNSEEN or not isinstance(found, Unseen):
+                yield place
         elif isinstance(value, FunctionType):
             yield from _places_named(value, seen, depth + 1)
-        elif id(value) not in met:
+        elif depth <= _MOST_DEPTH_UNSEEN and id(value) not in met:
             yield from _places_in_object(value, place, seen, depth + 1)
         met.add(id(value))
 
@@ -561,8 +564,8 @@ def _places_in_object(value: Any, place: _Place, seen: set[CodeType], depth: int
             yield from _places_of_class_named(owner, seen, depth)
     for key, part in _named_parts(value):
         inner = partial(_part_at, place, key)
-        if _generator_in(part) is not None:
-            yield inner
+        if (found := _generator_in(part)) is not None:
+            yield from [] if isinstance(found, Unseen) else [inner]
         elif levels > 1 and not isinstance(part, type | ModuleType | FunctionType):
             yield from _places_in_object(part, inner, seen, depth, levels - 1)
 
@@ -575,7 +578,7 @@ def _places_of_class_named(owner: type, seen: set[CodeType], depth: int) -> Iter
         method = _function_in(value)
         if method is not None:
             yield from _places_named(method, seen, depth)
-        elif _generator_in(value) is not None:
+        elif (found := _generator_in(value)) is not None and not isinstance(found, Unseen):
             yield partial(getattr, owner, name, None)
 
 
