@@ -455,7 +455,7 @@ UNSEEN = {
     "a generator made each time": lambda y: y * np.random.default_rng().random(),
     "an old one": lambda y: y * np.random.RandomState().rand(),
     "Python's": lambda y: y * random.Random().random(),
-    "yes or no": lambda y: y * (1 + (np.random.default_rng().random() > 0.7)),
+    "yes or no": lambda y: y * (1 + (np.random.default_rng().random() > 0.5)),
     "bytes of the system": lambda y: y * os.urandom(1)[0],
     "the clock": lambda y: y * (time.time_ns() % 9973),
     "the clock in another function": lambda y: y * moment(),
