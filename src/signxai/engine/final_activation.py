@@ -188,6 +188,11 @@ class FinalActivation:
         self._is_lost = False
         self._is_by_chance = False
 
+    @property
+    def may_be_by_chance(self) -> bool:
+        """Whether anything was remembered that the output may equal."""
+        return bool(self._candidates)
+
     def was_by_chance(self) -> None:
         """Take note that the output equals what it was recognized by for this input alone: it is what it is."""
         self._is_by_chance = True

@@ -17,7 +17,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.model_view import ModelView
-from signxai.engine.parameters import nobody_writes_to
+from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
 
@@ -97,7 +97,9 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
     parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
     tensors = [tensor for *_, tensor in parameters]
     of_both = [*tensors, *(tensor for *_, tensor in buffers)]
-    is_steady = only_model_runs and not copy_parameters and are_steady(modules, of_both)
+    versions = versions_of(of_both)
+    may_be_saved = UNCOUNTED not in versions
+    is_steady = may_be_saved and only_model_runs and not copy_parameters and are_steady(modules, of_both)
     quantized = [] if is_steady else _dequantized(modules, parameters)
     if not (is_steady and all(tensor.is_floating_point() and not tensor.is_meta for tensor in tensors)):
         _check(modules, parameters, {id(module) for module, _ in quantized})
@@ -106,7 +108,7 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
         view.exchange_forward(module, forward)
     shared = of_both if is_steady else [] if copy_parameters else tensors
     with (
-        nobody_writes_to(shared, "explain a copy of it"),
+        nobody_writes_to(shared, "explain a copy of it", versions if is_steady else None),
         _nothing_else_runs() if is_steady else _other_code_runs(modules, None if only_model_runs else seed),
     ):
         try:

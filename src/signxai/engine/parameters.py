@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError
 
 _MARK = "_is_copy_of_parameter"
+UNCOUNTED = -1
 
 
 class ParametersWrittenError(ModelError):
@@ -29,22 +30,34 @@ def shared_memory(net: nn.Module) -> set[int]:
     return {parameter.untyped_storage().data_ptr() for parameter in shared}
 
 
+def versions_of(tensors: Sequence[Tensor]) -> list[int]:
+    """How often each has been written to; those made under ``torch.inference_mode()`` do not count that, and are copied."""
+    try:
+        return [tensor._version for tensor in tensors]
+    except RuntimeError:  # to ask each first takes three times as long
+        return [UNCOUNTED if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
 @contextmanager
-def nobody_writes_to(tensors: Sequence[Tensor], advice: str) -> Iterator[None]:
+def nobody_writes_to(tensors: Sequence[Tensor], advice: str, versions: list[int] | None = None) -> Iterator[None]:
     """Refuse what was computed while somebody wrote to parameters or buffers, as a thread that trains the model does.
+
+    Args:
+        tensors: the parameters and buffers.
+        advice: what to do.
+        versions: theirs, if somebody has them.
 
     Raises:
         ParametersWrittenError: if somebody did.
     """
-    tensors = [tensor for tensor in tensors if not tensor.is_inference()]  # copied, and their versions are not counted
-    versions = [tensor._version for tensor in tensors]
+    versions = versions_of(tensors) if versions is None else versions
     try:
         yield
     except ModelError as error:
-        if versions != [tensor._version for tensor in tensors]:
+        if versions != versions_of(tensors):
             raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {advice}") from error
         raise
-    if versions != [tensor._version for tensor in tensors]:
+    if versions != versions_of(tensors):
         raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {advice}")
 
 

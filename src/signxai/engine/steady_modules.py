@@ -50,7 +50,5 @@ def is_as_it_is(module: nn.Module) -> bool:
 
 
 def are_steady(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
-    """Whether nothing but the code of such modules runs in a network, on tensors that autograd may save."""
-    tensors = list(tensors)
-    is_plain_throughout = all(map(is_plain, modules)) and PLAIN_TENSORS.issuperset(map(type, tensors))
-    return is_plain_throughout and not any(map(Tensor.is_inference, tensors)) and not has_global_hooks()
+    """Whether nothing but the code of such modules runs in a network."""
+    return all(map(is_plain, modules)) and PLAIN_TENSORS.issuperset(map(type, tensors)) and not has_global_hooks()

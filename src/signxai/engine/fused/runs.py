@@ -6,6 +6,7 @@ than the arithmetic, and this spares most of them. Whatever is not exactly such 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, Protocol, TypeAlias
 
@@ -229,7 +230,7 @@ class Run:
 
     def takes(self, x: object) -> bool:
         """Whether ``x`` is an ordinary batch that relevance is to pass, and no autocast changes the type of what each layer is given."""
-        if type(x) is not Tensor or not needs_relevance(x) or torch.is_autocast_enabled(x.device.type):
+        if type(x) is not Tensor or not needs_relevance(x) or _is_autocast(x):
             return False
         axes = x.ndim
         for step in self.steps:
@@ -392,3 +393,11 @@ def lend_forward(module: nn.Module) -> bool:
     if is_lent:
         module.__dict__["forward"] = MethodType(_forward, module)
     return is_lent
+
+
+_is_any_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
+
+
+def _is_autocast(x: Tensor) -> bool:
+    """Whether types are changed on the way on the device of a tensor; to ask for a device takes longer."""
+    return _is_any_autocast() and torch.is_autocast_enabled(x.device.type)
