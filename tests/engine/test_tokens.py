@@ -606,3 +606,56 @@ def test_a_category_has_the_relevance_of_its_row(name):
     wanted = explain(nn.Sequential(nn.Tanh(), net.fc), joined, "lrp_z", 1)
     assert deviation(got, np.concatenate([wanted[:, :3].sum(1, keepdims=True), wanted[:, 3:]], 1)) < 1e-6
     assert predict(net, ROWS).shape == (3, 2)
+
+
+def shifted_back(ids: Tensor) -> Tensor:
+    """Written one place on, as a decoder's ids are, and one place back."""
+    out, again = torch.zeros_like(ids), torch.zeros_like(ids)
+    out[:, 1:] = ids[:, :-1]
+    out[:, 0] = ids[:, -1]
+    again[:, :-1] = out[:, 1:]
+    again[:, -1] = out[:, 0]
+    return again
+
+
+CONVERTED = {
+    "int32": lambda i: i.long().to(torch.int32),
+    "int": lambda i: i.long().int(),
+    "there and back": lambda i: i.long().short().long(),
+    "keyword": lambda i: i.to(dtype=torch.int64).to(dtype=torch.int32),
+    "another's type": lambda i: i.long().type_as(torch.zeros(1, dtype=torch.int32)),
+    "joined": lambda i: torch.cat([i.long()[:, :2], i.long().to(torch.int32)[:, 2:]], dim=1),
+    "written": shifted_back,
+    "written as integers": lambda i: shifted_back(i.long()).to(torch.int32),
+}
+
+
+class Converts(nn.Module):
+    """Reads an embedding by ids that a function made of the input."""
+
+    def __init__(self, convert) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.fc, self.convert = nn.Embedding(30, 4), nn.Linear(4, 3), convert
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.fc(self.embedding(self.convert(ids)).tanh().cumsum(1)[:, -1])
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_ids_find_their_way_back_through_types_and_writes(name):
+    x = torch.tensor([[5, 6, 7, 8], [1, 2, 29, 4]])
+    wanted = explain(Converts(lambda i: i.long()).double(), x, "lrp_epsilon_0_1", 1)
+    net = Converts(lambda i: CONVERTED[name](i.long() if "written" in name else i)).double()
+    assert deviation(explain(net, x, "lrp_epsilon_0_1", 1, strict=True), wanted) < 1e-12
+
+
+def test_a_token_that_is_written_over_gets_nothing():
+    def convert(ids: Tensor) -> Tensor:
+        ids = ids.long().clone()
+        ids[:, 1] = 3
+        return ids
+
+    relevance = explain(Converts(convert).double(), torch.tensor([[5, 6, 7, 8]]), "lrp_epsilon_0_1", 1)
+    assert relevance[0, 1] == 0
+    assert (relevance[0, [0, 2, 3]] != 0).all()

@@ -31,7 +31,7 @@ class EmbeddingNode(RelevanceNode):
         return relevance.flatten(ctx.axes).sum(dim=-1) if relevance.ndim > ctx.axes else relevance, None
 
 
-_GETITEM = torch.Tensor.__getitem__
+_GETITEM, _SETITEM = torch.Tensor.__getitem__, torch.Tensor.__setitem__
 _LOOKUPS = functions_named("__getitem__", "index_select")
 _PICKING = functions_named("__getitem__", "index_select", "gather", "take", "take_along_dim")
 """They read their first argument at places that others name."""
@@ -106,6 +106,9 @@ class TokenIds:
         mixed = [by for value in given if (by := self._mixed.get(value)) is not None]
         if not origins and not mixed:
             return True
+        if call.func is _SETITEM and not mixed and isinstance(call.x, Tensor) and not call.x.is_floating_point():
+            self._write(call.x, call.args[1], call.args[2], origins[0])
+            return True
         results = [value for value in tensors_in(result) if not value.requires_grad and value.dtype != torch.bool]
         if not results:
             return True
@@ -113,7 +116,7 @@ class TokenIds:
         if moves and origins and not (picks and self._origins.get(call.x) is None):
             moved = call.run(self._origins.get(call.x)) if picks else call.func(*self._replaced(call.args), **self._replaced(call.kwargs))
             for ids, origin in zip(tensors_in(result), tensors_in(moved), strict=True):
-                self.note(ids, origin)
+                self.note(ids, origin if origin.is_floating_point() else origins[0])  # an integer of another type is made of the same
             return True
         if any(value.is_floating_point() for value in results):
             return False
@@ -123,6 +126,13 @@ class TokenIds:
             else:
                 self._mixed.put(ids, mixed[0] if mixed else (getattr(call.func, "__name__", repr(call.func)), str(place_of_call())))
         return True
+
+    def _write(self, target: Tensor, index: Any, value: Any, like: Tensor) -> None:
+        """Carry the notes over a write of ids to a part of a tensor, such as one that shifts them by a place."""
+        origin = self._origins.get(target)
+        written = (target.to(like.dtype) if origin is None else origin).clone()
+        written[index] = self._replaced(value)
+        self.note(target, written)
 
     def _replaced(self, value: Any) -> Any:
         """A nest of arguments with each noted tensor replaced by what it was made of."""
