@@ -280,6 +280,12 @@ def test_no_forward_pass_is_larger_than_the_batch_size(run):
     explained(run(*args, "--batch-size", 1))
 
 
+def saved(path):
+    """The arrays of a file, which is closed."""
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
 RANDOM = ["--model", "torchvision:squeezenet1_1", "--weights", "none", "--method", "gradient"]
 
 
@@ -527,7 +533,7 @@ def test_relevance_at_layers_is_kept_and_is_that_of_python(here, monkeypatch):
         "integrated_gradients:steps=3",
     ]
     said = explained(in_a_process("explain", "x.npy", "--model", "nets:small", *args, "--target", "1", "--save", "maps.npz", cwd=here))
-    maps, x = np.load(here / "maps.npz"), np.load(here / "x.npy")
+    maps, x = saved(here / "maps.npz"), np.load(here / "x.npy")
     options = {"lrp_epsilon_0_1": {}, "gradient": {}, "integrated_gradients": {"steps": 3}}
     for method, own in options.items():
         expected = signxai.explain(nets.small(), x, method, 1, at=["0", "3"], **own)
@@ -543,8 +549,8 @@ def test_relevance_at_layers_goes_by_the_batch_and_the_start_that_are_asked_for(
     args = ["--model", "nets:small", "--method", "lrp_z", "--at", "1", "--relevance", "logit"]
     explained(run("explain", "x.npy", *args, "--save", "whole.npz"))
     explained(run("explain", "x.npy", *args, "--save", "parts.npz", "--batch-size", "1"))
-    whole = np.load(here / "whole.npz")
-    np.testing.assert_allclose(np.load(here / "parts.npz")["lrp_z@1"], whole["lrp_z@1"], rtol=1e-4, atol=1e-7)
+    whole = saved(here / "whole.npz")
+    np.testing.assert_allclose(saved(here / "parts.npz")["lrp_z@1"], whole["lrp_z@1"], rtol=1e-4, atol=1e-7)
     one_hot = signxai.explain(__import__("nets").small(), np.load(here / "x.npy"), "lrp_z", whole["target"], at="1")
     logits = whole["logits"][np.arange(2), whole["target"]]
     np.testing.assert_allclose(whole["lrp_z@1"], one_hot * logits[:, None, None, None], rtol=1e-4, atol=1e-7)
@@ -554,7 +560,7 @@ def test_relevance_at_the_layer_of_a_signal_is_kept_beside_it(run, here):
     args = ["--model", "nets:ecg", "--sampling-rate", "100", "--units", "mV", "--method", "lrp_z", "--at", "0", "--save", "maps.npz"]
     np.save(here / "signal.npy", np.load(here / "ecg.npy")[0])
     explained(run("explain", "signal.npy", *args))
-    maps = np.load(here / "maps.npz")
+    maps = saved(here / "maps.npz")
     assert maps["lrp_z@0"].shape == (1, 4, 58)
     assert maps["sampling_rate"] == 100
 

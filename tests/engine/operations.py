@@ -83,6 +83,9 @@ row("passes", "reciprocal_ rsqrt_")
 row("passes", "pow pow_ __pow__ __rpow__ float_power", lambda f, x: f(x, 2))
 row("passes", "clamp clamp_ clip clip_ threshold threshold_ _threshold", lambda f, x: f(x, 0.3, 0.6))
 row("passes", "clamp_min clamp_min_ clamp_max clamp_max_", lambda f, x: f(x, 0.5))
+row("ends", "gt ge lt le __gt__ __ge__ __lt__ __le__ greater greater_equal less less_equal", lambda f, x: f(x, 0.5))
+row("gradient", "gt_ ge_ lt_ le_ greater_ greater_equal_ less_ less_equal_", lambda f, x: f(x, 0.5))
+row("gradient", "upsample_nearest", quietly(lambda f, x: f(x, scale_factor=2)))
 row("passes", "prelu", lambda f, x: f(x, fixed(4)))
 
 # Linear layers and matrix products

@@ -515,3 +515,28 @@ def test_who_names_nothing_of_that_runs_no_more_often():
     calls = []
     explain(network(lambda y: calls.append(1) or y), X, "integrated_gradients", 1, batch_size=1000)
     assert len(calls) == 2  # once together, and one row alone
+
+
+class Asked(dict):
+    """A table that does something when it is asked what it holds, as one that imports a library's classes when they are needed."""
+
+    def items(self):
+        raise AssertionError
+
+    __iter__ = values = keys = __getitem__ = items
+
+
+LAZY = Asked(a=1)
+
+
+class NamesLazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc(x) if LAZY is not None else x
+
+
+def test_tables_of_classes_of_their_own_are_not_asked():
+    assert explain(NamesLazy(), torch.ones(1, 4), "gradient", 1).shape == (1, 4)

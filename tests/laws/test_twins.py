@@ -13,8 +13,16 @@ from torch.utils.checkpoint import checkpoint
 from comparing import assert_same_map
 from networks import CLASSES, OneByOne, Sum, Written, conv, drawn, inputs, network, randomized
 
-METHODS = ["lrp_epsilon_0_1", "lrp_alpha_1_beta_0", "lrpsign_epsilon_0_25_std_x", "lrp_gamma_0_25", "gradient", "guided_backprop"]
-LRP = METHODS[:4]
+LRP = [
+    "lrp_epsilon_0_1",
+    "lrp_alpha_1_beta_0",
+    "lrpsign_epsilon_0_25_std_x",
+    "lrp_gamma_0_25",
+    "lrp_wsquare",
+    "lrp_flat",
+    "zblrp_epsilon_0_1",
+]
+METHODS = [*LRP, "gradient", "guided_backprop"]
 LENGTH, WIDTH = 5, 6
 Body = Callable[[nn.ModuleDict, Tensor], Tensor]
 
@@ -245,6 +253,10 @@ def qkv() -> dict[str, nn.Module]:
     return {name: nn.Linear(WIDTH, 4) for name in "qkv"} | {"softmax": nn.Softmax(dim=-1)}
 
 
+def repeated_twice(x: Tensor) -> Tensor:
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
 PAIRS: dict[str, Pair] = {
     # activations
     "ReLU and F.relu": after_conv(nn.ReLU, lambda _, x: F.relu(x)),
@@ -252,20 +264,31 @@ PAIRS: dict[str, Pair] = {
     "ReLU and clamp_min": after_conv(nn.ReLU, lambda _, x: torch.clamp_min(x, 0)),
     "ReLU and relu_": after_conv(nn.ReLU, lambda _, x: x.relu_()),
     "ReLU and F.threshold": after_conv(nn.ReLU, lambda _, x: F.threshold(x, 0, 0)),
-    "ReLU and a mask": after_conv(nn.ReLU, lambda _, x: x * (x > 0), methods=LRP),
-    "ReLU and where": after_conv(nn.ReLU, lambda _, x: torch.where(x > 0, x, 0.0), methods=[*LRP, "gradient"]),
-    "ReLU and maximum": after_conv(nn.ReLU, lambda _, x: torch.maximum(x, x.new_zeros(())), methods=[*LRP, "gradient"]),
+    "ReLU and a mask": after_conv(nn.ReLU, lambda _, x: x * (x > 0)),
+    "ReLU and a mask in numbers": after_conv(nn.ReLU, lambda _, x: x.gt(0).to(x.dtype) * x),
+    "ReLU and a mask by keyword": after_conv(nn.ReLU, lambda _, x: torch.mul(x, other=torch.ge(x, 0).type_as(x))),
+    "ReLU and a mask in place": after_conv(nn.ReLU, lambda _, x: x.mul_(x > 0), methods=[*LRP, "gradient"]),
+    "ReLU and where": after_conv(nn.ReLU, lambda _, x: torch.where(x > 0, x, 0.0)),
+    "ReLU and where the other way": after_conv(nn.ReLU, lambda _, x: torch.where(x <= 0, torch.zeros_like(x), x)),
+    "ReLU and where not": after_conv(nn.ReLU, lambda _, x: x.where(~(x < 0), x.new_zeros(()))),
+    "ReLU and maximum": after_conv(nn.ReLU, lambda _, x: torch.maximum(x, x.new_zeros(()))),
+    "ReLU and max": after_conv(nn.ReLU, lambda _, x: torch.max(torch.zeros_like(x), x)),
+    "ReLU and fmax": after_conv(nn.ReLU, lambda _, x: x.fmax(torch.zeros(1, dtype=x.dtype))),
+    "ReLU and masked_fill": after_conv(nn.ReLU, lambda _, x: x.masked_fill(x < 0, 0.0)),
     "ReLU6 and hardtanh": after_conv(nn.ReLU6, lambda _, x: F.hardtanh(x, 0, 6)),
     "LeakyReLU and F.leaky_relu": after_conv(lambda: nn.LeakyReLU(0.2), lambda _, x: F.leaky_relu(x, 0.2)),
     "LeakyReLU and where": after_conv(lambda: nn.LeakyReLU(0.2), lambda _, x: torch.where(x > 0, x, 0.2 * x)),
     "LeakyReLU and maximum": after_conv(lambda: nn.LeakyReLU(0.2), lambda _, x: torch.maximum(x, 0.2 * x)),
+    "LeakyReLU and max": after_conv(lambda: nn.LeakyReLU(0.2), lambda _, x: torch.max(x, 0.2 * x)),
+    "ReLU6 and minimum": after_conv(nn.ReLU6, lambda _, x: torch.minimum(F.relu(x), x.new_full((), 6.0)), methods=[*LRP, "gradient"]),
+    "Threshold and where": after_conv(lambda: nn.Threshold(0.1, 0.3), lambda _, x: torch.where(x > 0.1, x, 0.3)),
     "PReLU and F.prelu": after_conv(lambda: nn.PReLU(4), lambda it, x: F.prelu(x, it.weight)),
     "GELU and F.gelu": after_conv(nn.GELU, lambda _, x: F.gelu(x)),
     "GELU by tanh": after_conv(lambda: nn.GELU("tanh"), lambda _, x: F.gelu(x, approximate="tanh")),
     "SiLU and F.silu": after_conv(nn.SiLU, lambda _, x: F.silu(x)),
     "SiLU and x * sigmoid(x)": after_conv(nn.SiLU, lambda _, x: x * torch.sigmoid(x)),
     "SiLU in place": after_conv(lambda: nn.SiLU(inplace=True), lambda _, x: F.silu(x)),
-    "Hardswish and x * relu6(x + 3) / 6": after_conv(nn.Hardswish, lambda _, x: x * F.relu6(x + 3) / 6, methods=LRP),
+    "Hardswish and x * relu6(x + 3) / 6": after_conv(nn.Hardswish, lambda _, x: x * F.relu6(x + 3) / 6, methods=LRP[:4]),
     "ELU and F.elu": after_conv(nn.ELU, lambda _, x: F.elu(x)),
     "Tanh and Tensor.tanh": after_conv(nn.Tanh, lambda _, x: x.tanh()),
     "Softplus and F.softplus": after_conv(nn.Softplus, lambda _, x: F.softplus(x)),
@@ -445,9 +468,13 @@ PAIRS: dict[str, Pair] = {
     "Upsample and F.interpolate": after_conv(
         lambda: nn.Upsample(scale_factor=2, mode="bilinear"), lambda _, x: F.interpolate(x, scale_factor=2, mode="bilinear")
     ),
-    "Upsample and repeat_interleave": after_conv(
-        lambda: nn.Upsample(scale_factor=2), lambda _, x: x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    "Upsample behind a ReLU and repeat_interleave": after_conv(
+        lambda: nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2)), lambda _, x: repeated_twice(F.relu(x))
     ),
+    "Upsample by the nearest exactly, and repeat_interleave": after_conv(
+        lambda: nn.Sequential(nn.ReLU(), nn.Upsample(16, mode="nearest-exact")), lambda _, x: repeated_twice(F.relu(x))
+    ),
+    "Upsample and repeat_interleave": after_conv(lambda: nn.Upsample(scale_factor=2), lambda _, x: repeated_twice(x)),
     "PixelShuffle and F.pixel_shuffle": after_conv(lambda: nn.PixelShuffle(2), lambda _, x: F.pixel_shuffle(x, 2)),
     "PixelShuffle and permute": after_conv(
         lambda: nn.PixelShuffle(2), lambda _, x: x.view(-1, 1, 2, 2, 8, 8).permute(0, 1, 4, 2, 5, 3).reshape(-1, 1, 16, 16)

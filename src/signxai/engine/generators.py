@@ -19,7 +19,7 @@ import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
@@ -399,7 +399,7 @@ _READS_CLOCK = Unseen("datetime.now", is_random=False)
 _LATER_IMPORTS = {"time", "os", "uuid", "random", "secrets", "datetime", "numpy"}
 _PASSED_BY = {bool, int, float, complex, str, bytes, type(None), Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device, type, set}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
-_TABLES = {dict, OrderedDict}
+_TABLES = {dict, OrderedDict, defaultdict}
 _TABLES_OF_TENSORS = ("_parameters", "_buffers", "_modules")
 _MOST_ITEMS, _MOST_DEPTH = 64, 4
 _MOST_DEPTH_UNSEEN = 2
@@ -584,9 +584,9 @@ def _places_of_class_named(owner: type, seen: set[CodeType], depth: int) -> Iter
 
 def _named_parts(value: Any) -> list[tuple[Any, Any]]:
     """What an object holds, by the name or number of it there."""
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):  # others may do anything when they are asked, such as import a library
         return list(enumerate(value[:_MOST_ITEMS]))
-    if isinstance(value, dict):
+    if type(value) in _TABLES:
         return list(itertools.islice(value.items(), _MOST_ITEMS))
     is_plain = not isinstance(value, type) and type(value).__dictoffset__ != 0 and not _is_of_others(type(value))
     return list(itertools.islice(vars(value).items(), 4 * _MOST_ITEMS)) if is_plain else []
@@ -595,9 +595,9 @@ def _named_parts(value: Any) -> list[tuple[Any, Any]]:
 def _part_at(place: _Place, key: Any) -> Any:
     """What an object holds now, where something was found."""
     value = place()
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):
         return value[key] if key < len(value) else None
-    if isinstance(value, dict):
+    if type(value) in _TABLES:
         return value.get(key)
     return vars(value).get(key) if type(value).__dictoffset__ != 0 else None
 

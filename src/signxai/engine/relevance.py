@@ -33,6 +33,7 @@ from signxai.engine.fused.runs import (
 from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_only, third_party_nodes
 from signxai.engine.layers import CONVOLUTIONS, ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
+from signxai.engine.masks import Masks
 from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
@@ -130,6 +131,7 @@ class RelevancePass(ForwardPass):
         self._gates: TensorNotes[tuple[int, int]] = TensorNotes()
         self._has_gates = False
         self.by_hand = WrittenByHand()
+        self.masks = Masks()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self.axes: SampleAxes | None = None
         self._has_of_samples = False
@@ -203,6 +205,7 @@ class RelevancePass(ForwardPass):
     def plain(self, call: Call) -> Result:
         made = self._made(call.x) if call.func in ONE_TO_ONE else None
         result = self.as_it_is(call)
+        self.masks.follow(call, result)
         if not needs_relevance(call.x) and depends_on_input(result) and not call.has_signal():
             return _detached(result)  # made of weights that no module holds: constants
         follows_gradient = call.func in RELEVANCE.as_gradient

@@ -8,8 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from signxai.common.errors import ModelError
-from signxai.engine.call import Call
+from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, cut_graph, needs_relevance
+from signxai.engine.masks import ABOVE, BELOW, Masks, is_zero
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import RELU_BACKWARD, RuleTable
 
@@ -47,6 +48,12 @@ class ReLUPass(ForwardPass):
         super().__init__()
         self.relu_backward = relu_backward
         self.relus = 0
+        self.masks = Masks()
+
+    def plain(self, call: Call) -> Result:
+        result = super().plain(call)
+        self.masks.follow(call, result)
+        return result
 
     def renewed(self) -> ReLUPass:
         return type(self)(self.relu_backward)
@@ -101,6 +108,64 @@ def hardtanh(mode: ReLUPass, call: Call) -> Tensor:
 def threshold(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if values up to 0 become 0."""
     return _replaced(mode, call, None, _argument(call, "threshold", 0) == 0 and _argument(call, "value", 1) == 0)
+
+
+@RELU_BACKWARD.rule_for(*ABOVE, *BELOW)
+def compared(mode: ReLUPass, call: Call) -> Result:
+    """A mask, which may make a ReLU of a signal."""
+    result = mode.plain(call)
+    mode.masks.compared(call, result)
+    return result
+
+
+@RELU_BACKWARD.rule_for("maximum", "fmax", "max")
+def maximum(mode: ReLUPass, call: Call) -> Result:
+    """A ReLU if one of two tensors is full of zeros."""
+    if len(call.args) != 2 or call.kwargs or not all(isinstance(value, Tensor) for value in call.args):
+        return mode.plain(call)
+    for signal, other in (call.args, call.args[::-1]):
+        if needs_relevance(signal) and is_zero(other):
+            return _relu_of(mode, call, signal)
+    return mode.plain(call)
+
+
+@RELU_BACKWARD.rule_for("where")
+def where(mode: ReLUPass, call: Call) -> Result:
+    """A ReLU if values above 0 are kept, and others are 0."""
+    if len(call.args) != 3 or call.kwargs:
+        return mode.plain(call)
+    a, condition, b = call.args if call.func is Tensor.where else (call.args[1], call.args[0], call.args[2])
+    for signal, other, is_above in ((a, b, True), (b, a, False)):
+        if needs_relevance(signal) and is_zero(other) and _is_sign(mode, condition, signal, is_above):
+            return _relu_of(mode, call, signal)
+    return mode.plain(call)
+
+
+@RELU_BACKWARD.rule_for("mul", "multiply", "__mul__", "__rmul__")
+def product(mode: ReLUPass, call: Call) -> Result:
+    """A ReLU if values above 0 are multiplied by 1, and others by 0."""
+    if len(call.args) == 2 and not call.kwargs:
+        for signal, other in (call.args, call.args[::-1]):
+            if needs_relevance(signal) and _is_sign(mode, other, signal, is_above=True):
+                return _relu_of(mode, call, signal)
+    return mode.plain(call)
+
+
+@RELU_BACKWARD.rule_for("masked_fill", arguments=("input", "mask", "value"))
+def masked(mode: ReLUPass, call: Call) -> Result:
+    """A ReLU if values below 0 become 0."""
+    is_relu = len(call.rest) == 2 and is_zero(call.rest[1]) and _is_sign(mode, call.rest[0], call.x, is_above=False)
+    return _relu_of(mode, call, call.x) if is_relu else mode.plain(call)
+
+
+def _is_sign(mode: ReLUPass, condition: object, signal: object, is_above: bool) -> bool:
+    mask = mode.masks.of(condition)
+    return mask is not None and mask.root is signal and mask.number == 0 and mask.is_above == is_above
+
+
+def _relu_of(mode: ReLUPass, call: Call, signal: Tensor) -> Tensor:
+    """A ReLU of a signal that another operation is."""
+    return mode.carry_out_relu(Call(lambda x: call.with_signals([signal], [x]), (signal,), {}), None)
 
 
 def _replaced(mode: ReLUPass, call: Call, upper: float | None = None, is_relu: bool = True) -> Tensor:

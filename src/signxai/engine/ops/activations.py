@@ -122,7 +122,7 @@ def activation(mode: RelevancePass, call: Call) -> Result:
 
 
 @rule_for(
-    *("leaky_relu", "leaky_relu_", "hardshrink", "softshrink", "threshold", "threshold_", "prelu", "rrelu", "rrelu_"),
+    *("leaky_relu", "leaky_relu_", "hardshrink", "softshrink", "prelu", "rrelu", "rrelu_"),
     *("abs", "absolute", "abs_"),
 )
 def activation_in_pieces(mode: RelevancePass, call: Call) -> Result:
@@ -236,6 +236,12 @@ def _is_hard_sigmoid(mode: RelevancePass, call: Call) -> bool:
         return False
     low, high = call.run(torch.tensor([-math.inf, math.inf], device="cpu")).tolist()
     return bool(low == 0 and math.isfinite(high))
+
+
+@rule_for("threshold", "threshold_")
+def threshold(mode: RelevancePass, call: Call) -> Result:
+    """The same."""
+    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, is_bent=False)
 
 
 @rule_for("log")

@@ -136,6 +136,9 @@ def product(mode: RelevancePass, call: Call) -> Result:
         result = _scaled(mode, signal, values, lambda t: call.func(*((t, values) if signal is a else (values, t))))
         mode.by_hand.note_weighted(result, signal, gate)
         return result
+    signal, constant = (a, b) if needs_relevance(a) else (b, a)
+    if (mask := mode.masks.of(constant)) is not None and mask.root is signal:
+        return as_function_of(signal, lambda: call.func(*(part.detach() if isinstance(part, Tensor) else part for part in (a, b))))
     if (folded := _behind_layer(mode, call)) is not None:
         signal, constant = (a, b) if needs_relevance(a) else (b, a)
         return _noted_scaled(mode, folded, signal, constant, torch.mul)

@@ -75,9 +75,27 @@ def sum_by_contribution(call: Call, sign: int, saver: Saver, stabilizer: Stabili
     return result
 
 
+class CopyNode(RelevanceNode):
+    """Values that are copied to several places: each has the relevance of all its copies."""
+
+    words = "as the gradient"
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.shape, ctx.compute = x.shape, compute
+        return compute(x)
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.enable_grad():
+            x = relevance.new_zeros(ctx.shape).requires_grad_(True)
+            (result,) = torch.autograd.grad(ctx.compute(x), x, relevance)
+        return result, None
+
+
 @rule_for(
     *("mean", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
-    *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "cumsum", "fold"),
+    *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "cumsum", "fold"),
 )
 def shared(mode: RelevancePass, call: Call) -> Result:
     """Each tensor by its share of the result."""
@@ -86,6 +104,15 @@ def shared(mode: RelevancePass, call: Call) -> Result:
         return mode.plain(call)
     name = call.func.__name__.removeprefix("special_")
     return mode.shared(call.on_signals() if call.args else call.run, signals, is_linear=name != "logsumexp")
+
+
+@rule_for("interpolate", "upsample", "upsample_nearest")
+def interpolated(mode: RelevancePass, call: Call) -> Result:
+    """Each value by its share; nearest neighbours are copies, as by ``repeat_interleave``."""
+    how = call.named.get("mode", call.rest[2] if len(call.rest) > 2 else "nearest")
+    if not needs_relevance(call.x) or how not in ("nearest", "nearest-exact") or not call.rest_is_constant():
+        return shared(mode, call)
+    return mode.still_gate(CopyNode.apply(call.x, call.run), call.x)
 
 
 @rule_for("sum", "logsumexp", arguments=("input", "dim", "keepdim"))
