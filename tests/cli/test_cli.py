@@ -537,7 +537,7 @@ def test_relevance_at_layers_is_kept_and_is_that_of_python(here, monkeypatch):
     options = {"lrp_epsilon_0_1": {}, "gradient": {}, "integrated_gradients": {"steps": 3}}
     for method, own in options.items():
         expected = signxai.explain(nets.small(), x, method, 1, at=["0", "3"], **own)
-        assert method not in maps.files
+        assert method not in maps
         for layer in ("0", "3"):
             np.testing.assert_allclose(maps[f"{method}@{layer}"], expected[layer], rtol=1e-5, atol=1e-7)
             assert f"{method}@{layer} " in said
