@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,17 @@ from torch import Tensor
 from signxai.common.errors import TargetError
 
 TargetLike: TypeAlias = "int | Sequence[int] | tuple[int, ...] | np.ndarray[Any, Any] | Tensor | Callable[[Tensor], Tensor] | None"
+
+
+@runtime_checkable
+class NamedTarget(Protocol):
+    """A score that knows its samples: those of ``signxai.targets``."""
+
+    def rows(self, start: int, stop: int) -> NamedTarget:
+        """The score of some of the samples."""
+
+    def fixed(self, outputs: Tensor) -> Callable[[Tensor], Tensor]:
+        """The score for points that are made of samples with these outputs."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,9 @@ class Target:
 
     def rows(self, start: int, stop: int) -> Target:
         """The target of some of the samples."""
+        if isinstance(self.score, NamedTarget):
+            rows = self.score.rows(start, stop)
+            return self if rows == self.score else Target(score=rows)  # type: ignore[arg-type]
         if self.indices is None or (start <= 0 and stop >= len(self.indices)):
             return self
         return Target(self.indices[start:stop], None if self.classes is None else self.classes[start:stop])
@@ -42,6 +56,8 @@ class Target:
 
     def resolved(self, logits: Tensor) -> Target:
         """This target with its indices fixed by these logits, where it follows the largest one, or a score names classes."""
+        if isinstance(self.score, NamedTarget):
+            return Target(score=self.score.fixed(logits.detach()))
         if self.score is not None:
             values = _scores(self.score, logits.detach())
             names_classes = isinstance(values, list | tuple | np.ndarray) or (isinstance(values, Tensor) and not values.is_floating_point())
@@ -82,11 +98,14 @@ class Target:
                 f"the output has the shape (N, {', '.join(map(str, axes))}): a target is {len(axes)} "
                 f"{'index' if len(axes) == 1 else 'indices'} after the batch axis, not {indices.shape[1]}"
             )
+        columns = []
         for column, size in zip(indices.unbind(1), axes, strict=True):
-            wrong = [entry for entry in column.tolist() if not 0 <= entry < size]
+            least = -size if len(axes) > 1 else 0  # positions may count from the end, classes may not
+            wrong = [entry for entry in column.tolist() if not least <= entry < size]
             if wrong:
                 raise TargetError(f"target {wrong[0]} is out of range: the output has {size} entries on that axis, 0 to {size - 1}")
-        return tuple(indices.to(logits.device).unbind(1))
+            columns.append(column.to(logits.device) % size)
+        return tuple(columns)
 
 
 def _score_gradient(score: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
