@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,6 @@ __all__ = ["Contrast", "LogProbability", "Margin", "Token", "Top", "contrast", "
 
 Entry: TypeAlias = "int | tuple[int, ...] | list[int]"
 """An entry of the outputs: a class; a tuple of as many indices as the outputs have axes after the batch; a list: one class per sample."""
-
-Self = TypeVar("Self")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,9 @@ class Margin:
     def fixed(self, outputs: Tensor) -> Callable[[Tensor], Tensor]:
         """The two classes of each sample, for points that are made of it."""
         if outputs.ndim != 2 or outputs.shape[1] < 2:
-            raise TargetError(f"{self}: outputs of shape {tuple(outputs.shape)} have no runner-up; they must be (N, classes), of at least 2")
+            raise TargetError(
+                f"{self}: outputs of shape {tuple(outputs.shape)} have no runner-up; they must be (N, classes), of at least 2"
+            )
         first, second = outputs.detach().topk(2, dim=1).indices.unbind(1)
         return Contrast(first.tolist(), second.tolist())
 
@@ -178,7 +178,7 @@ def contrast(target: Entry, rather_than: Entry) -> Contrast:
     """One class rather than another.
 
     Args:
-        target, rather_than: a class, one class per sample in a list, or a tuple of as many indices as the outputs have axes after the batch.
+        target, rather_than: a class, one class per sample in a list, or a tuple of an index for each axis after the batch.
 
     Returns:
         The target, for ``explain(..., target_class=)``: the difference of the two logits.
@@ -256,19 +256,23 @@ def _entries(outputs: Tensor, entry: Entry) -> Tensor:
     if not axes and len(indices) == 1:
         axes, outputs = torch.Size([1]), outputs[:, None]
     if len(indices) != len(axes):
-        raise TargetError(f"target {entry}: the output has {len(axes)} axes after the batch, of shape {tuple(axes)}; give an index for each")
+        raise TargetError(
+            f"target {entry}: the output has {len(axes)} axes after the batch, of shape {tuple(axes)}; give an index for each"
+        )
     columns = [_column(index, size, len(outputs), len(axes) > 1) for index, size in zip(indices, axes, strict=True)]
-    return outputs[(torch.arange(len(outputs), device=outputs.device), *(column.to(outputs.device) for column in columns))]
+    places = (torch.arange(len(outputs), device="cpu"), *columns)
+    return outputs[tuple(place.to(outputs.device) for place in places)]
 
 
 def _column(index: object, size: int, samples: int, may_be_negative: bool) -> Tensor:
     """An index along one axis, for each sample."""
-    values = index if isinstance(index, list) else [index] * samples
+    values: list[Any] = index if isinstance(index, list) else [index] * samples
     if any(isinstance(value, bool) or not isinstance(value, int) for value in values):
         raise TargetError(f"target {index!r} is not an integer or a list of integers")
     if len(values) != samples:
         raise TargetError(f"{len(values)} targets for {samples} samples; give one integer for all, or one for each sample")
-    wrong = [value for value in values if not (-size if may_be_negative else 0) <= value < size]
+    least = -size if may_be_negative else 0
+    wrong = [value for value in values if not least <= value < size]
     if wrong:
         raise TargetError(f"target {wrong[0]} is out of range: the output has {size} entries on that axis, 0 to {size - 1}")
     return torch.tensor(values, device="cpu") % size

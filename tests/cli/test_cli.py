@@ -21,6 +21,7 @@ from processes import python
 from signxai import files
 from signxai.cli import commands
 from signxai.models import Classifier, load_classifier
+from signxai.targets import contrast
 
 NETS = """
 import numpy as np
@@ -251,6 +252,31 @@ def test_a_target_may_be_a_name_in_any_case_of_letters(run):
     assert "explained: lynx (class 0)" in explained(done)
     with np.load("maps.npz") as saved:
         assert saved["target"].tolist() == [0]
+
+
+@pytest.mark.parametrize("at", [[], ["--at", "0"]])
+def test_a_class_rather_than_another(run, at):
+    args = ["--model", "nets:small", "--method", "lrp_z", "--target", "2", "--versus", "0", "--save", "maps.npz", *at]
+    assert "explained: class 2 rather than class 0" in explained(run("explain", "x.npy", *args))
+    import nets
+
+    with np.load("maps.npz") as saved:
+        assert (saved["target"].tolist(), saved["versus"].tolist()) == ([2, 2], [0, 0])
+        wanted = signxai.explain(nets.small(), saved["x"], "lrp_z", contrast(2, 0), **({"at": "0"} if at else {}))
+        np.testing.assert_array_equal(saved["lrp_z@0" if at else "lrp_z"], wanted)
+
+
+def test_a_class_rather_than_itself_is_refused(run):
+    args = ["photo.png", "--model", "nets:named", "--method", "gradient", "--target", "lynx", "--versus", "0", "--save", "maps.npz"]
+    assert "lynx (class 0) is explained itself" in refused(run("explain", *args))
+    assert not Path("maps.npz").exists()
+
+
+def test_a_report_and_a_figure_of_a_class_rather_than_another(run):
+    args = ["photo.png", "--model", "nets:named", "--target", "lynx", "--versus", "2"]
+    assert "explained: lynx (class 0) rather than Crane (class 2)" in explained(run("inspect", *args))
+    explained(run("explain", *args, "--method", "gradient", "--output", "maps.png"))
+    assert Path("maps.png").exists()
 
 
 def test_options_reach_all_methods_or_the_one_they_name(run):

@@ -11,8 +11,8 @@ from signxai import explain
 from signxai.common import TargetError
 from signxai.targets import contrast, log_probability, margin, token, top
 
-METHODS = ["gradient", "guided_backprop", "lrp_z", "lrp_epsilon_0_25_std_x", "lrpsign_gamma_0_25", "grad_cam", "integrated_gradients_steps_5",
-           "smoothgrad_samples_3", "vargrad_samples_3"]  # fmt: skip
+METHODS = ["gradient", "guided_backprop", "lrp_z", "lrp_epsilon_0_25_std_x", "lrpsign_gamma_0_25", "grad_cam",
+           "integrated_gradients_steps_5", "smoothgrad_samples_3", "vargrad_samples_3"]  # fmt: skip
 SCORES = {
     "contrast": (contrast(2, 0), lambda z: z[:, 2] - z[:, 0]),
     "log_probability": (log_probability(2), lambda z: z.log_softmax(1)[:, 2]),
@@ -68,6 +68,8 @@ def test_what_cannot_be_is_refused_at_once(make):
         make()
 
 
-@pytest.mark.parametrize("target", [contrast(3, 5), margin(), log_probability(3), log_probability(3, "sigmoid"), top(2), token(-1, 7)], ids=str)
+@pytest.mark.parametrize(
+    "target", [contrast(3, 5), margin(), log_probability(3), log_probability(3, "sigmoid"), top(2), token(-1, 7)], ids=str
+)
 def test_a_target_prints_as_it_is_written(target):
     assert eval(repr(target)) == target

@@ -71,6 +71,9 @@ _weights_option = click.option(
     help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
     "(.pt, .pth, .safetensors).",
 )
+_versus_option = click.option(
+    "--versus", metavar="CLASS", help="Explain the class rather than this one: the difference of their logits. By number or name."
+)
 _relevance_option = click.option(
     "--relevance",
     type=click.Choice(["one_hot", "logit"]),
@@ -130,6 +133,7 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Class to explain, by number or name, or all; given again, a class for each input. Without it: the class that the network "
     "predicts.",
 )
+@_versus_option
 @click.option(
     "--above",
     type=click.FloatRange(0, 1),
@@ -165,6 +169,7 @@ def explain(
     weights: str,
     methods: tuple[str, ...],
     targets: tuple[str, ...],
+    versus: str | None,
     above: float | None,
     output: Path | None,
     save: Path | None,
@@ -187,6 +192,7 @@ def explain(
     \b
     signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
     signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
+    signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --target "tiger cat" --versus lynx --output contrast.png
     signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
     signxai explain ecg.npy --model my_package.nets:load --method lrp_epsilon_0_25_std_x --above 0.5 --output labels.png
     signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --at blocks.3 --at head --save layers.npz
@@ -208,7 +214,7 @@ def explain(
     signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
     explain_files(
         Request(
-            *(inputs, model, weights, names, Targets(targets, above), output, save),
+            *(inputs, model, weights, names, Targets(targets, above, versus), output, save),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
             at=at,
         ),
@@ -226,6 +232,7 @@ def _may_register_methods(model: str) -> bool:
 @_weights_option
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
 @click.option("--target", metavar="CLASS", help="Class to explain, by number or name. Without it: the class that the network predicts.")
+@_versus_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
 @_signal_options
@@ -238,6 +245,7 @@ def inspect(
     weights: str,
     method: str,
     target: str | None,
+    versus: str | None,
     save: Path | None,
     options: tuple[str, ...],
     at_beats: tuple[int, ...],
@@ -265,7 +273,9 @@ def inspect(
     from signxai.cli.signal_files import SignalOptions
 
     signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
-    inspect_files(InspectRequest(input, model, weights, method, target, save, parsed, relevance, seed, device, signals), say=click.echo)
+    inspect_files(
+        InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals), say=click.echo
+    )
 
 
 @cli.command()

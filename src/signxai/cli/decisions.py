@@ -1,7 +1,8 @@
 """The inputs of a command and what the network says to them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from signxai.engine.forward import OutputOption
 from signxai.engine.prediction import prediction
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 from signxai.models import Classifier
+from signxai.targets import Contrast, contrast
 
 __all__ = ["MOST_SHOWN", "Decisions", "Targets", "decide", "numbered", "predictions", "read_inputs", "said"]
 
@@ -38,6 +40,7 @@ class Decisions:
         probabilities: (N, classes).
         inputs: (N) the number of the input.
         are_labels: whether each class has a probability of its own, as by a sigmoid, and several may be predicted.
+        versus: (N) the classes rather than which these are explained; None: they are explained by themselves.
     """
 
     names: list[str]
@@ -47,6 +50,16 @@ class Decisions:
     probabilities: Array
     inputs: list[int]
     are_labels: bool
+    versus: list[int] | None = None
+
+    @property
+    def explained(self) -> list[int] | Contrast:
+        """What is explained, as ``signxai.explain`` takes it."""
+        return self.targets if self.versus is None else contrast(self.targets, self.versus)
+
+    def rather_than(self, row: int, name_of: Callable[[int], str]) -> str:
+        """What a heading says of the class with which the explained one is compared."""
+        return "" if self.versus is None else f" rather than {name_of(self.versus[row])}"
 
 
 # Inputs
@@ -107,10 +120,12 @@ class Targets:
     Attributes:
         texts: names or numbers, one for all inputs or one for each; "all"; none: the predicted class.
         above: explain each class with at least this probability instead; None: do not.
+        versus: the name or number of a class with which each is compared; None: with none.
     """
 
     texts: tuple[str, ...] = ()
     above: float | None = None
+    versus: str | None = None
 
 
 def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module, targets: Targets, batch_size: int | None) -> Decisions:
@@ -128,9 +143,18 @@ def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module,
     if not inputs:
         raise OptionError(f"--above {targets.above:g}: no class of any input is as probable; the highest is {probabilities.max():.2%}")
     explained = [index for classes in chosen for index in classes]
+    versus = None if targets.versus is None else _versus(targets.versus, explained, classifier, logits.shape[1])
     return Decisions(
-        [names[i] for i in inputs], x[inputs], logits[inputs], explained, probabilities[inputs], inputs, activation == "sigmoid"
+        [names[i] for i in inputs], x[inputs], logits[inputs], explained, probabilities[inputs], inputs, activation == "sigmoid", versus
     )
+
+
+def _versus(text: str, explained: list[int], classifier: Classifier, classes: int) -> list[int]:
+    """The class with which each explained one is compared."""
+    index = classifier.class_index(text, classes)
+    if index in explained:
+        raise OptionError(f"--versus {text}: {numbered(classifier, index)} is explained itself; name another class, or another --target")
+    return [index] * len(explained)
 
 
 def _logits(model: nn.Module, x: Array, batch_size: int | None, output: OutputOption) -> tuple[Array, str | None]:
@@ -176,7 +200,8 @@ def predictions(decisions: Decisions, classifier: Classifier) -> Iterator[str]:
         order = np.argsort(-decisions.logits[first], kind="stable")
         for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in explained)]:
             yield f"  {said(decisions, first, int(index), classifier)}"
-        yield f"  explained: {', '.join(numbered(classifier, index) for index in explained)}"
+        rather_than = decisions.rather_than(first, partial(numbered, classifier))
+        yield f"  explained: {', '.join(numbered(classifier, index) for index in explained)}{rather_than}"
     if len(rows_of) > MOST_SHOWN:
         yield f"and {len(rows_of) - MOST_SHOWN} more inputs"
 

@@ -140,8 +140,8 @@ def _explain_one(request: Request, model: nn.Module, decisions: Decisions, metho
     if classifier.output is not None:
         options["output"] = classifier.output
     if not request.at:
-        return {method: np.asarray(explain(model, decisions.x, method, decisions.targets, **options))}
-    at_layers = explain(model, decisions.x, method, decisions.targets, at=list(request.at), **options)
+        return {method: np.asarray(explain(model, decisions.x, method, decisions.explained, **options))}
+    at_layers = explain(model, decisions.x, method, decisions.explained, at=list(request.at), **options)
     return dict(zip(_keys(request, method), map(np.asarray, at_layers.values()), strict=True))
 
 
@@ -160,7 +160,7 @@ def _write(
         writers[request.output] = (signals.figure() if signals else _draw(decisions, maps, classifier)).savefig
     if request.save:
         what = {"name": decisions.names, "x": decisions.x, "logits": decisions.logits, "target": decisions.targets}
-        what |= {"probability": decisions.probabilities}
+        what |= {"probability": decisions.probabilities} | ({} if decisions.versus is None else {"versus": decisions.versus})
         writers[request.save] = partial(_save, content={**what, **(signals.content() if signals else {}), **maps})
     write_atomically(writers)
     return list(writers)
@@ -196,7 +196,9 @@ def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifie
 
 def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
     logits, target = decisions.logits[index], decisions.targets[index]
+    rather_than = decisions.rather_than(index, classifier.class_name)
     if decisions.are_labels:
-        return label_heading(classifier.class_name(target), decisions.probabilities[index, target], logits[target])
+        return label_heading(classifier.class_name(target), decisions.probabilities[index, target], logits[target]) + rather_than
     predicted = int(logits.argmax())
-    return heading(classifier.class_name(predicted), logits[predicted], classifier.class_name(target), logits[target])
+    said = heading(classifier.class_name(predicted), logits[predicted], classifier.class_name(target), logits[target])
+    return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"

@@ -26,6 +26,7 @@ class InspectRequest:
     weights: str
     method: str
     target: str | None
+    versus: str | None
     save: Path | None
     options: Mapping[str, object]
     relevance: str
@@ -53,11 +54,11 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     signals = read_signals(inputs, classifier, request.signals) if are_signals(inputs, request.signals) else None
     names, x = (signals.names, signals.x) if signals else read_inputs(inputs, classifier)
     model = move_to(classifier.model, request.device)
-    decisions = decide(names, x, classifier, model, Targets((request.target,) if request.target else ()), None)
+    decisions = decide(names, x, classifier, model, Targets((request.target,) if request.target else (), versus=request.versus), None)
     for line in predictions(decisions, classifier):
         say(line)
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
-    report = inspect_model(model, decisions.x, request.method, decisions.targets, **options)
+    report = inspect_model(model, decisions.x, request.method, decisions.explained, **options)
     say("")
     say(str(report))
     if request.save:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ def _decision(row: int, decisions: Decisions, classifier: Classifier) -> str:
     predicted = int(logits.argmax())
     share = decisions.probabilities[row]
     explained = "" if target == predicted else f"; explained: {numbered(classifier, target)}, logit {logits[target]:.2f}"
+    rather_than = decisions.rather_than(row, partial(numbered, classifier))
+    explained += f"; explained{rather_than}" if rather_than and not explained else rather_than
     return f"predicted {numbered(classifier, predicted)}, {share[predicted]:.2%}, logit {logits[predicted]:.2f}{explained}"
 
 
@@ -179,9 +182,11 @@ class SignalResults:
         logits, target = self.decisions.logits[row], self.decisions.targets[row]
         predicted = int(logits.argmax())
         name = self.classifier.short_name
+        rather_than = self.decisions.rather_than(row, name)
         if self.decisions.are_labels:
-            return f"{excerpt.name}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}"
-        return f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target])}"
+            return f"{excerpt.name}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}{rather_than}"
+        said = f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target])}"
+        return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
 
     def _strip_heading(self, strip: Excerpt) -> str:
         rows = self.batch.rows_of(strip)
@@ -191,7 +196,7 @@ class SignalResults:
         else:
             explained = self.classifier.short_name(targets.pop()) if len(targets) == 1 else "the class asked for of each beat"
         said = f"{strip.name}: {len(rows)} beat{'s' * (len(rows) != 1)}{'' if self.frequency else ', labelled annotated/predicted'}"
-        return f"{said}; explained: {explained}, overlapping maps added up"
+        return f"{said}; explained: {explained}{self.decisions.rather_than(rows[0], self.classifier.short_name)}, overlapping maps added up"
 
     def _predicted(self, row: int) -> int:
         return int(self.decisions.logits[row].argmax())

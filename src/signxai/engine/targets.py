@@ -42,7 +42,7 @@ class Target:
         """The target of some of the samples."""
         if isinstance(self.score, NamedTarget):
             rows = self.score.rows(start, stop)
-            return self if rows == self.score else Target(score=rows)  # type: ignore[arg-type]
+            return self if rows == self.score else Target(score=rows)
         if self.indices is None or (start <= 0 and stop >= len(self.indices)):
             return self
         return Target(self.indices[start:stop], None if self.classes is None else self.classes[start:stop])
