@@ -17,6 +17,7 @@ from signxai import explain, explain_all, inspect_model
 from signxai.engine.final_activation import ProbabilitiesWarning
 from signxai.engine.forward import run_forward
 from signxai.engine.mode import GradientPass
+from signxai.engine.prediction import NoSoftmaxWrapper
 from signxai.torch_signxai.utils import predict, remove_softmax
 
 N, CLASSES = 4, 3
@@ -563,6 +564,24 @@ def test_what_equals_a_sigmoid_for_one_sample_alone_is_none(name):
         assert deviation(explain(net, x[i : i + 1], "gradient", 0), wanted[i : i + 1].numpy()) < 1e-11
         assert deviation(explain(net, x[i : i + 1], "lrp_z", 0, relevance="logit"), together[i : i + 1]) < 1e-9
         assert deviation(remove_softmax(net)(x[i : i + 1]).detach(), net(x[i : i + 1]).detach()) < 1e-12
+
+
+def test_what_is_known_of_one_output_says_nothing_of_another():
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(2)
+            self.a, self.b = nn.Linear(6, 1), nn.Linear(6, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            p = 1 / (1 + torch.exp(-self.b(x)))
+            return p, p + torch.relu(self.a(x))
+
+    model, x = Both().double().eval(), torch.randn(20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    x = x[model.a(x)[:, 0] < 0][:1]
+    surely, by_chance = (NoSoftmaxWrapper(model, lambda returned, i=i: returned[i]) for i in (0, 1))
+    assert deviation(surely(x).detach(), model.b(x).detach()) < 1e-12
+    assert deviation(by_chance(x).detach(), model(x)[1].detach()) < 1e-12
 
 
 def test_a_gate_of_ones_stays_in():

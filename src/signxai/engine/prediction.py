@@ -68,7 +68,7 @@ class NoSoftmaxWrapper(nn.Module):
             samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
             explained = explained_tensor(returned, samples, self.output)
         if not self.training and not kwargs and len(args) == 1 and isinstance(args[0], Tensor) and args[0].is_floating_point():
-            refuse_chance(mode, self.model, args[0], explained, lambda x: explained_tensor(self.model(x), len(x), self.output))
+            refuse_chance(mode, self, args[0], explained, lambda x: explained_tensor(self.model(x), len(x), self.output))
         logits = mode.logits_of(explained)
         if mode.taken_off is None:
             mode.final.say_if_unrecognized(logits, sum_of(logits))

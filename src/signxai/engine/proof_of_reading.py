@@ -60,7 +60,7 @@ def refuse_chance(mode: ForwardPass, net: nn.Module, x: Tensor, explained: Tenso
 
     Args:
         mode: the pass that has just run.
-        net: the network, for which the answer is kept.
+        net: the network, for which the answer is kept: of one output of it.
         x: the batch (N, ...).
         explained: the output.
         run: runs the network.
