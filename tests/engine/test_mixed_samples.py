@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from comparing import deviation
 from networks import drawn
@@ -150,3 +150,24 @@ def test_samples_that_are_alike_say_nothing():
     explain(net, torch.zeros(4, 8), "gradient", 1)
     with pytest.raises(ModelError, match="mixes the samples of a batch"):
         explain(net, X, "gradient", 1)
+
+
+class Heads(nn.Module):
+    """Two outputs, one of which mixes the samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.fc(x)
+        return y, y - 0.5 * y.mean(0).tanh()
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "integrated_gradients_steps_5"])
+def test_one_output_that_mixes_nothing_says_nothing_of_another(method):
+    net, x = Heads().double().eval(), torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    explain(net, x, method, 1, output=lambda returned: returned[0])
+    with pytest.raises(ModelError, match="mixes the samples"):
+        explain(net, x, method, 1, output=lambda returned: returned[1])

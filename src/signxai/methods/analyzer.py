@@ -270,7 +270,7 @@ class Analyzer(ABC):
         part = target.rows(rows.start, rows.stop)
         samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
         output = self.output and view.of(self.output)
-        is_known = self.chunks_itself or self.stochastic or len(samples) == 1 or self.model in UNMIXED
+        is_known = self.chunks_itself or self.stochastic or len(samples) == 1 or (output is None and self.model in UNMIXED)
         first: list[Tensor] | None = None if is_known else []
         return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic, None, first)
 

@@ -267,7 +267,8 @@ def refuse_mixed_samples(batch: Batch, model: nn.Module) -> None:
 
     if mixes(run, batch.x, next(iter(batch.first_logits), None), most=2):
         raise MixedSamplesError
-    UNMIXED.add(model)
+    if batch.output is None:  # else another output may mix them
+        UNMIXED.add(model)
 
 
 def not_finite(culprit: Culprit | None) -> ModelError:

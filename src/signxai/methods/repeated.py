@@ -143,7 +143,7 @@ class _Company:
     def __init__(self, model: nn.Module, batch: Batch, mode: ForwardPass, outputs_at: OutputsAt | None) -> None:
         self.model, self.batch, self.mode = model, batch, mode
         self.outputs_at = outputs_at or (lambda samples, rows, points, mode: _outputs(batch, points, mode))
-        self._is_known = not lent_generators().is_watched and model in UNMIXED
+        self._is_known = batch.output is None and not lent_generators().is_watched and model in UNMIXED
         self._points: Tensor | None = None
         self._logits: Tensor | None = None
         self._samples = slice(0)
@@ -179,7 +179,8 @@ class _Company:
             return self.outputs_at(self._samples, rows, points, self.mode.renewed())
 
         if not mixes(run, each, self._logits, by_place=is_single):
-            UNMIXED.add(self.model)
+            if self.batch.output is None:  # else another output may mix them
+                UNMIXED.add(self.model)
             return False
         if not is_single:
             raise MixedSamplesError
