@@ -20,6 +20,7 @@ from signxai.engine.layers import CONVOLUTIONS
 from signxai.engine.moves import ONE_TO_ONE, SPREADING, in_any_layout
 from signxai.engine.ops.einsum import terms
 from signxai.engine.positions import Positions, merged, moved, nowhere, product
+from signxai.engine.spans import CannotFollowError
 from signxai.engine.torch_functions import Operation, functions_named
 
 
@@ -55,7 +56,12 @@ class Step:
         """Its positions, from those of its parents."""
         found = [one for one in given if isinstance(one, Positions)]
         lost = [one for one in given if isinstance(one, Lost)]
-        return lost[0] if lost and (self.needs_all or not found) else self.compute(found)
+        if lost and (self.needs_all or not found):
+            return lost[0]
+        try:
+            return self.compute(found)
+        except CannotFollowError as error:
+            return Lost(str(error))
 
 
 def start(shape: Sequence[int]) -> Step:

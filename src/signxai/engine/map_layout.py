@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from signxai.engine.positions import HIGH, LOW, LOWEST, Positions, unique_rows
+from signxai.engine.positions import Positions
+from signxai.engine.spans import HIGH, LOW, LOWEST, unique_rows
 
 _TOLERANCE = 1e-3
 """Of places in the input, which are counted in its steps."""
@@ -126,6 +127,8 @@ def cells_of(layouts: Sequence[Layout]) -> tuple[Tensor, Tensor]:
     is_least = ~_holds_others(boxes)
     if not _are_whole(boxes[is_least]):
         raise NoMapError("its values stand for parts of the input of different sizes")
+    if not _are_made_up(boxes[~is_least], boxes[is_least]):
+        raise NoMapError("its values stand for parts of the input that overlap, of different sizes")
     is_cell = is_somewhere.clone()
     is_cell[is_somewhere] = is_least[box_of]
     if bool((places[is_cell][:, 0, HIGH] - places[is_cell][:, 0, LOW] > 1 + _TOLERANCE).any()):
@@ -146,6 +149,16 @@ def _holds_others(boxes: Tensor) -> Tensor:
 
 
 _AT_ONCE = 256
+
+
+def _are_made_up(larger: Tensor, least: Tensor) -> bool:
+    """Whether each of some boxes (boxes, axes, 2) reaches from the first to the last of the least ones within it."""
+    for box in larger:
+        within = least[((least[..., 0] >= box[:, 0] - _TOLERANCE) & (least[..., 1] <= box[:, 1] + _TOLERANCE)).all(1)]
+        reach = torch.stack([within[..., 0].amin(0), within[..., 1].amax(0)], 1)
+        if bool(((reach - box).abs() > _TOLERANCE).any()):
+            return False
+    return True
 
 
 def _are_whole(cells: Tensor) -> bool:
