@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from functools import cached_property
 from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from signxai.common.once import computed_once
 from signxai.engine.samples import Places, SampleLayout
 from signxai.engine.torch_functions import Operation
 
@@ -49,12 +49,12 @@ class ChannelMap:
         self._scale = scale
         self._shift = shift
 
-    @cached_property
+    @computed_once
     def scale(self) -> Tensor:
         """The factors (channels,)."""
         return self._scale()
 
-    @cached_property
+    @computed_once
     def shift(self) -> Tensor:
         """The summands (channels,)."""
         return self._shift(self.scale)
@@ -89,12 +89,12 @@ class Layer(ABC):
         self.own_bias = bias.detach() if bias is not None and bias.requires_grad else bias
         self.channel_map: ChannelMap | None = None
 
-    @cached_property
+    @computed_once
     def weight(self) -> Tensor:
         """The weight, what is folded in included."""
         return self.own_weight if self.channel_map is None else self._scaled_weight(self.channel_map.scale)
 
-    @cached_property
+    @computed_once
     def bias(self) -> Tensor | None:
         """The bias (out,), what is folded in included, or None."""
         if self.channel_map is None:

@@ -72,7 +72,10 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
     seen: set[int] = set()
     found = []
     for module in modules:
-        for name, tensor in module.__dict__[table].items():
+        own = module.__dict__[table]
+        if not own:
+            continue
+        for name, tensor in own.items():
             if tensor is not None and id(tensor) not in seen:
                 seen.add(id(tensor))
                 found.append((module, name, tensor))
@@ -117,11 +120,9 @@ def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, onl
             view.release()
 
 
-@contextmanager
-def _nothing_else_runs() -> Iterator[None]:
+def _nothing_else_runs() -> AbstractContextManager[None]:
     """Torch's own modules draw nothing in evaluation mode: every generator is left alone."""
-    with _lent(Generators([], is_watched=False)):
-        yield
+    return _lent(Generators([], is_watched=False))
 
 
 @contextmanager
@@ -134,13 +135,17 @@ def _other_code_runs(modules: list[nn.Module], seed: int | None) -> Iterator[Non
         yield
 
 
-@contextmanager
-def _lent(generators: Generators) -> Iterator[None]:
-    before = lend(generators)
-    try:
-        yield
-    finally:
-        take_back(generators, before)
+class _lent:  # noqa: N801, as contextlib.suppress
+    """Lets the network that this thread runs draw from some generators."""
+
+    def __init__(self, generators: Generators) -> None:
+        self._generators = generators
+
+    def __enter__(self) -> None:
+        self._before = lend(self._generators)
+
+    def __exit__(self, *error: object) -> None:
+        take_back(self._generators, self._before)
 
 
 def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]]) -> list[tuple[nn.Module, DequantizedForward]]:

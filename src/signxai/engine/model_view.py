@@ -71,27 +71,57 @@ class ModelView:
         is_steady: bool = False,
         copies: bool = False,
     ) -> None:
-        own = [module for module in modules if not is_as_it_is(module)] if is_steady else modules
-        self._views: dict[int, Any] = {id(module): module for module in modules} if is_steady else {}
-        self._views |= {id(module): object.__new__(_kind_of(type(module))) for module in own}
-        self.net: nn.Module = self._views[id(modules[0])]
+        self._views: dict[int, Any] = {}
         self._visited = 0
         self._seen: dict[int, Any] = {}
+        if is_steady:
+            self._lent = self._of_steady(modules, parameters)
+        else:
+            self._lent = self._of_any(modules, parameters, buffers, copies)
+        self.net: nn.Module = self._views[id(modules[0])]
+
+    def _of_steady(self, modules: Sequence[nn.Module], parameters: Iterable[Named]) -> list[nn.Module]:
+        """View steady modules, quickly: many may be used as they are, and nothing writes to a buffer. Gives those with a lent forward."""
+        views = self._views
+        shared = {id(parameter): _view_of(parameter, False) for *_, parameter in parameters if parameter.requires_grad}
+        containers = []
+        for module in modules:
+            if is_as_it_is(module):
+                views[id(module)] = module
+                continue
+            views[id(module)] = view = object.__new__(type(module))
+            attributes = view.__dict__
+            attributes.update(module.__dict__)
+            attributes["training"], attributes[KNOWN_AS_PLAIN] = False, True
+            if attributes["_parameters"]:
+                attributes["_parameters"] = {name: shared.get(id(own), own) for name, own in attributes["_parameters"].items()}
+            if attributes["_buffers"]:
+                attributes["_buffers"] = attributes["_buffers"].copy()
+            if attributes["_modules"]:
+                containers.append(view)
+        for view in containers:
+            view.__dict__["_modules"] = {name: views.get(id(child), child) for name, child in view.__dict__["_modules"].items()}
+        views.update(shared)
+        return [view for view in containers if lend_forward(view)]
+
+    def _of_any(self, modules: Sequence[nn.Module], parameters: Iterable[Named], buffers: Iterable[Named], copies: bool) -> list[nn.Module]:
+        """View any modules. Gives those with a lent forward."""
+        self._views |= {id(module): object.__new__(_kind_of(type(module))) for module in modules}
         for module, _, parameter in parameters:
-            copied = copies or (not is_steady and (writes_to_weight(module) or parameter.is_inference()))  # which autograd does not save
+            copied = copies or writes_to_weight(module) or parameter.is_inference()  # which autograd does not save
             if copied or parameter.requires_grad:
                 self._views[id(parameter)] = _view_of(parameter, copied)
-        if not is_steady:  # else nothing writes to a buffer
-            self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
-            if any(module.__dict__.get("training") for module in modules):
-                tensors = [tensor for *_, tensor in (*parameters, *buffers)]
-                note_tensors_in_training(self.net, [tensor for tensor in tensors if id(tensor) in self._views])
-        for module in own:
-            if is_steady or is_plain(module):
-                self._fill_plain(module, is_steady)
+        self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
+        views = [self._views[id(module)] for module in modules]
+        if any(module.__dict__.get("training") for module in modules):
+            tensors = [tensor for *_, tensor in (*parameters, *buffers)]
+            note_tensors_in_training(views[0], [tensor for tensor in tensors if id(tensor) in self._views])
+        for module in modules:
+            if is_plain(module):
+                self._fill_plain(module)
             else:
                 self._fill(module)
-        self._lent = [view for view in map(self._views.__getitem__, map(id, own)) if lend_forward(view)]
+        return [view for view in views if lend_forward(view)]
 
     def exchange_forward(self, module: nn.Module, forward: DequantizedForward) -> None:
         """Let a module's view run as the layer in floating point that it stands for."""
@@ -105,20 +135,16 @@ class ModelView:
         for view in self._lent:
             del view.__dict__["forward"]
 
-    def _fill_plain(self, module: nn.Module, is_steady: bool) -> None:
+    def _fill_plain(self, module: nn.Module) -> None:
         """A module of torch's own reads nothing but its tensors, its numbers and its tables of hooks, which are empty."""
         own = self._views.get
         attributes = own(id(module)).__dict__
         attributes.update(module.__dict__)
         attributes["training"] = False
         for name in _TENSORS_AND_MODULES:
-            if attributes[name] or not is_steady:
-                attributes[name] = {key: own(id(value), value) for key, value in attributes[name].items()}
-        if is_steady:
-            attributes[KNOWN_AS_PLAIN] = True
-        else:  # other code may add to any
-            for name in _HOOKS:
-                attributes[name] = attributes[name].copy() if attributes[name] else OrderedDict()
+            attributes[name] = {key: own(id(value), value) for key, value in attributes[name].items()}
+        for name in _HOOKS:  # other code may add to any
+            attributes[name] = attributes[name].copy() if attributes[name] else OrderedDict()
 
     def _fill(self, module: nn.Module) -> None:
         view = self._views[id(module)]

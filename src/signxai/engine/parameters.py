@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from types import TracebackType
 
 from torch import Tensor, nn
 
@@ -38,9 +38,8 @@ def versions_of(tensors: Sequence[Tensor]) -> list[int]:
         return [UNCOUNTED if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
-@contextmanager
-def nobody_writes_to(tensors: Sequence[Tensor], advice: str, versions: list[int] | None = None) -> Iterator[None]:
-    """Refuse what was computed while somebody wrote to parameters or buffers, as a thread that trains the model does.
+class nobody_writes_to:  # noqa: N801, as contextlib.suppress
+    """Refuses what was computed while somebody wrote to parameters or buffers, as a thread that trains the model does.
 
     Args:
         tensors: the parameters and buffers.
@@ -50,15 +49,17 @@ def nobody_writes_to(tensors: Sequence[Tensor], advice: str, versions: list[int]
     Raises:
         ParametersWrittenError: if somebody did.
     """
-    versions = versions_of(tensors) if versions is None else versions
-    try:
-        yield
-    except ModelError as error:
-        if versions != versions_of(tensors):
-            raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {advice}") from error
-        raise
-    if versions != versions_of(tensors):
-        raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {advice}")
+
+    def __init__(self, tensors: Sequence[Tensor], advice: str, versions: list[int] | None = None) -> None:
+        self._tensors, self._advice = tensors, advice
+        self._versions = versions_of(tensors) if versions is None else versions
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if (error is None or isinstance(error, ModelError)) and self._versions != versions_of(self._tensors):
+            raise ParametersWrittenError(f"the model's parameters were written to while it was explained: {self._advice}") from error
 
 
 _IN_TRAINING = "_tensors_of_model_in_training"

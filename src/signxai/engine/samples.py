@@ -76,7 +76,7 @@ class SamplesOf:
 
     def __init__(self, x: Tensor, places: Places) -> None:
         is_merged = isinstance(places, SampleAxis) and not places.is_batch
-        self._order = places.order() if isinstance(places, SampleAxis) and is_merged else None
+        self._order = places.order() if is_merged and isinstance(places, SampleAxis) else None
         if places is SampleLayout.UNKNOWN or (is_merged and self._order is None):
             raise AmbiguousSamplesError(
                 f"nothing tells which values of a layer's input of shape {tuple(x.shape)} belong to which sample, and the rule looks at "
@@ -86,8 +86,8 @@ class SamplesOf:
 
     def flat(self) -> Tensor:
         """The values of each sample (samples, values)."""
-        if not isinstance(self.places, SampleAxis):
-            return self.x.reshape(1, self.x.numel()) if self.places is SampleLayout.ONE else self.x.flatten(1)
+        if isinstance(self.places, SampleLayout):
+            return self.x.flatten(1) if self.places is SampleLayout.EACH_ROW else self.x.reshape(1, -1)
         rows = self.x.movedim(self.places.axis, 0)
         if self._order is None:
             return rows.flatten(1)
@@ -95,7 +95,7 @@ class SamplesOf:
 
     def spread(self, of_samples: Tensor, axes: int) -> Tensor:
         """What each sample has (samples,), as it broadcasts to a tensor of so many axes laid out like ``x``."""
-        if not isinstance(self.places, SampleAxis):
+        if isinstance(self.places, SampleLayout):
             return of_samples.view(-1, *(1,) * (axes - 1))
         if self._order is not None:
             of_samples = of_samples.index_select(0, torch.unique(self.places.samples, return_inverse=True)[1])

@@ -40,7 +40,7 @@ class Target:
 
     def rows(self, start: int, stop: int) -> Target:
         """The target of some of the samples."""
-        if isinstance(self.score, NamedTarget):
+        if self.score is not None and isinstance(self.score, NamedTarget):  # to ask a protocol takes long
             rows = self.score.rows(start, stop)
             return self if rows == self.score else Target(score=rows)
         if self.indices is None or (start <= 0 and stop >= len(self.indices)):
@@ -56,7 +56,7 @@ class Target:
 
     def resolved(self, logits: Tensor) -> Target:
         """This target with its indices fixed by these logits, where it follows the largest one, or a score names classes."""
-        if isinstance(self.score, NamedTarget):
+        if self.score is not None and isinstance(self.score, NamedTarget):
             return Target(score=self.score.fixed(logits.detach()))
         if self.score is not None:
             values = _scores(self.score, logits.detach())
@@ -101,10 +101,11 @@ class Target:
         columns = []
         for column, size in zip(indices.unbind(1), axes, strict=True):
             least = -size if len(axes) > 1 else 0  # positions may count from the end, classes may not
-            wrong = [entry for entry in column.tolist() if not least <= entry < size]
+            entries = column.tolist()
+            wrong = [entry for entry in entries if not least <= entry < size]
             if wrong:
                 raise TargetError(f"target {wrong[0]} is out of range: the output has {size} entries on that axis, 0 to {size - 1}")
-            columns.append(column.to(logits.device) % size)
+            columns.append((column % size if min(entries) < 0 else column).to(logits.device))
         return tuple(columns)
 
 

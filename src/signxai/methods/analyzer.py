@@ -254,9 +254,10 @@ class Analyzer(ABC):
             x = as_input(view.net, input_tensor)
             if x.is_cpu:
                 keep_freed_memory()
-            target = as_target(view.of(target_class) if callable(target_class) else target_class, len(x))
-            step = len(x) if self.chunks_itself else self.batch_size or len(x)
-            yield [self._batch(view, x, target, slice(start, start + step), shared) for start in range(0, len(x), step)]
+            count = x.shape[0]
+            target = as_target(view.of(target_class) if callable(target_class) else target_class, count)
+            step = count if self.chunks_itself else self.batch_size or count
+            yield [self._batch(view, x, target, slice(start, start + step), shared) for start in range(0, count, step)]
 
     def _puts_hooks(self) -> bool:
         """Whether outputs of modules are caught by hooks."""
@@ -268,9 +269,9 @@ class Analyzer(ABC):
 
     def _batch(self, view: ModelView, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)
-        samples = x if rows.start == 0 and rows.stop >= len(x) else x[rows]
+        samples = x if rows.start == 0 and rows.stop >= x.shape[0] else x[rows]
         output = self.output and view.of(self.output)
-        is_known = self.chunks_itself or self.stochastic or len(samples) == 1 or (output is None and self.model in UNMIXED)
+        is_known = self.chunks_itself or self.stochastic or samples.shape[0] == 1 or (output is None and self.model in UNMIXED)
         first: list[Tensor] | None = None if is_known else []
         return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic, None, first)
 

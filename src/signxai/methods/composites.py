@@ -81,8 +81,9 @@ def layer_rule(record: Rule, values: Mapping[str, Any], stabilizer: Stabilizer =
     StdxEpsilon(k=0.5)
     """
     values = record.completed(values) if record.completed else values
-    renamed = {keyword: argument for argument, keyword in record.arguments.items()}
-    arguments = {renamed.get(p.keyword, p.keyword): values.get(p.keyword, p.default) for p in record.parameters}
+    arguments = {p.keyword: values.get(p.keyword, p.default) for p in record.parameters}
+    for argument, keyword in record.arguments.items():
+        arguments[argument] = arguments.pop(keyword)
     rule_class = loaded(record.rule)
     if _takes_stabilizer(rule_class):
         arguments["stabilizer"] = stabilizer
