@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import torch
 
@@ -10,6 +11,7 @@ _LARGEST_KEPT = (1 << 25) - (1 << 16)
 """Just below what glibc's threshold may rise to: 32 MiB with the block's own header."""
 
 
+@cache  # the threshold never falls again
 def keep_freed_memory() -> None:
     """Let the C library keep what tensors of up to 32 MiB free, up to 64 MiB, instead of giving it back to the system at once.
 

@@ -35,8 +35,6 @@ _NORM_BEHIND: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv3d: nn.BatchNorm3d,
 }
 _IDENTITIES = {nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d}
-_GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")
-"""Where torch keeps the hooks on all modules."""
 
 _SMALL = 1 << 16
 """Values up to which a ReLU's output is saved beside its input, which takes less time than computing it again."""
@@ -265,7 +263,8 @@ class RunNode(RelevanceNode):
 
 def has_global_hooks() -> bool:
     """Whether somebody asked torch to call a hook at every module."""
-    return any(getattr(modules_of_torch, name) for name in _GLOBAL_HOOKS)
+    own = modules_of_torch
+    return bool(own._global_forward_hooks or own._global_forward_pre_hooks or own._global_backward_hooks or own._global_backward_pre_hooks)
 
 
 def plan_of(sequential: nn.Sequential, is_network: bool = False, with_max_pools: bool = False) -> Plan | None:
