@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -147,12 +147,26 @@ def _input_in(kwargs: Keywords) -> str:
     return "input" if "input" in kwargs else "self"
 
 
-def tensors_in(value: object) -> Iterator[Tensor]:
+def tensors_in(value: object) -> list[Tensor]:
     """The tensors in a nest of tuples, lists and dicts."""
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from tensors_in(item)
-    elif isinstance(value, dict):
-        yield from tensors_in(list(value.values()))
+        return [value]
+    found: list[Tensor] = []
+    _collect((value,), found)
+    return found
+
+
+def _collect(values: Iterable[object], found: list[Tensor]) -> None:
+    for value in values:
+        if type(value) in _SCALARS:
+            continue
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, _SEQUENCES):
+            _collect(value, found)
+        elif isinstance(value, dict):
+            _collect(value.values(), found)
+
+
+_SCALARS = {int, float, bool, str, type(None)}  # most arguments beside tensors
+_SEQUENCES = (tuple, list)  # a union takes longer to ask

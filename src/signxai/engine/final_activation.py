@@ -347,7 +347,7 @@ class FinalActivation:
     def _join(self, call: Call, result: Result) -> None:
         if not self._any or not isinstance(result, Tensor):
             return
-        parts = list(tensors_in(call.args[:1] or tuple(call.kwargs.values())[:1]))
+        parts = tensors_in(call.args[:1] or tuple(call.kwargs.values())[:1])
         found = [self._note_of(part) for part in parts]
         if any(note is not None for note in found):
             join = call.of(call.func)

@@ -347,8 +347,9 @@ _TORCH_NAME = "torch's global generator"
 def generators_of(modules: Iterable[nn.Module]) -> Generators:
     """All that modules may draw from: torch's own, of each device that is in use, and what their code can get at."""
     found: dict[int, Any] = {}
-    for module in modules:
-        _look_into_module(module, found)
+    kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, found))
+    for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
+        _enter(place(), found)
     sources: list[Source] = [TorchSource(torch.default_generator, _TORCH_NAME)]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
@@ -424,15 +425,17 @@ def _generator_in(value: Any) -> Any:
     return _generator_in(owner) if isinstance(owner, _GENERATORS | np.random.Generator) else None
 
 
-def _look_into_module(module: nn.Module, found: dict[int, Any]) -> None:
+def _look_into_module(module: nn.Module, found: dict[int, Any]) -> bool:
+    """Enter the generators that a module holds; whether code runs in it that is not torch's, which may name others."""
     attributes, kind = module.__dict__, type(module)
     if _is_torchs(kind) and "forward" not in attributes and not any(map(attributes.get, _HOOKS)):  # type: ignore[arg-type]
-        return
-    for place in _places_of_methods(kind):
-        _enter(place(), found)
+        return False
     for name, value in attributes.items():
-        if type(value) not in _PASSED_BY and name not in _TABLES_OF_TENSORS and not (type(value) in _TABLES and not value):
+        of_value = type(value)
+        is_passed_by = of_value in _PASSED_BY or (of_value is tuple and _PASSED_BY.issuperset(map(type, value)))
+        if not is_passed_by and name not in _TABLES_OF_TENSORS and not (of_value in _TABLES and not value):
             _look_into(value, found, 1)
+    return True
 
 
 @lru_cache(maxsize=1024)

@@ -149,18 +149,34 @@ class ModelView:
     def _fill(self, module: nn.Module) -> None:
         view = self._views[id(module)]
         attributes = view.__dict__
+        attributes.update(module.__dict__)
         for name, value in module.__dict__.items():
-            is_empty = name in _TABLES and not value
-            own = value if is_empty or type(value) in _INERT else self.of(value, protects=True)
-            attributes[name] = value.copy() if own is value and name in _TABLES else own
-        for name in _slots(module):
-            object.__setattr__(view, name, self.of(getattr(module, name), protects=True))
+            kind = type(value)
+            if kind in _INERT or (kind is tuple and _INERT.issuperset(map(type, value))):
+                continue
+            if name in _TABLES and not value:
+                attributes[name] = kind()
+            elif name in _TENSORS_AND_MODULES:
+                attributes[name] = self._exchanged(value)
+            else:
+                own = self.of(value, protects=True)
+                attributes[name] = value.copy() if own is value and name in _TABLES else own
+        if copyreg._slotnames(type(module)):  # type: ignore[attr-defined]
+            for name in _slots(module):
+                object.__setattr__(view, name, self.of(getattr(module, name), protects=True))
         if "training" in attributes:  # a compiled module has that of the module inside
             attributes["training"] = False
         if attributes.get("_compiled_call_impl") is not None:
             attributes["_compiled_call_impl"] = None
         if isinstance(attributes["_modules"].get("_orig_mod"), nn.Module):  # its forward leads to the model by compiled code
             attributes["forward"] = attributes["_modules"]["_orig_mod"].__call__
+
+    def _exchanged(self, table: dict[str, Any]) -> dict[str, Any]:
+        """A module's table of parameters, buffers or modules, as the view has it."""
+        result = table.copy()
+        for key, inner in table.items():
+            result[key] = self._views.get(id(inner), inner)
+        return result
 
     def of(self, value: Any, depth: int = 0, protects: bool = False) -> Any:
         """The same value where it leads to nothing of the model; else one that leads to the view.

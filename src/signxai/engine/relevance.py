@@ -168,7 +168,8 @@ class RelevancePass(ForwardPass):
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         if self.axes is None:
             return super().carried_out(rule, call)
-        signals = [value for value in tensors_in((call.args, call.kwargs)) if needs_relevance(value)]
+        given = tensors_in((call.args, call.kwargs) if call.kwargs else call.args)
+        signals = [value for value in given if needs_relevance(value)]
         result = super().carried_out(rule, call)
         self.axes.follow(call, signals, result, rule is not None)
         return result
@@ -182,7 +183,7 @@ class RelevancePass(ForwardPass):
         if func in _OF_SHAPE_ALONE:
             return
         of_values = args[:1] if func in RELEVANCE.shaped_by_others else (args, kwargs)
-        values = list(tensors_in(of_values))
+        values = tensors_in(of_values)
         is_cut = any(needs_relevance(value) or self._of_samples.get(value) for value in values)
         if is_cut or func in _MAKES_SAMPLES or any(map(self.is_of_samples, values)):
             self._has_of_samples = True

@@ -16,7 +16,7 @@ from signxai.engine.moves import COPIES, MOVES_ALONE, in_any_layout
 from signxai.engine.notes import TensorNotes
 from signxai.engine.registry import RELEVANCE
 from signxai.engine.samples import SampleAxis
-from signxai.engine.torch_functions import WRITING, functions_named
+from signxai.engine.torch_functions import WRITING, Operation, functions_named
 
 _MOVES = (MOVES_ALONE | functions_named("index_select", "gather", "take_along_dim", "_pack_padded_sequence")) - COPIES
 _MOVES |= {torch.fft.fftshift, torch.fft.ifftshift}
@@ -70,7 +70,7 @@ class SampleAxes:
     def of(self, tensor: Tensor) -> SampleAxis | None:
         """Where the samples are in a tensor; None if nobody knows."""
         found = self._axes.get(tensor)
-        return found if found is not None and found.axis < tensor.ndim and tensor.shape[found.axis] == len(found.samples) else None
+        return found if found is not None and found.axis < tensor.ndim and tensor.shape[found.axis] == found.length else None
 
     def put(self, tensor: Tensor, found: SampleAxis | None) -> None:
         """Take a note of where they are in a tensor."""
@@ -81,18 +81,28 @@ class SampleAxes:
 
     def follow(self, call: Call, signals: list[Tensor], result: Result, has_rule: bool) -> None:
         """Take notes of what a call, under a rule of the engine's or as it is, made of its signals."""
+        func = call.func
+        if len(signals) == 1 and isinstance(result, Tensor) and func not in _MAY_PLACE_OTHERWISE and _leaves_axes(func, has_rule):
+            self._follow_one(signals[0], result)  # most calls, in fewer steps
+            return
         if not signals:  # token ids are followed, too
             signals = [value for value in tensors_in((call.args, call.kwargs)) if self._axes.get(value) is not None]
-        results = list(tensors_in(result))
-        known = [self.of(signal) for signal in signals]
-        if not signals or any(found is None for found in known):
+        results = tensors_in(result)
+        known = [found for found in map(self.of, signals) if found is not None]
+        if not signals or len(known) < len(signals):
             axes: Iterable[SampleAxis | None] = [None] * len(results)
         else:
-            axes = self._axes_of(call, has_rule, signals, [found for found in known if found is not None], results)
+            axes = self._axes_of(call, has_rule, signals, known, results)
         for tensor, found in zip(results, axes, strict=True):
             is_inner = self._axes.get(tensor) is not None and not any(tensor is signal for signal in signals)
             if not is_inner:  # else the rule took several steps, each of which was followed
                 self.put(tensor, found)
+
+    def _follow_one(self, signal: Tensor, result: Tensor) -> None:
+        """The same of a call that leaves one signal's values at their places along an axis."""
+        if result is signal or self._axes.get(result) is None:
+            found = self.of(signal)
+            self.put(result, None if found is None else _left_in_place([signal], [found], result))
 
     def _axes_of(
         self, call: Call, has_rule: bool, signals: list[Tensor], known: list[SampleAxis], results: list[Tensor]
@@ -112,9 +122,17 @@ class SampleAxes:
             return [known[0]] * len(results)
         if func in _REDUCTIONS and results and results[0].ndim < signals[0].ndim:
             return [_reduced(call, known[0])] * len(results)
-        if func in _LEAVES_AXES or func in _OF_NUMBERS or (has_rule and func not in _PLACES_ANEW and func not in RELEVANCE.as_gradient):
+        if _leaves_axes(func, has_rule):
             return [_left_in_place(signals, known, tensor) for tensor in results]
         return [None] * len(results)
+
+
+def _leaves_axes(func: Operation, has_rule: bool) -> bool:
+    """Whether a function leaves all values at their places along an axis, unless it stands in one of the tables of those that may not."""
+    return func in _LEAVES_AXES or func in _OF_NUMBERS or (has_rule and func not in _PLACES_ANEW and func not in RELEVANCE.as_gradient)
+
+
+_MAY_PLACE_OTHERWISE = _MOVES | _PADDING | _ALONG_ONE_AXIS | _JOINS | _LOOKUPS | _REDUCTIONS
 
 
 def _moved(call: Call, known: SampleAxis, results: list[Tensor]) -> list[SampleAxis | None]:
@@ -123,7 +141,7 @@ def _moved(call: Call, known: SampleAxis, results: list[Tensor]) -> list[SampleA
         return [None] * len(results)
     x: Tensor = call.x
     shape = (*(1,) * known.axis, -1, *(1,) * (x.ndim - 1 - known.axis))
-    moved = list(tensors_in(in_any_layout(call).run(known.samples.view(shape).expand(x.shape))))
+    moved = tensors_in(in_any_layout(call).run(known.samples.view(shape).expand(x.shape)))
     return [_axis_of(tensor) for tensor in moved] if len(moved) == len(results) else [None] * len(results)
 
 
@@ -164,7 +182,7 @@ def _joined(call: Call, signals: list[Tensor], known: list[SampleAxis]) -> Sampl
         return first.at(first.axis + (dim <= first.axis)) if is_alike else None
     if dim % signals[0].ndim != first.axis:
         return first if is_alike else None
-    are_all = len(signals) == len(list(tensors_in(call.args)))  # a constant beside them is nobody's
+    are_all = len(signals) == len(tensors_in(call.args))  # a constant beside them is nobody's
     return SampleAxis(first.axis, torch.cat([other.samples for other in known])) if are_all else None
 
 
@@ -180,11 +198,13 @@ def _reduced(call: Call, known: SampleAxis) -> SampleAxis | None:
 
 def _left_in_place(signals: list[Tensor], known: list[SampleAxis], result: Tensor) -> SampleAxis | None:
     """Behind what computes values: axes are where they are, counted from the last."""
-    from_last = {signal.ndim - found.axis for signal, found in zip(signals, known, strict=True)}
-    if len(from_last) != 1 or result.ndim != max(signal.ndim for signal in signals):
-        return None
-    axis = result.ndim - from_last.pop()
     first = known[0]
-    if axis < 0 or result.shape[axis] != len(first.samples) or not all(other.is_same_as(first) for other in known[1:]):
+    from_last, most = signals[0].ndim - first.axis, signals[0].ndim
+    for signal, found in zip(signals[1:], known[1:], strict=True):
+        if signal.ndim - found.axis != from_last:
+            return None
+        most = max(most, signal.ndim)
+    axis = result.ndim - from_last
+    if result.ndim != most or axis < 0 or result.shape[axis] != first.length or not all(other.is_same_as(first) for other in known[1:]):
         return None
     return first.at(axis)

@@ -23,14 +23,16 @@ class SampleAxis:
         samples: of each place, the number of its sample (places,).
         is_batch: whether no two places are of one sample.
         count: how many samples there are.
+        length: how many places.
     """
 
-    __slots__ = ("axis", "count", "is_batch", "samples")
+    __slots__ = ("axis", "count", "is_batch", "length", "samples")
 
     def __init__(self, axis: int, samples: Tensor, count: int | None = None) -> None:
         self.axis, self.samples = axis, samples
         self.count = len(torch.unique(samples)) if count is None else count
-        self.is_batch = self.count == len(samples)
+        self.length = samples.shape[0]
+        self.is_batch = self.count == self.length
 
     @classmethod
     def of_batch(cls, x: Tensor) -> SampleAxis:
@@ -43,7 +45,7 @@ class SampleAxis:
 
     def is_same_as(self, other: SampleAxis) -> bool:
         """Whether the places along another axis belong to the same samples."""
-        return self.samples is other.samples or (len(self.samples) == len(other.samples) and torch.equal(self.samples, other.samples))
+        return self.samples is other.samples or (self.length == other.length and torch.equal(self.samples, other.samples))
 
     def order(self) -> Tensor | None:
         """The places, those of one sample behind each other; None where samples have different numbers of them."""
@@ -88,7 +90,7 @@ class SamplesOf:
         """The values of each sample (samples, values)."""
         if isinstance(self.places, SampleLayout):
             return self.x.flatten(1) if self.places is SampleLayout.EACH_ROW else self.x.reshape(1, -1)
-        rows = self.x.movedim(self.places.axis, 0)
+        rows = self.x.movedim(self.places.axis, 0) if self.places.axis else self.x
         if self._order is None:
             return rows.flatten(1)
         return rows.index_select(0, self._order).reshape(self.places.count, -1)

@@ -101,7 +101,7 @@ class TokenIds:
             moves: it only moves values.
             by_shape: all tensors but the first give no more than a shape or a type.
         """
-        given = list(tensors_in(call.x if by_shape else (call.args, call.kwargs)))
+        given = tensors_in(call.x if by_shape else (call.args, call.kwargs))
         origins = [origin for value in given if (origin := self._origins.get(value)) is not None]
         mixed = [by for value in given if (by := self._mixed.get(value)) is not None]
         if not origins and not mixed:

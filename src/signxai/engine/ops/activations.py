@@ -232,7 +232,7 @@ def cut_off(mode: RelevancePass, call: Call) -> Result:
 
 def _is_hard_sigmoid(mode: RelevancePass, call: Call) -> bool:
     """Whether a cut-off starts at 0, ends, and is of a value that a number was added to: ``relu6(x + 3)``."""
-    if not needs_relevance(call.x) or not mode.by_hand.was_shifted(call.x) or any(True for _ in tensors_in((call.rest, call.named))):
+    if not needs_relevance(call.x) or not mode.by_hand.was_shifted(call.x) or tensors_in((call.rest, call.named)):
         return False
     low, high = call.run(torch.tensor([-math.inf, math.inf], device="cpu")).tolist()
     return bool(low == 0 and math.isfinite(high))

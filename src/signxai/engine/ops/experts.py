@@ -29,7 +29,7 @@ def joined(mode: RelevancePass, call: Call) -> Result:
 
 def _noted(mode: RelevancePass, result: Result, axis: int, call: Call) -> Result:
     if needs_relevance(result):
-        mode.by_hand.note_stacked(result, axis % result.ndim, list(tensors_in(call.args[:1])))
+        mode.by_hand.note_stacked(result, axis % result.ndim, tensors_in(call.args[:1]))
     return result
 
 
