@@ -438,3 +438,25 @@ class Parametrized(nn.Module):
 def test_derivatives_of_other_networks_are_those_of_finite_differences(kind, shape, method):
     net, x = randomized(kind()), inputs(shape, 2).requires_grad_()
     assert_derivatives(net, x, relevance_by(net, x, method))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_a_recurrent_network_that_was_never_explained(kind):
+    """Whether it mixes samples is found out in between, by a pass without gradients, in which an LSTM of float32 gives less."""
+    torch.manual_seed(0)
+    net = Recurrent().float()
+    net.lstm = getattr(nn, kind)(5, 6, batch_first=True)
+    x = torch.randn(4, 7, 5, requires_grad=True)
+    relevance = explain(net, x, "lrp_epsilon_0_1", [0, 1, 0, 1], as_tensor=True, create_graph=True)
+    expected = explain(net, x, "lrp_epsilon_0_1", [0, 1, 0, 1], as_tensor=True)
+    assert torch.allclose(relevance, expected, atol=1e-6)
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(relevance.square().sum(), [x, *net.lstm.parameters()]))
+
+
+def test_of_several_layers_one_may_have_a_constant_map():
+    net = randomized(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, CLASSES)))
+    x = torch.linspace(-1, 2, 12).double().view(2, 6).requires_grad_()
+    maps = explain(net, x, "lrp_epsilon_0_1", 1, as_tensor=True, create_graph=True, at=["0", "2"])
+    assert maps["0"].requires_grad
+    assert not maps["2"].requires_grad
+    assert torch.equal(maps["2"].argmax(1), torch.ones(len(x)).long())

@@ -1,5 +1,6 @@
 """Networks that draw random numbers in their forward pass: refused with the place, or each sample with the draws of the seed."""
 
+import collections
 import datetime
 import itertools
 import os
@@ -282,13 +283,75 @@ def test_draws_of_numpy_and_python_are_those_of_the_seed(seed):
     assert deviation(explain(drawing, X, "gradient", 1, stochastic=True, seed=seed), wanted) < 1e-13
 
 
+def in_slots(generator):
+    class Slots:
+        __slots__ = ("own",)
+
+    held = Slots()
+    held.own = generator
+    return held
+
+
+HELD = {
+    "tuple": (lambda made: (1, made), lambda held: held[1]),
+    "list in a dict": (lambda made: {"a": [made]}, lambda held: held["a"][0]),
+    "set": (lambda made: {made}, lambda held: next(iter(held))),
+    "frozenset": (lambda made: frozenset([made]), lambda held: next(iter(held))),
+    "deque": (lambda made: collections.deque([made]), lambda held: held[0]),
+    "slots": (in_slots, lambda held: held.own),
+    "partial of a method": (lambda made: partial(made.gauss, 0, 1), lambda held: held.func.__self__),
+    "static method": (lambda made: staticmethod(partial(made.gauss, 0, 1)), lambda held: held.func.__self__),
+}
+
+
+@pytest.mark.parametrize("where", ["module", "object", "class", "base of the module", "metaclass"])
+@pytest.mark.parametrize("how", HELD)
+def test_generators_are_found_in_what_objects_and_classes_hold(how, where):
+    hold, find = HELD[how]
+    held = hold(random.Random(3))
+
+    if where in ("module", "object") and isinstance(held, staticmethod):
+        held = held.__func__
+
+    def draw(holder):
+        found = holder()
+        return find(found.__func__ if isinstance(found, staticmethod) else found).random()
+
+    if where == "module":
+        part = OfItsFunction(lambda: draw(lambda: part.held))
+        part.held = held
+    elif where == "base of the module":
+        part = type("Inner", (type("Base", (OfItsFunction,), {"held": held}),), {})(lambda: draw(lambda: part.held))
+    elif where == "metaclass":
+        kind = type("Meta", (type,), {"held": held})("Kind", (), {})
+        part = OfItsFunction(lambda: draw(lambda: kind.held))
+    else:
+        kind = type("Holder", (), {"held": held} if where == "class" else {})
+        holder = kind()
+        if where == "object":
+            holder.held = held
+        part = OfItsFunction(lambda: draw(lambda: holder.held))
+    net = network(part)
+    source = find(part.held if where in ("module", "base of the module") else kind.held if where in ("metaclass", "class") else holder.held)
+    before = source.getstate()
+    with pytest.raises(ModelError, match="draws random numbers"):
+        explain(net, X, "gradient", 1)
+    assert source.getstate() == before
+    first = explain(net, X, "gradient", 1, stochastic=True, seed=3)
+    assert deviation(explain(net, X, "gradient", 1, stochastic=True, seed=3), first) == 0
+    assert deviation(explain(net, X, "gradient", 1, stochastic=True, seed=4), first) > 1e-6
+    assert source.getstate() == before
+
+
 class Hidden:
     """A generator out of reach."""
 
-    __slots__ = ("generator",)
-
     def __init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(0)
+        self.generators = [[[[[[torch.Generator().manual_seed(0)]]]]]]
+
+    @property
+    def generator(self) -> torch.Generator:
+        return self.generators[0][0][0][0][0][0]
 
     def __call__(self, y: Tensor) -> Tensor:
         return y * torch.rand(y.shape, generator=self.generator).to(y)

@@ -282,3 +282,18 @@ def test_a_batch_norm_in_front_of_tokens_is_right_for_one_sample():
         assert deviation(explain(net, x, name, 1)[:1], explain(net, x[:1], name, 1)) < 1e-12
     alone = explain(net, x[:1], "lrp_z", 1, relevance="logit")
     assert deviation(alone, explain(net, x, "input_t_gradient", 1)[:1]) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["lrp_z", "lrp_alpha_2_beta_1", "lrp_zplus", "lrp_gamma_0_25", "lrp_flat", "lrp_epsilon_0_25_std_x"])
+def test_an_expert_that_no_token_goes_to(method):
+    def experts(m: nn.ModuleDict, x: Tensor) -> Tensor:
+        is_first, result = x[..., 0] > 0, torch.zeros_like(x)
+        result[is_first] = m["a"](x[is_first])
+        result[~is_first] = m["c"](x[~is_first])
+        return m["b"](result.relu().mean(1))
+
+    net, x = randomized(Written(experts, **{name: LAYERS[name]() for name in ("a", "b", "c")})), drawn(1, T, C)
+    x[..., 0] = x[..., 0].abs()
+    alone = randomized(Written(lambda m, x: m["b"](m["a"](x.flatten(0, 1)).unflatten(0, x.shape[:2]).relu().mean(1)), **dict(net.layers)))
+    alone.load_state_dict(net.state_dict())
+    assert deviation(explain(net, x, method, 1), explain(alone, x, method, 1)) < 1e-12

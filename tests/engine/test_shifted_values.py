@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from networks import CLASSES, Written, drawn, randomized
+from oracles import class_activation, hooked
 from signxai import explain
 from signxai.common import ModelError
 from test_followed_axes import as_it_is, is_oracle
@@ -115,7 +116,7 @@ def test_channels_read_forwards_and_backwards_are_refused():
         return read_out(m, torch.cat([h[:, :4], h[:, 4:].flip(2)], 1))
 
     net = randomized(Written(run, **trunk(1)))
-    with pytest.raises(ModelError, match=r"no feature map over an input .* name another layer by layer="):
+    with pytest.raises(ModelError, match=r"lost in a sum of channels that are laid out otherwise .* by layer="):
         explain(net, drawn(2, 3, 20), "grad_cam", 1)
     assert explain(net, drawn(2, 3, 20), "grad_cam", 1, layer="layers.first").shape == (2, 3, 20)
 
@@ -153,3 +154,112 @@ def test_a_signal_spread_by_zeros_in_front_of_a_convolution_that_pads(apart, how
     layers = {"first": nn.Conv1d(3, 8, 3, padding=1), "last": nn.Conv1d(8, 6, 5, padding=2), "fc": nn.Linear(6, CLASSES)}
     net = randomized(Written(lambda m, x: read_out(m, spread(m["first"](x).relu())), **layers))
     is_oracle(net, drawn(2, 3, 10), net.layers["last"], as_it_is, (2,))
+
+
+@pytest.mark.parametrize("ways", [(1, -1), (2, -2), (-2, -1, 1, 2)])
+def test_channels_that_are_all_rolled_are_refused(ways):
+    def run(m, x):
+        h = m["first"](x).relu()
+        return read_out(m, torch.cat([part.roll(by, 2) for part, by in zip(h.chunk(len(ways), 1), ways, strict=True)], 1))
+
+    with pytest.raises(ModelError, match=r"lost in a sum of channels that are laid out otherwise"):
+        explain(randomized(Written(run, **trunk(1))), drawn(2, 3, 20), "grad_cam", 1)
+
+
+def test_channels_of_an_image_beside_turned_ones_are_refused():
+    def run(m, x):
+        h = m["first"](x).relu()
+        return read_out(m, torch.cat([h[:, :4], h[:, 4:].mT], 1))
+
+    with pytest.raises(ModelError, match=r"lost in a sum of channels that are laid out otherwise"):
+        explain(randomized(Written(run, **trunk(2))), drawn(2, 3, 8, 8), "grad_cam", 1)
+
+
+GLOBALS = {
+    "mean": lambda m, h: h.mean((2, 3), keepdim=True).expand_as(h),
+    "pooled and up-sampled": lambda m, h: F.interpolate(F.adaptive_avg_pool2d(h, 1), size=h.shape[2:], mode="bilinear"),
+    "convolution of the mean": lambda m, h: m["squeeze"](h.mean((2, 3), keepdim=True)).relu().expand(-1, -1, *h.shape[2:]),
+    "linear": lambda m, h: m["dense"](h.flatten(1))[:, :, None, None].expand(-1, -1, *h.shape[2:]),
+    "attention": lambda m, h: (h.flatten(2).softmax(2) * h.flatten(2)).sum(2)[:, :, None, None].expand_as(h),
+}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("how", GLOBALS)
+def test_a_summary_of_the_whole_image_beside_the_channels(how, order):
+    layers = trunk(2) | {"last": nn.Conv2d(16, 6, 3, padding=1), "squeeze": nn.Conv2d(8, 8, 1), "dense": nn.Linear(8 * 7 * 9, 8)}
+
+    def run(m, x):
+        h = m["first"](x).relu()
+        return read_out(m, torch.cat([h, GLOBALS[how](m, h)][::order], 1))
+
+    net = randomized(Written(run, **layers))
+    is_oracle(net, drawn(2, 3, 7, 9), net.layers["last"], as_it_is, (2, 3))
+
+
+@pytest.mark.parametrize("bins", [(1,), (1, 2, 4), (1, 2, 3, 6)])
+def test_a_pyramid_of_pooled_maps(bins):
+    """As in PSPNet and, with dilated convolutions beside it, DeepLab."""
+    layers = trunk(2) | {"last": nn.Conv2d(8 + 2 * len(bins), 6, 3, padding=1)}
+    layers |= {f"bin{size}": nn.Conv2d(8, 2, 1) for size in bins}
+
+    def run(m, x):
+        h = m["first"](x).relu()
+        pooled = [m[f"bin{size}"](F.adaptive_avg_pool2d(h, size)).relu() for size in bins]
+        h = torch.cat([h, *(F.interpolate(one, size=h.shape[2:], mode="bilinear") for one in pooled)], 1)
+        return read_out(m, h)
+
+    net = randomized(Written(run, **layers))
+    is_oracle(net, drawn(2, 3, 12, 12), net.layers["last"], as_it_is, (2, 3))
+
+
+REPEATED = {
+    "interpolate": lambda h: F.interpolate(h, scale_factor=2),
+    "repeat_interleave": lambda h: h.repeat_interleave(2, 2),
+    "stack": lambda h: torch.stack([h, h], 3).flatten(2),
+    "expand": lambda h: h[..., None].expand(-1, -1, -1, 2).reshape(*h.shape[:2], -1),
+    "index": lambda h: h[:, :, torch.arange(2 * h.shape[2]) // 2],
+}
+
+
+@pytest.mark.parametrize("has_skip", [False, True])
+@pytest.mark.parametrize("how", REPEATED)
+def test_an_up_sampling_by_copies_however_it_is_written(how, has_skip):
+    layers = {
+        "down": nn.Conv1d(3, 8, 4, stride=2, padding=1),
+        "last": nn.Conv1d(8 + 3 * has_skip, 6, 3, padding=1),
+        "fc": nn.Linear(6, CLASSES),
+    }
+
+    def run(m, x):
+        h = REPEATED[how](m["down"](x).relu())
+        return read_out(m, torch.cat([h, x], 1) if has_skip else h)
+
+    net = randomized(Written(run, **layers))
+    is_oracle(net, drawn(2, 3, 20), net.layers["last"], as_it_is, (2,))
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_pixels_are_shuffled_in_front_of_a_convolution(factor):
+    layers = {
+        "down": nn.Conv2d(3, 4 * factor**2, factor, stride=factor),
+        "last": nn.Conv2d(4, 6, 3, padding=1),
+        "fc": nn.Linear(6, CLASSES),
+    }
+    net = randomized(Written(lambda m, x: read_out(m, F.pixel_shuffle(m["down"](x).relu(), factor)), **layers))
+    is_oracle(net, drawn(2, 3, 12, 18), net.layers["last"], as_it_is, (2, 3))
+
+
+@pytest.mark.parametrize("by", [1, 4, -4])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_signal_that_is_shifted_as_a_whole_has_its_map_where_it_was(by, kernel):
+    layers = {"last": nn.Conv1d(3, 6, kernel, padding=kernel // 2), "fc": nn.Linear(6, CLASSES)}
+    net = randomized(Written(lambda m, x: read_out(m, F.pad(x, (by, -by))), **layers))
+    kept = slice(0, 20 - by) if by > 0 else slice(-by, 20)
+    seen = slice(by, 20) if by > 0 else slice(0, 20 + by)
+    x = drawn(1, 3, 20)
+    values, gradient = hooked(net, net.layers["last"], x, lambda output: output[:, 1])[-1]
+    expected = class_activation(values[..., seen], gradient[..., seen])[0]
+    got = explain(net, x, "grad_cam", 1)[0]
+    assert float(abs(got[:, kept] - (expected / expected.max()).numpy()).max()) < 1e-12
+    assert not got[:, [place for place in range(20) if place not in range(20)[kept]]].any()

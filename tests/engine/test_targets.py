@@ -7,10 +7,10 @@ from torch import nn
 
 import oracles
 from comparing import deviation
-from networks import CLASSES, inputs, randomized
-from signxai import explain
+from networks import CLASSES, inputs, network, randomized
+from signxai import explain, targets
 from signxai.common import TargetError
-from signxai.torch_signxai.methods.zennit_impl import GradientAnalyzer, LRPAnalyzer, SmoothGradAnalyzer
+from signxai.torch_signxai.methods.zennit_impl import Analyzer, GradientAnalyzer, LRPAnalyzer, SmoothGradAnalyzer
 
 NAMES = ["gradient", "lrp_epsilon_0_25_std_x", "integrated_gradients_steps_4", "smoothgrad_samples_3", "guided_backprop", "grad_cam"]
 EACH = [2, 0, 3, 1]
@@ -190,3 +190,53 @@ def test_a_row_of_indices_for_each_sample_of_an_output_with_more_axes():
         np.testing.assert_array_equal(explain(net, x, "gradient", target), expected)
     with pytest.raises(TargetError, match="one integer for all, or one for each sample"):
         explain(net, x, "gradient", np.zeros((4, 2, 1), dtype=int))
+
+
+FAILING = {
+    "two arguments": lambda logits, more: logits,
+    "a key": lambda logits: logits["scores"],
+    "an attribute": lambda logits: logits.scores,
+    "an index": lambda logits: logits[:, 99],
+    "another shape": lambda logits: logits @ torch.ones(99, 1).to(logits),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_a_callable_raises_is_said_with_what_it_is_given(name):
+    with pytest.raises(TargetError, match=r"callable target failed on outputs of shape .*: \w+Error: .* given the logits"):
+        explain(network("linear"), inputs("linear", 2), "gradient", FAILING[name])
+
+
+SCORES = {
+    "predicted": (None, lambda logits: logits.amax(1)),
+    "one class": (1, lambda logits: logits[:, 1]),
+    "each its own": ([0, 1], lambda logits: torch.stack([logits[0, 0], logits[1, 1]])),
+    "a probability": (lambda logits: logits.softmax(1)[:, 1],) * 2,
+    "classes": (lambda logits: logits.argmin(1), lambda logits: logits.amin(1)),
+    "margin": (targets.margin(), lambda logits: logits.topk(2, 1).values[:, 0] - logits.topk(2, 1).values[:, 1]),
+}
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_a_score_of_points_is_what_is_explained(kind):
+    target, wanted_of = SCORES[kind]
+
+    class Keeps(Analyzer):
+        changes_model = False
+
+        def attribute(self, batch):
+            with torch.no_grad():
+                logits = batch.run()
+                score = batch.score(logits)
+                found.append((logits, score(logits), score(logits + 1), batch.initial_relevance(logits)))
+            return batch.x
+
+    found = []
+    net, x = network("linear"), inputs("linear", 2)
+    Keeps(net).analyze(x, target)
+    logits, own, moved, start = found[0]
+    leaf = logits.clone().requires_grad_()
+    wanted = wanted_of(leaf)
+    assert torch.allclose(own, wanted.detach())
+    assert torch.allclose(start, torch.autograd.grad(wanted.sum(), leaf)[0])
+    assert moved.shape == own.shape

@@ -10,6 +10,7 @@ the code names such a thing, and whether the output differs from one run to the 
 
 from __future__ import annotations
 
+import copyreg
 import dis
 import itertools
 import os
@@ -19,7 +20,7 @@ import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
@@ -349,7 +350,7 @@ def generators_of(modules: Iterable[nn.Module]) -> Generators:
     found: dict[int, Any] = {}
     kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, found))
     for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
-        _enter(place(), found)
+        _look_into(place(), found, 1)
     sources: list[Source] = [TorchSource(torch.default_generator, _TORCH_NAME)]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
@@ -398,10 +399,11 @@ _UNSEEN = {id(getattr(module, name)): unseen for module, found in _UNSEEN_IN.ite
 
 _READS_CLOCK = Unseen("datetime.now", is_random=False)
 _LATER_IMPORTS = {"time", "os", "uuid", "random", "secrets", "datetime", "numpy"}
-_PASSED_BY = {bool, int, float, complex, str, bytes, type(None), Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device, type, set}
+_PASSED_BY = {bool, int, float, complex, str, bytes, type(None), Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device, type}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _TABLES = {dict, OrderedDict, defaultdict}
-_TABLES_OF_TENSORS = ("_parameters", "_buffers", "_modules")
+_TABLES_OF_TENSORS = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
+_CONTAINERS = (tuple, list, set, frozenset, deque)
 _MOST_ITEMS, _MOST_DEPTH = 64, 4
 _MOST_DEPTH_UNSEEN = 2
 """Functions that a network's own call: those further away read clocks to log, and would cost every network of a large library a trial."""
@@ -435,6 +437,8 @@ def _look_into_module(module: nn.Module, found: dict[int, Any]) -> bool:
         is_passed_by = of_value in _PASSED_BY or (of_value is tuple and _PASSED_BY.issuperset(map(type, value)))
         if not is_passed_by and name not in _TABLES_OF_TENSORS and not (of_value in _TABLES and not value):
             _look_into(value, found, 1)
+    for value in _in_slots(module):
+        _look_into(value, found, 1)
     return True
 
 
@@ -458,13 +462,13 @@ def _look_into(value: Any, found: dict[int, Any], depth: int) -> None:
         _enter(value, found)
     elif isinstance(value, FunctionType):
         for place in _places_of(value):
-            _enter(place(), found)
+            _look_into(place(), found, depth + 1)
     else:
         for part in _parts_of(value):
             _look_into(part, found, depth + 1)
         if not _is_of_others(type(value)):
             for place in _places_of_methods(type(value)):
-                _enter(place(), found)
+                _look_into(place(), found, depth + 1)
 
 
 def _parts_of(value: Any) -> Iterable[Any]:
@@ -473,12 +477,19 @@ def _parts_of(value: Any) -> Iterable[Any]:
         return value.__func__, value.__self__
     if isinstance(value, partial):
         return value.func, *value.args, *value.keywords.values()
-    if isinstance(value, tuple | list):
-        return value[:_MOST_ITEMS]
+    if isinstance(value, _CONTAINERS):
+        return list(itertools.islice(value, _MOST_ITEMS))
     if isinstance(value, dict):
-        return list(value.values())[:_MOST_ITEMS]
-    is_plain = type(value).__dictoffset__ != 0 and not _is_of_others(type(value))  # one may answer in any way to being asked for __dict__
-    return list(vars(value).values())[: 4 * _MOST_ITEMS] if is_plain else ()
+        return list(itertools.islice(value.values(), _MOST_ITEMS))
+    if _is_of_others(type(value)):
+        return ()
+    has_dict = type(value).__dictoffset__ != 0  # one may answer in any way to being asked for __dict__
+    return [*_in_slots(value), *(list(vars(value).values())[: 4 * _MOST_ITEMS] if has_dict else [])]
+
+
+def _in_slots(value: Any) -> list[Any]:
+    """What stands in the slots of an object."""
+    return [getattr(value, name) for name in copyreg._slotnames(type(value)) if hasattr(value, name)]  # type: ignore[attr-defined]
 
 
 def _is_of_others(owner: Any) -> bool:
@@ -490,23 +501,51 @@ def _is_of_others(owner: Any) -> bool:
 _OTHERS = {"torch", "numpy", "builtins", "logging", "threading", "re", "enum", "abc", "collections", "functools", "typing", "signxai"}
 
 
+def _owners(kind: type) -> tuple[type, ...]:
+    """Where attributes of a class may stand: in itself, its bases and the class that it is an instance of."""
+    metaclass: type = type(kind)
+    return (*kind.__mro__, *metaclass.__mro__)
+
+
 def _places_of_methods(kind: type) -> tuple[_Place, ...]:
     """Where generators stand that the methods of a class name."""
     places = _places_of_class.get(kind)
     if places is None:
-        owners = [owner for owner in kind.__mro__ if not _is_of_others(owner)]
-        methods = [_function_in(value) for owner in owners for value in vars(owner).values()]
+        owners = [owner for owner in _owners(kind) if not _is_of_others(owner)]
+        methods = [_function_in(value) for owner in owners for value in list(vars(owner).values())]
         places = tuple(place for method in methods if method is not None for place in _places_named(method, set(), 1))
-        attributes = [
-            partial(getattr, owner, name, None) for owner in owners for name, value in vars(owner).items() if _generator_in(value)
-        ]
-        _places_of_class[kind] = places = (*places, *attributes)
+        _places_of_class[kind] = places  # an attribute may be an instance of the class itself
+        _places_of_class[kind] = places = (*places, *(place for owner in owners for place in _places_among_attributes(owner)))
     return places
+
+
+def _places_among_attributes(owner: type) -> Iterator[_Place]:
+    """Where generators stand, or may come to stand, among the attributes of a class."""
+    for name in list(vars(owner)):
+        value = _class_attribute(owner, name)
+        if type(value) in _PASSED_BY or isinstance(value, FunctionType | property):
+            continue
+        found: dict[int, Any] = {}
+        _look_into(value, found, 2)
+        may_hold_some = isinstance(value, list | set | dict | deque) and not name.startswith("__")
+        if may_hold_some or any(not isinstance(generator, Unseen) for generator in found.values()):
+            yield partial(_class_attribute, owner, name)
+
+
+def _class_attribute(owner: type, name: str) -> Any:
+    """An attribute of a class as it stands there, or what a static or class method is made of."""
+    value = vars(owner).get(name)
+    return value.__func__ if isinstance(value, staticmethod | classmethod) else value
+
+
+_CACHED = type(cache(abs))
+"""The class of functions that keep their results."""
 
 
 def _function_in(value: Any) -> FunctionType | None:
     """The function of a method, a static or class method, or a property."""
     value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    value = getattr(value, "__wrapped__", value) if isinstance(value, _CACHED) else value
     return value if isinstance(value, FunctionType) else None
 
 
@@ -563,26 +602,40 @@ def _places_in_object(value: Any, place: _Place, seen: set[CodeType], depth: int
         return
     kind = value if isinstance(value, type) else type(value)
     if not _is_of_others(kind) and not issubclass(kind, nn.Module):
-        for owner in kind.__mro__:
+        for owner in _owners(kind):
             yield from _places_of_class_named(owner, seen, depth)
     for key, part in _named_parts(value):
         inner = partial(_part_at, place, key)
         if (found := _generator_in(part)) is not None:
             yield from [] if isinstance(found, Unseen) else [inner]
+        elif _holds_generator(part):
+            yield inner
         elif levels > 1 and not isinstance(part, type | ModuleType | FunctionType):
             yield from _places_in_object(part, inner, seen, depth, levels - 1)
+
+
+def _holds_generator(value: Any) -> bool:
+    """Whether a generator stands in a container or in slots, however deep, or a partial function or method is one's."""
+    kind = type(value)  # others may do anything when they are asked, such as import a library
+    if kind not in _HOLDERS and (_is_of_others(kind) or kind.__dictoffset__ or not copyreg._slotnames(kind)):  # type: ignore[attr-defined]
+        return False
+    found: dict[int, Any] = {}
+    _look_into(value, found, 1)
+    return any(not isinstance(generator, Unseen) for generator in found.values())
+
+
+_HOLDERS = {tuple, list, set, frozenset, deque, dict, OrderedDict, defaultdict, partial, MethodType}
 
 
 def _places_of_class_named(owner: type, seen: set[CodeType], depth: int) -> Iterator[_Place]:
     """Where generators stand among the attributes of a class, and that its methods name."""
     if _is_of_others(owner):
         return
-    for name, value in list(vars(owner).items()):
+    for value in list(vars(owner).values()):
         method = _function_in(value)
         if method is not None:
             yield from _places_named(method, seen, depth)
-        elif (found := _generator_in(value)) is not None and not isinstance(found, Unseen):
-            yield partial(getattr, owner, name, None)
+    yield from _places_among_attributes(owner)
 
 
 def _named_parts(value: Any) -> list[tuple[Any, Any]]:

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from signxai.engine.fused.runs import KNOWN_AS_PLAIN, lend_forward
-from signxai.engine.parameters import as_copy, note_tensors_in_training
+from signxai.engine.parameters import marked_as_copy, note_tensors_in_training
 from signxai.engine.quantized import DequantizedForward
-from signxai.engine.steady_modules import is_as_it_is, is_plain
+from signxai.engine.steady_modules import is_plain
 
 _INERT = {
     *(int, float, bool, complex, str, bytes, type(None), type, range, slice, type(Ellipsis), property),
@@ -38,6 +38,9 @@ _INERT = {
 _TENSORS_AND_MODULES = ("_parameters", "_buffers", "_modules")
 _TABLES = {name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set)}
 _HOOKS = tuple(name for name in _TABLES if name.startswith(("_forward_", "_backward_")))
+
+_OF_STEADY = {"training": False, KNOWN_AS_PLAIN: True, **{name: OrderedDict() for name in _HOOKS}}
+"""What views of steady modules have alike; another thread may put hooks on the model meanwhile."""
 
 _MOST_DEPTH = 6
 _MOST_VISITED = 20_000
@@ -74,6 +77,7 @@ class ModelView:
         self._views: dict[int, Any] = {}
         self._visited = 0
         self._seen: dict[int, Any] = {}
+        self._memories = _Memories()
         if is_steady:
             self._lent = self._of_steady(modules, parameters)
         else:
@@ -81,18 +85,15 @@ class ModelView:
         self.net: nn.Module = self._views[id(modules[0])]
 
     def _of_steady(self, modules: Sequence[nn.Module], parameters: Iterable[Named]) -> list[nn.Module]:
-        """View steady modules, quickly: many may be used as they are, and nothing writes to a buffer. Gives those with a lent forward."""
+        """View steady modules, quickly: nothing writes to their buffers, nor puts hooks on them. Gives those with a lent forward."""
         views = self._views
-        shared = {id(parameter): _view_of(parameter, False) for *_, parameter in parameters if parameter.requires_grad}
+        shared = {id(parameter): _view_of(parameter) for *_, parameter in parameters if parameter.requires_grad}
         containers = []
         for module in modules:
-            if is_as_it_is(module):
-                views[id(module)] = module
-                continue
             views[id(module)] = view = object.__new__(type(module))
             attributes = view.__dict__
             attributes.update(module.__dict__)
-            attributes["training"], attributes[KNOWN_AS_PLAIN] = False, True
+            attributes.update(_OF_STEADY)
             if attributes["_parameters"]:
                 attributes["_parameters"] = {name: shared.get(id(own), own) for name, own in attributes["_parameters"].items()}
             if attributes["_buffers"]:
@@ -107,11 +108,14 @@ class ModelView:
     def _of_any(self, modules: Sequence[nn.Module], parameters: Iterable[Named], buffers: Iterable[Named], copies: bool) -> list[nn.Module]:
         """View any modules. Gives those with a lent forward."""
         self._views |= {id(module): object.__new__(_kind_of(type(module))) for module in modules}
+        self._views.update((id(buffer), self._memories.copy(buffer)) for *_, buffer in buffers)
         for module, _, parameter in parameters:
-            copied = copies or writes_to_weight(module) or parameter.is_inference()  # which autograd does not save
-            if copied or parameter.requires_grad:
-                self._views[id(parameter)] = _view_of(parameter, copied)
-        self._views.update((id(buffer), _copy_of(buffer)) for *_, buffer in buffers)
+            if self._memories.has(parameter):
+                self._views[id(parameter)] = _view_of(parameter, marked_as_copy(self._memories.copy(parameter)))
+            elif copies or writes_to_weight(module) or parameter.is_inference():  # which autograd does not save
+                self._views[id(parameter)] = _view_of(parameter, marked_as_copy(parameter.detach().clone()))
+            elif parameter.requires_grad:
+                self._views[id(parameter)] = _view_of(parameter)
         views = [self._views[id(module)] for module in modules]
         if any(module.__dict__.get("training") for module in modules):
             tensors = [tensor for *_, tensor in (*parameters, *buffers)]
@@ -195,7 +199,7 @@ class ModelView:
         if id(value) in self._seen:
             return self._seen[id(value)]
         if isinstance(value, Tensor):
-            return self._savable(value) if value.is_inference() else value
+            return self._tensor(value)
         if depth >= _MOST_DEPTH or self._visited >= _MOST_VISITED:
             return value
         self._visited += 1
@@ -207,10 +211,13 @@ class ModelView:
             _refill(result, lambda inner: self.of(inner, depth + 1, True), lambda key: self.of(key, depth + 1))
         return result
 
-    def _savable(self, tensor: Tensor) -> Tensor:
-        """A copy of a tensor that was made under ``torch.inference_mode()``, which autograd may save."""
-        self._seen[id(tensor)] = copied = tensor.clone()
-        return copied
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        """The same tensor; over the view's memory if it looks at a buffer's, a copy if it was made under ``torch.inference_mode()``."""
+        if self._memories.has(tensor):
+            self._seen[id(tensor)] = tensor = self._memories.copy(tensor)
+        elif tensor.is_inference():  # which autograd does not save
+            self._seen[id(tensor)] = tensor = tensor.clone()
+        return tensor
 
     def _rebuilt(self, value: Any, depth: int, protects: bool) -> Any:
         rebuild = _REBUILD.get(type(value), _object)
@@ -233,9 +240,9 @@ def _kind_of(kind: type) -> type:
     return type(kind.__name__, (kind,), {"__del__": lambda self: None, "__module__": kind.__module__})
 
 
-def _view_of(parameter: Tensor, copied: bool) -> Tensor:
-    """A parameter that shares the memory of the model's, and asks for no gradient."""
-    source = as_copy(parameter) if copied else parameter
+def _view_of(parameter: Tensor, copied: Tensor | None = None) -> Tensor:
+    """A parameter that shares the memory of the model's, or is the copy of it, and asks for no gradient."""
+    source = parameter if copied is None else copied
     view: Tensor
     if type(parameter) is nn.Parameter:
         view = torch.Tensor._make_subclass(nn.Parameter, source, False)
@@ -243,14 +250,55 @@ def _view_of(parameter: Tensor, copied: bool) -> Tensor:
         view = source.detach()
         if type(view) is not type(parameter):
             view = torch.Tensor._make_subclass(type(parameter), source, False)
-    if parameter.__dict__ or copied:
-        view.__dict__.update({**parameter.__dict__, **source.__dict__})
+    if parameter.__dict__ or copied is not None:
+        view.__dict__.update(_own_attributes(parameter) | ({} if copied is None else copied.__dict__))
     return view
 
 
-def _copy_of(buffer: Tensor) -> Tensor:
-    """A buffer with memory of its own: code in the model may write to it."""
-    return buffer.detach().clone()
+class _Memories:
+    """Copies of buffers, to which code in the model may write: what shares memory with a buffer shares that of its copy."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, Tensor] = {}
+
+    def has(self, tensor: Tensor) -> bool:
+        """Whether a tensor looks at memory that was copied."""
+        return bool(self._copies) and tensor.layout is torch.strided and _memory_of(tensor) in self._copies
+
+    def copy(self, tensor: Tensor) -> Tensor:
+        """A copy of a buffer, or the tensor over the copy of its memory."""
+        storage = tensor.untyped_storage() if tensor.layout is torch.strided else None
+        memory = 0 if storage is None else storage.data_ptr()
+        if storage is None or not memory:
+            result = tensor.detach().clone()
+        elif memory not in self._copies and storage.nbytes() == tensor.numel() * tensor.element_size() and tensor.is_contiguous():
+            self._copies[memory] = result = tensor.detach().clone()  # it looks at all of its memory, each value once
+        else:
+            if memory not in self._copies:
+                self._copies[memory] = _bytes_of(storage)
+            whole = self._copies[memory].untyped_storage()
+            result = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+            result.set_(whole, tensor.storage_offset(), tensor.shape, tensor.stride())
+        if tensor.__dict__:
+            result.__dict__.update(_own_attributes(tensor))
+        return result
+
+
+def _bytes_of(storage: torch.UntypedStorage) -> Tensor:
+    """A copy of all of a memory."""
+    source = torch.empty(0, dtype=torch.uint8, device=storage.device)
+    return source.set_(storage, 0, (storage.nbytes(),), (1,)).clone()
+
+
+def _memory_of(tensor: Tensor) -> int:
+    """Where a tensor's memory begins; 0 if it has none."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def _own_attributes(tensor: Tensor) -> dict[str, Any]:
+    """What code keeps on a tensor, in containers of its own."""
+    copies = {name: _copied(value) for name, value in tensor.__dict__.items()}
+    return {name: tensor.__dict__[name] if copied is None else copied for name, copied in copies.items()}
 
 
 def _slots(value: object) -> Iterable[str]:

@@ -17,9 +17,8 @@ class ParametersWrittenError(ModelError):
     """Somebody writes to the parameters while the model is explained: it has to be explained on a copy of them."""
 
 
-def as_copy(parameter: Tensor) -> Tensor:
+def marked_as_copy(copied: Tensor) -> Tensor:
     """A copy of a parameter, which may be written to."""
-    copied = parameter.detach().clone()
     setattr(copied, _MARK, True)
     return copied
 

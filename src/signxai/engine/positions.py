@@ -28,6 +28,7 @@ from signxai.engine.spans import (
     spans_of,
     stands_for_all,
     stands_nowhere,
+    stands_where_the_last_does,
     sum_over,
     without_copies,
 )
@@ -96,20 +97,30 @@ class Positions:
                 return spans
             return spans_of(cells(spans.values().movedim(axis, -2), length).movedim(-2, axis))
 
-        inner = self._without_padding(axis, keeps_tokens=self.shape[axis] == length)
-        apart = 1 if inner.has_tokens else inner._distance(axis)
-        if apart > 1 and inner.shape[axis] == length:
+        keeps_length = self.shape[axis] == length
+        inner = self._without_padding(axis, keeps_tokens=keeps_length)
+        apart = inner._distance(axis) if keeps_length and inner.shape[axis] == length else 1
+        if apart > 1:
             inner = inner._spread_over(axis, apart)
         return inner.widened_by(change, axis, length)
 
     def _distance(self, axis: int) -> int:
-        """How far apart along an axis the places are between which nothing stands, as where zeros spread values; 1 if there are others."""
+        """How far apart along an axis the places are behind each of which nothing stands, or the same once more; 1 if that is not alike.
+
+        So values are spread by zeros, or repeated, before a convolution that keeps the length: both are one with an up-sampling.
+        """
         changing = self._spans_along(axis)
         if not changing:
             return 1
-        places = torch.stack([stands_nowhere(spans, axis) for spans in changing]).all(0).logical_not().nonzero().flatten()
+        is_first = ~torch.stack([stands_nowhere(spans, axis) for spans in changing]).all(0)
+        if self.has_tokens and not bool(is_first.all()):
+            return 1
+        is_first[1:] &= ~torch.stack([stands_where_the_last_does(spans, axis) for spans in changing]).all(0)
+        places = is_first.nonzero().flatten()
         steps = torch.unique(places.diff())
-        return int(steps[0]) if len(steps) == 1 and int(places[0]) == 0 else 1
+        if len(steps) != 1 or int(places[0]) != 0 or len(is_first) - int(places[-1]) > int(steps[0]):
+            return 1
+        return int(steps[0])
 
     def _spread_over(self, axis: int, apart: int) -> Positions:
         """Values so far apart along an axis, and what stands nowhere behind each of them, over equal parts of where they stand."""
@@ -134,6 +145,8 @@ class Positions:
         if not changing or (keeps_tokens and self.has_tokens):
             return self
         is_nowhere = torch.stack([stands_nowhere(spans, axis) for spans in changing]).all(0)
+        if keeps_tokens and bool(is_nowhere[0]) != bool(is_nowhere[-1]) and len(torch.unique(is_nowhere.diff().nonzero())) == 1:
+            return self  # at one end alone: shifted, and each value stays in its place
         is_for_all = torch.stack([stands_for_all(spans, axis) for spans in changing]).any(0) & (not keeps_tokens)
         inner = self._part(axis, *between_padding(is_nowhere | is_for_all))
         changing = inner._spans_along(axis)

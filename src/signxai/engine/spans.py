@@ -79,34 +79,70 @@ def _occurring(numbers: Tensor, bound: int) -> tuple[Tensor, Tensor]:
 def sum_over(spans: Spans, axes: Sequence[int]) -> Spans:
     """Where sums over axes stand, which are kept with length 1: at the least intervals that hold all that was summed.
 
-    Of channels that were shifted against each other, or of which parts were set to a number, they stand where those do that were not.
+    Of channels that were shifted against each other, or of which parts were set to a number, they stand where those do that were not;
+    channels that stand for all that others stand for a part of count as little as in a sum of two tensors.
+
+    Raises:
+        CannotFollowError: if they are shifted, and none stays in its place.
     """
-    hull = _hull_of(spans, axes)
+    whole = _hull_of(spans, axes)
     codes = spans.codes.movedim(tuple(axes), tuple(range(len(axes)))).flatten(0, len(axes) - 1)
-    places = torch.unique(codes)
-    places = places[places > 0]
-    if not 0 < len(places) <= codes[0].numel():  # no channel can have all places
-        return hull
-    rows = torch.unique(codes.flatten(1), dim=0)
-    whole = _whole_row(rows, places, spans.table) if len(rows) > 1 else None
-    if whole is None:
-        return hull
     shape = [1 if axis in axes else length for axis, length in enumerate(spans.codes.shape)]
-    return spans_of(torch.cat([spans.table[whole].view(*shape, 4)[..., :2], hull.values()[..., 2:].expand(*shape, 2)], -1))
+    if codes[0].numel() == 1:
+        return whole
+    rows = torch.unique(codes.flatten(1), dim=0)
+    if not 1 < len(rows) <= _MOST_ROWS:
+        return whole
+    rows = _least_rows(rows, spans.table)
+    row = rows[0] if len(rows) == 1 else _whole_row(rows, spans.table, shape)
+    if row is not None:
+        places = spans.table[row].view(*shape, 4)
+    elif len(rows) < len(codes):
+        places = hull(spans.table[rows].view(len(rows), *shape, 4), (0,)).squeeze(0)
+    else:
+        return whole
+    return spans_of(torch.cat([places[..., :2], whole.values()[..., 2:].expand(*shape, 2)], -1))
 
 
-def _whole_row(rows: Tensor, places: Tensor, table: Tensor) -> Tensor | None:
-    """Of rows of codes, shifted against each other, one that is not: at all these places. None if there is none, or more than one."""
+_MOST_ROWS = 64
+"""Channels that differ in where they stand are few; where there are more, they are no channels."""
+
+
+def _least_rows(rows: Tensor, table: Tensor) -> Tensor:
+    """The rows of codes (rows, places) that do not stand, at each place, for all that another one stands for a part of."""
+    values = table[rows]
+    low, high = values[..., LOW], values[..., HIGH]
+    is_kept = torch.ones(len(rows), dtype=torch.bool, device="cpu")
+    for index in range(len(rows)):
+        is_within = (low >= low[index]) & (high <= high[index]) & (rows > 0) & (rows[index] > 0)
+        is_less = ((low > low[index]) | (high < high[index])).any(1)
+        is_kept[index] = not bool((is_within.all(1) & is_less).any())
+    return rows[is_kept]
+
+
+def _whole_row(rows: Tensor, table: Tensor, shape: Sequence[int]) -> Tensor | None:
+    """Of rows of codes, shifted against each other, one that is not: at all places that occur. None if there is none.
+
+    Raises:
+        CannotFollowError: if there are several.
+    """
+    places = torch.unique(rows)
+    places = places[places > 0]
+    if not 0 < len(places) <= rows.shape[1]:
+        return None
     is_there = torch.zeros(len(rows), len(table), dtype=torch.bool, device="cpu").scatter_(1, rows, True)
     whole = rows[is_there[:, places].all(1)]
     if not len(whole):
         return _in_order(rows, places, table)
     gaps = (whole == 0).sum(1)
     whole = whole[gaps == gaps.min()]
+    along = {tuple(sorted(changing_axes(table[row].view(*shape, 4)[..., :2]))) for row in whole}
     leaps = (table[whole][..., LOW].diff(dim=1).abs() * ((whole[:, 1:] > 0) & (whole[:, :-1] > 0))).nan_to_num().sum(1)
     whole = whole[leaps <= leaps.min() + 1e-6]
     filled = whole.amax(0)  # gaps of one may be filled by another
-    return filled if bool(((whole == filled) | (whole == 0)).all()) else None
+    if len(along) > 1 or not bool(((whole == filled) | (whole == 0)).all()):
+        raise CannotFollowError("a sum of channels that are laid out otherwise against each other, of which none tells where it lies")
+    return filled
 
 
 def _in_order(rows: Tensor, places: Tensor, table: Tensor) -> Tensor | None:
@@ -200,6 +236,12 @@ def between_padding(is_padding: Tensor) -> tuple[int, int]:
 def stands_nowhere(spans: Spans, axis: int) -> Tensor:
     """Where along an axis all values stand nowhere."""
     return (spans.codes == 0).movedim(axis, 0).flatten(1).all(1)
+
+
+def stands_where_the_last_does(spans: Spans, axis: int) -> Tensor:
+    """Where along an axis, from the second place on, all values stand at the places of those in front of them."""
+    codes = spans.codes.movedim(axis, 0).flatten(1)
+    return (codes[1:] == codes[:-1]).all(1)
 
 
 def stands_for_all(spans: Spans, axis: int) -> Tensor:

@@ -18,13 +18,6 @@ STEADY = {
 }
 """Modules whose forward in evaluation mode changes nothing, neither an attribute nor a buffer."""
 
-_IN_ANY_MODE = {
-    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh),
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.Identity, nn.Flatten, nn.Unflatten),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.Softmax, nn.LogSoftmax, nn.Hardswish),
-}
-"""Those of them that compute one thing in training and evaluation."""
-
 _CONSTANTS = {name for kind in STEADY for base in kind.__mro__ for name in vars(base).get("__constants__", ())}
 _NAMES = vars(nn.Module()).keys() | _CONSTANTS | {"transposed", "_reversed_padding_repeated_twice"}
 """What their attributes are called; a module with another one holds something of its owner's."""
@@ -40,13 +33,6 @@ def is_plain(module: nn.Module) -> bool:
         return False
     attributes = module.__dict__
     return _NAMES.issuperset(attributes) and not any(_hooks_of(attributes))
-
-
-def is_as_it_is(module: nn.Module) -> bool:
-    """Whether a plain module is one that a view need not stand for: in evaluation mode already, and frozen."""
-    if type(module) not in _IN_ANY_MODE or module.__dict__["training"]:
-        return False
-    return not any(tensor is not None and tensor.requires_grad for tensor in module.__dict__["_parameters"].values())
 
 
 def are_steady(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:

@@ -185,7 +185,13 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch, as 
                 memory.put(place, source, fills)
             for step in self._steps:
                 _carry_out(step, memory)
-            return [_same(memory.read(place_of(result)) if self._is_known(result) else None, result) for result in results]
+            again = [memory.read(place_of(result)) if self._is_known(result) else None for result in results]
+            if not any(value is not None and value.requires_grad for value in again):
+                raise ModelError(
+                    "create_graph=True: the map does not depend on an input or a parameter that requires a gradient, by operations of "
+                    "torch; let one require it (x.requires_grad_()), or leave create_graph out"
+                )
+            return [_same(value, result) for value, result in zip(again, results, strict=True)]
 
 
 def _is_number(tensor: Tensor) -> bool:
@@ -293,7 +299,7 @@ def _carry_out(step: _Step, memory: _Memory) -> None:
             memory.write(place, value)
         return
     has_graph = any(tensor.requires_grad for tensor in _tensors_in((args, kwargs)))
-    for result, value in zip(step.results, results, strict=True):
+    for result, value in zip(step.results, results, strict=False):  # an LSTM gives one more, its workspace, where gradients are asked for
         if result is not None:
             memory.put(result, value)
             if has_graph and not value.requires_grad and step.operator._schema.name.partition("::")[2] not in _BY_SHAPE_ALONE:
@@ -370,22 +376,19 @@ def _with_derivatives(operator: Any, results: list[Tensor]) -> list[Tensor]:
     if any(type(result.grad_fn).__name__ == "NotImplemented" for result in results):
         raise ModelError(
             f"create_graph=True: {operator} has no derivative in this version of torch; write that operation otherwise (attention: with "
-            "torch.nn.attention.sdpa_kernel(SDPBackend.MATH))"
+            "torch.nn.attention.sdpa_kernel(SDPBackend.MATH); recurrent layers: with torch.backends.mkldnn.flags(enabled=False))"
         )
     return results
 
 
 def _same(again: Tensor | None, result: Tensor) -> Tensor:
-    """What was computed again, if it is the result.
+    """What was computed again, if it is the result; the result itself if it is a constant, as relevance at the last layer may be.
 
     Raises:
-        ModelError: if it is not, or has no graph.
+        ModelError: if it is not.
     """
-    if again is None or not again.requires_grad:
-        raise ModelError(
-            "create_graph=True: the map does not depend on an input or a parameter that requires a gradient, by operations of torch; let "
-            "one require it (x.requires_grad_()), or leave create_graph out"
-        )
+    if again is None:
+        return result
     off = float((again.detach() - result).abs().max())
     if not off <= _TOLERANCE.get(result.dtype, 0.1) * float(result.abs().max()):
         raise ModelError(f"create_graph=True: computed again, the map differs by {off:.3g}; does the model draw random numbers?")

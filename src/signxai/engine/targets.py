@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from signxai.common.errors import TargetError
+from signxai.common.errors import SignxaiError, TargetError
 
 TargetLike: TypeAlias = "int | Sequence[int] | tuple[int, ...] | np.ndarray[Any, Any] | Tensor | Callable[[Tensor], Tensor] | None"
 
@@ -84,6 +84,18 @@ class Target:
                 start.index_put_((torch.arange(len(values), device=values.device), *index), values.new_ones(()))
         return start if relevance == "one_hot" else start * logits.detach()
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """What is explained of each sample (N,): its entry of the output, or its score.
+
+        Raises:
+            TargetError: if the target does not fit the output.
+        """
+        if self.score is None:
+            place = (torch.arange(len(logits), device=logits.device), *self._index(logits.detach()))
+            return logits[place]
+        values = _checked_scores(self.score, logits)
+        return values if values.is_floating_point() else as_target(values, len(logits)).scores(logits)
+
     def _index(self, logits: Tensor) -> tuple[Tensor, ...]:
         axes = tuple(logits.shape[1:])
         if self.indices is None:
@@ -113,26 +125,40 @@ def _score_gradient(score: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor
     """The gradient of a user's score by the logits; a score of whole numbers names classes."""
     leaf = logits.detach().requires_grad_(True)
     with torch.enable_grad():
-        values = _scores(score, leaf)
+        values = _checked_scores(score, leaf)
+        if not values.is_floating_point():
+            return as_target(values, len(logits)).initial_relevance(logits, "one_hot")
+        if not values.requires_grad:
+            raise TargetError("the callable target's scores do not depend on the outputs; compute them from its argument, without detach")
+        return torch.autograd.grad(values.sum(), leaf)[0]
+
+
+def _checked_scores(score: Callable[[Tensor], Any], logits: Tensor) -> Tensor:
+    """What a user's score gives (N,): finite numbers, or classes."""
+    values = _scores(score, logits)
     if isinstance(values, list | tuple | np.ndarray):
         values = torch.from_numpy(_integers(values))
     if not isinstance(values, Tensor) or values.shape != (len(logits),):
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise TargetError(f"a callable target must turn the outputs into a tensor of shape ({len(logits)},), not {came}")
-    if not values.is_floating_point():
-        return as_target(values, len(logits)).initial_relevance(logits, "one_hot")
-    if not values.requires_grad:
-        raise TargetError("the callable target's scores do not depend on the outputs; compute them from its argument, without detach")
-    if not bool(torch.isfinite(values).all()):
+    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
         raise TargetError("the callable target's scores hold NaN or infinity")
-    return torch.autograd.grad(values.sum(), leaf)[0]
+    return values
 
 
 def _scores(score: Callable[[Tensor], Any], leaf: Tensor) -> Any:
+    """What the user's function makes of the outputs: it may raise anything."""
     try:
         return score(leaf)
-    except IndexError as error:
-        raise TargetError(f"the callable target failed on outputs of shape {tuple(leaf.shape)}: {error}") from error
+    except SignxaiError:
+        raise
+    except Exception as error:
+        if isinstance(error, Warning):
+            raise
+        raise TargetError(
+            f"the callable target failed on outputs of shape {tuple(leaf.shape)}: {type(error).__name__}: {error}; it is given the logits "
+            "and must turn them into a tensor (N,)"
+        ) from error
 
 
 def as_target(target: Any, samples: int) -> Target:

@@ -142,6 +142,17 @@ class Batch:
         """
         return self.target.initial_relevance(logits, self.relevance)
 
+    def score(self, logits: Tensor) -> Callable[[Tensor], Tensor]:
+        """What is explained, as a function from the logits (n, ...) of points made of the samples to (n,).
+
+        Args:
+            logits: the samples' own, which say which class is predicted, or runner-up, where the target asks for that.
+
+        Raises:
+            TargetError: if the target does not fit the output.
+        """
+        return self.target.resolved(logits).scores
+
     def gradient(self) -> Tensor:
         """The plain gradient: initial relevance carried back from the output to the input (or to ``at``), in its shape.
 

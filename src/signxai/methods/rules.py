@@ -201,7 +201,7 @@ class _Signs:
 
     def __init__(self, layer: Layer, x: Tensor) -> None:
         self.layer = layer
-        has_negative = x.amin().item() < 0  # compared in Python: one operation of torch less
+        has_negative = x.numel() > 0 and x.amin().item() < 0  # compared in Python: one operation of torch less
         self.x_pos = x.clamp(min=0) if has_negative else x
         self.x_neg = x.clamp(max=0) if has_negative else None
 
