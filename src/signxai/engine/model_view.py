@@ -6,8 +6,9 @@ bound method, a closure or an object of some class, the view's leads to its own.
 a global name, is beyond that: there the model itself is called, as it is, which is refused where modules of it are in training mode.
 
 Lists, dicts, sets and the like that modules hold as attributes, also within each other, in namespaces and in dataclasses, are copies, as
-are small NumPy arrays: a forward may write to them. Objects of other classes (those derived from list and dict included), tensors that are
-no buffers, what only a closure or a class holds, and modules that are in a list alone are the user's: what a forward writes to them stays.
+are small NumPy arrays and tensors over the memory of a buffer: a forward may write to them. Objects of other classes (those derived from
+list and dict included), other tensors, what only a closure or a class holds, and modules that are in a list alone are the user's: what a
+forward writes to them stays.
 """
 
 from __future__ import annotations
