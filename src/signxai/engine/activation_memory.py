@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -38,7 +36,9 @@ class MeasuringPass(GradientPass):
         self.bytes = self.largest = 0
         self.on_cpu = True
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: object, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+    ) -> object:
         result = super().__torch_function__(func, types, args, kwargs)
         if isinstance(result, Tensor) and result._base is None:
             self.saves(result)

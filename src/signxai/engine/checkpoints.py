@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
-from typing import Any
 
 _MODULE = "torch.utils.checkpoint"
 
@@ -15,16 +14,16 @@ class _PlainCall:
     """Stands for ``CheckpointFunction`` (reentrant checkpoints)."""
 
     @staticmethod
-    def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+    def apply(function: Callable[..., object], preserve_rng_state: bool, *args: object) -> object:
         return function(*args)
 
 
-def _nothing_around(*args: Any, **kwargs: Any) -> Iterator[None]:
+def _nothing_around(*args: object, **kwargs: object) -> Iterator[None]:
     """Stands for the generator that puts hooks around a call (checkpoints that are not reentrant)."""
     yield
 
 
-_STAND_INS: dict[str, Any] = {
+_STAND_INS: dict[str, object] = {
     "CheckpointFunction": _PlainCall,
     "_checkpoint_without_reentrant_generator": _nothing_around,
     "_checkpoint_without_reentrant_generator_impl": _nothing_around,
@@ -37,7 +36,7 @@ class _Bypass:
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
-        self._originals: dict[str, Any] = {}
+        self._originals: dict[str, object] = {}
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -609,7 +609,7 @@ def _leaves_probabilities(kind: str, number: float, known: Probabilities) -> boo
     return not known.is_log and 0 <= number <= _MOST_EPSILON
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     if isinstance(value, Tensor):
         return float(value) if value.ndim == 0 and not value.requires_grad else None
     return float(value) if isinstance(value, int | float) else None

@@ -23,12 +23,12 @@ OutputOption: TypeAlias = "Callable[[Any], Tensor] | None"
 """From what a model returns to the tensor that is explained; None: as ``explained_tensor`` finds it."""
 
 
-def _logits_in(output: Any) -> Tensor | None:
+def _logits_in(output: object) -> Tensor | None:
     logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
     return logits if isinstance(logits, Tensor) else None
 
 
-def first_tensor(output: Any) -> Tensor:
+def first_tensor(output: object) -> Tensor:
     """The logits among what a model returns: ``.logits`` (Hugging Face), a tensor, or the first one of a tuple or mapping.
 
     Raises:
@@ -38,14 +38,14 @@ def first_tensor(output: Any) -> Tensor:
         return output
     if (logits := _logits_in(output)) is not None:
         return logits
-    values: Iterable[Any] = output.values() if isinstance(output, dict) else output if isinstance(output, tuple | list) else ()
+    values: Iterable[object] = output.values() if isinstance(output, dict) else output if isinstance(output, tuple | list) else ()
     for value in values:
         if isinstance(value, Tensor):
             return value
     raise ModelError(f"the model returned {type(output).__name__} without a tensor; it must return logits (N, classes)")
 
 
-def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -> Tensor:
+def explained_tensor(returned: object, samples: int, output: OutputOption = None) -> Tensor:
     """The tensor that is explained, among what a model returns.
 
     Args:
@@ -81,7 +81,7 @@ def explained_tensor(returned: Any, samples: int, output: OutputOption = None) -
     return tensors[0] if tensors else first
 
 
-def _picked(returned: Any, output: Callable[[Any], Tensor]) -> Any:
+def _picked(returned: object, output: Callable[[object], Tensor]) -> object:
     """What the user's function makes of what the model returned: it may raise anything."""
     try:
         return output(returned)

@@ -44,6 +44,10 @@ _WORDS, _EXTREME_WORDS = 624, 64
 _TRIED_SEEDS = 256
 
 
+Value: TypeAlias = Any
+"""What an attribute, a variable or a container holds, or a generator gives as its state."""
+
+
 class Source(ABC):
     """A generator, with one way to look at it and to set it."""
 
@@ -51,11 +55,11 @@ class Source(ABC):
         self.name = name
 
     @abstractmethod
-    def state(self) -> Any:
+    def state(self) -> Value:
         """Where it is."""
 
     @abstractmethod
-    def put(self, state: Any) -> None:
+    def put(self, state: Value) -> None:
         """Put it there."""
 
     @abstractmethod
@@ -63,7 +67,7 @@ class Source(ABC):
         """Let it draw what this seed gives."""
 
     @abstractmethod
-    def is_at(self, state: Any) -> bool:
+    def is_at(self, state: Value) -> bool:
         """Whether it is there."""
 
     def go_to_end(self, is_high: bool) -> None:
@@ -108,16 +112,16 @@ class PythonSource(Source):
         super().__init__(name)
         self.generator = generator
 
-    def state(self) -> Any:
+    def state(self) -> Value:
         return self.generator.getstate()
 
-    def put(self, state: Any) -> None:
+    def put(self, state: Value) -> None:
         self.generator.setstate(state)
 
     def seed(self, seed: int) -> None:
         self.generator.seed(seed)
 
-    def is_at(self, state: Any) -> bool:
+    def is_at(self, state: Value) -> bool:
         return bool(self.generator.getstate() == state)
 
     def go_to_end(self, is_high: bool) -> None:
@@ -148,12 +152,12 @@ class NumPySource(Source):
         super().__init__(name)
         self.generator = generator
 
-    def state(self) -> Any:
+    def state(self) -> Value:
         if isinstance(self.generator, np.random.RandomState):
             return self.generator.get_state(legacy=False)
         return self.generator.state
 
-    def put(self, state: Any) -> None:
+    def put(self, state: Value) -> None:
         if isinstance(self.generator, np.random.RandomState):
             self.generator.set_state(state)
         else:
@@ -168,7 +172,7 @@ class NumPySource(Source):
         else:
             self.put(np.random.RandomState(kind(seed)).get_state(legacy=False))
 
-    def is_at(self, state: Any) -> bool:
+    def is_at(self, state: Value) -> bool:
         return _are_same(self.state(), state)
 
     def go_to_end(self, is_high: bool) -> None:
@@ -181,19 +185,19 @@ class NumPySource(Source):
         self.put(state | {"state": {"key": _extreme_words(is_high).astype(np.uint32), "pos": 0}})
 
 
-def _bits_of(generator: Any) -> type[Any]:
+def _bits_of(generator: Value) -> type[Value]:
     """The class of the bit generator inside."""
     return type(generator._bit_generator if isinstance(generator, np.random.RandomState) else generator)
 
 
-def _are_same(a: Any, b: Any) -> bool:
+def _are_same(a: Value, b: Value) -> bool:
     """Whether two states of NumPy's are equal: dicts of numbers, words, arrays and dicts."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_are_same(value, b[key]) for key, value in a.items())
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)
 
 
-def _extreme_words(is_high: bool) -> Any:
+def _extreme_words(is_high: bool) -> Value:
     """A state of MT19937 whose first draws are extreme; not all, or methods that draw until a number fits would not end."""
     words = np.random.RandomState(int(is_high)).randint(0, 2**32, _WORDS, np.uint64)
     words[:_EXTREME_WORDS] = _HIGH if is_high else _LOW
@@ -201,7 +205,7 @@ def _extreme_words(is_high: bool) -> Any:
 
 
 @cache
-def _extreme_seeds(kind: type[Any]) -> tuple[int, int]:
+def _extreme_seeds(kind: type[Value]) -> tuple[int, int]:
     """Seeds, of some, for which the first number drawn is the least and the greatest."""
     first = [np.random.Generator(kind(seed)).random() for seed in range(_TRIED_SEEDS)]
     return int(np.argmin(first)), int(np.argmax(first))
@@ -301,7 +305,7 @@ class Generators:
 _SEEDS = (1, 2, 3, 5, 8, 4_242_424_242)
 
 
-def _put(sources: list[Source], states: list[Any]) -> None:
+def _put(sources: list[Source], states: list[Value]) -> None:
     for source, state in zip(sources, states, strict=True):
         if isinstance(source, TorchSource) or not source.is_at(state):  # of torch's, to look takes longer; others may be another thread's
             source.put(state)
@@ -310,7 +314,7 @@ def _put(sources: list[Source], states: list[Any]) -> None:
 _turn = threading.RLock()
 
 
-def in_turn(sets_generators: bool) -> AbstractContextManager[Any]:
+def in_turn(sets_generators: bool) -> AbstractContextManager[Value]:
     """Explanations that set generators, which all threads share, come one after the other."""
     return _turn if sets_generators else nullcontext()
 
@@ -347,7 +351,7 @@ _TORCH_NAME = "torch's global generator"
 
 def generators_of(modules: Iterable[nn.Module]) -> Generators:
     """All that modules may draw from: torch's own, of each device that is in use, and what their code can get at."""
-    found: dict[int, Any] = {}
+    found: dict[int, Value] = {}
     kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, found))
     for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
         _look_into(place(), found, 1)
@@ -360,7 +364,7 @@ def generators_of(modules: Iterable[nn.Module]) -> Generators:
     return Generators([*sources, *own], is_watched=True, unseen=unseen)
 
 
-def _source(generator: Any) -> Source:
+def _source(generator: Value) -> Source:
     name = f"a {type(generator).__module__.partition('.')[0]}.{type(generator).__name__} of its own"
     if isinstance(generator, torch.Generator):
         return TorchSource(generator, name)
@@ -371,7 +375,7 @@ def _source(generator: Any) -> Source:
     return NumPySource(generator, "NumPy's global generator" if generator is _NUMPY else name)
 
 
-_Place: TypeAlias = "Callable[[], Any]"
+_Place: TypeAlias = "Callable[[], Value]"
 """Gives what stands at a place where a generator stood."""
 
 _GENERATORS = torch.Generator | random.Random | np.random.RandomState | np.random.BitGenerator
@@ -412,7 +416,7 @@ _places_of_class: WeakKeyDictionary[type, tuple[_Place, ...]] = WeakKeyDictionar
 _places_of_function: WeakKeyDictionary[FunctionType, tuple[_Place, ...]] = WeakKeyDictionary()
 
 
-def _generator_in(value: Any) -> Any:
+def _generator_in(value: Value) -> Value:
     """The generator that a value is, or draws from if it is a method of one; what draws unseen if it is that; else None."""
     if isinstance(value, np.random.Generator):
         return value.bit_generator
@@ -427,7 +431,7 @@ def _generator_in(value: Any) -> Any:
     return _generator_in(owner) if isinstance(owner, _GENERATORS | np.random.Generator) else None
 
 
-def _look_into_module(module: nn.Module, found: dict[int, Any]) -> bool:
+def _look_into_module(module: nn.Module, found: dict[int, Value]) -> bool:
     """Enter the generators that a module holds; whether code runs in it that is not torch's, which may name others."""
     attributes, kind = module.__dict__, type(module)
     if _is_torchs(kind) and "forward" not in attributes and not any(map(attributes.get, _HOOKS)):  # type: ignore[arg-type]
@@ -448,13 +452,13 @@ def _is_torchs(kind: type) -> bool:
     return all(map(_is_of_others, kind.__mro__))
 
 
-def _enter(value: Any, found: dict[int, Any]) -> None:
+def _enter(value: Value, found: dict[int, Value]) -> None:
     generator = _generator_in(value)
     if generator is not None:
         found[id(generator)] = generator
 
 
-def _look_into(value: Any, found: dict[int, Any], depth: int) -> None:
+def _look_into(value: Value, found: dict[int, Value], depth: int) -> None:
     """Enter the generators that a value is, holds or calls."""
     if type(value) in _PASSED_BY or isinstance(value, nn.Module | Tensor | np.ndarray) or depth > _MOST_DEPTH:
         return
@@ -471,7 +475,7 @@ def _look_into(value: Any, found: dict[int, Any], depth: int) -> None:
                 _look_into(place(), found, depth + 1)
 
 
-def _parts_of(value: Any) -> Iterable[Any]:
+def _parts_of(value: Value) -> Iterable[Value]:
     """What a value holds, of which draws may be made."""
     if isinstance(value, MethodType):
         return value.__func__, value.__self__
@@ -487,12 +491,12 @@ def _parts_of(value: Any) -> Iterable[Any]:
     return [*_in_slots(value), *(list(vars(value).values())[: 4 * _MOST_ITEMS] if has_dict else [])]
 
 
-def _in_slots(value: Any) -> list[Any]:
+def _in_slots(value: Value) -> list[Value]:
     """What stands in the slots of an object."""
     return [getattr(value, name) for name in copyreg._slotnames(type(value)) if hasattr(value, name)]  # type: ignore[attr-defined]
 
 
-def _is_of_others(owner: Any) -> bool:
+def _is_of_others(owner: Value) -> bool:
     """Whether torch, NumPy or Python itself made a class or function: what they draw, they draw from where we look anyway."""
     package = (getattr(owner, "__module__", None) or "").partition(".")[0]
     return package in _OTHERS
@@ -525,14 +529,14 @@ def _places_among_attributes(owner: type) -> Iterator[_Place]:
         value = _class_attribute(owner, name)
         if type(value) in _PASSED_BY or isinstance(value, FunctionType | property):
             continue
-        found: dict[int, Any] = {}
+        found: dict[int, Value] = {}
         _look_into(value, found, 2)
         may_hold_some = isinstance(value, list | set | dict | deque) and not name.startswith("__")
         if may_hold_some or any(not isinstance(generator, Unseen) for generator in found.values()):
             yield partial(_class_attribute, owner, name)
 
 
-def _class_attribute(owner: type, name: str) -> Any:
+def _class_attribute(owner: type, name: str) -> Value:
     """An attribute of a class as it stands there, or what a static or class method is made of."""
     value = vars(owner).get(name)
     return value.__func__ if isinstance(value, staticmethod | classmethod) else value
@@ -542,7 +546,7 @@ _CACHED = type(cache(abs))
 """The class of functions that keep their results."""
 
 
-def _function_in(value: Any) -> FunctionType | None:
+def _function_in(value: Value) -> FunctionType | None:
     """The function of a method, a static or class method, or a property."""
     value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
     value = getattr(value, "__wrapped__", value) if isinstance(value, _CACHED) else value
@@ -563,7 +567,7 @@ def _places_named(function: FunctionType, seen: set[CodeType], depth: int) -> It
         return
     seen.add(function.__code__)
     names = set(_names_in(function.__code__))
-    values: list[tuple[Any, _Place]] = [
+    values: list[tuple[Value, _Place]] = [
         (value, partial(function.__globals__.get, name)) for name in names if (value := function.__globals__.get(name)) is not None
     ]
     for cell in function.__closure__ or ():
@@ -596,7 +600,7 @@ def _imported_within(function: FunctionType, names: set[str]) -> list[ModuleType
     return [sys.modules[name] for name in imported if name.partition(".")[0] in _LATER_IMPORTS and name in sys.modules]
 
 
-def _places_in_object(value: Any, place: _Place, seen: set[CodeType], depth: int, levels: int = 2) -> Iterator[_Place]:
+def _places_in_object(value: Value, place: _Place, seen: set[CodeType], depth: int, levels: int = 2) -> Iterator[_Place]:
     """Where generators stand in an object that a function names, in its class and what its methods name; ``place`` is the object's."""
     if type(value) in _PASSED_BY - {type} or isinstance(value, nn.Module | Tensor | np.ndarray):
         return
@@ -614,12 +618,12 @@ def _places_in_object(value: Any, place: _Place, seen: set[CodeType], depth: int
             yield from _places_in_object(part, inner, seen, depth, levels - 1)
 
 
-def _holds_generator(value: Any) -> bool:
+def _holds_generator(value: Value) -> bool:
     """Whether a generator stands in a container or in slots, however deep, or a partial function or method is one's."""
     kind = type(value)  # others may do anything when they are asked, such as import a library
     if kind not in _HOLDERS and (_is_of_others(kind) or kind.__dictoffset__ or not copyreg._slotnames(kind)):  # type: ignore[attr-defined]
         return False
-    found: dict[int, Any] = {}
+    found: dict[int, Value] = {}
     _look_into(value, found, 1)
     return any(not isinstance(generator, Unseen) for generator in found.values())
 
@@ -638,7 +642,7 @@ def _places_of_class_named(owner: type, seen: set[CodeType], depth: int) -> Iter
     yield from _places_among_attributes(owner)
 
 
-def _named_parts(value: Any) -> list[tuple[Any, Any]]:
+def _named_parts(value: Value) -> list[tuple[Value, Value]]:
     """What an object holds, by the name or number of it there."""
     if type(value) in (tuple, list):  # others may do anything when they are asked, such as import a library
         return list(enumerate(value[:_MOST_ITEMS]))
@@ -648,7 +652,7 @@ def _named_parts(value: Any) -> list[tuple[Any, Any]]:
     return list(itertools.islice(vars(value).items(), 4 * _MOST_ITEMS)) if is_plain else []
 
 
-def _part_at(place: _Place, key: Any) -> Any:
+def _part_at(place: _Place, key: Value) -> Value:
     """What an object holds now, where something was found."""
     value = place()
     if type(value) in (tuple, list):
@@ -658,11 +662,11 @@ def _part_at(place: _Place, key: Any) -> Any:
     return vars(value).get(key) if type(value).__dictoffset__ != 0 else None
 
 
-def _named_in_module(module: ModuleType, names: set[str]) -> list[tuple[Any, _Place]]:
+def _named_in_module(module: ModuleType, names: set[str]) -> list[tuple[Value, _Place]]:
     """What of a module is named beside it; of ``random`` and ``numpy.random`` their generator."""
     if module is np:
         return _named_in_module(np.random, names) if "random" in names else []
-    unseen: list[tuple[Any, _Place]] = [
+    unseen: list[tuple[Value, _Place]] = [
         (value, partial(_itself, value)) for name, value in _UNSEEN_IN.get(module, {}).items() if name in names
     ]
     if module is random:
@@ -685,7 +689,7 @@ def _names_in(code: CodeType) -> Iterator[str]:
             yield from _names_in(constant)
 
 
-def _contents(cell: Any) -> Any:
+def _contents(cell: Value) -> Value:
     """What a variable of an outer function holds, if it has been set."""
     try:
         return cell.cell_contents
@@ -693,5 +697,5 @@ def _contents(cell: Any) -> Any:
         return None
 
 
-def _itself(value: Any) -> Any:
+def _itself(value: Value) -> Value:
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from signxai.common.errors import InputError
 
 
-def as_input(net: nn.Module, x: Any) -> Tensor:
+def as_input(net: nn.Module, x: object) -> Tensor:
     """The input as a floating-point tensor on the model's device and of its dtype, outside of any graph.
 
     Raises:
@@ -70,7 +69,7 @@ def sum_of(tensor: Tensor) -> float:
     return float((tensor.detach() if tensor.requires_grad else tensor).sum().item())
 
 
-def _as_tensor(x: Any) -> Tensor:
+def _as_tensor(x: object) -> Tensor:
     if isinstance(x, Tensor):
         return x
     try:

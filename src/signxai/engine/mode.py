@@ -152,7 +152,7 @@ class ForwardPass(TorchFunctionMode):
         if own is not None:
             lent_generators().meet(own, before[0])
 
-    def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+    def _refuse_hidden(self, args: tuple[object, ...], kwargs: dict[str, object] | None) -> None:
         """Refuse signals within ``torch.func``'s transforms: there they look like constants.
 
         Raises:
@@ -168,7 +168,7 @@ class ForwardPass(TorchFunctionMode):
                     "write that part as operations on the whole batch, or as a loop"
                 )
 
-    def _of_operator(self, func: Any) -> tuple[Any, Rule | None]:
+    def _of_operator(self, func: object) -> tuple[object, Rule | None]:
         """An operator of ``torch.ops`` as the function that it is, and its rule."""
         name = operator_name(func)
         found = builtin_of(name)
@@ -254,7 +254,7 @@ class GradientPass(ForwardPass):
     def renewed(self) -> ForwardPass:
         return GradientPass(self.is_quick, self.has_runs)
 
-    def _refuse_hidden(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> None:
+    def _refuse_hidden(self, args: tuple[object, ...], kwargs: dict[str, object] | None) -> None:
         """Nothing: gradients pass transforms as they are."""
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:

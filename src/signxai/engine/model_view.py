@@ -19,7 +19,7 @@ import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -53,6 +53,9 @@ _MOST_BYTES = 1 << 20
 _PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 
 
+Value: TypeAlias = Any
+"""What an attribute or a container holds."""
+
 Named = tuple[nn.Module, str, Tensor]
 """A tensor, with a module and the name that it has there."""
 
@@ -75,9 +78,9 @@ class ModelView:
         is_steady: bool = False,
         copies: bool = False,
     ) -> None:
-        self._views: dict[int, Any] = {}
+        self._views: dict[int, Value] = {}
         self._visited = 0
-        self._seen: dict[int, Any] = {}
+        self._seen: dict[int, Value] = {}
         self._memories = _Memories()
         if is_steady:
             self._lent = self._of_steady(modules, parameters)
@@ -176,14 +179,14 @@ class ModelView:
         if isinstance(attributes["_modules"].get("_orig_mod"), nn.Module):  # its forward leads to the model by compiled code
             attributes["forward"] = attributes["_modules"]["_orig_mod"].__call__
 
-    def _exchanged(self, table: dict[str, Any]) -> dict[str, Any]:
+    def _exchanged(self, table: dict[str, Value]) -> dict[str, Value]:
         """A module's table of parameters, buffers or modules, as the view has it."""
         result = table.copy()
         for key, inner in table.items():
             result[key] = self._views.get(id(inner), inner)
         return result
 
-    def of(self, value: Any, depth: int = 0, protects: bool = False) -> Any:
+    def of(self, value: Value, depth: int = 0, protects: bool = False) -> Value:
         """The same value where it leads to nothing of the model; else one that leads to the view.
 
         Args:
@@ -220,12 +223,12 @@ class ModelView:
             self._seen[id(tensor)] = tensor = tensor.clone()
         return tensor
 
-    def _rebuilt(self, value: Any, depth: int, protects: bool) -> Any:
+    def _rebuilt(self, value: Value, depth: int, protects: bool) -> Value:
         rebuild = _REBUILD.get(type(value), _object)
         return rebuild(value, lambda inner: self.of(inner, depth, protects))
 
 
-Exchange = Callable[[Any], Any]
+Exchange = Callable[[Value], Value]
 """From a value to that for the view, which is the same object where nothing of the model is in it."""
 
 
@@ -296,7 +299,7 @@ def _memory_of(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _own_attributes(tensor: Tensor) -> dict[str, Any]:
+def _own_attributes(tensor: Tensor) -> dict[str, Value]:
     """What code keeps on a tensor, in containers of its own."""
     copies = {name: _copied(value) for name, value in tensor.__dict__.items()}
     return {name: tensor.__dict__[name] if copied is None else copied for name, copied in copies.items()}
@@ -306,7 +309,7 @@ def _slots(value: object) -> Iterable[str]:
     return (name for name in copyreg._slotnames(type(value)) if name != "__weakref__" and hasattr(value, name))  # type: ignore[attr-defined]
 
 
-def _copied(value: Any) -> Any:
+def _copied(value: Value) -> Value:
     """A copy of a container, record or small array, of the same items; None for anything else."""
     kind = type(value)
     if kind in _CONTAINERS:
@@ -328,7 +331,7 @@ def _is_record(kind: type) -> bool:
     return not is_frozen and is_plain and not issubclass(kind, nn.Module) and not _makes_itself(kind)
 
 
-def _refill(copied: Any, exchange: Exchange, exchange_key: Exchange) -> None:
+def _refill(copied: Value, exchange: Exchange, exchange_key: Exchange) -> None:
     """Exchange what is in a copy of a container. What is hashed stays itself if it leads to nothing of the model: it is known by that."""
     if isinstance(copied, list | deque):
         if not _INERT.issuperset(map(type, copied)):
@@ -344,7 +347,7 @@ def _refill(copied: Any, exchange: Exchange, exchange_key: Exchange) -> None:
         _refill_mapping(copied if isinstance(copied, dict) else copied.__dict__, exchange, exchange_key)
 
 
-def _refill_mapping(copied: dict[Any, Any], exchange: Exchange, exchange_key: Exchange) -> None:
+def _refill_mapping(copied: dict[Value, Value], exchange: Exchange, exchange_key: Exchange) -> None:
     if _INERT.issuperset(map(type, copied)):
         for key, item in copied.items():
             if type(item) not in _INERT:
@@ -356,17 +359,17 @@ def _refill_mapping(copied: dict[Any, Any], exchange: Exchange, exchange_key: Ex
         copied[key] = item
 
 
-def _sequence(value: Any, exchange: Exchange) -> Any:
+def _sequence(value: Value, exchange: Exchange) -> Value:
     items = [exchange(item) for item in value]
     return value if all(map(_is, items, value)) else type(value)(items)
 
 
-def _deque(value: Any, exchange: Exchange) -> Any:
+def _deque(value: Value, exchange: Exchange) -> Value:
     items = [exchange(item) for item in value]
     return value if all(map(_is, items, value)) else deque(items, value.maxlen)
 
 
-def _array(value: Any, exchange: Exchange) -> Any:
+def _array(value: Value, exchange: Exchange) -> Value:
     """An array that looks at the memory of another, if that is copied: at the copy's."""
     base = value.base
     own = exchange(base) if type(base) is np.ndarray else base
@@ -377,7 +380,7 @@ def _array(value: Any, exchange: Exchange) -> Any:
     return result
 
 
-def _mapping(value: Any, exchange: Exchange) -> Any:
+def _mapping(value: Value, exchange: Exchange) -> Value:
     keys, values = [exchange(key) for key in value], [exchange(item) for item in value.values()]
     if all(map(_is, keys, value)) and all(map(_is, values, value.values())):
         return value
@@ -392,12 +395,12 @@ def _is(a: object, b: object) -> bool:
     return a is b
 
 
-def _method(value: MethodType, exchange: Exchange) -> Any:
+def _method(value: MethodType, exchange: Exchange) -> Value:
     function, owner = exchange(value.__func__), exchange(value.__self__)
     return value if function is value.__func__ and owner is value.__self__ else MethodType(function, owner)
 
 
-def _function(value: FunctionType, exchange: Exchange) -> Any:
+def _function(value: FunctionType, exchange: Exchange) -> Value:
     cells = value.__closure__ or ()
     own = tuple(_cell(cell, exchange) for cell in cells)
     defaults = value.__defaults__ and tuple(map(exchange, value.__defaults__))
@@ -420,19 +423,19 @@ def _cell(cell: CellType, exchange: Exchange) -> CellType:
     return cell if own is content else CellType(own)
 
 
-def _partial(value: Any, exchange: Exchange) -> Any:
+def _partial(value: Value, exchange: Exchange) -> Value:
     function, args, named = exchange(value.func), exchange(value.args), exchange(value.keywords)
     is_same = function is value.func and args is value.args and named is value.keywords
     return value if is_same else functools.partial(function, *args, **named)
 
 
-def _reference(value: Any, exchange: Exchange) -> Any:
+def _reference(value: Value, exchange: Exchange) -> Value:
     target = value()
     own = exchange(target)
     return value if own is target or isinstance(own, MethodType) else weakref.ref(own)
 
 
-def _proxy(value: Any, exchange: Exchange) -> Any:
+def _proxy(value: Value, exchange: Exchange) -> Value:
     try:
         target = value.__init__.__self__  # a proxy passes everything on to what it stands for
     except ReferenceError:
@@ -441,15 +444,15 @@ def _proxy(value: Any, exchange: Exchange) -> Any:
     return value if own is target else weakref.proxy(own)
 
 
-def _object(value: Any, exchange: Exchange) -> Any:
+def _object(value: Value, exchange: Exchange) -> Value:
     """An object of some class: a copy if its attributes lead to the model."""
     if isinstance(value, type) or not type(value).__dictoffset__:  # one may answer in any way to being asked for ``__dict__``
         return value
-    state: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    state: dict[str, Value] = object.__getattribute__(value, "__dict__")
     own = {name: exchange(item) for name, item in state.items()}
     if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
         return value
-    result: Any = object.__new__(_kind_of(type(value)))
+    result: Value = object.__new__(_kind_of(type(value)))
     result.__dict__.update(own)
     for name in _slots(value):
         object.__setattr__(result, name, exchange(getattr(value, name)))
@@ -464,7 +467,7 @@ def _makes_itself(kind: type) -> bool:
 _CONTAINERS = {list, set, deque, dict, OrderedDict, defaultdict, Counter, bytearray}
 """What code may write to, and a copy of which holds the same items."""
 
-_REBUILD: dict[type, Callable[[Any, Exchange], Any]] = {
+_REBUILD: dict[type, Callable[[Value, Exchange], Value]] = {
     **dict.fromkeys((list, tuple, set, frozenset), _sequence),
     deque: _deque,
     np.ndarray: _array,

@@ -62,7 +62,7 @@ class EachOutput:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._handle.remove()
 
-    def _see(self, _: nn.Module, args: Any, output: Any) -> None:
+    def _see(self, _: nn.Module, args: object, output: object) -> None:
         self.calls += 1
         tensor = first_tensor(output)
         if tensor.requires_grad:
@@ -81,14 +81,14 @@ class OutputOf:
         self.name = name
         self.execution = int(match["index"]) if match else None
         self.module = find_module(net, match["name"] if match else name)
-        self._found: list[Any] = []
+        self._found: list[object] = []
         self.watching = EachOutput(self.module, lambda output: self._found.append(self._kept(output)))
 
-    def _kept(self, output: Tensor) -> Any:
+    def _kept(self, output: Tensor) -> object:
         """What is kept of an execution."""
         return torch.autograd.graph.get_gradient_edge(output)
 
-    def edge(self) -> Any:
+    def edge(self) -> object:
         """The edge of the graph at which relevance arrives at the output.
 
         Raises:
@@ -153,7 +153,7 @@ class ReplacedOutput:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._handle.remove()
 
-    def _replace(self, _: nn.Module, args: Any, output: Any) -> Any:
+    def _replace(self, _: nn.Module, args: object, output: object) -> object:
         self._calls += 1
         if self._calls != self.call:
             return output

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from torch import nn
 _TORCH = str(Path(torch.__file__).parent)
 _SIGNXAI = str(Path(__file__).parents[1])
 
-AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., object])
 
 _DOORS: set[CodeType] = set()
 
@@ -54,7 +54,7 @@ def place_of_call(names: dict[int, str] | None = None) -> Place:
     modules: list[nn.Module] = []
     line = ""
     for frame in _frames_of_model():
-        owner: Any = frame.f_locals.get("self")
+        owner: object = frame.f_locals.get("self")
         if isinstance(owner, nn.Module) and (not modules or modules[-1] is not owner):
             modules.append(owner)
         if not line and not frame.f_code.co_filename.startswith((_TORCH, _SIGNXAI)):

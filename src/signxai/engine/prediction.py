@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +59,7 @@ class NoSoftmaxWrapper(nn.Module):
         self.model, self.output = unwrapped(model), output
         self.training = self.model.training
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
         """Logits, for the same arguments as the model takes; of a tuple or a Hugging Face output the (first) tensor."""
         mode = GradientPass()
         with mode:
@@ -97,7 +96,7 @@ def remove_softmax(model: nn.Module, output: OutputOption = None) -> NoSoftmaxWr
 
 
 def predict(
-    model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+    model: nn.Module, x: object, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
 ) -> Tensor:
     """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
@@ -123,7 +122,7 @@ def predict(
 
 
 def prediction(
-    model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+    model: nn.Module, x: object, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
 ) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
     try:
@@ -133,7 +132,7 @@ def prediction(
 
 
 def _prediction(
-    model: nn.Module, x: Any, batch_size: int | None, seed: int, output: OutputOption, stochastic: bool, copies_parameters: bool = False
+    model: nn.Module, x: object, batch_size: int | None, seed: int, output: OutputOption, stochastic: bool, copies_parameters: bool = False
 ) -> Prediction:
     logits, taken_off = [], None
     loan = borrowed(model, copies_parameters, seed, only_model_runs=output is None)
@@ -148,7 +147,7 @@ def _prediction(
 
 
 def predicted_target(
-    model: nn.Module, x: Any, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+    model: nn.Module, x: object, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
 ) -> Target:
     """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
 

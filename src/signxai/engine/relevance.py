@@ -179,7 +179,7 @@ class RelevancePass(ForwardPass):
 
     # Constants that belong to samples: computed from the input but cut from the graph, or from what a sample starts from
 
-    def _note_cut(self, func: Operation, args: tuple[Any, ...], kwargs: dict[str, Any] | None, result: Result) -> None:
+    def _note_cut(self, func: Operation, args: tuple[object, ...], kwargs: dict[str, object] | None, result: Result) -> None:
         if func in _OF_SHAPE_ALONE:
             return
         of_values = args[:1] if func in RELEVANCE.shaped_by_others else (args, kwargs)

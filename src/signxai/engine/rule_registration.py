@@ -79,7 +79,7 @@ def _watched_attribute(kind: type) -> tuple[str, Class]:
 
 
 def _asking_module(kind: Class, own: Class) -> Operation:
-    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Result:
+    def forward(self: nn.Module, *args: object, **kwargs: object) -> Result:
         original = super(kind, self).forward if own is None else own.__get__(self)
         return _called(kind, original, Call(self, args, kwargs))
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -97,13 +97,20 @@ def place_of(tensor: Tensor) -> Place:
     return Place(memory, tensor.dtype, int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride()))
 
 
+Operator: TypeAlias = Any
+"""One of ``torch.ops``, with its schema."""
+
+Argument: TypeAlias = Any
+"""What an operator takes or returns: a tensor, its place, or a value of another kind, also in lists."""
+
+
 @dataclass(frozen=True)
 class _Step:
     """One operator as it was carried out: its arguments, with a ``Place`` or a kept constant for each tensor, and its results."""
 
-    operator: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    operator: Operator
+    args: tuple[Argument, ...]
+    kwargs: dict[str, Argument]
     written: tuple[Place, ...]
     results: tuple[Place | None, ...]
 
@@ -124,7 +131,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch, as 
         for tensor, source in given:
             self._give(tensor, source)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(self, func: Operator, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, Tensor)]
         for tensor in tensors:
@@ -167,7 +174,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch, as 
     def _place(self, tensor: Tensor) -> Place | None:
         return place_of(tensor) if self._is_known(tensor) else None
 
-    def _kept(self, value: Any) -> Any:
+    def _kept(self, value: Argument) -> Argument:
         """A tensor's place; of a constant, its values as they are now."""
         if not isinstance(value, Tensor):
             return value
@@ -198,17 +205,17 @@ def _is_number(tensor: Tensor) -> bool:
     return (tensor.is_floating_point() or tensor.is_complex()) and tensor.numel() > 0 and tensor.layout == torch.strided
 
 
-def _tensors_in(value: Any) -> list[Tensor]:
+def _tensors_in(value: Argument) -> list[Tensor]:
     return [one for one in tree_flatten(value)[0] if isinstance(one, Tensor)]
 
 
-def _written(operator: Any) -> list[int]:
+def _written(operator: Operator) -> list[int]:
     """The numbers of the arguments that an operator writes to."""
     arguments = enumerate(operator._schema.arguments)
     return [index for index, argument in arguments if argument.alias_info is not None and argument.alias_info.is_write]
 
 
-def _argument(operator: Any, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _argument(operator: Operator, index: int, args: tuple[Argument, ...], kwargs: dict[str, Argument]) -> Argument:
     return args[index] if index < len(args) else kwargs.get(operator._schema.arguments[index].name)
 
 
@@ -226,7 +233,7 @@ class _Memory:
     def __init__(self) -> None:
         self._owners: dict[int, tuple[Place, Tensor]] = {}  # a value that fills the memory, and where it lies
         self._values: dict[int, dict[Place, Tensor]] = {}  # what was read of that, until something is written
-        self._cut: dict[int, Any] = {}
+        self._cut: dict[int, Operator] = {}
 
     def put(self, place: Place, value: Tensor, fills: bool = True) -> None:
         """A value in memory of its own, which it fills, or a view of what is there."""
@@ -246,7 +253,7 @@ class _Memory:
         self._values[place.memory] = {place: value}
         self._cut.pop(place.memory, None)
 
-    def cut(self, place: Place, operator: Any) -> None:
+    def cut(self, place: Place, operator: Operator) -> None:
         """Say that what an operator put there has no derivative."""
         self._cut[place.memory] = operator
 
@@ -255,7 +262,7 @@ class _Memory:
             raise ModelError("create_graph=True: parameters that share memory are read as one or written to; give each its own memory")
         return self._owners[place.memory]
 
-    def read(self, place: Place, reader: Any = None) -> Tensor:
+    def read(self, place: Place, reader: Operator = None) -> Tensor:
         """The value that lies there now, for an operator."""
         if place.memory in self._cut and "backward" not in str(reader):  # such a formula counts on what is beside the result
             raise ModelError(f"create_graph=True: {self._cut[place.memory]} has no derivative by all of its results, which {reader} reads")
@@ -284,7 +291,7 @@ def _carry_out(step: _Step, memory: _Memory) -> None:
         ModelError: if it has no derivative.
     """
 
-    def value_of(kept: Any) -> Any:
+    def value_of(kept: Argument) -> Argument:
         return memory.read(kept, step.operator) if isinstance(kept, Place) else kept
 
     if step.operator is _aten.as_strided.default:  # which is told where in memory to read
@@ -306,7 +313,7 @@ def _carry_out(step: _Step, memory: _Memory) -> None:
                 memory.cut(result, step.operator)
 
 
-def _quotient(a: Tensor, b: Any) -> Tensor:
+def _quotient(a: Tensor, b: Argument) -> Tensor:
     """``a / b``; where b is 0 a rule puts 0 in its place, so that the derivative there is 0, and not NaN."""
     if not isinstance(b, Tensor) or not bool((b == 0).any()):
         return torch.div(a, b)
@@ -314,13 +321,14 @@ def _quotient(a: Tensor, b: Any) -> Tensor:
     return torch.where(b == 0, torch.div(a.detach(), b.detach()), quotient)
 
 
-def _values(step: _Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+def _values(step: _Step, args: tuple[Argument, ...], kwargs: dict[str, Argument]) -> list[Tensor]:
     """What an operator returns, or what it writes."""
     operator = step.operator
     if operator in _SAME_VALUE:
         return [args[0]]
     if not step.written:
-        return _with_derivatives(operator, _tensors_in(_REPLACED.get(operator, operator)(*args, **kwargs)))
+        carry_out = _REPLACED[operator] if operator in _REPLACED else operator
+        return _with_derivatives(operator, _tensors_in(carry_out(*args, **kwargs)))
     if operator._schema.arguments[_written(operator)[0]].kwarg_only:  # out=
         names = {operator._schema.arguments[index].name for index in _written(operator)}
         function = _quotient if operator is _aten.div.out else operator._overloadpacket
@@ -361,7 +369,7 @@ def _attention_backward(
     return by_scores @ key, by_scores.mT @ query, weights.mT @ gradient
 
 
-_REPLACED: dict[Any, Callable[..., Any]] = {
+_REPLACED: dict[Operator, Callable[..., Argument]] = {
     _aten.view.default: torch.reshape,  # how a value lies in memory may be otherwise when it is computed again
     _aten._unsafe_view.default: torch.reshape,
     _aten.div.Tensor: _quotient,
@@ -371,7 +379,7 @@ _REPLACED: dict[Any, Callable[..., Any]] = {
 """What is carried out in the place of operators: gradients have no derivative of their own where torch carries them out as a whole."""
 
 
-def _with_derivatives(operator: Any, results: list[Tensor]) -> list[Tensor]:
+def _with_derivatives(operator: Operator, results: list[Tensor]) -> list[Tensor]:
     """The results, if the operator has a derivative."""
     if any(type(result.grad_fn).__name__ == "NotImplemented" for result in results):
         raise ModelError(

@@ -133,7 +133,7 @@ def _score_gradient(score: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor
         return torch.autograd.grad(values.sum(), leaf)[0]
 
 
-def _checked_scores(score: Callable[[Tensor], Any], logits: Tensor) -> Tensor:
+def _checked_scores(score: Callable[[Tensor], object], logits: Tensor) -> Tensor:
     """What a user's score gives (N,): finite numbers, or classes."""
     values = _scores(score, logits)
     if isinstance(values, list | tuple | np.ndarray):
@@ -146,7 +146,7 @@ def _checked_scores(score: Callable[[Tensor], Any], logits: Tensor) -> Tensor:
     return values
 
 
-def _scores(score: Callable[[Tensor], Any], leaf: Tensor) -> Any:
+def _scores(score: Callable[[Tensor], object], leaf: Tensor) -> object:
     """What the user's function makes of the outputs: it may raise anything."""
     try:
         return score(leaf)
@@ -161,7 +161,7 @@ def _scores(score: Callable[[Tensor], Any], leaf: Tensor) -> Any:
         ) from error
 
 
-def as_target(target: Any, samples: int) -> Target:
+def as_target(target: object, samples: int) -> Target:
     """Read a target as ``explain`` takes it, for a batch of ``samples``.
 
     Raises:

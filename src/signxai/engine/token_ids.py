@@ -50,7 +50,7 @@ class TokenIds:
         self.any = True
         self._origins.put(ids, origin)
 
-    def origin_of(self, ids: Any) -> Tensor | None:
+    def origin_of(self, ids: object) -> Tensor | None:
         """What a tensor was made of, or None.
 
         Raises:
@@ -61,7 +61,7 @@ class TokenIds:
             self.as_whole_numbers(origin)
         return origin
 
-    def is_made_of_input(self, ids: Any) -> bool:
+    def is_made_of_input(self, ids: object) -> bool:
         """Whether a tensor was made of the input, in whatever way that is known."""
         return self.any and (self._origins.get(ids) is not None or self._mixed.get(ids) is not None)
 
@@ -76,11 +76,11 @@ class TokenIds:
             raise InputError("the model looks its input up in an embedding, so x must hold whole numbers (token ids)")
         return values.long()
 
-    def mixed_by(self, ids: Any) -> tuple[str, str] | None:
+    def mixed_by(self, ids: object) -> tuple[str, str] | None:
         """The operation, and its place, that computed integers from ids not place by place: an embedding of them has no way back."""
         return self._mixed.get(ids)
 
-    def looked_up(self, call: Call, result: Any) -> Tensor | None:
+    def looked_up(self, call: Call, result: object) -> Tensor | None:
         """What the ids were made of by which rows of a table were picked out, if that is what ``call`` did; else None."""
         if call.func not in _LOOKUPS or not isinstance(result, Tensor) or not result.is_floating_point() or result.requires_grad:
             return None
@@ -90,7 +90,7 @@ class TokenIds:
             index = index[0]
         return self.origin_of(index) if along == 0 and self._origins.get(index) is not None else None
 
-    def follow(self, call: Call, result: Any, moves: bool, by_shape: bool = False) -> bool:
+    def follow(self, call: Call, result: object, moves: bool, by_shape: bool = False) -> bool:
         """Carry the notes over an operation; False if one was lost.
 
         An operation that only moves values moves what they were made of; one that keeps shape and integers (an offset) keeps

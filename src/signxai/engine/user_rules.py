@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from signxai.engine.registry import Rule
 from signxai.engine.saved import SavedTensor, Saver
 from signxai.engine.torch_functions import Operation
 
-RelevanceRule: TypeAlias = Callable[..., Any]
+RelevanceRule: TypeAlias = Callable[..., object]
 """``(inputs, output, relevance)`` or ``(inputs, output, relevance, call)`` -> relevance at the inputs; see ``register_rule``."""
 
 RulesByOperation: TypeAlias = "Mapping[Operation | type, UserRule]"
@@ -52,7 +52,7 @@ class UserRule:
             self._check(result[place], inputs[place])
         return tuple(part if place in signals else None for place, part in enumerate(result))
 
-    def _returned(self, arguments: tuple[Any, ...]) -> Any:
+    def _returned(self, arguments: tuple[object, ...]) -> object:
         """What the user's function returns: it may raise anything."""
         try:
             return self.function(*arguments)
@@ -165,7 +165,7 @@ def run_under(rule: UserRule, call: Call, compute: Operation, saver: Saver) -> R
     return _mapped(structure[0], lambda _: next(results))
 
 
-def _without_items(value: dict[Any, Any]) -> dict[Any, Any]:
+def _without_items(value: dict[object, object]) -> dict[object, object]:
     """An empty dict of a dict's own class, which may offer its items as attributes."""
     kind = type(value)
     result = kind.__new__(kind)

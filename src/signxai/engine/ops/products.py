@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -233,14 +232,14 @@ def quotient_in_place(mode: RelevancePass, call: Call) -> Result:
     return in_place(quotient, "div", mode, call)
 
 
-def _scaled(mode: RelevancePass, x: Tensor, constant: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
+def _scaled(mode: RelevancePass, x: Tensor, constant: object, compute: Callable[[Tensor], Tensor]) -> Tensor:
     scale = constant.detach() if isinstance(constant, Tensor) else torch.tensor(constant, device=x.device)
     result: Tensor = ScaleNode.apply(x, scale, compute)
     mode.by_hand.keep_factors(x, result)
     return mode.still_gate(result, x)
 
 
-def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: Any, function: Operation) -> Tensor:
+def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: object, function: Operation) -> Tensor:
     """Remember that a result is a multiple of a signal, if the constant is a number; else that it is weighed or masked."""
     if not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant)):
         return mode.by_hand.note_scaled(result, x, lambda: float(function(torch.ones((), dtype=torch.float64, device="cpu"), constant)))
