@@ -441,9 +441,15 @@ def _look_into_module(module: nn.Module, found: dict[int, Value]) -> bool:
         is_passed_by = of_value in _PASSED_BY or (of_value is tuple and _PASSED_BY.issuperset(map(type, value)))
         if not is_passed_by and name not in _TABLES_OF_TENSORS and not (of_value in _TABLES and not value):
             _look_into(value, found, 1)
-    for value in _in_slots(module):
+    for value in _in_slots(module) if _has_slots(kind) else ():
         _look_into(value, found, 1)
     return True
+
+
+@lru_cache(maxsize=1024)
+def _has_slots(kind: type) -> bool:
+    """Whether instances of a class have slots, of which most modules have none."""
+    return bool(copyreg._slotnames(kind))  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=1024)
@@ -527,12 +533,10 @@ def _places_among_attributes(owner: type) -> Iterator[_Place]:
     """Where generators stand, or may come to stand, among the attributes of a class."""
     for name in list(vars(owner)):
         value = _class_attribute(owner, name)
-        if type(value) in _PASSED_BY or isinstance(value, FunctionType | property):
-            continue
-        found: dict[int, Value] = {}
-        _look_into(value, found, 2)
-        may_hold_some = isinstance(value, list | set | dict | deque) and not name.startswith("__")
-        if may_hold_some or any(not isinstance(generator, Unseen) for generator in found.values()):
+        kind, found = type(value), _generator_in(value)
+        is_plain_object = kind.__dictoffset__ != 0 and not _is_of_others(kind) and not isinstance(value, type | nn.Module | Tensor)
+        may_hold_some = is_plain_object or (kind in _TABLES | {list, set, deque} and not name.startswith("__"))
+        if may_hold_some or _holds_generator(value) or (found is not None and not isinstance(found, Unseen)):
             yield partial(_class_attribute, owner, name)
 
 
@@ -618,14 +622,16 @@ def _places_in_object(value: Value, place: _Place, seen: set[CodeType], depth: i
             yield from _places_in_object(part, inner, seen, depth, levels - 1)
 
 
-def _holds_generator(value: Value) -> bool:
+def _holds_generator(value: Value, depth: int = 1) -> bool:
     """Whether a generator stands in a container or in slots, however deep, or a partial function or method is one's."""
     kind = type(value)  # others may do anything when they are asked, such as import a library
     if kind not in _HOLDERS and (_is_of_others(kind) or kind.__dictoffset__ or not copyreg._slotnames(kind)):  # type: ignore[attr-defined]
         return False
-    found: dict[int, Value] = {}
-    _look_into(value, found, 1)
-    return any(not isinstance(generator, Unseen) for generator in found.values())
+    for part in _parts_of(value) if depth <= _MOST_DEPTH else ():
+        found = _generator_in(part)
+        if (found is not None and not isinstance(found, Unseen)) or _holds_generator(part, depth + 1):
+            return True
+    return False
 
 
 _HOLDERS = {tuple, list, set, frozenset, deque, dict, OrderedDict, defaultdict, partial, MethodType}

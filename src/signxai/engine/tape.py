@@ -327,7 +327,7 @@ def _values(step: _Step, args: tuple[Argument, ...], kwargs: dict[str, Argument]
     if operator in _SAME_VALUE:
         return [args[0]]
     if not step.written:
-        carry_out = _REPLACED[operator] if operator in _REPLACED else operator
+        carry_out: Operator = _REPLACED.get(operator, operator)
         return _with_derivatives(operator, _tensors_in(carry_out(*args, **kwargs)))
     if operator._schema.arguments[_written(operator)[0]].kwarg_only:  # out=
         names = {operator._schema.arguments[index].name for index in _written(operator)}
