@@ -441,7 +441,7 @@ def _look_into_module(module: nn.Module, found: dict[int, Value]) -> bool:
         is_passed_by = of_value in _PASSED_BY or (of_value is tuple and _PASSED_BY.issuperset(map(type, value)))
         if not is_passed_by and name not in _TABLES_OF_TENSORS and not (of_value in _TABLES and not value):
             _look_into(value, found, 1)
-    for value in _in_slots(module) if _has_slots(kind) else ():
+    for value in _in_slots(module) if _has_slots(kind) else ():  # type: ignore[arg-type]
         _look_into(value, found, 1)
     return True
 
