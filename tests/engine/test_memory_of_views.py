@@ -91,7 +91,39 @@ class Overlapping(Base):
         return h * self.one[:, None]
 
 
-KINDS = [StatisticsInOneBuffer, AttributesOverABuffer, PartsOfOneMemory, BufferOverAParameter, AttributesOfTensors, Overlapping]
+class OfAnotherKind(torch.Tensor):
+    """A tensor without memory of its own."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        def inner_of(value):
+            return value.inner if isinstance(value, OfAnotherKind) else value
+
+        result = func(*map(inner_of, args), **(kwargs or {}))
+        return cls(result) if func in (torch.ops.aten.detach.default, torch.ops.aten.clone.default) else result
+
+
+class BuffersOfAnotherKind(Base):
+    def init(self):
+        self.register_buffer("scale", torch.full((4,), 2.0))
+        self.register_buffer("wrapped", OfAnotherKind(torch.full((4,), 3.0)))
+        self.attribute = OfAnotherKind(torch.full((4,), 0.5))
+
+    def write(self, h):
+        return h * self.scale[:, None] * (self.wrapped + 0.0)[:, None] * (self.attribute + 0.0)[:, None]
+
+
+KINDS = [
+    *(BuffersOfAnotherKind, StatisticsInOneBuffer, AttributesOverABuffer, PartsOfOneMemory, BufferOverAParameter, AttributesOfTensors),
+    Overlapping,
+]
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from signxai.engine.fused.runs import KNOWN_AS_PLAIN, lend_forward
 from signxai.engine.parameters import marked_as_copy, note_tensors_in_training
 from signxai.engine.quantized import DequantizedForward
-from signxai.engine.steady_modules import is_plain
+from signxai.engine.steady_modules import PLAIN_TENSORS, is_plain
 
 _INERT = {
     *(int, float, bool, complex, str, bytes, type(None), type, range, slice, type(Ellipsis), property),
@@ -163,7 +163,7 @@ class ModelView:
             if kind in _INERT or (kind is tuple and _INERT.issuperset(map(type, value))):
                 continue
             if name in _TABLES and not value:
-                attributes[name] = kind()
+                attributes[name] = value.copy()
             elif name in _TENSORS_AND_MODULES:
                 attributes[name] = self._exchanged(value)
             else:
@@ -267,11 +267,11 @@ class _Memories:
 
     def has(self, tensor: Tensor) -> bool:
         """Whether a tensor looks at memory that was copied."""
-        return bool(self._copies) and tensor.layout is torch.strided and _memory_of(tensor) in self._copies
+        return bool(self._copies) and _has_memory(tensor) and _memory_of(tensor) in self._copies
 
     def copy(self, tensor: Tensor) -> Tensor:
         """A copy of a buffer, or the tensor over the copy of its memory."""
-        storage = tensor.untyped_storage() if tensor.layout is torch.strided else None
+        storage = tensor.untyped_storage() if _has_memory(tensor) else None
         memory = 0 if storage is None else storage.data_ptr()
         if storage is None or not memory:
             result = tensor.detach().clone()
@@ -292,6 +292,14 @@ def _bytes_of(storage: torch.UntypedStorage) -> Tensor:
     """A copy of all of a memory."""
     source = torch.empty(0, dtype=torch.uint8, device=storage.device)
     return source.set_(storage, 0, (storage.nbytes(),), (1,)).clone()
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor is one of torch's own that lies in memory as its strides say; what others are made of is their affair."""
+    return type(tensor) in _TENSORS and tensor.layout is torch.strided
+
+
+_TENSORS = PLAIN_TENSORS | {type(nn.Buffer(torch.empty(0, device="cpu")))} if hasattr(nn, "Buffer") else PLAIN_TENSORS
 
 
 def _memory_of(tensor: Tensor) -> int:
