@@ -354,7 +354,7 @@ def generators_of(modules: Iterable[nn.Module]) -> Generators:
     found: dict[int, Value] = {}
     kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, found))
     for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
-        _look_into(place(), found, 1)
+        _enter(place(), found)
     sources: list[Source] = [TorchSource(torch.default_generator, _TORCH_NAME)]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
@@ -459,8 +459,8 @@ def _is_torchs(kind: type) -> bool:
 
 
 def _enter(value: Value, found: dict[int, Value]) -> None:
-    generator = _generator_in(value)
-    if generator is not None:
+    """Enter the generators that a value is, or that stand in it if it is a container and the like: nothing else is looked at."""
+    for generator in _held(value):
         found[id(generator)] = generator
 
 
@@ -472,13 +472,13 @@ def _look_into(value: Value, found: dict[int, Value], depth: int) -> None:
         _enter(value, found)
     elif isinstance(value, FunctionType):
         for place in _places_of(value):
-            _look_into(place(), found, depth + 1)
+            _enter(place(), found)
     else:
         for part in _parts_of(value):
             _look_into(part, found, depth + 1)
         if not _is_of_others(type(value)):
             for place in _places_of_methods(type(value)):
-                _look_into(place(), found, depth + 1)
+                _enter(place(), found)
 
 
 def _parts_of(value: Value) -> Iterable[Value]:
@@ -533,10 +533,8 @@ def _places_among_attributes(owner: type) -> Iterator[_Place]:
     """Where generators stand, or may come to stand, among the attributes of a class."""
     for name in list(vars(owner)):
         value = _class_attribute(owner, name)
-        kind, found = type(value), _generator_in(value)
-        is_plain_object = kind.__dictoffset__ != 0 and not _is_of_others(kind) and not isinstance(value, type | nn.Module | Tensor)
-        may_hold_some = is_plain_object or (kind in _TABLES | {list, set, deque} and not name.startswith("__"))
-        if may_hold_some or _holds_generator(value) or (found is not None and not isinstance(found, Unseen)):
+        may_hold_some = type(value) in _TABLES | {list, set, deque} and not name.startswith("__")
+        if may_hold_some or _holds_generator(value):
             yield partial(_class_attribute, owner, name)
 
 
@@ -622,16 +620,22 @@ def _places_in_object(value: Value, place: _Place, seen: set[CodeType], depth: i
             yield from _places_in_object(part, inner, seen, depth, levels - 1)
 
 
-def _holds_generator(value: Value, depth: int = 1) -> bool:
-    """Whether a generator stands in a container or in slots, however deep, or a partial function or method is one's."""
+def _holds_generator(value: Value) -> bool:
+    """Whether a value is a generator, or one stands in it as ``_held`` says."""
+    return any(not isinstance(generator, Unseen) for generator in _held(value))
+
+
+def _held(value: Value, depth: int = 0) -> Iterator[Value]:
+    """The generator that a value is, or those in a container, in slots, or behind a partial function or method."""
+    generator = _generator_in(value)
+    if generator is not None:
+        yield generator
+        return
     kind = type(value)  # others may do anything when they are asked, such as import a library
     if kind not in _HOLDERS and (_is_of_others(kind) or kind.__dictoffset__ or not copyreg._slotnames(kind)):  # type: ignore[attr-defined]
-        return False
+        return
     for part in _parts_of(value) if depth <= _MOST_DEPTH else ():
-        found = _generator_in(part)
-        if (found is not None and not isinstance(found, Unseen)) or _holds_generator(part, depth + 1):
-            return True
-    return False
+        yield from _held(part, depth + 1)
 
 
 _HOLDERS = {tuple, list, set, frozenset, deque, dict, OrderedDict, defaultdict, partial, MethodType}
