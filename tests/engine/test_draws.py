@@ -345,6 +345,24 @@ def test_generators_are_found_in_what_objects_and_classes_hold(how, where):
     assert source.getstate() == before
 
 
+@pytest.mark.parametrize("where", ["closure", "default", "global"])
+@pytest.mark.parametrize("how", [how for how in HELD if how != "static method"])
+def test_generators_are_found_in_what_functions_name(how, where):
+    hold, find = HELD[how]
+    held = hold(random.Random(3))
+    namespace = {"held": held, "find": find}
+    exec("def draw():\n    return find(held).random()", namespace)
+    function = {
+        "closure": lambda: find(held).random(),
+        "default": lambda own=held: find(own).random(),
+        "global": namespace["draw"],
+    }[where]
+    before = find(held).getstate()
+    with pytest.raises(ModelError, match="draws random numbers"):
+        explain(network(OfItsFunction(function)), X, "gradient", 1)
+    assert find(held).getstate() == before
+
+
 class Hidden:
     """A generator out of reach."""
 

@@ -589,6 +589,8 @@ def _places_named(function: FunctionType, seen: set[CodeType], depth: int) -> It
                 yield place
         elif isinstance(value, FunctionType):
             yield from _places_named(value, seen, depth + 1)
+        elif _holds_generator(value):
+            yield place
         elif depth <= _MOST_DEPTH_UNSEEN and id(value) not in met:
             yield from _places_in_object(value, place, seen, depth + 1)
         met.add(id(value))
