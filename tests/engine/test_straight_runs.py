@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from comparing import assert_same_map
 from networks import CLASSES, OneByOne, drawn, randomized
 from signxai import explain
 from signxai.common import ForwardError
@@ -186,3 +187,24 @@ def test_threads_may_explain_one_model_at_the_same_time():
         thread.join()
     assert not wrong
     assert not any("forward" in module.__dict__ for module in net.modules())
+
+
+@pytest.mark.parametrize(
+    "method", ["gradient", "lrp_z", "lrp_gamma_0_25", "lrp_epsilon_0_25_std_x", "guided_backprop", "integrated_gradients_steps_3"]
+)
+@pytest.mark.parametrize(
+    "places", [((0, "weight"),), ((0, "bias"),), ((1, "weight"), (1, "running_var")), ((1, "running_mean"), (4, "weight"))]
+)
+def test_an_attribute_in_front_of_a_parameter_or_buffer_is_what_counts(places, method):
+    """As Zennit 1.0 leaves them behind its canonizers, and as others put computed weights in the place of parameters."""
+
+    def made():
+        layers = [nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Flatten(), nn.Linear(20, CLASSES)]
+        return randomized(nn.Sequential(*layers)).requires_grad_(False)
+
+    hidden, written, x = made(), made(), drawn(2, 3, 7)
+    for index, name in places:
+        value = getattr(hidden[index], name).detach() * 1.5 + 0.25
+        hidden[index].__dict__[name] = value
+        getattr(written[index], name).data.copy_(value)
+    assert_same_map(written, hidden, x, method)

@@ -110,9 +110,7 @@ def layer_of_module(module: nn.Module) -> Layer:
     if kind is None:
         raise ModelError(f"{type(module).__name__} is not a linear layer; LRP rules apply to Linear, Conv1d-3d and ConvTranspose1d-3d")
     make = LAYER_OF_FUNCTION[_FUNCTION_OF[kind]]
-    own = module.__dict__["_parameters"]  # where they are, unless a parametrization or the like computes them
-    tensors = (own["weight"], own["bias"]) if "weight" in own and "bias" in own else (module.weight, module.bias)
-    layer: Layer = make(None, *tensors, *_options_of(module))
+    layer: Layer = make(None, module.weight, module.bias, *_options_of(module))
     return layer
 
 

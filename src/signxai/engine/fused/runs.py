@@ -348,6 +348,8 @@ def _is_plain(module: Module, may_have_forward: bool = False) -> bool:
     if ("forward" in state and not may_have_forward) or "_conv_forward" in state or state["training"]:
         return False
     parameters, buffers = state["_parameters"], state["_buffers"]
+    if not (state.keys().isdisjoint(parameters) and state.keys().isdisjoint(buffers)):  # an attribute stands in front of them
+        return False
     return _TENSORS.issuperset(map(type, parameters.values())) and _TENSORS.issuperset(map(type, buffers.values()))
 
 
