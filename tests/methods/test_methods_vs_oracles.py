@@ -448,6 +448,16 @@ def test_a_hook_that_zennit_has_not_in_a_zennit_composite(hook, rule, bias):
     assert deviation(got, expected) < TOLERANCE
 
 
+@pytest.mark.parametrize("values", [(1 << 19) - 1, (1 << 19) + 1, 600_001])
+def test_the_standard_deviation_of_a_large_input_that_lies_far_from_0(values):
+    net = randomized(nn.Sequential(nn.Linear(values, 2)))
+    x = 50.0 + drawn(3, values, seed=1) * torch.tensor([[0.1], [1.0], [7.0]])
+    got = explain(net, x, "lrp_epsilon_3_std_x", 1, as_tensor=True)
+    w, b = net[0].weight.detach(), net[0].bias.detach()
+    assert deviation(got, torch.stack([std_x(3.0)(w, b, a, torch.tensor([0.0, 1.0])) for a in x])) < TOLERANCE
+    assert deviation(got, torch.cat([explain(net, a[None], "lrp_epsilon_3_std_x", 1, as_tensor=True) for a in x])) < TOLERANCE
+
+
 @pytest.mark.parametrize("name", ["integrated_gradients_steps_5", "smoothgrad_samples_5", "vargrad_samples_5", "lrp_z", "grad_cam"])
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_no_forward_pass_takes_more_than_batch_size(name, batch_size):

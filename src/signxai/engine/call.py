@@ -61,6 +61,19 @@ class Call:
         """The positional arguments that relevance passes."""
         return tuple(value for value in self.args if needs_relevance(value))
 
+    def all_signals(self) -> list[Tensor]:
+        """All arguments that relevance passes, be they in a list."""
+        found: list[Tensor] = []
+        for value in self.args:
+            kind = type(value)
+            if kind is Tensor:
+                found.append(value)
+            elif kind not in _SCALARS and not (kind is tuple and _SCALARS.issuperset(map(type, value))):
+                _collect((value,), found)
+        if self.kwargs:
+            _collect(self.kwargs.values(), found)
+        return [value for value in found if value.requires_grad and not value.is_leaf]
+
     def has_signal(self) -> bool:
         """Whether relevance passes any argument, be it in a list."""
         return any(map(needs_relevance, tensors_in((self.args, self.kwargs))))

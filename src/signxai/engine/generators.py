@@ -438,8 +438,9 @@ def _look_into_module(module: nn.Module, found: dict[int, Value]) -> bool:
         return False
     for name, value in attributes.items():
         of_value = type(value)
-        is_passed_by = of_value in _PASSED_BY or (of_value is tuple and _PASSED_BY.issuperset(map(type, value)))
-        if not is_passed_by and name not in _TABLES_OF_TENSORS and not (of_value in _TABLES and not value):
+        if of_value in _PASSED_BY or name in _TABLES_OF_TENSORS or (of_value in _TABLES and not value):
+            continue
+        if of_value is not tuple or not _PASSED_BY.issuperset(map(type, value)):
             _look_into(value, found, 1)
     for value in _in_slots(module) if _has_slots(kind) else ():  # type: ignore[arg-type]
         _look_into(value, found, 1)

@@ -65,7 +65,7 @@ from signxai.engine.places import place_of_call
 from signxai.engine.registry import ANY_PASS, Rule, RuleTable
 from signxai.engine.saved import Saver
 from signxai.engine.token_ids import TokenIds
-from signxai.engine.torch_functions import OPERATORS, WRITING, Operation, builtin_of, operator_name
+from signxai.engine.torch_functions import OF_SHAPE, OPERATORS, WRITING, Operation, builtin_of, operator_name
 
 
 class ForwardPass(TorchFunctionMode):
@@ -108,8 +108,11 @@ class ForwardPass(TorchFunctionMode):
         if torch._C._are_functorch_transforms_active():
             self._refuse_hidden(args, kwargs)
         rule = self.rules.get(func)
-        if rule is None and isinstance(func, OPERATORS):
-            func, rule = self._of_operator(func)
+        if rule is None:
+            if func in OF_SHAPE:
+                return func(*args, **(kwargs or {}))
+            if isinstance(func, OPERATORS):
+                func, rule = self._of_operator(func)
         call = Call(func, args, kwargs or {})
         if kwargs and rule is not None:
             call = call.with_tensors_in_place()

@@ -46,7 +46,7 @@ from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
 from signxai.engine.token_ids import EmbeddingNode
-from signxai.engine.torch_functions import WRITING, Operation, functions_named
+from signxai.engine.torch_functions import OF_SHAPE, WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
 from signxai.engine.written_by_hand import WrittenByHand
 
@@ -139,6 +139,8 @@ class RelevancePass(ForwardPass):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         rule = self.rules.get(func)
+        if rule is None and func in OF_SHAPE:
+            return func(*args, **(kwargs or {}))
         if rule is None or kwargs or torch._C._are_functorch_transforms_active():
             result = super().__torch_function__(func, types, args, kwargs)
         else:
@@ -168,8 +170,7 @@ class RelevancePass(ForwardPass):
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         if self.axes is None:
             return super().carried_out(rule, call)
-        given = tensors_in((call.args, call.kwargs) if call.kwargs else call.args)
-        signals = [value for value in given if needs_relevance(value)]
+        signals = call.all_signals()
         result = super().carried_out(rule, call)
         self.axes.follow(call, signals, result, rule is not None)
         return result

@@ -82,7 +82,7 @@ class SampleAxes:
     def follow(self, call: Call, signals: list[Tensor], result: Result, has_rule: bool) -> None:
         """Take notes of what a call, under a rule of the engine's or as it is, made of its signals."""
         func = call.func
-        if len(signals) == 1 and isinstance(result, Tensor) and func not in _MAY_PLACE_OTHERWISE and _leaves_axes(func, has_rule):
+        if len(signals) == 1 and func not in _MAY_PLACE_OTHERWISE and isinstance(result, Tensor) and _leaves_axes(func, has_rule):
             self._follow_one(signals[0], result)  # most calls, in fewer steps
             return
         if not signals:  # token ids are followed, too
@@ -100,9 +100,13 @@ class SampleAxes:
 
     def _follow_one(self, signal: Tensor, result: Tensor) -> None:
         """The same of a call that leaves one signal's values at their places along an axis."""
-        if result is signal or self._axes.get(result) is None:
-            found = self.of(signal)
-            self.put(result, None if found is None else _left_in_place([signal], [found], result))
+        if result is not signal and self._axes.get(result) is not None:
+            return
+        found, shape, of_result = self._axes.get(signal), signal.shape, result.shape
+        if found is not None and found.axis < len(shape) == len(of_result) and shape[found.axis] == found.length == of_result[found.axis]:
+            self._axes.put(result, found)
+        else:
+            self._axes.drop(result)
 
     def _axes_of(
         self, call: Call, has_rule: bool, signals: list[Tensor], known: list[SampleAxis], results: list[Tensor]

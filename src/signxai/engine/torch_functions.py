@@ -53,6 +53,12 @@ def argument_names(name: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(argument.name for argument in schema.arguments if not argument.kwarg_only) for schema in schemas)
 
 
+OF_SHAPE: frozenset[Operation] = frozenset(
+    functions_named("size", "stride", "numel", "nelement", "dim", "ndimension", "is_floating_point", "is_complex", "is_contiguous")
+    | {getattr(torch.Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "is_cuda")}
+)
+"""Functions that make no tensor and look at no value: what a network asks before it computes."""
+
 _OPERATORS_THAT_WRITE = ("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__")
 
 WRITING: frozenset[Operation] = frozenset(

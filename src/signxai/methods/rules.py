@@ -171,9 +171,17 @@ class StdxEpsilon(LinearRule):
 
 def _standard_deviation(rows: Tensor) -> Tensor:
     """The population standard deviation of each sample (N,); in two passes, many times as fast on the CPU as ``Tensor.std``."""
-    distances = rows - rows.mean(dim=1, keepdim=True)
-    result: Tensor = torch.linalg.vector_norm(distances, dim=1) / rows.shape[1] ** 0.5
+    mean = rows.mean(dim=1, keepdim=True)
+    if rows.shape[1] <= _LONG_ROW:
+        norm = torch.linalg.vector_norm(rows - mean, dim=1)
+    else:  # in pieces that stay in the cache
+        norms = [torch.linalg.vector_norm(piece - mean, dim=1) for piece in torch.split(rows, _PIECE, dim=1)]
+        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    result: Tensor = norm / rows.shape[1] ** 0.5
     return result
+
+
+_LONG_ROW, _PIECE = 1 << 19, 1 << 17
 
 
 class Sign(LinearRule):
