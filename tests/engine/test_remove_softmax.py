@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from comparing import deviation
-from networks import CLASSES, inputs, network, randomized
+from networks import CLASSES, drawn, inputs, network, randomized
 from signxai import explain
 from signxai.torch_signxai.utils import NoSoftmaxWrapper, predict, remove_softmax
 
@@ -240,3 +240,14 @@ def test_the_wrapper_is_in_the_mode_of_the_model(is_training):
     net = network("mlp").train(is_training)
     assert NoSoftmaxWrapper(net).training is is_training
     assert net.training is is_training
+
+
+@pytest.mark.parametrize(
+    "name", ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_epsilon_0_25_std_x", "guided_backprop", "gradient"]
+)
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Sigmoid(), nn.Identity()])
+def test_a_model_without_its_softmax_has_the_map_of_the_model(name, last):
+    net = randomized(nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3), last))
+    x = drawn(4, 6)
+    got, expected = explain(remove_softmax(net), x, name, 1), explain(net, x, name, 1)
+    assert abs(got - expected).max() < 1e-12 * abs(expected).max()

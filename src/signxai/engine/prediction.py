@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode_stack
 
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
 from signxai.engine.inputs import as_input, sum_of
-from signxai.engine.mode import GradientPass
+from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.proof_of_reading import refuse_chance
@@ -61,17 +62,24 @@ class NoSoftmaxWrapper(nn.Module):
 
     def forward(self, *args: object, **kwargs: object) -> Tensor:
         """Logits, for the same arguments as the model takes; of a tuple or a Hugging Face output the (first) tensor."""
+        samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
+        if any(isinstance(mode, ForwardPass) for mode in _passes()):  # it is being explained: that pass takes it off
+            return explained_tensor(self.model(*args, **kwargs), samples, self.output)
         mode = GradientPass()
         with mode:
-            returned = self.model(*args, **kwargs)
-            samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
-            explained = explained_tensor(returned, samples, self.output)
+            explained = explained_tensor(self.model(*args, **kwargs), samples, self.output)
         if not self.training and not kwargs and len(args) == 1 and isinstance(args[0], Tensor) and args[0].is_floating_point():
             refuse_chance(mode, self, args[0], explained, lambda x: explained_tensor(self.model(x), len(x), self.output))
         logits = mode.logits_of(explained)
         if mode.taken_off is None:
             mode.final.say_if_unrecognized(logits, sum_of(logits))
         return logits
+
+
+def _passes() -> list[object]:
+    """What watches the operations that run now."""
+    passes: list[object] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    return passes
 
 
 def remove_softmax(model: nn.Module, output: OutputOption = None) -> NoSoftmaxWrapper:
