@@ -171,3 +171,22 @@ def test_one_output_that_mixes_nothing_says_nothing_of_another(method):
     explain(net, x, method, 1, output=lambda returned: returned[0])
     with pytest.raises(ModelError, match="mixes the samples"):
         explain(net, x, method, 1, output=lambda returned: returned[1])
+
+
+class OfNumbers(nn.Module):
+    """One number for each sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.last(torch.stack([x, x.sin()], dim=1))
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrp_z", "integrated_gradients_steps_3", "smoothgrad_samples_3"])
+@pytest.mark.parametrize("samples", [1, 2, 6])
+def test_samples_may_be_single_numbers(name, samples):
+    x = torch.linspace(-1.0, 2.0, samples)
+    got = explain(OfNumbers(), x, name, 1)
+    assert got.shape == (samples,)

@@ -61,7 +61,7 @@ def _telling(points: Tensor, most: int) -> Sequence[int]:
     None at an end, where a sum of all so far begins or a path is zero; the middle, which is the mean of a path, last of all; none with the
     largest or least value, by which a network may divide.
     """
-    count, flat = len(points), points.flatten(1)
+    count, flat = len(points), points.reshape(len(points), -1)
     if count <= 3:
         return range(count)
     extreme = {int(flat.amax(1).argmax()), int(flat.amin(1).argmin())}
