@@ -251,3 +251,31 @@ def test_a_model_without_its_softmax_has_the_map_of_the_model(name, last):
     x = drawn(4, 6)
     got, expected = explain(remove_softmax(net), x, name, 1), explain(net, x, name, 1)
     assert abs(got - expected).max() < 1e-12 * abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "gradient", "integrated_gradients_steps_3"])
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Sigmoid()])
+def test_a_model_without_its_softmax_gives_logits_within_another_network(name, last):
+    logits = randomized(nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)))
+    end, x = randomized(nn.Sequential(nn.ReLU(), nn.Linear(3, 2))), drawn(4, 6)
+    got = explain(nn.Sequential(remove_softmax(nn.Sequential(logits, last)), end), x, name, 1)
+    expected = explain(nn.Sequential(logits, end), x, name, 1)
+    assert abs(got - expected).max() < 1e-12 * abs(expected).max()
+
+
+class ByChance(nn.Module):
+    """A sigmoid where the first value is negative, and no more than that."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return torch.sigmoid(self.inner(x)) + F.relu(x[:, :1])
+
+
+@pytest.mark.parametrize("name", ["lrp_z", "gradient"])
+def test_an_activation_by_chance_stays_where_a_softmax_was_removed(name):
+    net, x = randomized(ByChance()), -drawn(4, 6).abs()
+    got, expected = explain(remove_softmax(net), x, name, 1), explain(net, x, name, 1)
+    assert abs(got - expected).max() < 1e-12 * abs(expected).max()

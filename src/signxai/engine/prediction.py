@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import _get_current_function_mode_stack
+from torch.overrides import _get_current_function_mode_stack, _pop_mode_temporarily
 
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
@@ -63,17 +64,27 @@ class NoSoftmaxWrapper(nn.Module):
     def forward(self, *args: object, **kwargs: object) -> Tensor:
         """Logits, for the same arguments as the model takes; of a tuple or a Hugging Face output the (first) tensor."""
         samples = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim), 0)
-        if any(isinstance(mode, ForwardPass) for mode in _passes()):  # it is being explained: that pass takes it off
-            return explained_tensor(self.model(*args, **kwargs), samples, self.output)
+        watching = next((mode for mode in reversed(_passes()) if isinstance(mode, ForwardPass)), None)
+        if watching is not None:  # it is being explained, be it as a part of another network: no second pass may come in between
+            explained = explained_tensor(self.model(*args, **kwargs), samples, self.output)
+            self._refuse_chance(watching, args, kwargs, explained)
+            known = watching.final.of(explained)
+            return explained if known is None else known.logits()
         mode = GradientPass()
         with mode:
             explained = explained_tensor(self.model(*args, **kwargs), samples, self.output)
-        if not self.training and not kwargs and len(args) == 1 and isinstance(args[0], Tensor) and args[0].is_floating_point():
-            refuse_chance(mode, self, args[0], explained, lambda x: explained_tensor(self.model(x), len(x), self.output))
+        self._refuse_chance(mode, args, kwargs, explained)
         logits = mode.logits_of(explained)
         if mode.taken_off is None:
             mode.final.say_if_unrecognized(logits, sum_of(logits))
         return logits
+
+    def _refuse_chance(self, mode: ForwardPass, args: tuple[object, ...], kwargs: dict[str, object], explained: Tensor) -> None:
+        """Let a pass forget an activation that the output has for these values alone, where that can be tried."""
+        x = args[0] if len(args) == 1 and not kwargs else None
+        if not self.training and isinstance(x, Tensor) and x.is_floating_point():
+            with _pop_mode_temporarily() if mode in _passes() else nullcontext():
+                refuse_chance(mode, self, x, explained, lambda points: explained_tensor(self.model(points), len(points), self.output))
 
 
 def _passes() -> list[object]:
