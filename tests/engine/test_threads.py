@@ -140,12 +140,11 @@ def test_another_thread_draws_its_random_numbers_as_if_nobody_explained(name):
     torch.manual_seed(0)
     thread = threading.Thread(target=draws, daemon=True)
     thread.start()
-    for _ in range(60):
+    while len(drawn) < 12:  # many explanations lie between two draws
         explain(net, x, name, 1)
     is_over.set()
     thread.join()
     torch.manual_seed(0)
-    assert len(drawn) > 10
     assert torch.equal(torch.stack(drawn), torch.stack([torch.rand(3) for _ in drawn]))
 
 
