@@ -12,7 +12,6 @@ from torch import nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
-from signxai.engine.forward import run_forward
 from signxai.engine.inputs import is_finite
 from signxai.engine.not_finite import Culprit
 from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite, refuse_mixed_samples
@@ -200,7 +199,7 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
 
 def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
     leaf = batch.x.detach().requires_grad_(True)
-    logits = run_forward(batch.net, leaf.clone(), mode, None, batch.output, batch.draws_from)
+    logits = batch.outputs(leaf.clone(), mode)
     start = batch.initial_relevance(logits)
     relevance = gradient_of(logits, leaf, start).double()
     if not is_finite(relevance):

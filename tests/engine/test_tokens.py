@@ -211,15 +211,26 @@ def test_the_account_of_a_reader_balances():
 
 
 @pytest.mark.parametrize("method", GRADIENTS)
-def test_token_ids_have_no_gradient(method):
+def test_token_ids_given_as_floating_point_numbers_have_no_gradient(method):
     with pytest.raises(InputError, match="token ids have no gradient"):
-        explain(reader("dense", "none"), ids(), method, 1)
+        explain(reader("dense", "none"), ids().double(), method, 1)
 
 
 @pytest.mark.parametrize("method", GRADIENTS[:4])  # noise makes others of the ids, some of which no table has
 def test_token_ids_that_the_model_makes_integers_have_none_either(method):
     with pytest.raises((InputError, ModelError), match="gradient"):
-        explain(reader("dense", "long"), ids(), method, 1)
+        explain(reader("dense", "long"), ids().double(), method, 1)
+
+
+@pytest.mark.parametrize("conversion", ["none", "long", "to"])
+@pytest.mark.parametrize("method", [method for method in GRADIENTS if method != "guided_backprop"])
+def test_integers_are_explained_at_what_the_embedding_reads(method, conversion):
+    net = reader("dense", conversion)
+    wanted = explain(net.head, net.embedding(ids()).detach(), method, 1).sum(-1)
+    got = explain(net, ids(), method, 1)
+    assert deviation(got, wanted) < 1e-12
+    np.testing.assert_array_equal(explain(net, ids().numpy(), method, 1), got)
+    np.testing.assert_array_equal(explain(net, (ids(),), method, 1)[0], got)
 
 
 @pytest.mark.parametrize("method", LRP)
@@ -476,8 +487,8 @@ def test_a_bag_is_its_rows_put_together(mode, padding):
     net = nn.Sequential(bag, head)
     torch.testing.assert_close(net(x), Rows()(x))
     np.testing.assert_allclose(explain(net, x, "lrp_epsilon_0_1", 1), explain(Rows(), x, "lrp_epsilon_0_1", 1), atol=1e-13)
-    with pytest.raises(InputError, match="token ids have no gradient"):
-        explain(net, x, "gradient", 1)
+    for method in ("gradient_x_input", "integrated_gradients"):
+        np.testing.assert_allclose(explain(net, x, method, 1), explain(Rows(), x, method, 1), atol=1e-13)
 
 
 def test_ids_that_become_other_numbers_again_lose_their_way_and_that_is_said():

@@ -246,7 +246,7 @@ class Trail:
         """The step of a signal."""
         if id(tensor) in self.before:
             return self.mode.step_at(self.before[id(tensor)], tensor)
-        origin = self.mode.token_ids.origin_of(tensor)
+        origin = self.mode.token_ids.values_of(tensor)
         return lost("token ids") if origin is None else self.mode.step_at(_key(origin), origin)
 
 

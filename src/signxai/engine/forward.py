@@ -15,6 +15,7 @@ from signxai.common.errors import ForwardError, InputError, ModelError, SignxaiE
 from signxai.engine.draws import draws_itself, place_of_draws
 from signxai.engine.generators import Generators, lent_generators
 from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
+from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.mode import ForwardPass
 from signxai.engine.places import door
 from signxai.engine.proof_of_reading import refuse_chance
@@ -109,13 +110,18 @@ def _places(returned: Any) -> Iterator[tuple[str, Tensor]]:
     return ((f"[{key!r}]", value) for key, value in items if isinstance(value, Tensor))
 
 
+Run: TypeAlias = Callable[[Tensor], Any]
+"""From points (n, ...) to what the model returns for them."""
+
+
 class _ForwardErrors:
     """Turns whatever a model's forward raises into a ``ForwardError`` that keeps it as its cause."""
 
-    def __init__(self, net: nn.Module, x: Tensor, mode: ForwardPass) -> None:
+    def __init__(self, net: nn.Module, x: Tensor, mode: ForwardPass, inputs: JointInputs | None) -> None:
         self.net = net
         self.x = x
         self.mode = mode
+        self.inputs = inputs
 
     def __enter__(self) -> None:
         return None
@@ -124,6 +130,11 @@ class _ForwardErrors:
         if isinstance(error, TypeError) and self.mode.refusal is not None:
             raise self.mode.refusal from None
         if isinstance(error, Exception) and not isinstance(error, SignxaiError | Warning):
+            if self.inputs is not None and self.inputs.is_several:
+                raise ForwardError(
+                    f"the model's forward failed on the inputs {self.inputs}: {type(error).__name__}: {error}; check that these are the "
+                    "arguments that it takes, with a row for each sample, and that it works with them"
+                ) from error
             shape = tuple(self.x.shape)
             own = first_floating(self.net)
             if own is not None and self.x.dtype != own.dtype.to_real():  # wider, for token ids
@@ -155,13 +166,13 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
     return False
 
 
-def _is_drawn(net: nn.Module, x: Tensor, output: OutputOption, settings: Iterable[Callable[[], None]]) -> bool:
+def _is_drawn(run: Run, x: Tensor, output: OutputOption, settings: Iterable[Callable[[], None]]) -> bool:
     """Whether the output is another one where the generators are set otherwise."""
     first: Tensor | None = None
     for set_generators in settings:
         set_generators()
         with torch.no_grad():
-            drawn = explained_tensor(net(x.detach().clone()), len(x), output)
+            drawn = explained_tensor(run(x.detach().clone()), len(x), output)
         if first is not None and not torch.equal(first, drawn):
             return True
         first = drawn
@@ -169,18 +180,19 @@ def _is_drawn(net: nn.Module, x: Tensor, output: OutputOption, settings: Iterabl
 
 
 @door
-def _place_of_draw(run: Callable[[], object], generators: Generators) -> str:
+def _place_of_draw(again: Callable[[], object], generators: Generators) -> str:
     """Where the first draw is made that no operation of torch showed."""
     generators.go_back()
-    found = place_of_draws(run, generators)
+    found = place_of_draws(again, generators)
     return next(iter(found.values()), next(iter(generators.moved()), "an operation that was not found"))
 
 
-def _refuse_draws(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOption, is_written: bool) -> None:
+def _refuse_draws(run: Run, x: Tensor, mode: ForwardPass, output: OutputOption, is_written: bool) -> None:
     """Refuse a network whose output depends on what it drew in the pass that has just run.
 
     Args:
-        net, x, mode, output: as for ``run_forward``.
+        run: runs the network.
+        x, mode, output: as for ``run_forward``.
         is_written: the network wrote to ``x``, so that it cannot be run on it again.
 
     Raises:
@@ -189,28 +201,28 @@ def _refuse_draws(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOp
     generators = lent_generators()
     moved = generators.moved() if generators.is_watched else []
 
-    def run() -> None:
-        net(x.detach().clone())
+    def again() -> None:
+        run(x.detach().clone())
 
-    if not (mode.draws or moved) or not (is_written or generators.has_met_any or draws_itself(run, generators)):
+    if not (mode.draws or moved) or not (is_written or generators.has_met_any or draws_itself(again, generators)):
         return
     generators.will_be_restored()
-    if is_written or _is_drawn(net, x, output, generators.trials()):
-        first = mode.draws or (moved[0] if is_written else _place_of_draw(run, generators))
+    if is_written or _is_drawn(run, x, output, generators.trials()):
+        first = mode.draws or (moved[0] if is_written else _place_of_draw(again, generators))
         raise ModelError(
             f"the model draws random numbers in its forward pass, first by {first}: a map would be that of one draw, and a batch not that "
             "of its samples; leave the draw out in evaluation mode, or pass stochastic=True to explain each sample with the draws of seed="
         )
 
 
-def _refuse_what_no_seed_fixes(net: nn.Module, x: Tensor, output: OutputOption, seed: int) -> None:
+def _refuse_what_no_seed_fixes(run: Run, x: Tensor, output: OutputOption, seed: int) -> None:
     """Refuse a network that draws from what is not found or cannot be seeded: its map would be another one each time.
 
     Raises:
         ModelError: if it does.
     """
     generators = lent_generators()
-    if generators.is_due() and _is_drawn(net, x, output, [partial(generators.seed, seed)] * _times(generators)):
+    if generators.is_due() and _is_drawn(run, x, output, [partial(generators.seed, seed)] * _times(generators)):
         raise ModelError(
             "the model draws random numbers that no seed fixes: from the system, or from a generator that is out of reach or that another "
             "thread draws from meanwhile; keep the generator as an attribute of the module that draws from it"
@@ -222,22 +234,22 @@ def _times(generators: Generators) -> int:
     return 24 if any(unseen.is_random for unseen in generators.unseen) else 2
 
 
-def _two_of(net: nn.Module, x: Tensor, output: OutputOption) -> Tensor:
+def _two_of(run: Run, x: Tensor, output: OutputOption) -> Tensor:
     """Two samples, which cost less than all, if the network takes so few; one would not show which of them was drawn."""
     with suppress(Exception), torch.no_grad():
-        explained_tensor(net(x[:2].detach().clone()), len(x[:2]), output)
+        explained_tensor(run(x[:2].detach().clone()), len(x[:2]), output)
         return x[:2]
     return x
 
 
-def _refuse_unseen_draws(net: nn.Module, x: Tensor, output: OutputOption, generators: Generators) -> None:
+def _refuse_unseen_draws(run: Run, x: Tensor, output: OutputOption, generators: Generators) -> None:
     """Refuse a network whose output is another one each time, though it was drawn from nothing that is seen.
 
     Raises:
         ModelError: if it is one.
     """
-    times, x = _times(generators), _two_of(net, x, output)
-    if not _is_drawn(net, x, output, [lambda: None] * times) or not _is_drawn(net, x, output, [generators.go_back] * times):
+    times, x = _times(generators), _two_of(run, x, output)
+    if not _is_drawn(run, x, output, [lambda: None] * times) or not _is_drawn(run, x, output, [generators.go_back] * times):
         return
     named = ", ".join(unseen.name for unseen in generators.unseen)
     raise ModelError(
@@ -254,6 +266,7 @@ def run_forward(
     made_from: Tensor | None = None,
     output: OutputOption = None,
     draws_from: int | None = None,
+    inputs: JointInputs | None = None,
 ) -> Tensor:
     """Run the model under ``mode`` and return its logits (N, ...), with any final softmax or sigmoid taken off.
 
@@ -264,6 +277,7 @@ def run_forward(
         made_from: what the user gave, if ``x`` are points made from it: errors speak of that.
         output: from what the model returns to the tensor that is explained; None: as ``explained_tensor`` finds it.
         draws_from: seeds what the model draws; None: it must draw nothing that its output depends on.
+        inputs: what the model takes, if that is more than ``x``, which are points of it then.
 
     Raises:
         ForwardError: if the forward fails.
@@ -271,8 +285,9 @@ def run_forward(
         ModelError: if the output has not one row per sample, is no floating-point tensor, holds NaN or infinity, or is drawn.
     """
     generators = lent_generators()
+    run: Run = net if inputs is None else partial(inputs.run, net)
     if draws_from is not None:
-        _refuse_what_no_seed_fixes(net, x, output, draws_from)
+        _refuse_what_no_seed_fixes(run, x, output, draws_from)
         generators.seed(draws_from)
     if generators.is_watched:
         generators.remember()
@@ -280,15 +295,20 @@ def run_forward(
     version = x._version
     mode.begins(net, x)
     samples = x.shape[0] if x.ndim else 0
-    with _ForwardErrors(net, x if made_from is None else made_from, mode), mode:
-        explained = explained_tensor(net(x), samples, output)
+    with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs), mode:
+        explained = explained_tensor(run(x), samples, output)
     if draws_from is None:
-        _refuse_draws(net, x, mode, output, x._version != version)
+        _refuse_draws(run, x, mode, output, x._version != version)
     if tried is not None:
-        _refuse_unseen_draws(net, tried, output, generators)
-    refuse_chance(mode, net, x, explained, lambda points: explained_tensor(net(points), len(points), output))
+        _refuse_unseen_draws(run, tried, output, generators)
+    refuse_chance(mode, net, x, explained, lambda points: explained_tensor(run(points), len(points), output))
     logits = mode.logits_of(explained)
     if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
+        if inputs is not None and inputs.is_several:
+            raise ForwardError(
+                f"the model turned the inputs {inputs} into an output of shape {tuple(logits.shape)}, which has not one row for each of "
+                f"{x.shape[0]} samples; inputs that are the same for all samples go to forward_kwargs="
+            )
         raise ForwardError(
             f"the model turned x of shape {tuple(x.shape)} into an output of shape {tuple(logits.shape)}, which has not one row per "
             f"sample of a batch; if x is one sample, pass x[None], of shape {(1, *x.shape)}; if its samples are on another axis, put that "

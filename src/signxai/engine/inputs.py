@@ -11,25 +11,30 @@ from torch import Tensor, nn
 from signxai.common.errors import InputError
 
 
-def as_input(net: nn.Module, x: object) -> Tensor:
+def as_input(net: nn.Module, x: object, name: str = "x") -> Tensor:
     """The input as a floating-point tensor on the model's device and of its dtype, outside of any graph.
+
+    Args:
+        net: the model.
+        x: the input.
+        name: how errors call it.
 
     Raises:
         InputError: if it is no numeric array, has no batch axis, is empty, or holds NaN or infinity.
     """
-    tensor = _as_tensor(x)
+    tensor = as_tensor(x, name)
     if tensor.ndim == 0:
-        raise InputError("x is a single number; a batch of shape (N, ...) is needed")
+        raise InputError(f"{name} is a single number; a batch of shape (N, ...) is needed")
     if tensor.numel() == 0:
-        raise InputError(f"x is empty: its shape is {tuple(tensor.shape)}; at least one sample with at least one value is needed")
+        raise InputError(f"{name} is empty: its shape is {tuple(tensor.shape)}; at least one sample with at least one value is needed")
     if tensor.is_meta:
-        raise InputError("x is on the meta device, without values; give it on the model's device")
+        raise InputError(f"{name} is on the meta device, without values; give it on the model's device")
     if tensor.is_complex():
-        raise InputError(f"x is {tensor.dtype}; real numbers are needed: stack real and imaginary part as channels")
+        raise InputError(f"{name} is {tensor.dtype}; real numbers are needed: stack real and imaginary part as channels")
     like = first_floating(net)
     dtype = like.dtype.to_real() if like is not None else (tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype())
     if not tensor.is_floating_point():
-        dtype = _wide_enough(tensor, dtype)
+        dtype = _wide_enough(tensor, dtype, name)
     device = like.device if like is not None else tensor.device
     tensor = tensor.detach().to(device=device, dtype=dtype)
     if tensor.is_inference():
@@ -37,20 +42,20 @@ def as_input(net: nn.Module, x: object) -> Tensor:
     if not is_finite(tensor):
         wrong = (~torch.isfinite(tensor)).nonzero()
         raise InputError(
-            f"x holds NaN or infinity ({len(wrong)} of {tensor.numel()} values, the first at index {tuple(wrong[0].tolist())}); "
+            f"{name} holds NaN or infinity ({len(wrong)} of {tensor.numel()} values, the first at index {tuple(wrong[0].tolist())}); "
             "clean it first"
         )
     return tensor
 
 
-def _wide_enough(integers: Tensor, dtype: torch.dtype) -> torch.dtype:
+def _wide_enough(integers: Tensor, dtype: torch.dtype, name: str) -> torch.dtype:
     """The first floating-point type, from the model's own, that holds these integers as they are: token ids must not be rounded."""
     wider = [one for one in (torch.float32, torch.float64) if torch.finfo(one).bits > torch.finfo(dtype).bits]
     for one in (dtype, *wider):
         if torch.equal(integers.to(one).to(torch.int64), integers.to(torch.int64)):
             return one
     raise InputError(
-        f"x holds integers beyond 2**53, such as {int(integers.abs().max())}, that no floating-point type holds; give smaller ones"
+        f"{name} holds integers beyond 2**53, such as {int(integers.abs().max())}, that no floating-point type holds; give smaller ones"
     )
 
 
@@ -69,15 +74,20 @@ def sum_of(tensor: Tensor) -> float:
     return float((tensor.detach() if tensor.requires_grad else tensor).sum().item())
 
 
-def _as_tensor(x: object) -> Tensor:
+def as_tensor(x: object, name: str = "x") -> Tensor:
+    """A tensor, array or nest of numbers as a tensor.
+
+    Raises:
+        InputError: if it is none.
+    """
     if isinstance(x, Tensor):
         return x
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise InputError(f"x is not an array: {error}; give a tensor or array of shape (N, ...)") from error
+        raise InputError(f"{name} is not an array: {error}; give a tensor or array of shape (N, ...)") from error
     if array.dtype.kind not in "biuf":
-        raise InputError(f"x is {type(x).__name__} of {array.dtype}; a numeric tensor or array of shape (N, ...) is needed")
+        raise InputError(f"{name} is {type(x).__name__} of {array.dtype}; a numeric tensor or array of shape (N, ...) is needed")
     if not array.ndim:
         return torch.tensor(array.item(), device="cpu")
     if not array.flags.writeable or not array.dtype.isnative or min(array.strides) < 0:

@@ -62,10 +62,10 @@ from signxai.engine.layers import ChannelMap
 from signxai.engine.moves import MOVES_ALONE
 from signxai.engine.parameters import ParametersWrittenError, shared_memory, tensors_in_training
 from signxai.engine.places import place_of_call
-from signxai.engine.registry import ANY_PASS, Rule, RuleTable
+from signxai.engine.registry import ANY_PASS, RELEVANCE, Rule, RuleTable
 from signxai.engine.saved import Saver
 from signxai.engine.token_ids import TokenIds
-from signxai.engine.torch_functions import OF_SHAPE, OPERATORS, WRITING, Operation, builtin_of, operator_name
+from signxai.engine.torch_functions import OF_SHAPE, OF_SHAPE_ALONE, OPERATORS, WRITING, Operation, builtin_of, operator_name
 
 
 class ForwardPass(TorchFunctionMode):
@@ -191,6 +191,8 @@ class ForwardPass(TorchFunctionMode):
             if written is not None:
                 self._refuse_parameter(written)
                 self.saver.before_write(written)
+                if self.token_ids.any:
+                    self.token_ids.before_write(written)
         return call.func(*call.args, **call.kwargs)
 
     def _refuse_parameter(self, written: Tensor) -> None:
@@ -208,8 +210,18 @@ class ForwardPass(TorchFunctionMode):
 
     def with_token_ids(self, call: Call, result: Result) -> Result:
         """The result of an operation as it is, where some tensors are integers made of the input."""
-        self.token_ids.follow(call, result, call.func in self.table.as_gradient or call.func in MOVES_ALONE)
+        rows = self.token_ids.rows_of(call, result)
+        if rows is not None:
+            return rows
+        self.follow_ids(call, result)
         return result
+
+    def follow_ids(self, call: Call, result: Result) -> bool:
+        """Carry what is known of token ids over an operation, as relevance would follow it; False if some of x were lost."""
+        if call.func in OF_SHAPE_ALONE:
+            return True
+        moves = call.func in RELEVANCE.as_gradient or call.func in MOVES_ALONE
+        return self.token_ids.follow(call, result, moves, call.func in RELEVANCE.shaped_by_others)
 
     def batch_norm(self, x: Tensor, by_axis_1: ChannelMap, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Run a batch norm, which is a map per channel (subclasses: under a rule)."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,8 @@ from torch.overrides import _get_current_function_mode_stack, _pop_mode_temporar
 
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
-from signxai.engine.inputs import as_input, sum_of
+from signxai.engine.inputs import sum_of
+from signxai.engine.joint_inputs import points_of
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
@@ -115,17 +118,24 @@ def remove_softmax(model: nn.Module, output: OutputOption = None) -> NoSoftmaxWr
 
 
 def predict(
-    model: nn.Module, x: object, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+    model: nn.Module,
+    x: object,
+    batch_size: int | None = None,
+    seed: int = 0,
+    output: OutputOption = None,
+    stochastic: bool = False,
+    forward_kwargs: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
     Args:
         model: any module; a final softmax or sigmoid is taken off.
-        x: tensor or array (N, ...), moved to the model's device and dtype.
+        x: tensor or array (N, ...), moved to the model's device and dtype; or several inputs, as for ``signxai.explain``.
         batch_size: most samples in one forward pass; None: all at once.
         seed: seeds what the model itself may draw.
         output: from what the model returns to the tensor that is meant, as for ``signxai.explain``.
         stochastic: the model draws random numbers: each sample is run alone, with those of the seed.
+        forward_kwargs: further arguments of the model's forward.
 
     Returns:
         Tensor (N, ...), without a graph.
@@ -137,36 +147,58 @@ def predict(
     >>> predict(torch.nn.Linear(4, 3), torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    return prediction(model, x, batch_size, seed, output, stochastic).logits
+    return prediction(model, x, batch_size, seed, output, stochastic, forward_kwargs).logits
 
 
 def prediction(
-    model: nn.Module, x: object, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+    model: nn.Module,
+    x: object,
+    batch_size: int | None = None,
+    seed: int = 0,
+    output: OutputOption = None,
+    stochastic: bool = False,
+    forward_kwargs: Mapping[str, Any] | None = None,
 ) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
+    settings = batch_size, seed, output, stochastic, forward_kwargs
     try:
-        return _prediction(model, x, batch_size, seed, output, stochastic)
+        return _prediction(model, x, *settings)
     except ParametersWrittenError:
-        return _prediction(model, x, batch_size, seed, output, stochastic, copies_parameters=True)
+        return _prediction(model, x, *settings, copies_parameters=True)
 
 
 def _prediction(
-    model: nn.Module, x: object, batch_size: int | None, seed: int, output: OutputOption, stochastic: bool, copies_parameters: bool = False
+    model: nn.Module,
+    x: object,
+    batch_size: int | None,
+    seed: int,
+    output: OutputOption,
+    stochastic: bool,
+    forward_kwargs: Mapping[str, Any] | None,
+    copies_parameters: bool = False,
 ) -> Prediction:
     logits, taken_off = [], None
     loan = borrowed(model, copies_parameters, seed, only_model_runs=output is None)
     with in_turn(stochastic), torch.inference_mode(False), torch.no_grad(), loan as view:
-        samples = as_input(view.net, x)
+        samples, inputs = points_of(view.net, x, forward_kwargs)
         output = output and view.of(output)
-        for part in torch.split(samples, 1 if stochastic else batch_size or len(samples)):
-            mode = GradientPass()
-            logits.append(run_forward(view.net, part.clone(), mode, output=output, draws_from=seed if stochastic else None))
+        step = 1 if stochastic else batch_size or len(samples)
+        for start in range(0, len(samples), step):
+            mode, part = GradientPass(), samples[start : start + step].clone()
+            own = inputs and inputs.at(range(start, start + len(part)))
+            logits.append(run_forward(view.net, part, mode, None, output, seed if stochastic else None, own))
             taken_off = mode.taken_off
         return Prediction(torch.cat(logits), taken_off)
 
 
 def predicted_target(
-    model: nn.Module, x: object, batch_size: int | None = None, seed: int = 0, output: OutputOption = None, stochastic: bool = False
+    model: nn.Module,
+    x: object,
+    batch_size: int | None = None,
+    seed: int = 0,
+    output: OutputOption = None,
+    stochastic: bool = False,
+    forward_kwargs: Mapping[str, Any] | None = None,
 ) -> Target:
     """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
 
@@ -174,4 +206,4 @@ def predicted_target(
     >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
     [[1], [0]]
     """
-    return Target().resolved(predict(model, x, batch_size, seed, output, stochastic))
+    return Target().resolved(predict(model, x, batch_size, seed, output, stochastic, forward_kwargs))

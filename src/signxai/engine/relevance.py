@@ -46,19 +46,12 @@ from signxai.engine.saved import SavedReLU, SavedTensor
 from signxai.engine.stabilizer import Stabilizer
 from signxai.engine.third_party import ThirdPartyNode, any_relevance
 from signxai.engine.token_ids import EmbeddingNode
-from signxai.engine.torch_functions import OF_SHAPE, WRITING, Operation, functions_named
+from signxai.engine.torch_functions import OF_SHAPE, OF_SHAPE_ALONE, WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
 from signxai.engine.written_by_hand import WrittenByHand
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
-
-
-_OF_SHAPE_ALONE = functions_named(
-    *("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like", "size", "stride", "numel"),
-    *("dim", "is_floating_point", "zeros", "ones", "empty"),
-)
-"""Functions whose result does not depend on the values that they are given."""
 
 
 _MAKES_SAMPLES = functions_named(
@@ -181,7 +174,7 @@ class RelevancePass(ForwardPass):
     # Constants that belong to samples: computed from the input but cut from the graph, or from what a sample starts from
 
     def _note_cut(self, func: Operation, args: tuple[object, ...], kwargs: dict[str, object] | None, result: Result) -> None:
-        if func in _OF_SHAPE_ALONE:
+        if func in OF_SHAPE_ALONE:
             return
         of_values = args[:1] if func in RELEVANCE.shaped_by_others else (args, kwargs)
         values = tensors_in(of_values)
@@ -225,12 +218,10 @@ class RelevancePass(ForwardPass):
 
     def with_token_ids(self, call: Call, result: Result) -> Result:
         """The result, where rows of a table were looked up by token ids tied to them."""
-        follows_gradient = call.func in RELEVANCE.as_gradient
         origin = self.token_ids.looked_up(call, result)
         if origin is not None:
             return EmbeddingNode.apply(origin, lambda: result)
-        by_shape = call.func in RELEVANCE.shaped_by_others
-        if call.func not in _OF_SHAPE_ALONE and not self.token_ids.follow(call, result, follows_gradient, by_shape):
+        if not self.follow_ids(call, result):
             self.unknown(call)
         return result
 

@@ -70,3 +70,10 @@ WRITING: frozenset[Operation] = frozenset(
     if callable(function)
 )
 """Functions that write to their first argument: torch ends their names with an underscore."""
+
+
+OF_SHAPE_ALONE = functions_named(
+    *("new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like", "size", "stride", "numel"),
+    *("dim", "is_floating_point", "zeros", "ones", "empty"),
+)
+"""Functions whose result does not depend on the values that they are given."""

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, TypedDict
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import ModelError, OptionError
+from signxai.common.errors import ForwardError, ModelError, OptionError
 from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.generators import in_turn
-from signxai.engine.inputs import as_input
+from signxai.engine.joint_inputs import JointInputs, ReadRows, are_whole_numbers, is_structured, points_of
 from signxai.engine.mixing import UNMIXED
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError, nobody_writes_to
 from signxai.engine.prediction import predicted_target
+from signxai.engine.relevance import UnknownOperationWarning
 from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
-from signxai.methods.batch import Batch, LayerTurns, Result, SharedResults, for_batch, not_finite, refuse_mixed_samples
+from signxai.methods.batch import Batch, InputsFound, LayerTurns, Result, SharedResults, for_batch, not_finite, refuse_mixed_samples
 from signxai.methods.joining import joined, joined_at
 from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
 
 INITIAL_RELEVANCES = ("one_hot", "logit")
+
+Multiply: TypeAlias = Callable[[Tensor, Batch], Tensor]
+"""Multiplies the relevance of a batch by what a name says."""
+
+Structure: TypeAlias = Callable[[Tensor], Any]
+"""From relevance of several inputs in one row to the structure in which they were given."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -42,6 +52,8 @@ class CommonOptions(TypedDict, total=False):
     create_graph: bool
     output: OutputOption
     stochastic: bool
+    forward_kwargs: Mapping[str, Any] | None
+    explained: Any
 
 
 class Analyzer(ABC):
@@ -66,6 +78,9 @@ class Analyzer(ABC):
             otherwise: each sample is explained alone, with the draws that the seed gives. Draws from the generators
             of torch, NumPy and Python's ``random`` are noticed, and from those that the model keeps or its code names; all come back as
             they were. What no seed fixes (``secrets``, ``random.SystemRandom``) is refused.
+        forward_kwargs: arguments of the model's forward that are passed on and not explained: tensors and arrays with one row per sample go
+            with their samples, anything else is passed whole.
+        explained: keys or positions of the inputs that get relevance, where there are several; the others are constants. None: all.
 
     Attributes:
         changes_model: whether ``attribute`` may change something in the view of the model, such as hooks. A class that does not
@@ -74,6 +89,9 @@ class Analyzer(ABC):
         chunks_itself: whether ``attribute`` takes all samples at once and cuts them as ``batch_size`` says.
         is_one_backward_pass: whether ``attribute`` is one ``backward`` or ``gradient`` of its batch, by which it takes ``at``. With several
             layers it is called once for each, and the pass runs at the first call alone.
+        takes_several: whether ``attribute`` may be given several inputs in one row (n, values), of whatever shapes they are; it says so for
+            itself, not for its subclasses. Otherwise one input may be explained at a time, in its own shape.
+        takes_token_ids: whether ``attribute`` carries relevance to token ids itself; otherwise it is given the rows that embeddings read.
         explains_layers: whether the class has an ``attribute_at`` of its own, by which it takes ``at``, whatever it computes; it says so
             for itself, not for its subclasses.
 
@@ -87,11 +105,14 @@ class Analyzer(ABC):
     chunks_itself: ClassVar[bool] = False
     is_one_backward_pass: ClassVar[bool] = False
     explains_layers: ClassVar[bool] = False
+    takes_several: ClassVar[bool] = False
+    takes_token_ids: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.changes_model = vars(cls).get("changes_model", True)  # not inherited: these speak of this class's own code
         cls.explains_layers = vars(cls).get("explains_layers", False)
+        cls.takes_several = vars(cls).get("takes_several", False)
 
     def __init__(
         self,
@@ -105,6 +126,8 @@ class Analyzer(ABC):
         create_graph: bool = False,
         output: OutputOption = None,
         stochastic: bool = False,
+        forward_kwargs: Mapping[str, Any] | None = None,
+        explained: Any = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -126,6 +149,8 @@ class Analyzer(ABC):
         self.relevance = relevance
         self.as_tensor = flag("as_tensor", as_tensor)
         self.create_graph = flag("create_graph", create_graph)
+        self.forward_kwargs = forward_kwargs
+        self.explained = explained
         check_graph(self.create_graph, as_tensor)
 
     @classmethod
@@ -156,13 +181,14 @@ class Analyzer(ABC):
         """Explain a batch.
 
         Args:
-            input_tensor: tensor or array (N, ...), moved to the model's device and dtype.
+            input_tensor: tensor or array (N, ...), moved to the model's device and dtype; or several: a tuple or list of them (the model's
+                positional arguments), or a mapping (its keyword arguments).
             target_class: None (argmax of each sample), an integer, N integers, a tuple index after the batch axis for
                 outputs with more axes, or a callable from outputs to (N,).
 
         Returns:
             Relevance in the shape of the input (half precision is returned as float32): a NumPy array, or a tensor with ``as_tensor``;
-            with a list of layers as ``at``, a dict from the name of each to it.
+            with a list of layers as ``at``, a dict from the name of each to it; of several inputs a tuple, or a dict from the key of each.
 
         Raises:
             InputError, TargetError, ModelError: if something does not fit; the message says what to do.
@@ -170,18 +196,24 @@ class Analyzer(ABC):
         result = self.relevance_of(input_tensor, target_class)
         return result if self.as_tensor else of_each(as_array, result)
 
-    def relevance_of(self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None) -> Relevance:
+    def relevance_of(
+        self, input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None, multiply: Multiply | None = None
+    ) -> Relevance:
         """What ``analyze`` gives, as tensors on the model's device.
 
         Args:
             input_tensor, target_class: as for ``analyze``.
             shared: what other methods on the same model, input and target have computed, and will.
+            multiply: what the relevance of each batch at the input is multiplied by.
         """
+
         if self.create_graph:
-            results = self._with_graph(input_tensor, target_class)
+            results, structure = self._with_graph(input_tensor, target_class, multiply)
         else:
-            results = self.in_batches(self._explained, input_tensor, target_class, shared)
-        return results[0] if self.layers is None else self.layers.named(results)
+            results, structure = self.in_batches(partial(self._explained, multiply), input_tensor, target_class, shared)
+        if self.layers is not None:
+            return self.layers.named(results)
+        return results[0] if structure is None else structure(results[0])
 
     def in_batches(
         self, work: Callable[[list[Batch]], Result], input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None
@@ -199,35 +231,86 @@ class Analyzer(ABC):
             with self._batches(True, input_tensor, target_class, shared) as batches:
                 return work(batches)
 
-    def _explained(self, batches: Sequence[Batch]) -> list[Tensor]:
-        """The relevance of all batches together, at the input or at each layer."""
-        parts = [part for batch in batches for part in for_batch(batch, self._attributed)]
-        if self.layers is None:
-            return [joined([relevance for (relevance,) in parts])]
-        return joined_at(self.layers.names, parts, batches[0])
+    def _explained(self, multiply: Multiply | None, batches: Sequence[Batch]) -> tuple[list[Tensor], Structure | None]:
+        """The relevance of all batches together, at the input or at each layer; and how that at several inputs is taken apart."""
+        parts = [part for batch in batches for part in for_batch(batch, partial(self._attributed, multiply))]
+        if self.layers is not None:
+            return joined_at(self.layers.names, parts, batches[0]), None
+        inputs = batches[0].inputs
+        if inputs is not None:
+            _say_what_is_lost([batch.inputs for batch in batches if batch.inputs is not None], batches[0].found)
+        structure = None if inputs is None else partial(inputs.structured, ids=batches[0].found.read, without=batches[0].found.without)
+        return [joined([relevance for (relevance,) in parts])], structure
 
-    def _with_graph(self, input_tensor: Any, target_class: Any) -> list[Tensor]:
+    def _with_graph(self, input_tensor: Any, target_class: Any, multiply: Multiply | None) -> tuple[list[Tensor], Structure | None]:
         """The same with a graph: written down while it is computed, and computed again once the model has its parameters back."""
         net = unwrapped(self.model)
-        x = as_input(net, input_tensor).clone(memory_format=torch.contiguous_format)
-        source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
+        x, inputs = self._read(net, input_tensor)
+        x = x.clone(memory_format=torch.contiguous_format)
+        if inputs is not None:
+            if inputs.has_ids and not self.takes_token_ids:
+                raise OptionError("create_graph=True does not go with gradient methods on token ids; use an LRP method, or give embeddings")
+            source = inputs.row_with_graph(input_tensor)
+        else:
+            source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
         parameters = list(net.parameters())
         if any(parameter.is_inference() for parameter in parameters):
             raise ModelError(
                 "create_graph=True needs parameters with gradients, and these were made under torch.inference_mode(): leave that"
             )
+        given = x if inputs is None else (inputs, x)
         with nobody_writes_to(parameters, "a map with a graph takes them as they are from its beginning to its end"):
-            with self._batches(self.writes_parameters, x, target_class, None) as batches:
+            with self._batches(self.writes_parameters, given, target_class, None) as batches:
                 tape = Tape([(x, source), *zip(batches[0].net.parameters(), parameters, strict=True)])
                 with tape:
-                    results = self._explained(batches)
-            return tape.replay(results)
+                    results, structure = self._explained(multiply, batches)
+            return tape.replay(results), structure
 
-    def _attributed(self, batch: Batch) -> list[Tensor]:
+    def _attributed(self, multiply: Multiply | None, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
+        inputs, read = batch.inputs, None
+        if inputs is not None and inputs.has_ids and not self.takes_token_ids:
+            if (read := self._rows_read(batch, inputs)) is None:
+                return self._of_numbers(multiply, batch, inputs)
+            batch = replace(batch, x=read.points, inputs=read.inputs)
+        self._check_several(batch)
         relevance = [self.attribute(batch)] if self.layers is None else self.attribute_at(batch, self.layers.names)
         refuse_mixed_samples(batch, self.model)
-        return [self._checked(one, batch) for one in relevance]
+        relevance = [self._checked(one, batch) for one in relevance]
+        if self.layers is None and multiply is not None:
+            relevance = [multiply(relevance[0], batch)]
+        if self.layers is None and read is not None and inputs is not None:
+            relevance = [read.at_ids(relevance[0], inputs)]
+        return relevance
+
+    @staticmethod
+    def _rows_read(batch: Batch, inputs: JointInputs) -> ReadRows | None:
+        """What embeddings read by the ids; None if one tensor of integers was given, and it turns out to be no ids but numbers."""
+        try:
+            read = batch.reading_rows(inputs)
+        except ForwardError:
+            if inputs.is_one_tensor and len(inputs.order) == 1:
+                return None
+            raise
+        return None if inputs.is_one_tensor and not read.inputs.rows else read
+
+    def _of_numbers(self, multiply: Multiply | None, batch: Batch, inputs: JointInputs) -> list[Tensor]:
+        """The relevance of a batch of integers that are numbers."""
+        numbers, x = inputs.as_numbers(batch.x)
+        relevance = self._attributed(multiply, replace(batch, x=x, inputs=numbers))
+        batch.found.read.add(inputs.slots[0].name)
+        return relevance if self.layers is not None else [relevance[0].flatten(1)]
+
+    def _check_several(self, batch: Batch) -> None:
+        """Refuse several inputs for a method that works on one, in its own shape.
+
+        Raises:
+            OptionError: if there are several.
+        """
+        if batch.inputs is not None and not batch.inputs.is_own and not self.takes_several:
+            raise OptionError(
+                f"{type(self).__name__} explains one input of values at a time, and here are {batch.inputs}: say which by explained="
+            )
 
     def _checked(self, relevance: object, batch: Batch) -> Tensor:
         """Relevance in memory of its own, if it is a tensor of the shape that it must have."""
@@ -251,13 +334,29 @@ class Analyzer(ABC):
         only_model_runs = not (self.changes_model or self._puts_hooks() or callable(target_class) or self.output is not None)
         loan = borrowed(self.model, copies_parameters, self.seed, only_model_runs)
         with in_turn(self.stochastic), torch.inference_mode(False), torch.enable_grad(), loan as view:
-            x = as_input(view.net, input_tensor)
+            x, inputs = self._read(view.net, input_tensor)
             if x.is_cpu:
                 keep_freed_memory()
             count = x.shape[0]
             target = as_target(view.of(target_class) if callable(target_class) else target_class, count)
             step = count if self.chunks_itself else self.batch_size or count
-            yield [self._batch(view, x, target, slice(start, start + step), shared) for start in range(0, count, step)]
+            batches = [self._batch(view, x, target, slice(start, min(start + step, count)), shared) for start in range(0, count, step)]
+            yield batches if inputs is None else self._with_inputs(batches, inputs)
+
+    def _read(self, net: nn.Module, x: Any) -> tuple[Tensor, JointInputs | None]:
+        """What a user gave as points (N, ...), and what the network takes for them, if that is more."""
+        return points_of(net, x, self.forward_kwargs, self.explained, may_be_ids=not self.takes_token_ids)
+
+    def is_joint(self, x: Any) -> bool:
+        """Whether x, as a user gave it, and what goes with it is more than one tensor of values."""
+        may_be_ids = not self.takes_token_ids and are_whole_numbers(x)
+        return is_structured(x) or may_be_ids or self.forward_kwargs is not None or self.explained is not None
+
+    @staticmethod
+    def _with_inputs(batches: list[Batch], inputs: JointInputs) -> list[Batch]:
+        """Batches of points with what the network takes for them, and what all of them find out about token ids."""
+        rows = (range(batch.rows.start, batch.rows.stop) for batch in batches)
+        return [replace(batch, inputs=inputs.at(of_batch), found=batches[0].found) for batch, of_batch in zip(batches, rows, strict=True)]
 
     def _puts_hooks(self) -> bool:
         """Whether outputs of modules are caught by hooks."""
@@ -265,7 +364,10 @@ class Analyzer(ABC):
 
     def _predicted(self, x: Any, shared: SharedResults) -> Target:
         key = ("target", self.batch_size, self.seed)
-        return shared.once(key, lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output, self.stochastic))
+        return shared.once(
+            key,
+            lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output, self.stochastic, self.forward_kwargs),
+        )
 
     def _batch(self, view: ModelView, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)
@@ -274,6 +376,24 @@ class Analyzer(ABC):
         is_known = self.chunks_itself or self.stochastic or samples.shape[0] == 1 or (output is None and self.model in UNMIXED)
         first: list[Tensor] | None = None if is_known else []
         return Batch(view.net, samples, part, rows, self.relevance, self.seed, None, shared, output, self.stochastic, None, first)
+
+
+def _say_what_is_lost(inputs: Sequence[JointInputs], found: InputsFound) -> None:
+    """Warn of integers, other than masks, of which others are computed that an embedding reads: they get no relevance."""
+    for place, slot in enumerate(inputs[0].slots):
+        parts = [one.slots[place].ids for one in inputs]
+        if slot.name in found.mixed and slot.name not in found.read and not all(_is_mask(ids) for ids in parts if ids is not None):
+            operation, where, _ = found.mixed[slot.name]
+            warnings.warn(
+                f"the model reads a table by integers that {operation!r} in {where} computes from the input {slot.name!r}, not place by "
+                "place: no relevance reaches that input",
+                UnknownOperationWarning,
+                stacklevel=2,
+            )
+
+
+def _is_mask(ids: Tensor) -> bool:
+    return bool(((ids == 0) | (ids == 1)).all())
 
 
 def as_array(relevance: Tensor) -> np.ndarray[Any, Any]:

@@ -31,6 +31,7 @@ class GuidedBackpropAnalyzer(_ReLUAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     @staticmethod
     def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:
@@ -45,6 +46,7 @@ class DeconvNetAnalyzer(_ReLUAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     @staticmethod
     def relu_backward(gradient: Tensor, active: Tensor) -> Tensor:

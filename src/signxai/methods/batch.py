@@ -15,6 +15,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.forward import OutputOption, run_forward
 from signxai.engine.graph import cut_graph, nodes_behind
 from signxai.engine.inputs import is_finite
+from signxai.engine.joint_inputs import JointInputs, ReadRows, reading_rows
 from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
@@ -22,6 +23,7 @@ from signxai.engine.not_finite import Culprit, Watch
 from signxai.engine.notes import FreshNotes
 from signxai.engine.samples import AmbiguousSamplesError
 from signxai.engine.targets import Target
+from signxai.engine.token_ids import Mixed, TokenIds
 
 Result = TypeVar("Result")
 
@@ -71,6 +73,37 @@ class LayerTurn:
         return passes[number][self.place]
 
 
+class InputsFound:
+    """What has turned out about several inputs.
+
+    Attributes:
+        read: those of integers by which rows of a table were picked out: token ids.
+        mixed: those of which other integers were computed that did, and by what.
+        without: those of values of which a method has no map.
+    """
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+        self.mixed: dict[str, Mixed] = {}
+        self.without: set[str] = set()
+
+    def see(self, ids: TokenIds) -> None:
+        """Take note of what a pass has seen.
+
+        Raises:
+            ModelError: if an input is both.
+        """
+        self.read |= ids.were_read
+        self.mixed |= ids.were_mixed
+        for key in sorted(self.read & self.mixed.keys()):
+            operation, place, _ = self.mixed[key]
+            raise ModelError(
+                f"the model reads an embedding by integers that {operation!r} in {place} computes from the token ids {key!r}, not place by "
+                f"place, from which no relevance finds its way back; give those integers as an input of their own, or leave {key!r} out by "
+                "explained="
+            )
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some samples to explain, with the network to run.
@@ -87,6 +120,8 @@ class Batch:
         output: from what the network returns to the tensor that is explained; None: the logits.
         stochastic: whether the network draws random numbers: it runs on one point at a time, each time with those of the seed.
         turn: where several layers are asked for, one after the other, the turn of ``at``; its results come from one backward pass.
+        inputs: what the network takes, if that is more than ``x``, which are points of it then; see ``JointInputs``. None: ``x`` is.
+        found: what runs have shown of these inputs.
         first_logits: what the network first gave for as many points as there are samples, which is kept where it is still to be asked
             whether it mixes them; else None.
     """
@@ -103,31 +138,60 @@ class Batch:
     stochastic: bool = False
     turn: LayerTurn | None = field(default=None, repr=False, compare=False)
     first_logits: list[Tensor] | None = field(default=None, repr=False, compare=False)
+    inputs: JointInputs | None = field(default=None, repr=False, compare=False)
+    found: InputsFound = field(default_factory=InputsFound, repr=False, compare=False)
     _finite: FreshNotes[bool] = field(default_factory=FreshNotes, repr=False, compare=False)
 
     def singles(self) -> list[Batch]:
         """The same, of each sample alone."""
         starts = range(self.rows.start, self.rows.start + len(self.x))
         return [
-            replace(self, x=self.x[i : i + 1], target=self.target.rows(i, i + 1), rows=slice(start, start + 1), first_logits=None)
+            replace(
+                self,
+                x=self.x[i : i + 1],
+                target=self.target.rows(i, i + 1),
+                rows=slice(start, start + 1),
+                first_logits=None,
+                inputs=self.inputs and self.inputs.at([i]),
+            )
             for i, start in enumerate(starts)
         ]
 
-    def run(self, x: Tensor | None = None, mode: ForwardPass | None = None) -> Tensor:
+    def run(self, x: Tensor | None = None, mode: ForwardPass | None = None, rows: Sequence[int] | None = None) -> Tensor:
         """The network's logits (n, ...), with any final softmax or sigmoid taken off.
 
         Args:
             x: points to run it on, (n, ...); None: the samples. A copy is run, so the network may write to its input.
             mode: gives operations another backward pass; None: their own gradient.
+            rows: of which sample each point is made; None: of each one in turn, round by round.
 
         Raises:
             ModelError: if the network fails, or its output is no finite floating-point tensor with one row per point.
         """
         points = (self.x if x is None else x).clone()
-        logits = run_forward(self.net, points, mode or GradientPass(), None, self.output, self.draws_from)
+        logits = self.outputs(points, mode or GradientPass(), None, rows)
         if self.first_logits is not None and not self.first_logits and len(logits) == len(self.x):
             self.first_logits.append(logits.detach())
         return logits
+
+    def outputs(self, points: Tensor, mode: ForwardPass, made_from: Tensor | None = None, rows: Sequence[int] | None = None) -> Tensor:
+        """The network's logits at points, which it may write to; arguments as for ``run`` and ``run_forward``."""
+        if self.inputs is None:
+            return run_forward(self.net, points, mode, made_from, self.output, self.draws_from)
+        inputs = self.inputs if rows is None else self.inputs.at(rows)
+        logits = run_forward(self.net, points, mode, made_from, self.output, self.draws_from, inputs)
+        self.found.see(mode.token_ids)
+        return logits
+
+    def reading_rows(self, inputs: JointInputs) -> ReadRows:
+        """The rows that embeddings read by the token ids among the inputs, or others like them."""
+
+        def run(inputs: JointInputs, points: Tensor) -> None:
+            mode = GradientPass(has_runs=False)
+            run_forward(self.net, points, mode, None, self.output, self.draws_from, inputs)
+            self.found.see(mode.token_ids)
+
+        return reading_rows(inputs, self.x, run)
 
     @property
     def draws_from(self) -> int | None:
@@ -270,11 +334,13 @@ def refuse_mixed_samples(batch: Batch, model: nn.Module) -> None:
     Raises:
         MixedSamplesError: if it does.
     """
-    if batch.first_logits is None or torch.equal(batch.x[1:], batch.x[:-1]):  # samples that are alike would say nothing
+    if batch.first_logits is None:
+        return
+    if batch.inputs is None and torch.equal(batch.x[1:], batch.x[:-1]):  # samples that are alike would say nothing
         return
 
     def run(rows: Sequence[int], factor: float) -> Tensor:
-        return run_forward(batch.net, batch.x[list(rows)] * factor, GradientPass(), batch.x, batch.output)
+        return batch.outputs(batch.x[list(rows)] * factor, GradientPass(), batch.x, rows)
 
     if mixes(run, batch.x, next(iter(batch.first_logits), None), most=2):
         raise MixedSamplesError

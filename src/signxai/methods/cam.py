@@ -6,17 +6,18 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.feature_maps import FeatureMap, FeatureMapPass
 from signxai.engine.following import Lost
 from signxai.engine.graph import cut_graph, nodes_behind
+from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.map_layout import Layout, NoMapError, NowhereError, Part, cells_of, layout_of, overlap, parts_of
 from signxai.engine.model_loan import unwrapped
 from signxai.engine.module_outputs import EachOutput, find_module, name_of_module
@@ -128,6 +129,7 @@ class GradCAMAnalyzer(Analyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(self, model: nn.Module, target_layer: nn.Module | str | None = None, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
@@ -138,12 +140,35 @@ class GradCAMAnalyzer(Analyzer):
         return self.in_batches(self._report, input_tensor, target_class)
 
     def _report(self, batches: list[Batch]) -> TakenLayer:
+        inputs = batches[0].inputs
+        if inputs is not None and not inputs.is_own:
+            raise OptionError(f"here are {inputs}: say by explained= which of them the feature map is to lie over")
         return for_batch(batches[0], self._taken)[0].report
 
     def _puts_hooks(self) -> bool:
         return self.target_layer is not None
 
     def attribute(self, batch: Batch) -> Tensor:
+        if batch.inputs is None or batch.inputs.is_own:
+            return self._at_own(batch)
+        return self._at_each(batch, batch.inputs)
+
+    def _at_each(self, batch: Batch, inputs: JointInputs) -> Tensor:
+        """The map of each input of several positions by itself, the others held as they are."""
+        result = torch.zeros_like(batch.x)
+        with_positions = [slot for slot in inputs.slots if slot.ids is None and len(slot.shape) > 1]
+        if not with_positions:
+            raise ModelError(
+                f"none of the inputs {inputs} has several positions, as an image or a signal (N, C, T) has; choose another method"
+            )
+        batch.found.without.update(slot.name for slot in inputs.slots if slot not in with_positions)
+        for slot in with_positions:
+            own, x = inputs.alone(slot, batch.x)
+            cam = self._at_own(replace(batch, x=x, inputs=own, first_logits=None))
+            result[:, slice(*slot.columns)] = cam.reshape(len(cam), -1)
+        return result
+
+    def _at_own(self, batch: Batch) -> Tensor:
         taken = self._taken(batch)
         _LOG.info("Grad-CAM takes %s; name another layer by layer=", taken.report)
         cam = _class_activation(taken.parts, batch.x)
@@ -363,6 +388,7 @@ class GuidedGradCAMAnalyzer(Analyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(self, model: nn.Module, target_layer: nn.Module | str | None = None, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.inputs import as_input, is_finite
+from signxai.engine.joint_inputs import is_structured
 from signxai.engine.model_loan import unwrapped
 from signxai.methods.analyzer import Analyzer, as_array, check_graph, flag, number
-from signxai.methods.batch import SharedResults, not_finite
+from signxai.methods.batch import Batch, SharedResults, not_finite
+from signxai.methods.by_input import is_by_input, sign_by_input
 from signxai.methods.layers_option import of_each
 from signxai.methods.registry import analyzer_for, method_of
 from signxai.methods.sign import sign_about
@@ -30,16 +32,20 @@ class Explainer:
         analyzer: what gives the map.
         multipliers: what the map is multiplied by, every threshold filled in.
         as_tensor: whether a tensor is wanted instead of a NumPy array.
+        thresholds: the open threshold of each input, where they differ.
     """
 
     model: nn.Module
     analyzer: Any
     multipliers: tuple[Multiplier, ...]
     as_tensor: bool
+    thresholds: Any = None
 
     def explain(self, x: Any, target_class: Any = None, shared: SharedResults | None = None) -> Any:
         """The map of an input, or from each of several layers to its own; ``shared``: what other methods have computed for this model,
         input and target, and will."""
+        if self._is_joint(x):
+            return self._explain_joint(x, target_class, shared)
         relevance = self._relevance(x, target_class, shared)
         if not _is_at_a_layer(self.analyzer):
             relevance = self._multiplied(relevance, x)
@@ -47,6 +53,32 @@ class Explainer:
         if not is_checked and not is_finite(relevance):
             raise not_finite(None)
         return relevance if self.as_tensor else of_each(as_array, relevance)
+
+    def _is_joint(self, x: Any) -> bool:
+        """Whether what the model takes is more than one tensor of values."""
+        return self.analyzer.is_joint(x) if isinstance(self.analyzer, Analyzer) else is_structured(x)
+
+    def _explain_joint(self, x: Any, target_class: Any, shared: SharedResults | None) -> Any:
+        """The maps of several inputs, in their structure."""
+        if isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze:
+            relevance = self.analyzer.relevance_of(x, target_class, shared, self._multiply_batch if self.multipliers else None)
+            return relevance if self.as_tensor else of_each(as_array, relevance)
+        if self.multipliers:
+            raise OptionError("a multiplier does not go with several inputs where a method has an analyze of its own; leave it out")
+        return self.analyzer.analyze(x, target_class)
+
+    def _multiply_batch(self, relevance: Tensor, batch: Batch) -> Tensor:
+        inputs = batch.inputs
+        if inputs is not None and inputs.has_ids and not inputs.rows and batch.found.read:
+            raise OptionError(
+                "token ids are names, by which no relevance can be multiplied; leave the multiplier out, or use a gradient method"
+            )
+        for multiplier in self.multipliers:
+            mu = self.thresholds if multiplier.mu is None else multiplier.mu
+            relevance = relevance * (batch.x if multiplier.kind == "input" else sign_by_input(batch, mu))
+        if not is_finite(relevance):
+            raise not_finite(None)
+        return relevance
 
     def _relevance(self, x: Any, target_class: Any, shared: SharedResults | None) -> Any:
         """What the analyzer gives. An ``analyze`` that a user wrote is called as it is, and shares nothing."""
@@ -56,6 +88,8 @@ class Explainer:
         return relevance if isinstance(relevance, Tensor) else torch.as_tensor(relevance, device="cpu")
 
     def _multiplied(self, relevance: Tensor, x: Any) -> Tensor:
+        if is_by_input(self.thresholds):
+            raise OptionError(f"mu={self.thresholds!r} is given for each of several inputs, and x is one tensor")
         shape = tuple(x.shape) if isinstance(x, Tensor | np.ndarray) else np.shape(x)
         if relevance.shape != shape:
             raise ModelError(f"the analyzer returned relevance of shape {tuple(relevance.shape)} for an input of shape {shape}")
@@ -86,11 +120,11 @@ def explainer_for(model: nn.Module, name: str | MethodSpec, options: Mapping[str
         rest.pop("mu", None)  # it is the multiplier's alone
     if "as_tensor" in taken:
         rest["as_tensor"] = True  # an array is made of it once, at the end
-    multipliers = _filled_in(spec, mu)
+    multipliers = spec.multipliers if is_by_input(mu) else _filled_in(spec, mu)
     analyzer = analyzer_for(spec, model, rest)
     if multipliers and _is_at_a_layer(analyzer):
         raise OptionError(f"{str(spec)!r} multiplies by the input, so at= does not go with it; leave one of them out")
-    return Explainer(model, analyzer, multipliers, as_tensor)
+    return Explainer(model, analyzer, multipliers, as_tensor, mu)
 
 
 def explainers_for(model: nn.Module, names: Sequence[str | MethodSpec], options: Mapping[str, Any]) -> dict[str, Explainer]:

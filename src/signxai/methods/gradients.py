@@ -26,6 +26,7 @@ class GradientAnalyzer(Analyzer):
     """
 
     changes_model = False
+    takes_several = True
     is_one_backward_pass = True
 
     def attribute(self, batch: Batch) -> Tensor:
@@ -36,6 +37,7 @@ class GradientXInputAnalyzer(GradientAnalyzer):
     """Gradient times input (Shrikumar et al. 2016)."""
 
     changes_model = False
+    takes_several = True
     is_one_backward_pass = False
 
     def attribute(self, batch: Batch) -> Tensor:
@@ -51,6 +53,7 @@ class GradientXSignAnalyzer(GradientAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
     is_one_backward_pass = False
 
     def __init__(self, model: nn.Module, mu: float = 0.0, **common: Unpack[CommonOptions]) -> None:
@@ -68,10 +71,18 @@ class RandomUniformAnalyzer(Analyzer):
     """
 
     changes_model = False
+    takes_several = True
+    takes_token_ids = True
 
     def attribute(self, batch: Batch) -> Tensor:
         batch.initial_relevance(batch.run())  # a wrong target is an error here too
-        return torch.stack([self._noise(sample) for sample in batch.x])
+        if batch.inputs is None or batch.inputs.is_own:
+            return torch.stack([self._noise(sample) for sample in batch.x])
+        result = torch.zeros_like(batch.x)
+        for slot in batch.inputs.slots:
+            noise = torch.stack([self._noise(sample) for sample in slot.of(batch.x)])
+            result[:, slice(*slot.columns)] = noise.reshape(len(noise), -1)
+        return result
 
     def _noise(self, sample: Tensor) -> Tensor:
         content = hashlib.blake2b(sample.double().cpu().contiguous().numpy().tobytes(), digest_size=16).digest()

@@ -23,8 +23,8 @@ LayerOption: TypeAlias = "str | nn.Module | None"
 LayersOption: TypeAlias = "list[Any] | tuple[str | nn.Module, ...]"
 """Several of them."""
 
-Relevance: TypeAlias = "Tensor | dict[str, Tensor]"
-"""Relevance at the input or at one module's output; at several, from the name of each to it."""
+Relevance: TypeAlias = "Tensor | dict[str, Tensor] | tuple[Tensor | None, ...]"
+"""Relevance at the input or at one module's output; at several, from the name of each to it; of several inputs in their structure."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,13 @@ def _name_of(layer: str | nn.Module, model: nn.Module) -> str:
 
 
 def of_each(function: Callable[[Any], Value], relevance: Any) -> Any:
-    """A function of relevance at one place, or of that at each of several.
+    """A function of relevance at one place, or of that at each of several places or inputs; None where there is none.
 
     >>> of_each(len, {"0": [1, 2], "1": [3]})
     {'0': 2, '1': 1}
     """
-    return {name: function(one) for name, one in relevance.items()} if isinstance(relevance, Mapping) else function(relevance)
+    if isinstance(relevance, Mapping):
+        return {name: of_each(function, one) for name, one in relevance.items()}
+    if isinstance(relevance, tuple):
+        return tuple(of_each(function, one) for one in relevance)
+    return None if relevance is None else function(relevance)

@@ -36,6 +36,7 @@ class _LayerRulesAnalyzer(Analyzer):
     """
 
     is_one_backward_pass = True
+    takes_token_ids = True
 
     def __init__(self, model: nn.Module, *, stabilizer: Stabilizer = 0.0, strict: bool = False, **common: Any) -> None:
         super().__init__(model, **common)
@@ -67,6 +68,7 @@ class MethodLRPAnalyzer(_LayerRulesAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(self, model: nn.Module, input_word: str, rule: str, **options: Any) -> None:
         parameters = catalog.current().form(input_word, rule).parameters.values()
@@ -95,6 +97,7 @@ class LRPAnalyzer(_LayerRulesAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(
         self, model: nn.Module, rule: str = "epsilon", epsilon: float = 1e-6, *, alpha: float = 1.0, beta: float = 0.0, **options: Any
@@ -127,6 +130,7 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(self, model: nn.Module, rule_type: str, *, hidden_rule: str | None = None, composite: Any = None, **options: Any) -> None:
         if (rule_type == "custom") != (composite is not None):
@@ -238,6 +242,7 @@ class LRPSequential(_LayerRulesAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(
         self,
@@ -265,6 +270,7 @@ class DeepTaylorAnalyzer(_LayerRulesAnalyzer):
     """
 
     changes_model = False
+    takes_several = True
 
     def __init__(self, model: nn.Module, epsilon: float = 1e-6, **options: Any) -> None:
         super().__init__(model, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.activation_memory import MeasuringPass, TooLargeError
-from signxai.engine.forward import run_forward
 from signxai.engine.generators import lent_generators
+from signxai.engine.joint_inputs import JointInputs, Slot
 from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
 from signxai.methods.analyzer import Analyzer, CommonOptions, like_input, number, whole_number
 from signxai.methods.batch import Batch, OutputsOf, gradient_of
+from signxai.methods.by_input import by_key, in_columns, is_by_input, ranges_by_input
 from signxai.methods.joining import joined
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class _RepeatedGradientAnalyzer(Analyzer):
             return start_of, self.batch_size or 0
         measure = MeasuringPass()
         with torch.no_grad():
-            logits = torch.cat([batch.run(part, measure) for part in torch.split(batch.x, self.batch_size or len(batch.x))])
+            rows = torch.split(torch.arange(len(batch.x)), self.batch_size or len(batch.x))
+            logits = torch.cat([batch.run(batch.x[part[0] : part[-1] + 1], measure, part.tolist()) for part in rows])
         most = self.batch_size or measure.most_samples()
         fixed = target.resolved(logits)
         if fixed.score is not None:
@@ -142,7 +144,9 @@ class _Company:
 
     def __init__(self, model: nn.Module, batch: Batch, mode: ForwardPass, outputs_at: OutputsAt | None) -> None:
         self.model, self.batch, self.mode = model, batch, mode
-        self.outputs_at = outputs_at or (lambda samples, rows, points, mode: _outputs(batch, points, mode))
+        self.outputs_at = outputs_at or (
+            lambda samples, rows, points, mode: batch.outputs(points, mode, batch.x, _samples_at(samples, rows))
+        )
         self._is_known = batch.output is None and not lent_generators().is_watched and model in UNMIXED
         self._points: Tensor | None = None
         self._logits: Tensor | None = None
@@ -196,8 +200,14 @@ class _Company:
         return [torch.cat(gradients) for gradients in zip(*parts, strict=True)]
 
 
-def _outputs(batch: Batch, points: Tensor, mode: ForwardPass) -> Tensor:
-    return run_forward(batch.net, points, mode, batch.x, batch.output, batch.draws_from)
+def _rounds(samples: slice, points: Tensor) -> list[int]:
+    """Of which sample each of the points (points * samples, ...) is made."""
+    return [*range(samples.start, samples.stop)] * (len(points) // (samples.stop - samples.start))
+
+
+def _samples_at(samples: slice, rows: Sequence[int]) -> list[int]:
+    """Of which sample points of these numbers (point * samples + sample) are made."""
+    return [samples.start + row % (samples.stop - samples.start) for row in rows]
 
 
 def _check_rows(batch: Batch, names: Sequence[str], batch_size: int | None) -> None:
@@ -222,7 +232,7 @@ def _shapes(batch: Batch, names: Sequence[str], x: Tensor) -> list[tuple[int, ..
     with ExitStack() as watching:
         for place in places:
             watching.enter_context(place.watching)
-        _outputs(batch, x.detach().clone().requires_grad_(True).clone(), GradientPass())
+        batch.outputs(x.detach().clone().requires_grad_(True).clone(), GradientPass(), batch.x, [0] * len(x))
     return [tuple(place.values().shape) for place in places]
 
 
@@ -230,7 +240,7 @@ def _by_points(
     batch: Batch, samples: slice, leaf: Tensor, points: Tensor, mode: ForwardPass, start: Callable[[Tensor], Tensor]
 ) -> Sequence[Tensor]:
     """The gradient by the points themselves."""
-    logits = _outputs(batch, points, mode)
+    logits = batch.outputs(points, mode, batch.x, _rounds(samples, points))
     return [gradient_of(logits, leaf, start(logits))]
 
 
@@ -245,7 +255,7 @@ def _by_outputs(
 ) -> Sequence[Tensor]:
     """The gradients by the outputs of modules, from one backward pass."""
     with OutputsOf(batch.net, names) as outputs:
-        logits = _outputs(batch, points, mode)
+        logits = batch.outputs(points, mode, batch.x, _rounds(samples, points))
     gradients = outputs.gradients(logits, start(logits))
     return [gradient.view(len(leaf), -1, *gradient.shape[1:]) for gradient in gradients]
 
@@ -283,7 +293,10 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
     Args:
         model: as for ``Analyzer``, and its keyword options.
         steps: points on the path, at least 1.
-        baseline: where the path begins: None (zeros), a number, one sample or a batch.
+        baseline: where the path begins: None (zeros), a number, one sample or a batch; of several inputs also a mapping or tuple of them in
+            their structure.
+        baseline_ids: token ids whose embeddings are the baseline of those that are explained: one for all places, or in their shape, or a
+            mapping or tuple in the structure of the inputs. None: a zero embedding.
 
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
     >>> x = torch.ones(1, 3).double()
@@ -294,11 +307,15 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
     changes_model = False
     explains_layers = True
+    takes_several = True
 
-    def __init__(self, model: nn.Module, steps: int = 50, baseline: Any = None, **common: Unpack[CommonOptions]) -> None:
+    def __init__(
+        self, model: nn.Module, steps: int = 50, baseline: Any = None, *, baseline_ids: Any = None, **common: Unpack[CommonOptions]
+    ) -> None:
         super().__init__(model, **common)
         self.steps = self.points = whole_number("steps", steps, at_least=1)
         self.baseline = baseline
+        self.baseline_ids = baseline_ids
 
     def attribute(self, batch: Batch) -> Tensor:
         baseline = self._baseline_of(batch)
@@ -343,13 +360,57 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         return joined([mean * difference for difference, mean, _ in parts.values()])
 
     def _baseline_of(self, batch: Batch) -> Tensor:
-        x = batch.x
-        if self.baseline is None:
+        if batch.inputs is None:
+            return self._like("baseline", self.baseline, batch.x, batch.rows)
+        return self._joint_baseline(batch, batch.inputs)
+
+    def _like(self, name: str, value: Any, x: Tensor, rows: slice) -> Tensor:
+        """A baseline, as it was given, in the shape of the samples; zeros if there is none."""
+        if value is None:
             return torch.zeros_like(x)
-        baseline = torch.as_tensor(self.baseline, dtype=x.dtype, device=x.device)
+        baseline = torch.as_tensor(value, dtype=x.dtype, device=x.device)
         if baseline.ndim == x.ndim and len(baseline) > 1:
-            baseline = baseline[batch.rows]
-        return like_input("baseline", baseline, x)
+            baseline = baseline[rows]
+        return like_input(name, baseline, x)
+
+    def _joint_baseline(self, batch: Batch, inputs: JointInputs) -> Tensor:
+        """The baseline of several inputs: for each, or one number for all values; for ids, rows that others pick out, or zeros."""
+        given = by_key("baseline", self.baseline, inputs) if is_by_input(self.baseline) else {}
+        ids = by_key("baseline_ids", self.baseline_ids, inputs) if isinstance(self.baseline_ids, Mapping | tuple) else None
+        result, rows = torch.zeros_like(batch.x), {}
+        for slot in inputs.slots:
+            of_all = None if is_by_input(self.baseline) else self.baseline
+            if slot.ids is None:
+                x = batch.x if inputs.is_own else slot.of(batch.x)
+                part = self._like(f"baseline of {slot.name!r}", given.get(slot.name, of_all), x, batch.rows)
+                if inputs.is_own:
+                    return part
+                result[:, slice(*slot.columns)] = part.reshape(len(part), -1)
+            elif (value := self.baseline_ids if ids is None else ids.get(slot.name)) is not None or slot.name in given:
+                rows[slot.key] = _ids_like(slot, given[slot.name] if value is None else value, batch.rows)
+        if rows and inputs.rows:
+            read = batch.reading_rows(inputs.with_ids(rows))
+            if [slot.shape for slot in read.inputs.rows] != [slot.shape for slot in inputs.rows]:
+                raise ModelError("the model reads its embeddings otherwise for baseline_ids= than for the ids that are explained")
+            for slot_of_rows in inputs.rows:
+                if slot_of_rows.keys & {str(key) for key in rows}:
+                    result[:, slice(*slot_of_rows.columns)] = read.points[:, slice(*slot_of_rows.columns)].to(result.dtype)
+        return result
+
+
+def _ids_like(slot: Slot, value: Any, rows: slice) -> Tensor:
+    """Token ids of a baseline in the shape of those of the samples.
+
+    Raises:
+        OptionError: if they are no whole numbers, or of another shape.
+    """
+    assert slot.ids is not None
+    ids = torch.as_tensor(value)
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise OptionError(f"baseline_ids={value!r} must be token ids: whole numbers")
+    if ids.ndim == slot.ids.ndim and len(ids) > 1:
+        ids = ids[rows]
+    return like_input("baseline_ids", ids, slot.ids).clone()
 
 
 class _LayerPath:
@@ -367,13 +428,13 @@ class _LayerPath:
 
     def ends(self, samples: slice) -> tuple[Tensor, Tensor]:
         """The outputs for the baselines and for the samples."""
-        start, self._at_samples = (self._output(x[samples]) for x in (self.baseline, self.batch.x))
+        start, self._at_samples = (self._output(x[samples], samples) for x in (self.baseline, self.batch.x))
         return start.values(), self._at_samples.values()
 
-    def _output(self, x: Tensor) -> ValuesOf:
-        place = ValuesOf(self.batch.net, self.name)
+    def _output(self, x: Tensor, samples: slice) -> ValuesOf:
+        place, points = ValuesOf(self.batch.net, self.name), x.detach().clone().requires_grad_(True).clone()
         with place.watching:
-            _outputs(self.batch, x.detach().clone().requires_grad_(True).clone(), GradientPass(is_quick=True))
+            self.batch.outputs(points, GradientPass(is_quick=True), self.batch.x, _rounds(samples, points))
         return place
 
     def gradients(
@@ -382,14 +443,15 @@ class _LayerPath:
         """The gradient by the points, which take the place of the output while the network runs on the samples."""
         x = self.batch.x[samples]
         with self._at_samples.replaced_by(points):
-            logits = _outputs(self.batch, torch.cat([x] * len(leaf)), mode)
+            x = torch.cat([x] * len(leaf))
+            logits = self.batch.outputs(x, mode, self.batch.x, _rounds(samples, x))
         return [gradient_of(logits, leaf, start(logits))]
 
     def outputs(self, samples: slice, rows: Sequence[int], points: Tensor, mode: ForwardPass) -> Tensor:
         """The logits at some of the points."""
         x = self.batch.x[samples]
         with self._at_samples.replaced_by(points):
-            return _outputs(self.batch, x[[row % len(x) for row in rows]], mode)
+            return self.batch.outputs(x[[row % len(x) for row in rows]], mode, self.batch.x, _samples_at(samples, rows))
 
 
 def _trapezoid(points: int) -> tuple[list[float], list[float]]:
@@ -413,7 +475,8 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     Args:
         model: as for ``Analyzer``, and its keyword options.
-        noise_level: sigma as a fraction of the sample's range, at least 0.
+        noise_level: sigma as a fraction of the sample's range, at least 0; of several inputs each has its own range, and may have its own
+            level: a mapping or tuple in their structure.
         num_samples: noisy copies, at least 1.
 
     At a layer (``at=``) it is the mean gradient by the module's output, at the same copies of the input.
@@ -421,10 +484,15 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     changes_model = False
     explains_layers = True
+    takes_several = True
 
-    def __init__(self, model: nn.Module, noise_level: float = 0.2, num_samples: int = 50, **common: Unpack[CommonOptions]) -> None:
+    def __init__(self, model: nn.Module, noise_level: Any = 0.2, num_samples: int = 50, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
-        self.noise_level = number("noise_level", noise_level, at_least=0)
+        levels = noise_level if is_by_input(noise_level) else {"": noise_level}
+        for level in levels.values() if isinstance(levels, Mapping) else levels:
+            if level is not None:
+                number("noise_level", level, at_least=0)
+        self.noise_level = noise_level
         self.num_samples = self.points = whole_number("num_samples", num_samples, at_least=1)
 
     def attribute(self, batch: Batch) -> Tensor:
@@ -437,15 +505,14 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
     def _statistics(self, batch: Batch, gradients_at: GradientsAt | None) -> list[Tensor]:
         """What the method makes of the gradients at the noisy copies, at each of its places."""
         totals: dict[int, list[Tensor]] = {}
-        for samples, _, gradients in self._gradients(batch, self._noisy(batch.x), gradients_at):
+        for samples, _, gradients in self._gradients(batch, self._noisy(batch), gradients_at):
             before = totals.get(samples.start)
             sums = [gradient.sum(dim=0) for gradient in gradients]
             totals[samples.start] = sums if before is None else [total.add_(part) for total, part in zip(before, sums, strict=True)]
         return [joined(parts) / self.num_samples for parts in zip(*totals.values(), strict=True)]
 
-    def _noisy(self, x: Tensor) -> PointsOf:
-        axes = tuple(range(1, x.ndim))
-        sigma = self.noise_level * (x.amax(axes, keepdim=True) - x.amin(axes, keepdim=True)) if axes else torch.zeros_like(x)
+    def _noisy(self, batch: Batch) -> PointsOf:
+        x, sigma = batch.x, in_columns("noise_level", self.noise_level, batch, 0.0) * ranges_by_input(batch)
 
         def points(samples: slice) -> NextPoints:
             generator = torch.Generator().manual_seed(self.seed)
@@ -474,13 +541,14 @@ class VarGradAnalyzer(SmoothGradAnalyzer):
 
     changes_model = False
     explains_layers = True
+    takes_several = True
 
-    def __init__(self, model: nn.Module, num_samples: int = 50, noise_level: float = 0.2, **common: Unpack[CommonOptions]) -> None:
+    def __init__(self, model: nn.Module, num_samples: int = 50, noise_level: Any = 0.2, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, noise_level, num_samples, **common)
 
     def _statistics(self, batch: Batch, gradients_at: GradientsAt | None) -> list[Tensor]:
         spreads: dict[int, list[_Spread]] = {}
-        for samples, points, gradients in self._gradients(batch, self._noisy(batch.x), gradients_at):
+        for samples, points, gradients in self._gradients(batch, self._noisy(batch), gradients_at):
             of_samples = spreads.setdefault(samples.start, [_Spread(gradient[0]) for gradient in gradients])
             for spread, gradient in zip(of_samples, gradients, strict=True):
                 spread.add(gradient, points.start)

@@ -123,7 +123,7 @@ _METHODS = (
         "signxai.methods.repeated.IntegratedGradientsAnalyzer",
         meaning="gradient averaged on the straight path from a baseline, times the difference from the baseline",
         parameters=(_STEPS,),
-        options=(Option("baseline", unset="zeros"), _AT, *COMMON_OPTIONS),
+        options=(Option("baseline", unset="zeros"), Option("baseline_ids"), _AT, *COMMON_OPTIONS),
         formula=(
             "R_i = (x_i - b_i) * integral over t in [0, 1] of d f_c / d x_i at b + t (x - b)",
             "trapezoidal rule with `steps` points, both ends included; sum_i R_i tends to f_c(x) - f_c(b)",

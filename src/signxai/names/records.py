@@ -97,7 +97,9 @@ class Option:
         object.__setattr__(self, "argument", self.argument or self.keyword)
 
 
-COMMON_OPTIONS = tuple(map(Option, ("batch_size", "seed", "relevance", "as_tensor", "create_graph", "output", "stochastic")))
+COMMON_OPTIONS = tuple(
+    map(Option, ("batch_size", "seed", "relevance", "as_tensor", "create_graph", "output", "stochastic", "forward_kwargs", "explained"))
+)
 """What every ``Analyzer`` takes."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,14 +35,18 @@ def part(mode: ForwardPass, call: Call) -> Result:
 
 @ANY_PASS.rule_for(F.embedding, F.embedding_bag)
 def embedding(mode: ForwardPass, call: Call) -> Result:
-    """Inputs are floating-point numbers here; token ids among them become whole numbers again."""
+    """Inputs are floating-point numbers here; token ids among them become whole numbers again. Rows read by given ids may be exchanged."""
     indices = call.x
-    if needs_relevance(indices) or mode.token_ids.is_made_of_input(indices):
+    if needs_relevance(indices) or mode.token_ids.is_made_of_x(indices):
         raise InputError(
             "token ids have no gradient, and the model reads an embedding by values of x; explain it by an LRP method, or explain the "
             "embeddings that the ids stand for"
         )
-    return mode.plain(Call(call.func, (indices.long() if indices.is_floating_point() else indices, *call.rest), call.named))
+    if call.func is F.embedding_bag and mode.token_ids.values_of(indices) is not None:
+        with mode:
+            return bag_of_rows(*call.args, **call.kwargs)
+    rows = mode.as_it_is(Call(call.func, (indices.long() if indices.is_floating_point() else indices, *call.rest), call.named))
+    return mode.token_ids.exchanged(call.with_arguments(("input", "weight")).args[1], indices, rows) if mode.token_ids.any else rows
 
 
 @ANY_PASS.rule_for("long", "int", "short", "to", "type", "type_as")
@@ -107,3 +113,31 @@ def _channel_map(
             "use track_running_stats=True"
         )
     return batch_norm_map(running_mean, running_var, weight, bias, eps)
+
+
+def bag_of_rows(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """``F.embedding_bag`` of bags that are rows (N, ids)."""
+    if input.ndim != 2 or offsets is not None or max_norm is not None:
+        raise ModelError("embedding_bag is supported for bags that are rows (N, ids), without offsets and max_norm")
+    rows = F.embedding(input, weight)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    if padding_idx is None:
+        return rows.amax(1) if mode == "max" else rows.mean(1) if mode == "mean" else rows.sum(1)
+    padding = (input == padding_idx).unsqueeze(-1)
+    if mode == "max":
+        return rows.masked_fill(padding, -math.inf).amax(1)
+    total = rows.masked_fill(padding, 0.0).sum(1)
+    return total / padding.logical_not().sum(1).clamp(min=1) if mode == "mean" else total
