@@ -383,8 +383,9 @@ def joint_inputs(
 
 def _items(x: Any) -> list[tuple[Key, Value]]:
     if isinstance(x, Mapping):
-        if wrong := next((key for key in x if not isinstance(key, str)), None):
-            raise InputError(f"x has the key {wrong!r}; the keys of a mapping are the keywords of the model's forward, as 'input_ids'")
+        wrong = [key for key in x if not isinstance(key, str)]
+        if wrong:
+            raise InputError(f"x has the key {wrong[0]!r}; the keys of a mapping are the keywords of the model's forward, as 'input_ids'")
         return list(x.items())
     return list(enumerate(x)) if is_structured(x) else [(0, x)]
 

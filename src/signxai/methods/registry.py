@@ -10,6 +10,7 @@ from torch import nn
 
 from signxai.common.errors import OptionError
 from signxai.methods.analyzer import Analyzer
+from signxai.methods.by_input import is_by_input
 from signxai.methods.composites import loaded
 from signxai.names import catalog
 from signxai.names.catalog import COMMON_OPTIONS, Form, Method, Option, Parameter
@@ -78,7 +79,8 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
         if argument in given_as:
             raise OptionError(f"{name!r} and {given_as[argument]!r} are the same option of {str(spec)!r}; leave one out")
         parameter = form.parameters.get(name)
-        if parameter is not None and value is not None and not parameter.takes_tensor and (complaint := parameter.complaint(value)):
+        is_free = parameter is None or value is None or parameter.takes_tensor or (parameter.by_input and is_by_input(value))
+        if parameter is not None and not is_free and (complaint := parameter.complaint(value)):
             raise OptionError(complaint)
         given_as[argument] = name
         arguments[argument] = value

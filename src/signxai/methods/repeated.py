@@ -368,6 +368,8 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         """A baseline, as it was given, in the shape of the samples; zeros if there is none."""
         if value is None:
             return torch.zeros_like(x)
+        if isinstance(value, Mapping):
+            raise OptionError(f"{name}={value!r} is given for each of several inputs, and x is one tensor")
         baseline = torch.as_tensor(value, dtype=x.dtype, device=x.device)
         if baseline.ndim == x.ndim and len(baseline) > 1:
             baseline = baseline[rows]

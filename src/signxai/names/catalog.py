@@ -61,7 +61,7 @@ _GAMMA = Parameter("gamma", minimum=0, default=0.25)
 _GAMMA_OPTION = Parameter("gamma", minimum=0, default=0.25, in_name=False)
 _LOW = Parameter("low", unset="min x", takes_tensor=True)
 _HIGH = Parameter("high", unset="max x", takes_tensor=True)
-_NOISE = Parameter("noise", keyword="noise_level", minimum=0, default=0.2)
+_NOISE = Parameter("noise", keyword="noise_level", minimum=0, default=0.2, by_input=True)
 _SAMPLES = Parameter("samples", keyword="num_samples", kind=int, minimum=1, default=50)
 _STEPS = Parameter("steps", kind=int, minimum=1, default=50)
 

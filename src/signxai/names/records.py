@@ -37,6 +37,7 @@ class Parameter:
         unset: in words, what holds where it is not given.
         in_name: whether a name can carry it; else only the option gives it.
         takes_tensor: whether the option may also be a tensor or an array.
+        by_input: whether the option may also be a mapping or a sequence with a value for each of several inputs.
     """
 
     word: str
@@ -48,6 +49,7 @@ class Parameter:
     unset: str = ""
     in_name: bool = True
     takes_tensor: bool = False
+    by_input: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keyword", self.keyword or self.word)
