@@ -34,7 +34,8 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
     Args:
         model: any ``torch.nn.Module``. It is not changed, not even for a moment: other threads may predict with it, train or
             explain it meanwhile. A softmax or sigmoid at its output is taken off, however it is written; what is explained is the logit.
-        x: tensor or array (N, ...), moved to the model's device and dtype.
+        x: tensor or array (N, ...), moved to the model's device and dtype; or several of them: a tuple or list (the model's positional
+            arguments), or a mapping (its keyword arguments). Integers stay as they are, as token ids, masks and positions.
         method_name: a name of the grammar, for example ``"lrpsign_epsilon_0_25_std_x"``, or a parsed one.
         target_class: None (argmax of each sample), an integer, N integers, a tuple index after the batch axis for outputs
             with more axes, for example (class, time), or a callable from outputs to (N,).
@@ -44,14 +45,17 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
             logit), ``output=`` (a function from what the model returns to the tensor (N, ...) that is explained, if it
             returns several), ``stochastic=`` (True: the model draws random numbers; each sample is explained alone, with
             those of ``seed=``), ``as_tensor=`` (return a tensor on the model's device) and with that ``create_graph=`` (True:
-            the tensor can be differentiated by the parameters and by ``x``, where they require gradients).
+            the tensor can be differentiated by the parameters and by ``x``, where they require gradients),
+            ``forward_kwargs=`` (arguments of the model that are passed on and not explained) and ``explained=`` (keys or
+            positions of the inputs that get relevance; None: all).
             LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad also take ``at="features.10"``, or the
             module itself: the relevance that arrives at that module's output, in its shape; and
             ``at=["features.10", model.classifier]``: at each of them.
 
     Returns:
         Relevance in the shape of ``x``, a floating-point NumPy array or tensor; with a list of layers as ``at=`` a dict from the dotted
-        name of each, as given, to it.
+        name of each, as given, to it. Of several inputs a tuple, or a dict by their keys, of floating-point inputs and token ids; None, or
+        no key, for masks and whatever else no relevance reaches.
 
     Raises:
         MethodNameError, OptionError, TargetError, InputError, ModelError: all of them ``SignxaiError``; the message says
@@ -64,6 +68,8 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
     >>> at_layers = explain(model, torch.ones(2, 4), "lrp_z", target_class=0, at=[model[0]])
     >>> at_layers["0"].shape
     (2, 3)
+    >>> explain(torch.nn.Bilinear(4, 2, 3), (torch.ones(2, 4), torch.ones(2, 2)), "lrp_z", target_class=0)[1].shape
+    (2, 2)
     >>> relevance = explain(model, torch.ones(2, 4), "lrp_z", target_class=0, as_tensor=True, create_graph=True)
     >>> relevance[:, 0].square().sum().backward()  # as a part of a loss
     >>> model[0].weight.grad.shape
