@@ -14,6 +14,23 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # they hold no doctests,
 torch.set_num_threads(1)  # the networks are too small for more to pay
 
 
+QUICK_CASES = 24
+"""Of a test with more cases than that, ``make test-quick`` runs so many, from its first to its last."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is left of tests with many cases for a quick run."""
+    families = {}
+    for item in items:
+        families.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in families.values():
+        kept = {round(place * (len(cases) - 1) / (QUICK_CASES - 1)) for place in range(QUICK_CASES)}
+        for place, item in enumerate(cases):
+            if len(cases) > QUICK_CASES and place not in kept:
+                item.add_marker("slow")
+
+
 def pytest_collectstart(collector):
     """What a module of tests draws as it is imported is the same in each run."""
     torch.manual_seed(0)
