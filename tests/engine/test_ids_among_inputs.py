@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from signxai import explain
-from signxai.common.errors import InputError, ModelError
+from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.engine.joint_inputs import CancelledWarning
+from signxai.engine.prediction import predict, remove_softmax
+from signxai.methods.repeated import IncompleteWarning
 
 VOCABULARY, N, L = 12, 3, 5
 IDS = torch.tensor([[3, 9, 4, 7, 11], [5, 5, 1, 8, 2], [10, 6, 0, 3, 3]])
@@ -84,7 +87,6 @@ CONVERSIONS = {
     "pad": (lambda ids: F.pad(ids, (1, 0), value=2), torch.cat([ENDS, PLACES], 1)),
     "cat": (lambda ids: torch.cat([ids.new_full((len(ids), 1), 1), ids], 1), torch.cat([ENDS, PLACES], 1)),
     "index_fill": (lambda ids: ids.index_fill(1, torch.tensor([0, 2]), 1), kept(torch.tensor([False, True, False, True, True]))),
-    "tril": (lambda ids: ids.tril(), kept(torch.ones(N, L, dtype=torch.bool).tril())),
     "scatter": (lambda ids: ids.scatter(1, torch.zeros(len(ids), 1, dtype=torch.long), 4), kept(torch.arange(L) > 0)),
     "shifted right": (shifted, torch.cat([ENDS, PLACES[:, :-1]], 1).masked_fill(torch.cat([ENDS, IDS[:, :-1]], 1) == 9, NONE)),
     "flip": (lambda ids: ids.flip(1), PLACES.flip(1)),
@@ -169,7 +171,6 @@ class OnAnAxis(nn.Module):
 @pytest.mark.parametrize("samples", [1, N])
 @pytest.mark.parametrize("order", ["sequence first", "flat"])
 def test_samples_may_lie_on_any_axis_of_the_ids_that_are_read(order, samples, method):
-    wanted = explain(OnAnAxis("batch first"), (IDS,), method, 1) if False else None
     net, twin = OnAnAxis(order), OnAnAxis(order)
     twin.rows = lambda ids: twin.table(ids)
     got = explain(net, (IDS[:samples],), method, 1)[0]
@@ -228,5 +229,221 @@ def test_positions_counted_by_a_mask_are_constants(method):
         got = explain(Counted(), {"ids": IDS, "mask": mask}, method, 1)
     assert list(got) == ["ids"]
     assert not got["ids"][mask.numpy() == 0].any()
-    as_booleans = explain(Counted(), {"ids": IDS, "mask": mask.bool()}, method, 1) if False else got
-    assert as_booleans is got
+
+
+# --- what is right, or refused, however a model treats its ids
+
+
+class Written(nn.Module):
+    """A small network whose forward is a function of it and of its inputs."""
+
+    def __init__(self, forward) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.written = forward
+        self.table, self.other = nn.Embedding(VOCABULARY, 6), nn.Embedding(VOCABULARY, 6)
+        self.places = nn.Parameter(torch.randn(L, 6))
+        self.values, self.hidden, self.out = nn.Linear(1, 3), nn.Linear(4, 6), nn.Linear(6, 3)
+        self.double().eval()
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        return self.written(self, *args, **kwargs)
+
+
+def in_place(net, ids):
+    rows = net.table(ids)
+    rows *= 2
+    rows += net.places
+    return net.out((rows**3).tanh().sum(1))
+
+
+def out_of_place(net, ids):
+    return net.out(((net.table(ids) * 2 + net.places) ** 3).tanh().sum(1))
+
+
+@pytest.mark.parametrize("method", [*METHODS, "smoothgrad"])
+def test_rows_that_a_model_writes_to_are_as_they_were_read(method):
+    wanted = explain(Written(out_of_place), (IDS,), method, 1)[0]
+    np.testing.assert_allclose(explain(Written(in_place), (IDS,), method, 1)[0], wanted, atol=1e-12 * abs(wanted).max())
+
+
+def by_type(net, x):
+    return net.out(net.table(x).sum(1)) if not x.is_floating_point() else net.out(x.repeat(1, 2)[:, :6])
+
+
+def hashed(net, x):
+    return net.out((net.table((x * 7919) % VOCABULARY) ** 3).sum(1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("forward", [by_type, hashed])
+def test_one_tensor_of_ids_is_explained_as_one_among_several(forward, method):
+    net, ids = Written(forward), IDS if forward is by_type else IDS + 30_000
+    wanted = explain(net, (ids,), method)[0]
+    np.testing.assert_array_equal(explain(net, ids, method), wanted)
+    torch.testing.assert_close(predict(net, ids), net(ids).detach())
+
+
+@pytest.mark.parametrize("method", [*METHODS, "smoothgrad"])
+@pytest.mark.parametrize("x", [torch.tensor([1, 2, 3]), torch.tensor([[1, 2, 3, 4], [5, 6, 7, 9]]), np.arange(8).reshape(2, 4)], ids=str)
+def test_integers_by_which_nothing_is_read_are_numbers(x, method):
+    net = Written(lambda net, x: net.values(x.unsqueeze(1)) if x.ndim == 1 else net.out(net.hidden(x).tanh()))
+    wanted = explain(net, torch.as_tensor(x).double(), method, 1)
+    np.testing.assert_allclose(explain(net, x, method, 1), wanted, atol=1e-14)
+    np.testing.assert_allclose(explain(net, x, method, 1, forward_kwargs={}), wanted, atol=1e-14)
+
+
+def read_together(net, a, b):
+    return net.out((net.table(torch.cat([a, b], 1)) ** 3).tanh().sum(1))
+
+
+def read_apart(net, a, b):
+    return net.out((torch.cat([net.table(a), net.table(b)], 1) ** 3).tanh().sum(1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_that_are_not_explained_are_constants(method):
+    x = {"a": IDS, "b": (IDS + 1) % VOCABULARY}
+    maps = [explain(Written(forward), x, method, 1, explained="b") for forward in (read_together, read_apart)]
+    assert [list(one) for one in maps] == [["b"], ["b"]]
+    np.testing.assert_allclose(maps[0]["b"], maps[1]["b"], atol=1e-12)
+
+
+def test_integrated_gradients_of_ids_complete_beside_constants():
+    net = Written(lambda net, ids: net.out((net.table(F.pad(ids, (1, 0), value=2)) * net.places[:, :1].sum()).tanh().prod(1)))
+    maps = explain(net, (IDS,), "integrated_gradients", 1, steps=4000)[0]
+    rows = net.table(F.pad(IDS, (1, 0), value=2)).detach()
+    zero = rows.clone()
+    zero[:, 1:] = 0
+    scores = [net.out((at * net.places[:, :1].sum()).tanh().prod(1))[:, 1] for at in (rows, zero)]
+    np.testing.assert_allclose(maps.sum(1), (scores[0] - scores[1]).detach(), atol=1e-5)
+
+
+def test_options_of_each_input_are_refused_where_one_embedding_reads_both():
+    x = {"a": IDS, "b": (IDS + 1) % VOCABULARY}
+    with pytest.raises(OptionError, match="reads the ids of a, b from one embedding together"):
+        explain(Written(read_together), x, "integrated_gradients", 1, baseline_ids={"a": 1})
+    with pytest.raises(OptionError, match="noise_level= differs among the inputs a, b"):
+        explain(Written(read_together), x, "smoothgrad", 1, noise_level={"a": 0, "b": 0.3})
+    both = explain(Written(read_together), x, "integrated_gradients", 1, baseline_ids={"a": 1, "b": 2})
+    apart = explain(Written(read_apart), x, "integrated_gradients", 1, baseline_ids={"a": 1, "b": 2})
+    np.testing.assert_allclose(both["b"], apart["b"], atol=1e-12)
+
+
+def test_a_baseline_of_ids_is_that_of_their_rows():
+    net, values = Reads(lambda ids: ids), torch.randn(N, 2, dtype=torch.float64)
+    pad = torch.tensor([2, 0, 1, 2, 3])
+    rows, others = net.table(IDS).detach(), net.table(pad).detach()
+    wanted = explain(FromRows(net), (rows, values), "integrated_gradients", 1, baseline=(others, None))
+    for options in ({"baseline_ids": pad}, {"baseline_ids": {"ids": pad.numpy()}}, {"baseline": {"ids": pad}}):
+        got = explain(net, {"ids": IDS, "values": values}, "integrated_gradients", 1, **options)
+        np.testing.assert_allclose(got["ids"], wanted[0].sum(-1), atol=1e-12)
+        np.testing.assert_allclose(got["values"], wanted[1], atol=1e-12)
+
+
+def other_order(net, ids, values):
+    if values.mean() > 0.3:
+        a, b = net.table(ids), net.other(ids)
+    else:
+        b, a = net.other(ids), net.table(ids)
+    return net.out((a * b.tanh()).sum(1)) + net.values(values)
+
+
+def other_table(net, ids, values):
+    return net.out((net.table if values.mean() > 0.3 else net.other)(ids).sum(1)) + net.values(values)
+
+
+@pytest.mark.parametrize("forward", [other_order, other_table])
+def test_embeddings_that_are_read_otherwise_for_other_values_are_refused(forward):
+    with pytest.raises(ModelError, match="reads its embeddings another number of times, in another order, or other rows"):
+        explain(Written(forward), (IDS[:1], torch.ones(1, 1)), "integrated_gradients", 1)
+    assert explain(Written(forward), (IDS[:1], torch.ones(1, 1)), "lrp_z", 1)[0].shape == (1, L)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("samples", [1, N])
+def test_positions_by_which_hidden_values_are_picked_are_constants(samples, method):
+    def picked(net, x, place):
+        hidden = net.hidden(x).tanh()
+        return net.out(hidden.flatten(0, 1)[place + torch.arange(len(x)) * x.shape[1]])
+
+    x, place = torch.randn(samples, L, 4, dtype=torch.float64), torch.tensor([1, 2, 4])[:samples]
+    got, none = explain(Written(picked), (x, place), method, 1)
+    assert none is None
+    wanted = explain(Written(picked), x, method, 1, forward_kwargs={"place": place})
+    np.testing.assert_allclose(got, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_part_of_what_was_made_of_rows_is_no_lookup(method):
+    def first(net, ids):
+        hidden = net.table(ids) * ids.clamp(max=1).unsqueeze(-1)
+        return net.out(hidden[:, 0] + hidden[:, 1].tanh())
+
+    assert not explain(Written(first), (IDS,), method, 1)[0][:, 2:].any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_may_be_cut_to_the_longest_of_a_batch(method):
+    def trimmed(net, ids, mask):
+        ids = ids[:, : int(mask.sum(1).max())]
+        return net.out((net.table(ids) * mask[:, : ids.shape[1], None]).tanh().sum(1))
+
+    mask = torch.tensor([[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0]])
+    batch = explain(Written(trimmed), {"ids": IDS, "mask": mask}, method, 1)["ids"]
+    for i in range(N):
+        alone = explain(Written(trimmed), {"ids": IDS[i : i + 1], "mask": mask[i : i + 1]}, method, 1)["ids"]
+        np.testing.assert_allclose(alone, batch[i : i + 1], atol=1e-12)
+
+
+def test_integers_alone_that_nothing_reads_are_refused():
+    with pytest.raises(ModelError, match="no relevance reaches 'x' of shape"):
+        explain(Written(lambda net, x: net.out(net.hidden(x.double()))), {"x": torch.ones(2, 4, dtype=torch.long)}, "gradient", 1)
+
+
+def test_a_gradient_that_cancels_over_each_row_is_said_to():
+    def normed(net, ids):
+        return net.out((F.layer_norm(net.table(ids), (6,)) ** 3).tanh().sum(1))
+
+    with pytest.warns(CancelledWarning, match="sums to zero over each row"):
+        explain(Written(normed), (IDS,), "gradient", 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain(Written(normed), (IDS,), "gradient_x_input", 1)
+
+
+def test_integrated_gradients_that_do_not_complete_are_said_not_to():
+    def normed(net, ids):
+        return net.out(F.rms_norm(net.table(ids), (6,), eps=1e-12).sum(1))
+
+    with pytest.warns(IncompleteWarning, match="the score differs from that of the baseline by"):
+        explain(Written(normed), (IDS,), "integrated_gradients", 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain(Written(normed), (IDS,), "integrated_gradients", 1, baseline_ids=2)
+
+
+def test_an_activation_that_an_output_of_two_inputs_has_by_chance_stays():
+    def by_chance(net, a, b):
+        return torch.sigmoid(net.values(b)) + torch.relu(a)
+
+    net, a, b = Written(by_chance), -torch.rand(N, 3, dtype=torch.float64), torch.randn(N, 1, dtype=torch.float64)
+    torch.testing.assert_close(remove_softmax(net)(a, b), net(a, b))
+    np.testing.assert_array_equal(explain(remove_softmax(net), (a, b), "gradient", 1)[1], explain(net, (a, b), "gradient", 1)[1])
+    surely = Written(lambda net, a, b: torch.sigmoid(net.values(b) + a))
+    torch.testing.assert_close(remove_softmax(surely)(a, b), surely.values(b) + a)
+
+
+def test_grad_cam_has_no_map_of_ids():
+    class Captioned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.table, self.out = nn.Conv2d(1, 6, 3), nn.Embedding(VOCABULARY, 6), nn.Linear(6, 3)
+
+        def forward(self, image, ids):
+            return self.out(self.conv(image).relu().mean((2, 3)) * self.table(ids).sum(1))
+
+    image = torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    maps = explain(Captioned().eval(), {"image": image, "ids": IDS}, "grad_cam", 1)
+    assert list(maps) == ["image"]

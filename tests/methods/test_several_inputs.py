@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import UserDict
+import threading
+from collections import UserDict, namedtuple
 
 import numpy as np
 import pytest
@@ -143,6 +144,10 @@ def test_what_is_not_explained_is_a_constant(name):
     second = explain(model, (ECG, META), name, 1, explained=(0,), **options)[1]
     assert second is None
     assert list(explain(model, {"meta": META, "ecg": ECG}, name, 1, explained="ecg", **options)) == ["ecg"]
+
+
+class UserWeights(dict):
+    """A mapping of one's own."""
 
 
 class Masked(nn.Module):
@@ -365,6 +370,106 @@ def test_draws_are_those_of_each_sample():
     assert same(explain(model, (ECG[2:3], META[2:3]), "gradient", 1, stochastic=True), tuple(one[2:3] for one in batch))
 
 
+def test_other_arguments_may_mix_samples_though_none_did_before():
+    class Mixes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(2, CLASSES)
+
+        def forward(self, x: Tensor, mixed: bool = False) -> Tensor:
+            return self.out((x - x.mean(0)).tanh() if mixed else x)
+
+    model = randomized(Mixes())
+    assert np.abs(explain(model, META, "gradient", 1)).max() > 0
+    for name in ("gradient", "lrp_z", "integrated_gradients"):
+        with pytest.raises(ModelError, match="mixes the samples"):
+            explain(model, META, name, 1, forward_kwargs={"mixed": True})
+
+
+Weights = namedtuple("Weights", ["rows", "power"])
+
+
+@pytest.mark.parametrize(
+    "of",
+    [lambda w: Weights(w, 2), lambda w: {"rows": w}, lambda w: [w], lambda w: UserWeights(rows=w)],
+    ids=["named", "dict", "list", "own"],
+)
+def test_rows_in_containers_go_with_their_samples(of):
+    def scaled(x: Tensor, weights: object) -> Tensor:
+        rows = weights.rows if isinstance(weights, Weights) else weights[0] if isinstance(weights, list) else weights["rows"]
+        return x * rows
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(2, CLASSES)
+
+        def forward(self, x: Tensor, weights: object) -> Tensor:
+            return self.out(scaled(x, weights))
+
+    weights, model = of(drawn(N, 1)), randomized(Scaled())
+    whole = explain(model, META, "gradient", 1, forward_kwargs={"weights": weights})
+    assert deviation(explain(model, META, "gradient", 1, forward_kwargs={"weights": weights}, batch_size=1), whole) < 1e-14
+
+
+def test_what_may_or_may_not_go_with_the_samples_is_refused():
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(2, CLASSES)
+
+        def forward(self, x: Tensor, sizes: object) -> Tensor:
+            return self.out(x * torch.as_tensor(sizes)[0])
+
+    model = randomized(Cut())
+    with pytest.raises(OptionError, match="a list with a number for each of 4 samples"):
+        explain(model, META, "gradient", 1, forward_kwargs={"sizes": [4, 2, 1, 3]})
+    assert explain(model, META, "gradient", 1, forward_kwargs={"sizes": (4, 2, 1, 3)}).shape == (N, 2)
+    assert explain(model, META, "gradient", 1, forward_kwargs={"sizes": [4, 2]}).shape == (N, 2)
+
+
+def test_an_argument_that_cannot_be_copied_is_refused():
+    class Locked:
+        def __init__(self) -> None:
+            self.lock, self.count = threading.Lock(), 0
+
+        def __call__(self, x: Tensor) -> Tensor:
+            self.count += 1
+            return x * self.count
+
+    class Calls(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(2, CLASSES)
+
+        def forward(self, x: Tensor, function: Locked) -> Tensor:
+            return self.out(function(x))
+
+    locked = Locked()
+    with pytest.raises(OptionError, match="type Locked cannot be copied"):
+        explain(randomized(Calls()), META, "gradient", 1, forward_kwargs={"function": locked})
+    assert locked.count == 0
+
+
+def test_a_sparse_argument_is_passed_whole_and_a_sparse_input_is_refused():
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(2, CLASSES)
+
+        def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
+            return self.out(neighbours @ x)
+
+    model, neighbours = randomized(Graph()), 2 * torch.eye(N, dtype=torch.float64)
+    wanted = explain(model.out, 2 * META, "gradient", 1) * 2
+    assert (
+        deviation(explain(model, META[:1], "gradient", 1, forward_kwargs={"neighbours": neighbours[:1, :1].to_sparse()}), wanted[:1])
+        < 1e-12
+    )
+    with pytest.raises(InputError, match="the input 0 is sparse"):
+        explain(model, (META.to_sparse(),), "gradient", 1)
+
+
 def test_a_method_of_ones_own_is_given_one_input_at_a_time():
     class Halves(Analyzer):
         def attribute(self, batch):
@@ -380,6 +485,9 @@ def test_a_method_of_ones_own_is_given_one_input_at_a_time():
 
 
 WRONG = {
+    "empty mapping": ({"x": {}}, InputError, "x is an empty dict"),
+    "baseline of words": ({"x": (ECG, META), "baseline": (None, "zero")}, OptionError, "baseline of '1'='zero' is no number"),
+    "no ids": ({"x": (ECG, META), "baseline_ids": 3}, OptionError, "none of the inputs are token ids"),
     "rows": ({"x": (ECG, META[:2])}, InputError, "the input 1 has 2 rows and the input 0 has 4"),
     "unknown key": ({"x": {"ecg": ECG, "age": META}}, ForwardError, "unexpected keyword argument 'age'"),
     "missing": ({"x": {"ecg": ECG}}, ForwardError, "missing 1 required positional argument: 'meta'"),

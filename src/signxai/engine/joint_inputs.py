@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack
 
-from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.common.errors import ForwardError, InputError, ModelError, OptionError
 from signxai.engine.inputs import as_input, as_tensor, first_floating
 from signxai.engine.mode import ForwardPass
 from signxai.engine.token_ids import GivenRows, RowsRead, TokenIds
@@ -72,16 +74,24 @@ class RowsSlot:
         columns: where it begins and ends in the row.
         keys: the inputs of ids by which it is read.
         axis: of what is read, that of the samples; None: they stand behind each other on the first one.
+        rows: what was read (N, *shape).
+        of_ids: where it was read by ids that are explained (N, ...), with an axis for each of the ids' and ones for those of a row.
     """
 
     shape: tuple[int, ...]
     columns: tuple[int, int]
     keys: frozenset[str]
     axis: int | None
+    rows: Tensor
+    of_ids: Tensor
 
     def of(self, points: Tensor) -> Tensor:
         """Its part of points (n, row), in its shape (n, *shape)."""
         return points[:, slice(*self.columns)].reshape(len(points), *self.shape)
+
+    def at(self, index: Tensor) -> RowsSlot:
+        """The same for some of the samples."""
+        return replace(self, rows=self.rows[index], of_ids=self.of_ids[index])
 
     def as_read(self, values: Tensor) -> Tensor:
         """Something for each sample (n, ...), as an embedding gives it."""
@@ -186,7 +196,8 @@ class JointInputs:
         index = torch.tensor(rows, dtype=torch.int64, device="cpu")
         slots = tuple(slot if slot.ids is None else replace(slot, ids=slot.ids[index.to(slot.ids.device)]) for slot in self.slots)
         beside = {key: _rows_of(value, index, self.count) for key, value in self.beside.items()}
-        return replace(self, slots=slots, beside=beside, count=len(rows))
+        of_rows = tuple(slot.at(index.to(slot.rows.device)) for slot in self.rows)
+        return replace(self, slots=slots, beside=beside, count=len(rows), rows=of_rows)
 
     def run(self, net: nn.Module, points: Tensor) -> Any:
         """What the model returns for points of the samples: one for each, round by round; or fewer, of the first samples."""
@@ -211,7 +222,7 @@ class JointInputs:
         args = [arguments[key] for key in self.order if isinstance(key, int)]
         returned = net(*args, **{key: arguments[key] for key in self.order if isinstance(key, str)})
         if self.rows and ids is not None and ids.rows is not None and len(ids.rows.read) != len(self.rows):
-            raise ModelError(_OTHERWISE)
+            raise OtherRowsError
         return returned
 
     def _argument(self, slot: Slot, points: Tensor, ids: TokenIds | None) -> Tensor:
@@ -231,14 +242,11 @@ class JointInputs:
         return slot.ids.to(torch.float64) if slot.columns == _NOWHERE else slot.of(points)
 
     def _instead(self, number: int, rows: Tensor, points: Tensor) -> Tensor:
-        """What takes the place of the rows that an embedding reads."""
-        if number >= len(self.rows):
-            raise ModelError(_OTHERWISE)
-        slot = self.rows[number]
-        values = slot.as_read(slot.of(points)).to(rows.dtype)
-        if values.shape != rows.shape:
-            raise ModelError(_OTHERWISE)
-        return values
+        """What takes the place of the rows that an embedding reads: those of the points, where ids were read that are explained."""
+        slot = self.rows[number] if number < len(self.rows) else None
+        if slot is None or (read := slot.as_read(slot.rows)).shape != rows.shape or not torch.equal(read, rows):
+            raise OtherRowsError
+        return torch.where(slot.as_read(slot.of_ids), slot.as_read(slot.of(points)).to(rows.dtype), rows)
 
     def __str__(self) -> str:
         shapes = {slot.key: slot.shape for slot in self.slots}
@@ -252,10 +260,10 @@ class JointInputs:
         Args:
             relevance: of all inputs.
             ids: which inputs of integers are token ids.
-            without: which inputs of values have no map by this method.
+            without: which inputs have no map by this method.
         """
         ids, without = set(ids), set(without)
-        wanted = [slot for slot in self.slots if (slot.name not in without if slot.ids is None else slot.name in ids)]
+        wanted = [slot for slot in self.slots if slot.name not in without and (slot.ids is None or slot.name in ids)]
         return self.like_given({slot.key: relevance if self.is_own else slot.of(relevance) for slot in wanted})
 
     def like_given(self, parts: Mapping[Key, Any]) -> Any:
@@ -267,10 +275,14 @@ class JointInputs:
         return parts[0]
 
 
-_OTHERWISE = (
-    "the model reads its embeddings another number of times, or in another order, for other values of its inputs than for those given: "
-    "nothing tells which rows belong to which token ids; use an LRP method"
-)
+class OtherRowsError(ModelError):
+    """Embeddings are read otherwise than they were."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model reads its embeddings another number of times, in another order, or other rows of them, for other values of its "
+            "inputs than for those given: nothing tells which rows belong to which token ids; use an LRP method"
+        )
 
 
 def _in_rows(parts: Sequence[Tensor]) -> Tensor:
@@ -288,28 +300,59 @@ def _ids_of_pass() -> TokenIds | None:
 
 
 def _rows_of(value: Value, index: Tensor, count: int) -> Value:
-    """The rows of some samples of what goes with them; what has not one row for each is passed whole."""
+    """The rows of some samples of what goes with them; what has not one row for each is passed whole.
+
+    Raises:
+        OptionError: if it may be both: a list with a number for each of several samples.
+    """
     if isinstance(value, Tensor):
-        return value[index.to(value.device)] if value.ndim and len(value) == count else value
-    if isinstance(value, dict):
-        return {key: _rows_of(item, index, count) for key, item in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(_rows_of(item, index, count) for item in value)
-    return value
+        has_rows = value.layout is torch.strided and value.ndim and len(value) == count
+        return value[index.to(value.device)] if has_rows else value
+    if type(value) is list and len(value) == count > 1 and all(isinstance(item, int | float) for item in value):
+        raise OptionError(
+            f"the argument {value!r} is a list with a number for each of {count} samples; give a tensor if they go with the samples, and "
+            "a tuple if they are passed whole"
+        )
+    return _in_container(value, lambda item: _rows_of(item, index, count), value)
 
 
 def _owned(value: Value) -> Value:
-    """The same in memory of its own, to which a model may write."""
+    """The same in memory of its own, to which a model may write.
+
+    Raises:
+        OptionError: if there can be no such thing.
+    """
     if isinstance(value, Tensor):
         return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _owned(item) for key, item in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(map(_owned, value))
+    if type(value) in _INERT:
+        return value
+    found = _in_container(value, _owned, None)
+    if found is not None:
+        return found
     try:
         return copy.deepcopy(value)
-    except (RuntimeError, TypeError):  # it holds what cannot be copied, such as a tensor with a graph or a lock
-        return value
+    except Exception as error:  # a class may say in any way that it cannot be copied
+        raise OptionError(
+            f"the argument of type {type(value).__name__} cannot be copied ({type(error).__name__}: {error}), and a model may change what "
+            "it is given; let the model keep it as an attribute, or detach() the tensors in it"
+        ) from error
+
+
+_INERT = {int, float, bool, str, bytes, complex, type(None)}
+
+
+def _in_container(value: Value, change: Callable[[Value], Value], otherwise: Value) -> Value:
+    """A mapping, tuple or list, of whatever class, with each item changed; ``otherwise`` for anything else."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(change, value))
+    if type(value) in (tuple, list):
+        return type(value)(map(change, value))
+    if isinstance(value, dict):
+        result = copy.copy(value)
+        for key, item in value.items():
+            result[key] = change(item)
+        return result
+    return otherwise
 
 
 # What a user gives
@@ -317,13 +360,23 @@ def _owned(value: Value) -> Value:
 
 def is_structured(x: object) -> bool:
     """Whether x is several inputs: a mapping (keyword arguments), or a tuple or list with tensors or arrays in it (positional ones)."""
-    return isinstance(x, Mapping) or (isinstance(x, tuple | list) and any(isinstance(item, Tensor | np.ndarray) for item in x))
+    if type(x) in _ARRAYS:  # which it mostly is
+        return False
+    return isinstance(x, Mapping) or (
+        isinstance(x, tuple | list) and any(isinstance(item, Tensor | np.ndarray | JointInputs) for item in x)
+    )
+
+
+_ARRAYS = {Tensor, np.ndarray}
+
+
+_ID_TYPES = {torch.int64, torch.int32}
 
 
 def are_whole_numbers(x: object) -> bool:
     """Whether x is one tensor or array of such integers as token ids are."""
     if isinstance(x, Tensor):
-        return x.dtype in (torch.int64, torch.int32) and x.ndim > 0
+        return x.dtype in _ID_TYPES and x.ndim > 0
     return isinstance(x, np.ndarray) and x.dtype in (np.int64, np.int32) and x.ndim > 0
 
 
@@ -336,11 +389,11 @@ def points_of(
         net, x, forward_kwargs, explained: as for ``joint_inputs``; or ``x`` is the two already.
         may_be_ids: one tensor of integers may be token ids.
     """
+    may_be_ids = may_be_ids and are_whole_numbers(x)
+    if forward_kwargs is None and explained is None and not may_be_ids and not is_structured(x):
+        return as_input(net, x), None
     if isinstance(x, tuple) and x and isinstance(x[0], JointInputs):
         return x[1], x[0]
-    may_be_ids = may_be_ids and are_whole_numbers(x)
-    if forward_kwargs is None and explained is None and not is_structured(x) and not may_be_ids:
-        return as_input(net, x), None
     inputs, points = joint_inputs(net, x, forward_kwargs, explained, may_be_ids)
     return points, inputs
 
@@ -362,6 +415,8 @@ def joint_inputs(
         OptionError: if ``forward_kwargs`` or ``explained`` do not fit.
     """
     given: dict[Key, Value] = {key: _read(key, value) for key, value in _items(x)}
+    if not given:
+        raise InputError(f"x is an empty {type(x).__name__}; give the arguments that the model takes")
     extra = _checked_kwargs(forward_kwargs or {}, given)
     names = _names_explained(explained, given)
     count = _common_count(given)
@@ -402,6 +457,8 @@ def _read(key: Key, value: Value) -> Value:
         InputError: if it is a list that is no array.
     """
     if isinstance(value, Tensor):
+        if value.layout is not torch.strided:
+            raise InputError(f"the input {key!r} is sparse; give it by to_dense(), or by forward_kwargs= if it is not to be explained")
         return value
     if isinstance(value, np.ndarray) or (isinstance(value, list | tuple) and value and isinstance(value[0], int | float | list | tuple)):
         return as_tensor(value, f"the input {key!r}")
@@ -518,7 +575,28 @@ class ReadRows:
             values = torch.cat([values, torch.zeros_like(values)])
         values = slot.as_read(values)
         origin = read.origin.values
-        return values.flatten(origin.ndim).sum(-1).to(origin.dtype) if values.ndim > origin.ndim else values.to(origin.dtype)
+        if values.ndim == origin.ndim:
+            return values.to(origin.dtype)
+        values = values.flatten(origin.ndim)
+        sums = values.sum(-1)
+        _say_if_cancelled(sums, values)
+        return sums.to(origin.dtype)
+
+
+def _say_if_cancelled(sums: Tensor, values: Tensor) -> None:
+    """Warn of sums over rows that are rounding alone: behind a layer norm, which takes the mean off, a gradient sums to zero."""
+    most = float(values.abs().sum(-1).max()) if values.numel() else 0.0
+    if most > 0 and float(sums.abs().max()) < 64 * torch.finfo(values.dtype).eps * most:
+        warnings.warn(
+            "the map sums to zero over each row of the embedding, up to rounding, as the gradient does where a layer norm follows at once; "
+            "take gradient_x_input, integrated gradients or an LRP method",
+            CancelledWarning,
+            stacklevel=2,
+        )
+
+
+class CancelledWarning(UserWarning):
+    """A map of token ids is nothing but rounding."""
 
 
 def reading_rows(inputs: JointInputs, points: Tensor, run: Callable[[JointInputs, Tensor], object]) -> ReadRows:
@@ -526,38 +604,64 @@ def reading_rows(inputs: JointInputs, points: Tensor, run: Callable[[JointInputs
 
     Args:
         inputs, points: with ids.
-        run: runs the network under a pass of gradients.
+        run: runs the network under a pass of gradients. It must keep its graph, by which what depends on the input is told from tables.
 
     Raises:
         ModelError: if it is not known which samples the rows belong to.
     """
-    both = inputs.at([0, 0]) if inputs.count == 1 else inputs  # of one sample, nothing tells along which axis others would lie
-    leaves = {slot.name: slot.ids.to(torch.float64).requires_grad_(True) for slot in both.slots if slot.ids is not None}
-    down = GivenRows()
-    with torch.no_grad():
-        run(replace(both, reading=Reading(leaves, down)), torch.cat([points] * (both.count // inputs.count)))
+    both, leaves, down = _taken_down(inputs, points, run)
     parts = [slot.of(points) for slot in inputs.slots if slot.ids is None]
-    axes = [_axis_of_samples(read, leaves, both.count) for read in down.read]
-    for read, axis in zip(down.read, axes, strict=True):
-        values = read.rows.view(both.count, -1, *read.rows.shape[1:]) if axis is None else read.rows.movedim(axis, 0)
-        parts.append(values[: inputs.count])
+    found = [_of_samples(read, leaves, both.count, inputs.count) for read in down.read]
+    parts += [rows for _, rows, _ in found]
     columns = iter(itertools.pairwise(itertools.accumulate((part[0].numel() for part in parts), initial=0)))
     slots = [replace(slot, columns=next(columns) if slot.ids is None else _NOWHERE) for slot in inputs.slots]
-    shapes = [tuple(part.shape[1:]) for part in parts[len(parts) - len(axes) :]]
-    rows = [RowsSlot(shape, next(columns), read.origin.keys, axis) for shape, read, axis in zip(shapes, down.read, axes, strict=True)]
-    joint = replace(inputs, slots=tuple(slots), rows=tuple(rows))
+    rows_slots = [
+        RowsSlot(tuple(rows.shape[1:]), next(columns), read.origin.keys, axis, rows, of_ids)
+        for read, (axis, rows, of_ids) in zip(down.read, found, strict=True)
+    ]
+    joint = replace(inputs, slots=tuple(slots), rows=tuple(rows_slots))
     return ReadRows(joint, _in_rows(parts) if parts else points[:, :0], leaves, tuple(down.read))
 
 
-def _axis_of_samples(read: RowsRead, leaves: Mapping[str, Tensor], count: int) -> int | None:
+def _taken_down(
+    inputs: JointInputs, points: Tensor, run: Callable[[JointInputs, Tensor], object]
+) -> tuple[JointInputs, dict[str, Tensor], GivenRows]:
+    """The inputs as they were run, numbers by which what was read can be differentiated, and what was read.
+
+    Of one sample, nothing tells along which axis others would lie, so it is run twice, unless the model takes one alone.
+    """
+    for both in [inputs.at([0, 0]), inputs] if inputs.count == 1 else [inputs]:
+        leaves = {slot.name: slot.ids.to(torch.float64).requires_grad_(True) for slot in both.slots if slot.ids is not None}
+        down = GivenRows()
+        with torch.enable_grad(), suppress(ForwardError) if both is not inputs else nullcontext():
+            run(replace(both, reading=Reading(leaves, down)), torch.cat([points] * (both.count // inputs.count)).requires_grad_(True))
+            break
+    return both, leaves, down
+
+
+def _of_samples(read: RowsRead, leaves: Mapping[str, Tensor], ran: int, count: int) -> tuple[int | None, Tensor, Tensor]:
+    """Along which axis of what was read the samples lie; the rows by sample; and where they were read by ids."""
+    numbers = _samples_of(read.origin.values, list(leaves.values()))
+    axis = _axis_of_samples(numbers, ran)
+    of_ids = (numbers > 0).view(*numbers.shape, *(1,) * (read.rows.ndim - numbers.ndim))
+
+    def by_sample(values: Tensor) -> Tensor:
+        return (values.reshape(ran, -1, *values.shape[1:]) if axis is None else values.movedim(axis, 0))[:count]
+
+    return axis, by_sample(read.rows), by_sample(of_ids)
+
+
+def _axis_of_samples(numbers: Tensor, count: int) -> int | None:
     """Along which axis of ids that were read the samples lie; None: behind each other on the first.
+
+    Args:
+        numbers: of each id, the number of its sample from 1; 0 for constants.
+        count: how many samples there are.
 
     Raises:
         ModelError: if along none.
     """
-    numbers = _samples_of(read.origin.values, list(leaves.values()))
-    shape = numbers.shape
-    known = numbers > 0
+    shape, known = numbers.shape, numbers > 0
     each = torch.arange(1, count + 1, dtype=numbers.dtype, device=numbers.device)
     for axis, length in enumerate(shape):
         if length == count and bool(((numbers == each.view(-1, *(1,) * (len(shape) - 1 - axis))) | ~known).all()):

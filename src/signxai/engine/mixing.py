@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError, ModelError
+from signxai.engine.joint_inputs import OtherRowsError
 
 RunRows: TypeAlias = Callable[[Sequence[int], float], Tensor]
 """From rows of a batch, and a number by which their values are multiplied, to the logits of a batch of these rows alone."""
@@ -95,7 +96,7 @@ def _logits(run: RunRows, rows: Sequence[int], factor: float = 1.0) -> Tensor | 
     try:
         with torch.no_grad():
             return run(rows, factor).detach()
-    except ForwardError:  # ``squeeze()`` without an axis
+    except (ForwardError, OtherRowsError):  # ``squeeze()`` without an axis; lengths of all samples
         return None
     except ModelError:
         return _NOT_FINITE

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack, _pop_mode_temporarily
 
+from signxai.common.errors import ForwardError, SignxaiError
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
 from signxai.engine.inputs import sum_of
-from signxai.engine.joint_inputs import points_of
+from signxai.engine.joint_inputs import JointInputs, is_structured, joint_inputs, points_of
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
@@ -84,10 +85,19 @@ class NoSoftmaxWrapper(nn.Module):
 
     def _refuse_chance(self, mode: ForwardPass, args: tuple[object, ...], kwargs: dict[str, object], explained: Tensor) -> None:
         """Let a pass forget an activation that the output has for these values alone, where that can be tried."""
-        x = args[0] if len(args) == 1 and not kwargs else None
-        if not self.training and isinstance(x, Tensor) and x.is_floating_point():
-            with _pop_mode_temporarily() if mode in _passes() else nullcontext():
-                refuse_chance(mode, self, x, explained, lambda points: explained_tensor(self.model(points), len(points), self.output))
+        x = args[0] if len(args) == 1 and not kwargs else args or kwargs
+        if self.training or not (is_structured(x) or (isinstance(x, Tensor) and x.is_floating_point())):
+            return
+        with _pop_mode_temporarily() if mode in _passes() else nullcontext():
+            try:
+                inputs, points = joint_inputs(self.model, x, kwargs if args else None)
+            except SignxaiError:  # what it takes has not a row for each sample
+                return
+
+            def run(points: Tensor) -> Tensor:
+                return explained_tensor(inputs.run(self.model, points), len(points), self.output)
+
+            refuse_chance(mode, self, points, explained, run)
 
 
 def _passes() -> list[object]:
@@ -180,8 +190,15 @@ def _prediction(
     logits, taken_off = [], None
     loan = borrowed(model, copies_parameters, seed, only_model_runs=output is None)
     with in_turn(stochastic), torch.inference_mode(False), torch.no_grad(), loan as view:
-        samples, inputs = points_of(view.net, x, forward_kwargs)
+        samples, inputs = points_of(view.net, x, forward_kwargs, may_be_ids=True)
         output = output and view.of(output)
+        if (
+            inputs is not None
+            and inputs.is_one_tensor
+            and inputs.has_ids
+            and not _are_read(view.net, samples, inputs, output, seed, stochastic)
+        ):
+            inputs, samples = inputs.as_numbers(samples)
         step = 1 if stochastic else batch_size or len(samples)
         for start in range(0, len(samples), step):
             mode, part = GradientPass(), samples[start : start + step].clone()
@@ -189,6 +206,18 @@ def _prediction(
             logits.append(run_forward(view.net, part, mode, None, output, seed if stochastic else None, own))
             taken_off = mode.taken_off
         return Prediction(torch.cat(logits), taken_off)
+
+
+def _are_read(net: nn.Module, points: Tensor, inputs: JointInputs, output: OutputOption, seed: int, stochastic: bool) -> bool:
+    """Whether embeddings are read by one tensor of integers: if not, it is numbers."""
+    mode = GradientPass()
+    try:
+        with torch.enable_grad():
+            own = points[:1].clone().requires_grad_(True).clone()
+            run_forward(net, own, mode, None, output, seed if stochastic else None, inputs.at([0]))
+    except ForwardError:
+        return False
+    return bool(mode.token_ids.were_read)
 
 
 def predicted_target(

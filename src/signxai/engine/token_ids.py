@@ -81,12 +81,10 @@ class RowsRead(NamedTuple):
     """Rows of a table that a forward picked out by token ids that a user gave.
 
     Attributes:
-        table: the table, by ``id``.
         rows: what was picked out, of the ids' axes and those of a row.
         origin: what the ids are made of.
     """
 
-    table: int
     rows: Tensor
     origin: Origin
 
@@ -102,11 +100,11 @@ class GivenRows:
         self.read: list[RowsRead] = []
         self._others = others
 
-    def instead(self, table: Tensor, rows: Tensor, origin: Origin) -> Tensor:
-        """What takes the place of the rows that were read."""
+    def instead(self, rows: Tensor, origin: Origin) -> Tensor:
+        """What takes the place of the rows that were read; where nothing does, they depend on the input all the same."""
         number = len(self.read)
-        self.read.append(RowsRead(id(table), rows.detach(), origin))
-        return rows if self._others is None else self._others(number, rows)
+        self.read.append(RowsRead(rows.detach().clone(), origin))
+        return rows.detach().requires_grad_(True).clone() if self._others is None else self._others(number, rows)
 
 
 class TokenIds:
@@ -221,16 +219,16 @@ class TokenIds:
     def rows_of(self, call: Call, result: Tensor) -> Tensor | None:
         """Rows that ``call`` picked out of a table by given ids, or those that take their place; None if that is not what it did."""
         index = self._index_of_rows(call, result)
-        return None if index is None or self._origins.get(index) is None else self.exchanged(call.x, index, result)
+        return None if index is None or self._origins.get(index) is None else self.exchanged(index, result)
 
-    def exchanged(self, table: Tensor, ids: object, rows: Tensor) -> Tensor:
+    def exchanged(self, ids: object, rows: Tensor) -> Tensor:
         """Rows of a table that were picked out by given ids, or those that take their place."""
         self.mixed_by(ids)
         if self._origins.get(ids) is None:
             return rows
         self.origin_of(ids)
         found = self._known(ids)
-        return rows if self.rows is None or found is None or not found.is_given else self.rows.instead(table, rows, found)
+        return rows if self.rows is None or found is None or not found.is_given else self.rows.instead(rows, found)
 
     def follow(self, call: Call, result: object, moves: bool, by_shape: bool = False) -> bool:
         """Carry the notes over an operation; False if one of floating-point numbers of the input was lost.

@@ -269,10 +269,18 @@ class Analyzer(ABC):
     def _attributed(self, multiply: Multiply | None, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
         inputs, read = batch.inputs, None
-        if inputs is not None and inputs.has_ids and not self.takes_token_ids:
+        if inputs is not None and inputs.has_ids and (inputs.is_one_tensor or not self.takes_token_ids):
             if (read := self._rows_read(batch, inputs)) is None:
                 return self._of_numbers(multiply, batch, inputs)
-            batch = replace(batch, x=read.points, inputs=read.inputs)
+            if self.takes_token_ids:
+                read = None
+            else:
+                batch = replace(batch, x=read.points, inputs=read.inputs)
+        if not batch.x.numel():
+            raise ModelError(
+                f"no relevance reaches {inputs}: they are integers by which the model reads no embedding; give what counts as numbers in "
+                "floating point"
+            )
         self._check_several(batch)
         relevance = [self.attribute(batch)] if self.layers is None else self.attribute_at(batch, self.layers.names)
         refuse_mixed_samples(batch, self.model)
@@ -289,7 +297,7 @@ class Analyzer(ABC):
         try:
             read = batch.reading_rows(inputs)
         except ForwardError:
-            if inputs.is_one_tensor and len(inputs.order) == 1:
+            if inputs.is_one_tensor:
                 return None
             raise
         return None if inputs.is_one_tensor and not read.inputs.rows else read
@@ -299,7 +307,7 @@ class Analyzer(ABC):
         numbers, x = inputs.as_numbers(batch.x)
         relevance = self._attributed(multiply, replace(batch, x=x, inputs=numbers))
         batch.found.read.add(inputs.slots[0].name)
-        return relevance if self.layers is not None else [relevance[0].flatten(1)]
+        return relevance if self.layers is not None else [relevance[0].reshape(len(x), -1)]
 
     def _check_several(self, batch: Batch) -> None:
         """Refuse several inputs for a method that works on one, in its own shape.
@@ -345,18 +353,21 @@ class Analyzer(ABC):
 
     def _read(self, net: nn.Module, x: Any) -> tuple[Tensor, JointInputs | None]:
         """What a user gave as points (N, ...), and what the network takes for them, if that is more."""
-        return points_of(net, x, self.forward_kwargs, self.explained, may_be_ids=not self.takes_token_ids)
+        return points_of(net, x, self.forward_kwargs, self.explained, may_be_ids=True)
 
     def is_joint(self, x: Any) -> bool:
         """Whether x, as a user gave it, and what goes with it is more than one tensor of values."""
-        may_be_ids = not self.takes_token_ids and are_whole_numbers(x)
-        return is_structured(x) or may_be_ids or self.forward_kwargs is not None or self.explained is not None
+        return is_structured(x) or are_whole_numbers(x) or self.forward_kwargs is not None or self.explained is not None
 
-    @staticmethod
-    def _with_inputs(batches: list[Batch], inputs: JointInputs) -> list[Batch]:
-        """Batches of points with what the network takes for them, and what all of them find out about token ids."""
-        rows = (range(batch.rows.start, batch.rows.stop) for batch in batches)
-        return [replace(batch, inputs=inputs.at(of_batch), found=batches[0].found) for batch, of_batch in zip(batches, rows, strict=True)]
+    def _with_inputs(self, batches: list[Batch], inputs: JointInputs) -> list[Batch]:
+        """Batches of points with what the network takes for them, and what all of them find out about it."""
+        found = InputsFound()
+        result = []
+        for batch in batches:
+            own = inputs.at(range(batch.rows.start, batch.rows.stop))
+            is_asked = own.count > 1 and not (self.chunks_itself or self.stochastic)  # other arguments may mix the samples
+            result.append(replace(batch, inputs=own, found=found, first_logits=[] if is_asked else None))
+        return result
 
     def _puts_hooks(self) -> bool:
         """Whether outputs of modules are caught by hooks."""

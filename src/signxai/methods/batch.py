@@ -104,6 +104,10 @@ class InputsFound:
             )
 
 
+_NOTHING_FOUND = InputsFound()
+"""Of one tensor nothing is to be found."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some samples to explain, with the network to run.
@@ -139,7 +143,7 @@ class Batch:
     turn: LayerTurn | None = field(default=None, repr=False, compare=False)
     first_logits: list[Tensor] | None = field(default=None, repr=False, compare=False)
     inputs: JointInputs | None = field(default=None, repr=False, compare=False)
-    found: InputsFound = field(default_factory=InputsFound, repr=False, compare=False)
+    found: InputsFound = field(default=_NOTHING_FOUND, repr=False, compare=False)
     _finite: FreshNotes[bool] = field(default_factory=FreshNotes, repr=False, compare=False)
 
     def singles(self) -> list[Batch]:
@@ -179,9 +183,14 @@ class Batch:
         if self.inputs is None:
             return run_forward(self.net, points, mode, made_from, self.output, self.draws_from)
         inputs = self.inputs if rows is None else self.inputs.at(rows)
-        logits = run_forward(self.net, points, mode, made_from, self.output, self.draws_from, inputs)
+        if not inputs.has_ids:
+            return run_forward(self.net, points, mode, made_from, self.output, self.draws_from, inputs)
+        is_followed = torch.is_grad_enabled()
+        with torch.enable_grad():  # by its graph, what depends on the input is told from tables
+            points = points if points.requires_grad else points.requires_grad_(True).clone()
+            logits = run_forward(self.net, points, mode, made_from, self.output, self.draws_from, inputs)
         self.found.see(mode.token_ids)
-        return logits
+        return logits if is_followed else logits.detach()
 
     def reading_rows(self, inputs: JointInputs) -> ReadRows:
         """The rows that embeddings read by the token ids among the inputs, or others like them."""
@@ -344,7 +353,7 @@ def refuse_mixed_samples(batch: Batch, model: nn.Module) -> None:
 
     if mixes(run, batch.x, next(iter(batch.first_logits), None), most=2):
         raise MixedSamplesError
-    if batch.output is None:  # else another output may mix them
+    if batch.output is None and batch.inputs is None:  # else another output, or other arguments, may mix them
         UNMIXED.add(model)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from signxai.common.errors import OptionError
 from signxai.engine.joint_inputs import JointInputs
+from signxai.methods.analyzer import number
 from signxai.methods.batch import Batch
 from signxai.methods.sign import sign_about
 
@@ -17,6 +18,12 @@ from signxai.methods.sign import sign_about
 def is_by_input(value: object) -> bool:
     """Whether an option is given for each input by itself."""
     return isinstance(value, Mapping | tuple | list)
+
+
+def values_of(value: Any) -> list[Any]:
+    """The values of an option: one, or one for each input."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else (value,)
+    return [item for item in items if item is not None]
 
 
 def by_key(name: str, value: Any, inputs: JointInputs | None) -> dict[str, Any]:
@@ -34,7 +41,7 @@ def by_key(name: str, value: Any, inputs: JointInputs | None) -> dict[str, Any]:
         raise OptionError(f"{name}={value!r} is given for each of several inputs, and x is one tensor")
     explained = {slot.name for slot in inputs.slots}
     if isinstance(value, Mapping):
-        found = {str(key): item for key, item in value.items()}
+        found = {str(key): item for key, item in value.items() if item is not None}
     else:
         positions = [key for key in inputs.order if isinstance(key, int)]
         if len(value) != len(positions):
@@ -54,16 +61,31 @@ def in_columns(name: str, value: Any, batch: Batch, default: float) -> Tensor | 
         OptionError: if its structure is not that of the inputs.
     """
     if not is_by_input(value):
-        return float(value)
-    found = by_key(name, value, batch.inputs)
+        return number(name, value)
+    found = {key: number(f"{name} of {key!r}", item) for key, item in by_key(name, value, batch.inputs).items()}
     inputs = batch.inputs
     assert inputs is not None
     if inputs.is_own:
-        return float(found.get(inputs.slots[0].name, default))
+        return found.get(inputs.slots[0].name, default)
     result = batch.x.new_full(batch.x.shape[1:], default)
     for keys, columns in inputs.spans():
-        result[columns] = next((float(found[key]) for key in sorted(keys) if key in found), default)
+        result[columns] = _of_all(name, found, keys, default)
     return result
+
+
+def _of_all(name: str, found: Mapping[str, float], keys: frozenset[str], default: float) -> float:
+    """The number of the inputs that a part of the row stands for.
+
+    Raises:
+        OptionError: if they differ in it.
+    """
+    values = {found.get(key, default) for key in keys}
+    if len(values) > 1:
+        raise OptionError(
+            f"{name}= differs among the inputs {', '.join(sorted(keys))}, which the model reads from one embedding together; give one "
+            "value for them"
+        )
+    return values.pop()
 
 
 def sign_by_input(batch: Batch, mu: Any) -> Tensor:
@@ -76,7 +98,7 @@ def sign_by_input(batch: Batch, mu: Any) -> Tensor:
 
 
 def ranges_by_input(batch: Batch) -> Tensor:
-    """The difference of the largest and the least value of each sample, of each input by itself, as it broadcasts to the points."""
+    """The difference of the largest and the least value of each sample, of each input by itself, as it broadcasts."""
     x, inputs = batch.x, batch.inputs
     if inputs is None or inputs.is_own:
         axes = tuple(range(1, x.ndim))

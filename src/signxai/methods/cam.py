@@ -161,7 +161,7 @@ class GradCAMAnalyzer(Analyzer):
             raise ModelError(
                 f"none of the inputs {inputs} has several positions, as an image or a signal (N, C, T) has; choose another method"
             )
-        batch.found.without.update(slot.name for slot in inputs.slots if slot not in with_positions)
+        batch.found.without.update(slot.name for slot in inputs.slots if slot not in with_positions)  # token ids, too
         for slot in with_positions:
             own, x = inputs.alone(slot, batch.x)
             cam = self._at_own(replace(batch, x=x, inputs=own, first_logits=None))

@@ -56,11 +56,16 @@ class Explainer:
 
     def _is_joint(self, x: Any) -> bool:
         """Whether what the model takes is more than one tensor of values."""
-        return self.analyzer.is_joint(x) if isinstance(self.analyzer, Analyzer) else is_structured(x)
+        return self.analyzer.is_joint(x) if self._is_ours else is_structured(x)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the analyzer's ``analyze`` is that of all analyzers, not one that a user wrote."""
+        return isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze
 
     def _explain_joint(self, x: Any, target_class: Any, shared: SharedResults | None) -> Any:
         """The maps of several inputs, in their structure."""
-        if isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze:
+        if self._is_ours:
             relevance = self.analyzer.relevance_of(x, target_class, shared, self._multiply_batch if self.multipliers else None)
             return relevance if self.as_tensor else of_each(as_array, relevance)
         if self.multipliers:
@@ -82,7 +87,7 @@ class Explainer:
 
     def _relevance(self, x: Any, target_class: Any, shared: SharedResults | None) -> Any:
         """What the analyzer gives. An ``analyze`` that a user wrote is called as it is, and shares nothing."""
-        if isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze:
+        if self._is_ours:
             return self.analyzer.relevance_of(x, target_class, shared)
         relevance = self.analyzer.analyze(x, target_class)
         return relevance if isinstance(relevance, Tensor) else torch.as_tensor(relevance, device="cpu")

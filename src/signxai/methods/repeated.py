@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -22,7 +23,7 @@ from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
 from signxai.methods.analyzer import Analyzer, CommonOptions, like_input, number, whole_number
 from signxai.methods.batch import Batch, OutputsOf, gradient_of
-from signxai.methods.by_input import by_key, in_columns, is_by_input, ranges_by_input
+from signxai.methods.by_input import by_key, in_columns, is_by_input, ranges_by_input, values_of
 from signxai.methods.joining import joined
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class _Company:
         self.outputs_at = outputs_at or (
             lambda samples, rows, points, mode: batch.outputs(points, mode, batch.x, _samples_at(samples, rows))
         )
-        self._is_known = batch.output is None and not lent_generators().is_watched and model in UNMIXED
+        self._is_known = batch.output is None and batch.inputs is None and not lent_generators().is_watched and model in UNMIXED
         self._points: Tensor | None = None
         self._logits: Tensor | None = None
         self._samples = slice(0)
@@ -183,7 +184,7 @@ class _Company:
             return self.outputs_at(self._samples, rows, points, self.mode.renewed())
 
         if not mixes(run, each, self._logits, by_place=is_single):
-            if self.batch.output is None:  # else another output may mix them
+            if self.batch.output is None and self.batch.inputs is None:  # else another output, or other arguments, may mix them
                 UNMIXED.add(self.model)
             return False
         if not is_single:
@@ -319,7 +320,31 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
     def attribute(self, batch: Batch) -> Tensor:
         baseline = self._baseline_of(batch)
-        return self._integrated(batch, lambda samples: (baseline[samples], batch.x[samples]))
+        relevance = self._integrated(batch, lambda samples: (baseline[samples], batch.x[samples]))
+        if batch.inputs is not None and batch.inputs.rows and batch.relevance == "one_hot":
+            self._say_if_incomplete(batch, relevance, baseline)
+        return relevance
+
+    def _say_if_incomplete(self, batch: Batch, relevance: Tensor, baseline: Tensor) -> None:
+        """Warn of a path from a zero embedding on which the network bends sharply, as behind an RMS norm: points say little of it."""
+        with torch.no_grad():
+            ends = [self._logits(batch, x) for x in (batch.x, baseline)]
+        score = batch.score(ends[0])
+        wanted = (score(ends[0]) - score(ends[1])).detach()
+        missing = (relevance.flatten(1).sum(1) - wanted).abs()
+        row = int((missing / wanted.abs().clamp(min=_INCOMPLETE * float(wanted.abs().max()))).argmax())
+        if bool(missing[row] > _INCOMPLETE * wanted.abs().max()):
+            warnings.warn(
+                f"integrated gradients of {self.steps} steps sum to {float(relevance[row].sum()):.3g} where the score differs from that of "
+                f"the baseline by {float(wanted[row]):.3g}: the path is too steep for them, as one from a zero embedding through an RMS norm; "
+                "give more steps=, or baseline_ids=",
+                IncompleteWarning,
+                stacklevel=2,
+            )
+
+    def _logits(self, batch: Batch, x: Tensor) -> Tensor:
+        rows = torch.split(torch.arange(len(x)), self.batch_size or len(x))
+        return torch.cat([batch.run(x[part[0] : part[-1] + 1], GradientPass(), part.tolist()) for part in rows])
 
     def attribute_at(self, batch: Batch, names: Sequence[str]) -> Sequence[Tensor]:
         _check_rows(batch, names, self.batch_size)
@@ -360,9 +385,12 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         return joined([mean * difference for difference, mean, _ in parts.values()])
 
     def _baseline_of(self, batch: Batch) -> Tensor:
-        if batch.inputs is None:
+        inputs = batch.inputs
+        if self.baseline_ids is not None and (inputs is None or not inputs.rows):
+            raise OptionError(f"baseline_ids={self.baseline_ids!r}: none of the inputs are token ids, by which an embedding is read")
+        if inputs is None:
             return self._like("baseline", self.baseline, batch.x, batch.rows)
-        return self._joint_baseline(batch, batch.inputs)
+        return self._joint_baseline(batch, inputs)
 
     def _like(self, name: str, value: Any, x: Tensor, rows: slice) -> Tensor:
         """A baseline, as it was given, in the shape of the samples; zeros if there is none."""
@@ -370,34 +398,77 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
             return torch.zeros_like(x)
         if isinstance(value, Mapping):
             raise OptionError(f"{name}={value!r} is given for each of several inputs, and x is one tensor")
-        baseline = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+        baseline = _as_numbers(name, value).to(x)
         if baseline.ndim == x.ndim and len(baseline) > 1:
             baseline = baseline[rows]
         return like_input(name, baseline, x)
 
     def _joint_baseline(self, batch: Batch, inputs: JointInputs) -> Tensor:
         """The baseline of several inputs: for each, or one number for all values; for ids, rows that others pick out, or zeros."""
-        given = by_key("baseline", self.baseline, inputs) if is_by_input(self.baseline) else {}
-        ids = by_key("baseline_ids", self.baseline_ids, inputs) if isinstance(self.baseline_ids, Mapping | tuple) else None
-        result, rows = torch.zeros_like(batch.x), {}
+        is_each = is_by_input(self.baseline) and not inputs.is_one_tensor
+        given = by_key("baseline", self.baseline, inputs) if is_each else {}
+        result = torch.zeros_like(batch.x)
         for slot in inputs.slots:
-            of_all = None if is_by_input(self.baseline) else self.baseline
             if slot.ids is None:
                 x = batch.x if inputs.is_own else slot.of(batch.x)
-                part = self._like(f"baseline of {slot.name!r}", given.get(slot.name, of_all), x, batch.rows)
+                value = given.get(slot.name) if is_each else self.baseline
+                part = self._like(f"baseline of {slot.name!r}" if is_each else "baseline", value, x, batch.rows)
                 if inputs.is_own:
                     return part
                 result[:, slice(*slot.columns)] = part.reshape(len(part), -1)
-            elif (value := self.baseline_ids if ids is None else ids.get(slot.name)) is not None or slot.name in given:
-                rows[slot.key] = _ids_like(slot, given[slot.name] if value is None else value, batch.rows)
-        if rows and inputs.rows:
-            read = batch.reading_rows(inputs.with_ids(rows))
-            if [slot.shape for slot in read.inputs.rows] != [slot.shape for slot in inputs.rows]:
-                raise ModelError("the model reads its embeddings otherwise for baseline_ids= than for the ids that are explained")
-            for slot_of_rows in inputs.rows:
-                if slot_of_rows.keys & {str(key) for key in rows}:
-                    result[:, slice(*slot_of_rows.columns)] = read.points[:, slice(*slot_of_rows.columns)].to(result.dtype)
-        return result
+        ids = self._baseline_ids(inputs, given, batch.rows)
+        return self._with_rows(result, batch, inputs, ids) if ids else result
+
+    def _baseline_ids(self, inputs: JointInputs, given: Mapping[str, Any], rows: slice) -> dict[int | str, Tensor]:
+        """Token ids of the baseline, by the key of their input."""
+        each = by_key("baseline_ids", self.baseline_ids, inputs) if isinstance(self.baseline_ids, Mapping | tuple) else None
+        read = frozenset[str]().union(*(slot.keys for slot in inputs.rows))
+        if wrong := (each or {}).keys() - read:
+            raise OptionError(
+                f"baseline_ids= names {', '.join(sorted(wrong))}, by which no embedding is read; token ids are {sorted(read)}"
+            )
+        found = {}
+        for slot in inputs.slots:
+            value = self.baseline_ids if each is None else each.get(slot.name)
+            value = given.get(slot.name) if value is None else value
+            if slot.ids is not None and slot.name in read and value is not None:
+                found[slot.key] = _ids_like(slot, value, rows)
+        return found
+
+    def _with_rows(self, baseline: Tensor, batch: Batch, inputs: JointInputs, ids: Mapping[int | str, Tensor]) -> Tensor:
+        """A baseline with the rows that other ids pick out."""
+        names = {str(key) for key in ids}
+        if partly := next((slot.keys for slot in inputs.rows if slot.keys & names and not slot.keys <= names), None):
+            raise OptionError(
+                f"the model reads the ids of {', '.join(sorted(partly))} from one embedding together: give baseline_ids= for all"
+            )
+        others = batch.reading_rows(inputs.with_ids(ids)).inputs.rows
+        if [slot.shape for slot in others] != [slot.shape for slot in inputs.rows]:
+            raise ModelError("the model reads its embeddings otherwise for baseline_ids= than for the ids that are explained")
+        for slot, other in zip(inputs.rows, others, strict=True):
+            if slot.keys <= names:
+                baseline[:, slice(*slot.columns)] = other.rows.reshape(len(baseline), -1).to(baseline.dtype)
+        return baseline
+
+
+_INCOMPLETE = 0.2
+"""So much of the difference of scores may be missing from a map."""
+
+
+class IncompleteWarning(UserWarning):
+    """Integrated gradients do not sum to what they should."""
+
+
+def _as_numbers(name: str, value: Any) -> Tensor:
+    """A baseline as a tensor.
+
+    Raises:
+        OptionError: if it is no array of numbers.
+    """
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"{name}={value!r} is no number, tensor or array of numbers: {error}") from error
 
 
 def _ids_like(slot: Slot, value: Any, rows: slice) -> Tensor:
@@ -407,7 +478,7 @@ def _ids_like(slot: Slot, value: Any, rows: slice) -> Tensor:
         OptionError: if they are no whole numbers, or of another shape.
     """
     assert slot.ids is not None
-    ids = torch.as_tensor(value)
+    ids = _as_numbers("baseline_ids", value)
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise OptionError(f"baseline_ids={value!r} must be token ids: whole numbers")
     if ids.ndim == slot.ids.ndim and len(ids) > 1:
@@ -490,10 +561,8 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     def __init__(self, model: nn.Module, noise_level: Any = 0.2, num_samples: int = 50, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
-        levels = noise_level if is_by_input(noise_level) else {"": noise_level}
-        for level in levels.values() if isinstance(levels, Mapping) else levels:
-            if level is not None:
-                number("noise_level", level, at_least=0)
+        for level in values_of(noise_level):
+            number("noise_level", level, at_least=0)
         self.noise_level = noise_level
         self.num_samples = self.points = whole_number("num_samples", num_samples, at_least=1)
 

@@ -46,7 +46,7 @@ def embedding(mode: ForwardPass, call: Call) -> Result:
         with mode:
             return bag_of_rows(*call.args, **call.kwargs)
     rows = mode.as_it_is(Call(call.func, (indices.long() if indices.is_floating_point() else indices, *call.rest), call.named))
-    return mode.token_ids.exchanged(call.with_arguments(("input", "weight")).args[1], indices, rows) if mode.token_ids.any else rows
+    return mode.token_ids.exchanged(indices, rows) if mode.token_ids.any else rows
 
 
 @ANY_PASS.rule_for("long", "int", "short", "to", "type", "type_as")
