@@ -336,7 +336,7 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         if bool(missing[row] > _INCOMPLETE * wanted.abs().max()):
             warnings.warn(
                 f"integrated gradients of {self.steps} steps sum to {float(relevance[row].sum()):.3g} where the score differs from that of "
-                f"the baseline by {float(wanted[row]):.3g}: the path is too steep for them, as one from a zero embedding through an RMS norm; "
+                f"the baseline by {float(wanted[row]):.3g}: the path is too steep, as one from a zero embedding through an RMS norm; "
                 "give more steps=, or baseline_ids=",
                 IncompleteWarning,
                 stacklevel=2,
