@@ -300,7 +300,7 @@ def run_forward(
     samples = x.shape[0] if x.ndim else 0
     with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs), mode:
         explained = explained_tensor(run(x), samples, output)
-    if draws_from is None:
+    if draws_from is None and (mode.draws or generators.is_watched):
         _refuse_draws(run, x, mode, output, x._version != version)
     if tried is not None:
         _refuse_unseen_draws(run, tried, output, generators)

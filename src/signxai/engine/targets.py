@@ -169,6 +169,8 @@ def as_target(target: object, samples: int) -> Target:
     """
     if target is None:
         return Target()
+    if type(target) is int and abs(target) < 1 << 32:  # most often; arrays take longer
+        return Target(torch.full((samples, 1), target, device="cpu"))
     if isinstance(target, Target):
         return target
     if callable(target):

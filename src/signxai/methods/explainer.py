@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,9 @@ class Explainer:
         if self._is_joint(x):
             return self._explain_joint(x, target_class, shared)
         relevance = self._relevance(x, target_class, shared)
-        if not _is_at_a_layer(self.analyzer):
+        if not (self._is_analyzer and self.analyzer.layers is not None):
             relevance = self._multiplied(relevance, x)
-        is_checked = isinstance(self.analyzer, Analyzer) and all(multiplier.kind == "sign" for multiplier in self.multipliers)
+        is_checked = self._is_analyzer and all(multiplier.kind == "sign" for multiplier in self.multipliers)
         if not is_checked and not is_finite(relevance):
             raise not_finite(None)
         return relevance if self.as_tensor else of_each(as_array, relevance)
@@ -58,10 +59,15 @@ class Explainer:
         """Whether what the model takes is more than one tensor of values."""
         return self.analyzer.is_joint(x) if self._is_ours else is_structured(x)
 
+    @cached_property
+    def _is_analyzer(self) -> bool:
+        """Whether the analyzer is an ``Analyzer``."""
+        return isinstance(self.analyzer, Analyzer)
+
     @property
     def _is_ours(self) -> bool:
         """Whether the analyzer's ``analyze`` is that of all analyzers, not one that a user wrote."""
-        return isinstance(self.analyzer, Analyzer) and type(self.analyzer).analyze is Analyzer.analyze
+        return self._is_analyzer and type(self.analyzer).analyze is Analyzer.analyze
 
     def _explain_joint(self, x: Any, target_class: Any, shared: SharedResults | None) -> Any:
         """The maps of several inputs, in their structure."""
@@ -93,7 +99,7 @@ class Explainer:
         return relevance if isinstance(relevance, Tensor) else torch.as_tensor(relevance, device="cpu")
 
     def _multiplied(self, relevance: Tensor, x: Any) -> Tensor:
-        if is_by_input(self.thresholds):
+        if self.thresholds is not None and is_by_input(self.thresholds):
             raise OptionError(f"mu={self.thresholds!r} is given for each of several inputs, and x is one tensor")
         shape = tuple(x.shape) if isinstance(x, Tensor | np.ndarray) else np.shape(x)
         if relevance.shape != shape:
@@ -125,7 +131,7 @@ def explainer_for(model: nn.Module, name: str | MethodSpec, options: Mapping[str
         rest.pop("mu", None)  # it is the multiplier's alone
     if "as_tensor" in taken:
         rest["as_tensor"] = True  # an array is made of it once, at the end
-    multipliers = spec.multipliers if is_by_input(mu) else _filled_in(spec, mu)
+    multipliers = spec.multipliers if mu is not None and is_by_input(mu) else _filled_in(spec, mu)
     analyzer = analyzer_for(spec, model, rest)
     if multipliers and _is_at_a_layer(analyzer):
         raise OptionError(f"{str(spec)!r} multiplies by the input, so at= does not go with it; leave one of them out")

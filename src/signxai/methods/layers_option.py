@@ -77,6 +77,8 @@ def of_each(function: Callable[[Any], Value], relevance: Any) -> Any:
     >>> of_each(len, {"0": [1, 2], "1": [3]})
     {'0': 2, '1': 1}
     """
+    if isinstance(relevance, Tensor):  # as it mostly is, and asked quickly
+        return function(relevance)
     if isinstance(relevance, Mapping):
         return {name: of_each(function, one) for name, one in relevance.items()}
     if isinstance(relevance, tuple):
