@@ -398,7 +398,7 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
             return torch.zeros_like(x)
         if isinstance(value, Mapping):
             raise OptionError(f"{name}={value!r} is given for each of several inputs, and x is one tensor")
-        baseline = _as_numbers(name, value).to(x)
+        baseline = _as_numbers(name, value, x.dtype).to(x.device)
         if baseline.ndim == x.ndim and len(baseline) > 1:
             baseline = baseline[rows]
         return like_input(name, baseline, x)
@@ -459,14 +459,14 @@ class IncompleteWarning(UserWarning):
     """Integrated gradients do not sum to what they should."""
 
 
-def _as_numbers(name: str, value: Any) -> Tensor:
-    """A baseline as a tensor.
+def _as_numbers(name: str, value: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """A baseline as a tensor, of a type; None: of its own.
 
     Raises:
         OptionError: if it is no array of numbers.
     """
     try:
-        return torch.as_tensor(value)
+        return torch.as_tensor(value, dtype=dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise OptionError(f"{name}={value!r} is no number, tensor or array of numbers: {error}") from error
 
