@@ -32,6 +32,7 @@ HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
         "from signxai.common import MethodNameError, SignxaiError",
         "import signxai.names.grammar, signxai.common.errors",
         "import signxai.timeseries; dir(signxai.timeseries)",
+        "import signxai.text; dir(signxai.text)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -75,6 +76,7 @@ PATHS = {
         "SpectrumSample", "plot_spectrum_maps", "BEAT_CLASSES", "BeatNetwork", "PreparedSignal", "load_beat_network", "prepare_for_beats",
         "SignalInput",
     ],
+    "signxai.text": ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text"],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": ["SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError"],
 }  # fmt: skip
@@ -87,7 +89,15 @@ def test_what_a_path_gives(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["signxai", "signxai.torch_signxai", "signxai.torch_signxai.methods.zennit_impl", "signxai.common", "signxai.timeseries"]
+    "path",
+    [
+        "signxai",
+        "signxai.torch_signxai",
+        "signxai.torch_signxai.methods.zennit_impl",
+        "signxai.common",
+        "signxai.timeseries",
+        "signxai.text",
+    ],
 )
 def test_all_is_pinned(path):
     beyond = {"Analyzer", "Batch", "GuidedGradCAMAnalyzer", "MethodLRPAnalyzer", "RandomUniformAnalyzer"}

@@ -1,0 +1,224 @@
+"""Figures of texts: tokens in the colours of relevance, and the matrix of a generated text.
+
+Nothing here computes relevance or touches pyplot's global state.
+"""
+
+import math
+import unicodedata
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from signxai.common.errors import InputError
+from signxai.common.visualization import FloatArray
+from signxai.figures.relevance_colours import TEXT_SIZE, label_bar, relevance_norm
+
+__all__ = ["plot_token_matrix", "plot_tokens"]
+
+_POINTS = 72  # to the inch
+_DOTS = 150  # per inch
+_SIZE, _LEAST_SIZE = 11.0, 4.0  # of the letters, in points
+_WIDE = 0.602  # width of a letter of fixed width, in its size
+_LINE = 2.0  # height of a line, in the size of its letters
+_COLUMNS = 84
+_BAR_BAND, _MARGIN = 0.75, 0.2  # inches
+_TITLE_SIZE = 11.0
+_STRENGTH = 0.75  # of the colours behind letters, so that black ones can be read
+
+
+def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = "", axes: Axes | None = None, cmap: str = "coolwarm") -> Axes:
+    """Draw tokens in the colours of relevance, in lines that wrap: red and underlined for, blue and underlined with dots against.
+
+    Args:
+        tokens: as they are written, with the white space before them.
+        relevance: of each (L,), signed.
+        title: above them.
+        axes: into which they are drawn; None: those of a figure of its own, with a colour bar.
+        cmap: a diverging colour map of matplotlib.
+
+    Returns:
+        The axes; their ``figure`` has ``savefig``.
+
+    Raises:
+        InputError: not as many tokens as values.
+
+    >>> plot_tokens(["good", " bad"], np.array([1.0, -1.0]), title="a film").get_title("left")
+    'a film'
+    """
+    values = np.asarray(relevance, dtype=np.float64)
+    if values.shape != (len(tokens),):
+        raise InputError(f"{len(tokens)} tokens have relevance of shape ({len(tokens)},), not {values.shape}")
+    norm = relevance_norm(values, None, 100) if len(values) else Normalize(-1, 1)
+    scale = ScalarMappable(norm, cmap)
+    is_own = axes is None
+    if axes is None:
+        axes, bar = _page(tokens, title)
+        label_bar(axes.figure.colorbar(scale, cax=bar, orientation="horizontal"), values, norm)
+    else:
+        label_bar(axes.figure.colorbar(scale, ax=axes, location="bottom", shrink=0.7, aspect=30), values, norm)
+    box = _draw_tokens(axes, tokens, values, norm, cmap)
+    _set_title(axes, title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
+    return axes
+
+
+def _page(tokens: Sequence[str], title: str) -> tuple[Axes, Axes]:
+    """Axes for tokens, in a figure that is as high as they need, and those of the colour bar."""
+    lines = 1 + max((line for line, *_ in _laid_out(tokens, _COLUMNS)), default=0)
+    width, height = _COLUMNS * _WIDE * _SIZE / _POINTS, lines * _LINE * _SIZE / _POINTS
+    head = _MARGIN + len(_title_lines(title, width, _TITLE_SIZE)) * 1.5 * _TITLE_SIZE / _POINTS
+    size = (width + 2 * _MARGIN, height + _BAR_BAND + head)
+    figure = Figure(figsize=size, dpi=_DOTS)
+    axes = figure.add_axes((_MARGIN / size[0], _BAR_BAND / size[1], width / size[0], height / size[1]))
+    return axes, figure.add_axes((0.3, 0.45 / size[1], 0.4, 0.12 / size[1]))
+
+
+def _title_lines(title: str, width: float, size: float) -> list[str]:
+    """A title in lines of this width, in inches, of letters of this size, in points."""
+    return wrap(title, max(10, math.floor(width * _POINTS / (0.55 * size)))) or [""]
+
+
+def _set_title(axes: Axes, title: str, width: float, size: float) -> None:
+    axes.set_title("\n".join(_title_lines(title, width, size)), fontsize=size, loc="left", parse_math=False)
+
+
+def _draw_tokens(axes: Axes, tokens: Sequence[str], values: FloatArray, norm: Normalize, cmap: str) -> float:
+    """Draw tokens into axes, in letters as large as they may be; the width of the axes, in inches."""
+    box = axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted())
+    size, columns, lines = _fitting(tokens, box.width, box.height)
+    axes.set(xlim=(0, columns), ylim=(max(lines, box.height * _POINTS / (_LINE * size)), 0))
+    axes.set_axis_off()
+    colours = colormaps[cmap]
+    for line, start, width, part, number in _laid_out(tokens, columns):
+        colour = (*colours(float(norm(values[number])))[:3], _STRENGTH)
+        strength = abs(2 * float(norm(values[number])) - 1)
+        if strength > 0:
+            axes.add_patch(Rectangle((start, line + 0.12), width, 0.66, facecolor=colour, linewidth=0))
+            style = "solid" if values[number] > 0 else (0, (1, 1.2))
+            ink = colours(1.0 if values[number] > 0 else 0.0)
+            axes.plot(
+                [start + 0.08, start + width - 0.08],
+                [line + 0.85] * 2,
+                color=ink,
+                linewidth=size / 7,
+                linestyle=style,
+                alpha=min(1.0, 4 * strength),
+            )
+        axes.text(start, line + 0.45, part, fontsize=size, family="monospace", va="center", ha="left", parse_math=False)
+    return float(box.width)
+
+
+def _fitting(tokens: Sequence[str], width: float, height: float) -> tuple[float, int, int]:
+    """The size of the letters, in points, the letters in a line and the number of lines, for a place of this size in inches."""
+    size = _SIZE
+    while True:
+        columns = max(1, math.floor(width * _POINTS / (_WIDE * size) + 1e-6))
+        lines = 1 + max((line for line, *_ in _laid_out(tokens, columns)), default=0)
+        if lines * _LINE * size / _POINTS <= height * 1.001 or size <= _LEAST_SIZE:
+            return size, columns, lines
+        size -= 0.5
+
+
+def _laid_out(tokens: Sequence[str], columns: int) -> Iterator[tuple[int, int, int, str, int]]:
+    """The pieces of tokens in lines: the line, the first column, the width, the text and the token's number of each."""
+    line = column = 0
+    for number, token in enumerate(tokens):
+        for count, piece in enumerate(_lines_of(token)):
+            if count:
+                line, column = line + 1, 0
+            text, rest = piece, _rest_of_word(tokens, number)
+            needed = _width(text) + (rest if _width(text) + rest <= columns and text[:1] == " " else 0)
+            if column and column + needed > columns:
+                line, column, text = line + 1, 0, text.lstrip(" ")
+            while _width(text) > columns:
+                yield line, 0, columns, text[:columns], number
+                line, text = line + 1, text[columns:]
+            if text:
+                yield line, column, _width(text), text, number
+                column += _width(text)
+
+
+def _lines_of(token: str) -> list[str]:
+    return token.replace("\r\n", "\n").replace("\t", "    ").split("\n")
+
+
+def _rest_of_word(tokens: Sequence[str], number: int) -> int:
+    """The width of the tokens that follow one without white space between."""
+    rest = 0
+    for token in tokens[number + 1 :]:
+        if token[:1].isspace():
+            break
+        rest += _width(_lines_of(token)[0])
+        if "\n" in token:
+            break
+    return rest
+
+
+def _width(text: str) -> int:
+    """In columns: letters of East Asia take two, marks above others none."""
+    return sum(0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def plot_token_matrix(
+    matrix: FloatArray,
+    tokens: Sequence[str],
+    generated: Sequence[str],
+    counts: Sequence[int],
+    *,
+    title: str = "",
+    axes: Axes | None = None,
+    cmap: str = "coolwarm",
+) -> Axes:
+    """Draw the relevance of all tokens for each generated one, on one scale with 0 in its middle.
+
+    Args:
+        matrix: (n, L), signed.
+        tokens: the names of the columns (L,).
+        generated: those of the rows (n,).
+        counts: how many tokens stand before each generated one; what stands behind is left blank.
+        title: above it.
+        axes: into which it is drawn; None: those of a figure of its own.
+        cmap: a diverging colour map of matplotlib.
+
+    Returns:
+        The axes; their ``figure`` has ``savefig``.
+
+    Raises:
+        InputError: names that do not fit the matrix.
+
+    >>> plot_token_matrix(np.eye(2), ["a", "b"], ["b", "c"], [1, 2]).get_ylabel()
+    'generated token'
+    """
+    values = np.asarray(matrix, dtype=np.float64)
+    if values.shape != (len(generated), len(tokens)) or len(counts) != len(generated):
+        raise InputError(f"{len(generated)} generated tokens over {len(tokens)} tokens do not fit a matrix of shape {values.shape}")
+    norm = relevance_norm(values, None, 100)
+    is_own = axes is None
+    if axes is None:
+        size = (max(4.5, 1.8 + 0.26 * len(tokens)), max(2.6, 2.2 + 0.26 * len(generated)))
+        axes = Figure(figsize=size, dpi=_DOTS, layout="constrained").add_subplot()
+    behind = np.arange(values.shape[1]) >= np.asarray(counts)[:, None]
+    picture = axes.imshow(np.ma.array(values, mask=behind), norm=norm, cmap=cmap, aspect="auto", interpolation="nearest")
+    names: dict[str, Any] = {"fontsize": TEXT_SIZE, "family": "monospace"}
+    axes.set_xticks(range(len(tokens)), [_visible(token) for token in tokens], rotation=90, **names)
+    axes.set_yticks(range(len(generated)), [_visible(token) for token in generated], **names)
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_parse_math(False)
+    axes.set_ylabel("generated token", fontsize=TEXT_SIZE)
+    axes.set_xlabel("token before it", fontsize=TEXT_SIZE)
+    width = axes.get_window_extent().width / axes.figure.dpi
+    _set_title(axes, title, width, _TITLE_SIZE if is_own else TEXT_SIZE)
+    label_bar(axes.figure.colorbar(picture, ax=axes), values, norm)
+    return axes
+
+
+def _visible(token: str) -> str:
+    """A token in which white space can be seen."""
+    return token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")

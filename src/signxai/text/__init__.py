@@ -1,0 +1,33 @@
+"""Texts: what a language model's answer rests on, token by token and word by word.
+
+It works with the models and the fast tokenizers of Hugging Face's transformers, which it is handed and never imports itself.
+Importing it loads no torch: each public name is fetched from its module at first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from signxai.text.explaining import explain_text
+    from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
+    from signxai.text.words import Word
+
+__all__ = ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text"]
+
+_HOME = {
+    "GeneratedRelevance": "signxai.text.results",
+    "TextRelevance": "signxai.text.results",
+    "TextTarget": "signxai.text.results",
+    "Word": "signxai.text.words",
+    "explain_text": "signxai.text.explaining",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'signxai.text' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,99 @@
+"""A page of HTML that shows texts in the colours of relevance and loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Tokens in a row.
+
+    Attributes:
+        heading: above them; "": none.
+        shown: each token as it is written.
+        tokens: their names.
+        relevance: of each.
+        special: whether each stands for no part of the text.
+        decoder_from: the number of the decoder's first token; None: there is no decoder.
+    """
+
+    heading: str
+    shown: Sequence[str]
+    tokens: Sequence[str]
+    relevance: Sequence[float]
+    special: Sequence[bool]
+    decoder_from: int | None = None
+
+
+def page(heading: str, passages: Sequence[Passage]) -> str:
+    """A whole page, of one string: texts in the colours of relevance, on one scale, with a legend.
+
+    Args:
+        heading: of the page.
+        passages: what it shows.
+
+    >>> "<script>" in page("a", [Passage("", ["<script>"], ["<script>"], [1.0], [False])])
+    False
+    """
+    end = max((abs(value) for passage in passages for value in passage.relevance), default=0.0)
+    body = "\n".join(_passage(passage, end) for passage in passages)
+    return (
+        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{escape(heading)}</title>\n<style>{_STYLE}</style></head>\n<body>'
+        f'<div class="signxai-text">\n<h1><bdi>{escape(heading)}</bdi></h1>\n{_legend(end)}\n{body}\n</div></body></html>\n'
+    )
+
+
+def _passage(passage: Passage, end: float) -> str:
+    heading = f"<h2><bdi>{escape(passage.heading)}</bdi></h2>\n" if passage.heading else ""
+    numbers = list(range(len(passage.tokens)))
+    cut = passage.decoder_from
+    if cut is None:
+        return heading + _paragraph(passage, numbers, end)
+    encoder, decoder = _paragraph(passage, numbers[:cut], end), _paragraph(passage, numbers[cut:], end)
+    return f"{heading}{encoder}\n<h3>decoder</h3>\n{decoder}"
+
+
+def _paragraph(passage: Passage, numbers: Sequence[int], end: float) -> str:
+    return f'<p dir="auto">{"".join(_token(passage, number, end) for number in numbers)}</p>'
+
+
+def _token(passage: Passage, number: int, end: float) -> str:
+    value = passage.relevance[number]
+    sign = "for" if value > 0 else "against" if value < 0 else "none"
+    special = " special" if passage.special[number] else ""
+    strength = abs(value) / end if end else 0.0
+    title = escape(f"{passage.tokens[number]!r}: {value:+.4g}")
+    return f'<span class="{sign}{special}" style="--strength:{strength:.3f}" title="{title}">{escape(passage.shown[number])}</span>'
+
+
+def _legend(end: float) -> str:
+    """The scale: five steps, with the sign of each in its line, and their numbers."""
+    steps = [(-1.0, "against"), (-0.5, "against"), (0.0, "none"), (0.5, "for"), (1.0, "for")]
+    cells = "".join(f'<span class="{sign}" style="--strength:{abs(part)}">{part * end or 0:.2g}</span>' for part, sign in steps)
+    return f'<div class="legend">against (dotted) {cells} for (solid)</div>'
+
+
+_STYLE = """
+.signxai-text { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --quiet: #5c5c5c; --for: 178, 24, 43; --against: 33, 102, 172;
+  color: var(--ink); background: var(--paper); font: 16px/1.9 system-ui, sans-serif; padding: 1em; max-width: 60em; margin: auto; }
+.signxai-text h1 { font-size: 1.1em; line-height: 1.4; margin: 0 0 .5em; overflow-wrap: anywhere; }
+.signxai-text h2 { font-size: 1em; margin: 1em 0 0; }
+.signxai-text h3 { font-size: .85em; font-weight: normal; color: var(--quiet); margin: .5em 0 0; }
+.signxai-text p { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2em 0; }
+.signxai-text span { padding: .1em 0; border-radius: .15em; }
+.signxai-text .for { background: rgba(var(--for), calc(var(--strength) * .6));
+  border-bottom: 2px solid rgba(var(--for), calc(var(--strength) * 4)); }
+.signxai-text .against { background: rgba(var(--against), calc(var(--strength) * .6));
+  border-bottom: 2px dotted rgba(var(--against), calc(var(--strength) * 4)); }
+.signxai-text .none { border-bottom: 2px solid transparent; }
+.signxai-text .special { font-size: .8em; margin: 0 .2em; }
+.signxai-text .legend { font-size: .8em; color: var(--quiet); }
+.signxai-text .legend span { color: var(--ink); padding: .1em .5em; }
+@media (prefers-color-scheme: dark) {
+  html { background: #16181c; }
+  .signxai-text { --ink: #ededed; --paper: #16181c; --quiet: #a5a5a5; --for: 244, 96, 84; --against: 92, 160, 235; }
+}
+"""

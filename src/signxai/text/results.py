@@ -1,0 +1,226 @@
+"""Relevance of the tokens of a text: what explanations of texts give."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from signxai.figures.text_plots import plot_token_matrix, plot_tokens
+from signxai.text.page import Passage, page
+from signxai.text.words import Span, Word, words_of
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TextTarget:
+    """A token or a label, and what the model says of it.
+
+    Attributes:
+        id: its number.
+        name: as people read it.
+        logit: of the model.
+        probability: by a softmax over all, or by a sigmoid of its own where a model finds several labels; None: the model has a single
+            output.
+    """
+
+    id: int
+    name: str
+    logit: float
+    probability: float | None
+
+    def __str__(self) -> str:
+        shown = f"{self.name!r}"
+        return shown if self.probability is None else f"{shown} ({100 * self.probability:.1f} %)"
+
+
+@dataclass(frozen=True, eq=False)
+class TextRelevance:
+    """What each token of a text contributes to what a model says of it.
+
+    Attributes:
+        text: the text; of an encoder-decoder that of the encoder.
+        tokens: as people read them (L,); of an encoder-decoder the encoder's, then the decoder's.
+        ids: of the tokens (L,).
+        offsets: where each token stands in the text, (start, end) in characters; None: a special token.
+        relevance: of the tokens (L,), signed; without padding.
+        target: the token or label that is explained.
+        contrast: that rather than which it is explained; None: by itself.
+        method: the method's name.
+        beginning: what the token took that marks the beginning of the text; None: there is no such token. It often takes much, as attention
+            rests on it where it finds nothing.
+        absorbed_by_bias: what biases and other constants took, if ``account=True`` asked for it.
+        decoder_from: the number of the decoder's first token; None: there is no decoder.
+        decoder_text: what the decoder was handed, as text; the offsets of its tokens point there.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    ids: tuple[int, ...]
+    offsets: tuple[Span | None, ...]
+    relevance: FloatArray
+    target: TextTarget
+    contrast: TextTarget | None
+    method: str
+    beginning: float | None
+    absorbed_by_bias: float | None = None
+    decoder_from: int | None = None
+    decoder_text: str = ""
+
+    def words(self) -> list[Word]:
+        """The words of the text, which white space parts, each with the sum over its tokens; special tokens stand by themselves.
+
+        >>> target = TextTarget(1, "good", 2.0, 0.9)
+        >>> values = np.array([0.5, 1.0])
+        >>> found = TextRelevance("unkind", ("un", "kind"), (4, 5), ((0, 2), (2, 6)), values, target, None, "lrp_z", None)
+        >>> [(word.text, word.relevance) for word in found.words()]
+        [('unkind', 1.5)]
+        """
+        end = len(self.tokens) if self.decoder_from is None else self.decoder_from
+        own = words_of(self.text, self.tokens[:end], self.offsets[:end], self.relevance[:end].tolist())
+        return own + words_of(self.decoder_text, self.tokens[end:], self.offsets[end:], self.relevance[end:].tolist(), first=end)
+
+    def heading(self) -> str:
+        """What is explained, and how."""
+        rather = "" if self.contrast is None else f" rather than {self.contrast}"
+        return f"Relevance for {self.target}{rather}, by {self.method}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists, strings and numbers."""
+        return asdict(self) | {
+            "tokens": list(self.tokens),
+            "ids": list(self.ids),
+            "offsets": [None if span is None else list(span) for span in self.offsets],
+            "relevance": self.relevance.tolist(),
+            "words": [asdict(word) | {"tokens": list(word.tokens)} for word in self.words()],
+        }
+
+    def to_html(self) -> str:
+        """A page of one string that loads nothing: the text in the colours of relevance, for light and dark screens.
+
+        Colours say for (red) and against (blue), symmetric about 0; so does the line under a token: solid for, dotted against. The
+        mouse over a token shows its number. Everything of the text is escaped.
+        """
+        return page(self.heading(), [self.passage()])
+
+    def passage(self, heading: str = "") -> Passage:
+        """The tokens as they are shown."""
+        return Passage(heading, self.shown(), self.tokens, self.relevance.tolist(), self._special(), self.decoder_from)
+
+    def shown(self) -> list[str]:
+        """Each token as it stands in the text, with white space before it; special ones by name, further bytes of a character by dots."""
+        result = []
+        for number, span in enumerate(self.offsets):
+            is_decoders = self.decoder_from is not None and number >= self.decoder_from
+            text = self.decoder_text if is_decoders else self.text
+            before = None if number in (0, self.decoder_from) else self.offsets[number - 1]
+            result.append(_as_written(text, before, span, self.tokens[number]))
+        return result
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the text in the colours of relevance, in lines that wrap.
+
+        Args:
+            axes: of matplotlib, into which it is drawn; None: those of a figure of its own.
+
+        Returns:
+            The axes; their ``figure`` has ``savefig``.
+        """
+        return plot_tokens(self.shown(), self.relevance, title=self.heading(), axes=axes)
+
+    def _special(self) -> list[bool]:
+        return [span is None for span in self.offsets]
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedRelevance:
+    """What each token before it contributes to every token that a model generated.
+
+    Attributes:
+        text: what was given.
+        generated_text: what the model added.
+        steps: the explanation of each generated token, as ``explain_text`` gives it for the text before it.
+    """
+
+    text: str
+    generated_text: str
+    steps: tuple[TextRelevance, ...]
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.steps[0].method
+
+    @property
+    def targets(self) -> tuple[TextTarget, ...]:
+        """The generated tokens (n,)."""
+        return tuple(step.target for step in self.steps)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens that stand before the last generated one (L,), as people read them."""
+        return self.steps[-1].tokens
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """(n, L): a row for each generated token, over the tokens that stand before the last one; 0 for those behind it."""
+        result = np.zeros((len(self.steps), len(self.tokens)))
+        for row, step in zip(result, self.steps, strict=True):
+            row[: len(step.relevance)] = step.relevance
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists, strings and numbers."""
+        return {
+            "text": self.text,
+            "generated_text": self.generated_text,
+            "method": self.method,
+            "tokens": list(self.tokens),
+            "targets": [asdict(target) for target in self.targets],
+            "matrix": self.matrix.tolist(),
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+    def to_html(self) -> str:
+        """A page of one string, as that of a single text, with a passage for each generated token, all on one scale."""
+        return page(self.heading(), [step.passage(str(step.target)) for step in self.steps])
+
+    def heading(self) -> str:
+        """What is explained, and how."""
+        written = self.generated_text or "".join(target.name for target in self.targets)
+        return f"Relevance for {written!r}, token by token, by {self.method}"
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the matrix: a row for each generated token, a column for each token before it.
+
+        Args:
+            axes: of matplotlib, into which it is drawn; None: those of a figure of its own.
+
+        Returns:
+            The axes; their ``figure`` has ``savefig``.
+        """
+        counts = [len(step.tokens) for step in self.steps]
+        return plot_token_matrix(
+            self.matrix, self.tokens, [target.name for target in self.targets], counts, title=self.heading(), axes=axes
+        )
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def _as_written(text: str, before: Span | None, span: Span | None, name: str) -> str:
+    if span is None or span[0] == span[1]:
+        return name
+    start = 0 if before is None else before[1]
+    if before is not None and span[0] < before[1]:  # the same character again: one of its other bytes
+        return "·"
+    gap = text[start : span[0]]
+    return (gap if not gap.strip() else "") + text[slice(*span)]

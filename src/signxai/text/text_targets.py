@@ -1,0 +1,143 @@
+"""Which token or label is explained: what a user writes, as an entry of the model's logits."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from signxai.common.errors import TargetError
+from signxai.text.kinds import Kind
+from signxai.text.results import TextTarget
+from signxai.text.tokens import Vocabulary
+
+TargetOption: TypeAlias = "int | str | Sequence[int | str | None] | None"
+"""A token or a label, or its id; None: the predicted one; a list: one for each text."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """An entry of each sample's logits, or its difference from another one: a target of ``signxai.explain``.
+
+    Attributes:
+        places: of each sample the index for each axis after the batch.
+        others: what is subtracted; None: nothing.
+    """
+
+    places: tuple[tuple[int, ...], ...]
+    others: tuple[tuple[int, ...], ...] | None = None
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """The score of each sample (N,); of points made of these samples, round by round."""
+        found = _entries(outputs, self.places)
+        return found if self.others is None else found - _entries(outputs, self.others)
+
+    def rows(self, start: int, stop: int) -> Entries:
+        """The target of some of the samples."""
+        return Entries(self.places[start:stop], None if self.others is None else self.others[start:stop])
+
+    def fixed(self, outputs: Tensor) -> Entries:
+        """The same for points that are made of samples with these outputs."""
+        return self
+
+
+def _entries(outputs: Tensor, places: Sequence[tuple[int, ...]]) -> Tensor:
+    of_each = [(row, *places[row % len(places)]) for row in range(len(outputs))]
+    return outputs[tuple(torch.tensor(of_each, device=outputs.device).unbind(1))]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model can say: the tokens of its vocabulary, or its labels.
+
+    Attributes:
+        kind: of the model.
+        vocabulary: its tokenizer.
+        labels: from a class to its label.
+        several: whether each label has a probability of its own.
+    """
+
+    kind: Kind
+    vocabulary: Vocabulary
+    labels: dict[int, str]
+    several: bool
+
+    def target(self, given: object, logits: Tensor) -> TextTarget:
+        """What a user asks for.
+
+        Args:
+            given: None (the largest logit), an id, or a token or label.
+            logits: (answers,), of one sample at one place.
+
+        Raises:
+            TargetError: if it is none of the answers.
+        """
+        number = int(logits.argmax()) if given is None else self._number(given, len(logits))
+        return TextTarget(number, self._name(number), float(logits[number]), self._probability(logits, number))
+
+    def _number(self, given: object, count: int) -> int:
+        read = _whole if not isinstance(given, str) else self._class if self.kind is Kind.CLASSIFIER else self._token
+        number = read(given)
+        if not 0 <= number < count:
+            raise TargetError(f"target {number} is out of range: the model tells {count} apart, 0 to {count - 1}")
+        return number
+
+    def _class(self, label: object) -> int:
+        found = [number for number, name in self.labels.items() if name == label]
+        if len(found) != 1:
+            raise TargetError(f"target {label!r} is not a label of the model; its labels are {', '.join(map(repr, self.labels.values()))}")
+        return found[0]
+
+    def _token(self, text: Any) -> int:
+        ids = self.vocabulary.ids_of(text)
+        if len(ids) != 1:
+            names = [self.vocabulary.name(token_id) for token_id in ids]
+            raise TargetError(
+                f"target {text!r} is {len(ids)} tokens {names}, and one is explained at a time: give a string that is a single token (the "
+                "white space before a word often belongs to it), or the id of one"
+            )
+        if self.vocabulary.is_unknown(ids[0], text):
+            raise TargetError(f"target {text!r} is not in the tokenizer's vocabulary; give a token that is, or the id of one")
+        return ids[0]
+
+    def _name(self, number: int) -> str:
+        return self.labels.get(number, str(number)) if self.kind is Kind.CLASSIFIER else self.vocabulary.name(number)
+
+    def _probability(self, logits: Tensor, number: int) -> float | None:
+        values = logits.double()
+        if self.kind is Kind.CLASSIFIER and self.several:
+            return float(values[number].sigmoid())
+        return float(values.softmax(0)[number]) if len(values) > 1 else None
+
+
+def answers_of(net: Any, kind: Kind, vocabulary: Vocabulary) -> Answers:
+    """What a model can say, by its configuration."""
+    labels = {int(number): str(name) for number, name in (getattr(net.config, "id2label", None) or {}).items()}
+    several = getattr(net.config, "problem_type", None) == "multi_label_classification"
+    return Answers(kind, vocabulary, labels, several)
+
+
+def one_for_each(name: str, given: TargetOption, count: int) -> list[int | str | None]:
+    """A target for each text.
+
+    Raises:
+        TargetError: if they are not as many.
+    """
+    if not isinstance(given, list | tuple):
+        return [given] * count  # type: ignore[list-item]
+    if len(given) != count:
+        raise TargetError(f"{name}= has {len(given)} items for {count} texts; give one for all, or one for each")
+    return list(given)
+
+
+def _whole(given: object) -> int:
+    if not isinstance(given, bool):
+        try:
+            return operator.index(given)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    raise TargetError(f"target {given!r} must be a token or label as a string, its id as an integer, or None for the predicted one")

@@ -1,0 +1,223 @@
+"""What explanations of texts give: tokens, words, offsets, pages and figures."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from language_models import SENTENCES, bert_classifier, gpt2, llama, of_bytes, of_words, t5
+from signxai.text import TextRelevance, TextTarget, explain_text
+
+TEXT = "hello wörld, the cat <b>sat</b>\non € it"
+
+
+def of_pieces():
+    """Byte pairs in which "▁" stands for a space, as in Llama's first vocabularies."""
+    inner = Tokenizer(models.BPE(unk_token="<unk>"))
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    inner.train_from_iterator(SENTENCES * 3, trainers.BpeTrainer(vocab_size=80, special_tokens=["<unk>", "<s>"], show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>")
+
+
+def of_word_pieces():
+    """Words and their endings, as BERT's vocabulary has them."""
+    inner = Tokenizer(models.WordPiece({"[UNK]": 0, "un": 1, "##kind": 2, "word": 3, "##s": 4}, unk_token="[UNK]"))
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]")
+
+
+@pytest.fixture(scope="module")
+def found():
+    tokenizer = of_bytes()
+    return explain_text(gpt2(tokenizer), tokenizer, TEXT, "lrp_epsilon_0_1", contrast=" the")
+
+
+@pytest.fixture(scope="module")
+def generated():
+    tokenizer = of_bytes()
+    return explain_text(llama(tokenizer), tokenizer, "the big cat <script>", "lrp_epsilon_0_1", max_new_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text", "expected"),
+    [
+        (of_bytes, "hello the €", ["hello", " the", " ", "<0xE2>", "<0x82>", "<0xAC>"]),
+        (of_pieces, "the cat", ["the", " cat"]),
+        (of_word_pieces, "unkind words", ["un", "kind", "word", "s"]),
+        (of_words, "the cat.", ["[CLS]", "the", "cat", ".", "[SEP]"]),
+    ],
+)
+def test_tokens_read_as_people_write(tokens, text, expected):
+    tokenizer = tokens()
+    names = [
+        name.lstrip() if tokens is of_word_pieces else name for name in explain_text(llama(tokenizer), tokenizer, text, "gradient").tokens
+    ]
+    assert names == expected
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_offsets_give_back_the_text(trim_offsets):
+    tokenizer = of_bytes(trim_offsets)
+    found = explain_text(gpt2(tokenizer), tokenizer, TEXT, "gradient")
+    for name, (start, end) in zip(found.tokens, found.offsets, strict=True):
+        if not name.startswith("<0x"):
+            assert TEXT[start:end].strip() == name.strip()
+    assert "".join(found.shown()).replace("·", "") == TEXT
+
+
+def test_special_tokens_have_no_place_in_the_text():
+    tokenizer = of_words()
+    found = explain_text(bert_classifier(tokenizer), tokenizer, "the cat", "gradient")
+    assert found.offsets == (None, (0, 3), (4, 7), None)
+
+
+@pytest.mark.parametrize("trim_offsets", [False, True])
+def test_words_have_the_relevance_of_their_tokens(trim_offsets):
+    tokenizer = of_bytes(trim_offsets)
+    found = explain_text(gpt2(tokenizer), tokenizer, TEXT, "lrp_z")
+    words = found.words()
+    assert [word.text for word in words if word.text.strip()] == TEXT.split()
+    assert all(TEXT[word.start : word.end] == word.text for word in words)
+    assert [number for word in words for number in word.tokens] == list(range(len(found.tokens)))
+    for word in words:
+        assert word.relevance == pytest.approx(found.relevance[list(word.tokens)].sum(), rel=1e-12)
+    assert sum(word.relevance for word in words) == pytest.approx(found.relevance.sum(), rel=1e-10)
+
+
+def test_the_words_of_a_decoder_follow_those_of_the_text():
+    tokenizer = of_words()
+    words = explain_text(t5(tokenizer), tokenizer, "the cat", "gradient").words()
+    assert [(word.text, word.tokens) for word in words] == [("[CLS]", (0,)), ("the", (1,)), ("cat", (2,)), ("[SEP]", (3,)), ("[PAD]", (4,))]
+
+
+def test_everything_is_plain_in_the_dict(found, generated):
+    again = json.loads(json.dumps(found.to_dict()))
+    assert again == found.to_dict()
+    assert again["relevance"] == found.relevance.tolist()
+    assert again["target"]["id"] == found.target.id
+    again = json.loads(json.dumps(generated.to_dict()))
+    assert np.array_equal(again["matrix"], generated.matrix)
+
+
+@pytest.mark.parametrize("tokens", [of_bytes, of_pieces, of_words])
+def test_a_generated_text_reads_on_from_what_was_given(tokens):
+    tokenizer = tokens()
+    found = explain_text(llama(tokenizer), tokenizer, "the big cat", "gradient", max_new_tokens=5)
+    for number, step in enumerate(found.steps):
+        assert step.text == "the big cat" + found.generated_text[: len(step.text) - len("the big cat")]
+        assert len(step.tokens) == len(found.steps[0].tokens) + number
+        assert step.ids[len(found.steps[0].ids) :] == tuple(target.id for target in found.targets[:number])
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+NASTY = "<script>alert('a')</script> & \"quoted\" <img src=x onerror=y> 'single'"
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_a_text_of_tags_stays_text(count):
+    tokenizer = of_bytes()
+    page = explain_text(llama(tokenizer), tokenizer, NASTY, "lrp_z", max_new_tokens=count).to_html()
+    seen = Page(page)
+    assert {tag for tag, _ in seen.tags} <= {"html", "head", "meta", "title", "style", "body", "div", "h1", "h2", "p", "span", "bdi"}
+    assert {name for _, attributes in seen.tags for name in attributes} <= {"charset", "class", "dir", "style", "title"}
+    assert NASTY in seen.text
+    assert seen.open == []
+
+
+def test_names_of_a_model_and_of_a_method_are_escaped_too():
+    target = TextTarget(0, "<script>'\"", 1.0, 0.5)
+    page = TextRelevance("a", ("<i>",), (0,), (None,), np.ones(1), target, target, "<b>", None).to_html()
+    assert not {tag for tag, _ in Page(page).tags} & {"script", "b", "i"}
+
+
+def test_a_page_asks_for_nothing(found):
+    page = found.to_html()
+    assert not [word for word in ("http", "url(", "@import", "src=", "href=", "//") if word in page]
+
+
+def test_a_page_says_what_is_explained_and_each_tokens_number(found):
+    page = Page(found.to_html())
+    assert all(part in page.text for part in (repr(found.target.name), f"{100 * found.target.probability:.1f} %", found.method, "' the'"))
+    spans = [attributes for tag, attributes in page.tags if tag == "span" and "title" in attributes]
+    for name, value, attributes in zip(found.tokens, found.relevance, spans, strict=True):
+        assert attributes["title"] == f"{name!r}: {value:+.4g}"
+        assert attributes["class"].split()[0] == ("for" if value > 0 else "against")
+
+
+def test_the_strongest_token_has_the_full_colour_and_zero_none():
+    values = np.array([0.5, -2.0, 0.0])
+    target = TextTarget(0, "a", 1.0, None)
+    page = Page(TextRelevance("abc", ("a", "b", "c"), (0, 1, 2), ((0, 1), (1, 2), (2, 3)), values, target, None, "m", None).to_html())
+    spans = [(one["class"], one["style"]) for tag, one in page.tags if tag == "span" and "title" in one]
+    assert spans == [("for", "--strength:0.250"), ("against", "--strength:1.000"), ("none", "--strength:0.000")]
+
+
+def test_letters_from_right_to_left_set_their_own_direction():
+    target = TextTarget(0, "a", 1.0, None)
+    page = TextRelevance("שלום", ("שלום",), (0,), ((0, 4),), np.ones(1), target, None, "m", None).to_html()
+    assert '<p dir="auto"><span' in page
+
+
+def test_a_figure_of_its_own_holds_all_lines(tmp_path):
+    tokenizer = of_bytes()
+    found = explain_text(gpt2(tokenizer), tokenizer, "the big cat sat on the red mat, " * 6, "gradient_x_input")
+    axes = found.plot()
+    axes.figure.savefig(tmp_path / "text.png")
+    box = axes.get_window_extent()
+    shown = [text for text in axes.texts if text.get_text().strip()]
+    assert len({round(text.get_position()[1], 3) for text in shown}) > 1
+    for text in shown:
+        inner = text.get_window_extent()
+        assert box.x0 - 2 <= inner.x0
+        assert inner.x1 <= box.x1 + 2
+        assert box.y0 <= inner.y0
+        assert inner.y1 <= box.y1
+
+
+def test_a_figure_is_drawn_into_given_axes(found, generated):
+    figure = Figure(figsize=(8, 6))
+    above, below = figure.subplots(2)
+    assert found.plot(above) is above
+    assert generated.plot(below) is below
+    assert above.texts
+    assert below.images
+    figure.canvas.draw()
+
+
+def test_dollars_are_letters_in_a_figure(tmp_path):
+    tokenizer = of_bytes()
+    explain_text(gpt2(tokenizer), tokenizer, "$a_1$ \\frac", "gradient").plot().figure.savefig(tmp_path / "text.png")
+    explain_text(gpt2(tokenizer), tokenizer, "$a_1$ \\frac", "gradient", max_new_tokens=2).plot().figure.savefig(tmp_path / "matrix.png")
+
+
+def test_the_matrix_is_blank_behind_each_token(generated):
+    picture = generated.plot().images[0].get_array()
+    counts = [len(step.tokens) for step in generated.steps]
+    assert [int((~row).sum()) for row in np.ma.getmaskarray(picture)] == counts
+    assert counts == list(range(counts[0], counts[0] + 4))
