@@ -185,3 +185,32 @@ def test_other_options_are_those_of_explain(classifier, words):
         explain_text(classifier, words, "the cat", "banana")
     with pytest.raises(OptionError, match="not LRP"):
         explain_text(classifier, words, "the cat", "gradient", account=True)
+
+
+class OfNumbers(torch.nn.Module):
+    """Takes the ids of a text for numbers, and looks up those of the answer alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = BertConfig(vocab_size=18, is_encoder_decoder=True, decoder_start_token_id=0)
+        self.table, self.out = torch.nn.Embedding(18, 2), torch.nn.Linear(2, 18)
+        self.double()
+
+    def can_generate(self):
+        return True
+
+    def get_input_embeddings(self):
+        return self.table
+
+    def forward(self, input_ids, decoder_input_ids):
+        return self.out(self.table(decoder_input_ids)) * (input_ids > 3).double().mean(1).view(-1, 1, 1)
+
+
+def test_a_model_must_look_up_the_tokens_of_a_text(words):
+    with pytest.raises(ModelError, match="does not look them up in an embedding"):
+        explain_text(OfNumbers(), words, "the cat", "lrp_z")
+
+
+def test_a_model_without_a_mask_cannot_tell_padding_from_text(words):
+    with pytest.raises(ModelError, match=r"OfNumbers takes no attention_mask.*one text at a time"):
+        explain_text(OfNumbers(), words, ["the cat", "the cat sat"], "lrp_z")

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib import colors
 from matplotlib.figure import Figure
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -221,3 +222,21 @@ def test_the_matrix_is_blank_behind_each_token(generated):
     counts = [len(step.tokens) for step in generated.steps]
     assert [int((~row).sum()) for row in np.ma.getmaskarray(picture)] == counts
     assert counts == list(range(counts[0], counts[0] + 4))
+
+
+def test_letters_can_be_read_on_every_colour():
+    values, target = np.linspace(-1, 1, 21), TextTarget(0, "a", 1.0, None)
+    spans = tuple((n, n + 1) for n in range(21))
+    axes = TextRelevance("a" * 21, ("a",) * 21, (0,) * 21, spans, values, target, None, "m", None).plot()
+    for patch, text in zip(axes.patches, axes.texts, strict=True):
+        channels = np.array([patch.get_facecolor()[:3], colors.to_rgb(text.get_color())])
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        low, high = sorted(linear @ [0.2126, 0.7152, 0.0722])  # relative luminance and contrast of WCAG 2
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_the_sign_is_seen_without_colour():
+    target = TextTarget(0, "a", 1.0, None)
+    values = np.array([1.0, -1.0, 0.0])
+    axes = TextRelevance("abc", ("a", "b", "c"), (0, 1, 2), ((0, 1), (1, 2), (2, 3)), values, target, None, "m", None).plot()
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]

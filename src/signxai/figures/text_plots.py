@@ -31,7 +31,8 @@ _LINE = 2.0  # height of a line, in the size of its letters
 _COLUMNS = 84
 _BAR_BAND, _MARGIN = 0.75, 0.2  # inches
 _TITLE_SIZE = 11.0
-_STRENGTH = 0.75  # of the colours behind letters, so that black ones can be read
+_STRENGTH = 0.8  # of the colours behind letters
+_MIDDLE = 0.179  # the luminance on which black and white letters have the same contrast, by WCAG 2
 
 
 def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = "", axes: Axes | None = None, cmap: str = "coolwarm") -> Axes:
@@ -97,22 +98,27 @@ def _draw_tokens(axes: Axes, tokens: Sequence[str], values: FloatArray, norm: No
     axes.set_axis_off()
     colours = colormaps[cmap]
     for line, start, width, part, number in _laid_out(tokens, columns):
-        colour = (*colours(float(norm(values[number])))[:3], _STRENGTH)
-        strength = abs(2 * float(norm(values[number])) - 1)
-        if strength > 0:
-            axes.add_patch(Rectangle((start, line + 0.12), width, 0.66, facecolor=colour, linewidth=0))
+        place = float(norm(values[number]))
+        colour = _paler(colours(place))
+        axes.add_patch(Rectangle((start, line + 0.12), width, 0.66, facecolor=colour, linewidth=0))
+        if values[number]:
             style = "solid" if values[number] > 0 else (0, (1, 1.2))
-            ink = colours(1.0 if values[number] > 0 else 0.0)
-            axes.plot(
-                [start + 0.08, start + width - 0.08],
-                [line + 0.85] * 2,
-                color=ink,
-                linewidth=size / 7,
-                linestyle=style,
-                alpha=min(1.0, 4 * strength),
-            )
-        axes.text(start, line + 0.45, part, fontsize=size, family="monospace", va="center", ha="left", parse_math=False)
+            line_style: dict[str, Any] = {"linewidth": size / 7, "linestyle": style, "alpha": min(1.0, 4 * abs(2 * place - 1))}
+            axes.plot([start + 0.08, start + width - 0.08], [line + 0.85] * 2, color=colours(float(place > 0.5)), **line_style)
+        ink = "black" if _luminance(colour) > _MIDDLE else "white"
+        axes.text(start, line + 0.45, part, color=ink, fontsize=size, family="monospace", va="center", ha="left", parse_math=False)
     return float(box.width)
+
+
+def _paler(colour: tuple[float, ...]) -> tuple[float, ...]:
+    """A colour as it is behind letters, so that these can be read."""
+    return tuple(1 - _STRENGTH * (1 - part) for part in colour[:3])
+
+
+def _luminance(colour: tuple[float, ...]) -> float:
+    """The relative luminance of an sRGB colour, by WCAG 2."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
 def _fitting(tokens: Sequence[str], width: float, height: float) -> tuple[float, int, int]:

@@ -93,7 +93,7 @@ _STYLE = """
 .signxai-text .legend { font-size: .8em; color: var(--quiet); }
 .signxai-text .legend span { color: var(--ink); padding: .1em .5em; }
 @media (prefers-color-scheme: dark) {
-  html { background: #16181c; }
+  html:has(> body > .signxai-text) { background: #16181c; }
   .signxai-text { --ink: #ededed; --paper: #16181c; --quiet: #a5a5a5; --for: 244, 96, 84; --against: 92, 160, 235; }
 }
 """

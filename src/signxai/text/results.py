@@ -131,7 +131,8 @@ class TextRelevance:
         Returns:
             The axes; their ``figure`` has ``savefig``.
         """
-        return plot_tokens(self.shown(), self.relevance, title=self.heading(), axes=axes)
+        apart = [f" {text} " if special else text for text, special in zip(self.shown(), self._special(), strict=True)]
+        return plot_tokens(apart, self.relevance, title=self.heading(), axes=axes)
 
     def _special(self) -> list[bool]:
         return [span is None for span in self.offsets]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from signxai.common.errors import InputError
+from signxai.common.errors import InputError, ModelError
 from signxai.text.tokens import Vocabulary
 
 
@@ -44,7 +44,13 @@ class Rows:
         return Rows(self.ids[number : number + 1, own], self.mask[number : number + 1, own], decoder)
 
     def relevance_of(self, maps: Mapping[str, Any], row: int) -> list[Tensor]:
-        """A text's part of the maps, without padding: that of its tokens, and of the decoder's; 0 where no relevance arrived."""
+        """A text's part of the maps, without padding: that of its tokens, and of the decoder's, 0 if none arrived there.
+
+        Raises:
+            ModelError: if the method gives its tokens no map.
+        """
+        if "input_ids" not in maps:
+            raise ModelError("no relevance reaches the text's token ids by this method: the model does not look them up in an embedding")
         parts = [(name, self.lengths[row] if name == "input_ids" else ids.shape[1]) for name, ids in self.inputs.items()]
         return [
             torch.as_tensor(maps[name][row, :length], device="cpu").double() if name in maps else torch.zeros(length, dtype=torch.float64)
