@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForTokenClassification, GPT2Config, GPT2ForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForTokenClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from language_models import BERT, bert_classifier, bert_masked, gpt2, of_bytes, of_words, t5
 from signxai.common.errors import InputError, ModelError, OptionError, SignxaiError, TargetError
@@ -54,6 +61,14 @@ def test_a_text_must_fit_into_the_model(classifier, words, causal, pairs):
         explain_text(classifier, words, "the cat sat " * 9 + "on the", "lrp_z")
     with pytest.raises(InputError, match="99 more to come, and the model has 64 positions"):
         explain_text(causal, pairs, "the cat", "lrp_z", max_new_tokens=100)
+
+
+def test_positions_that_begin_behind_that_of_padding_are_fewer(words):
+    sizes = BERT | {"max_position_embeddings": 10, "pad_token_id": 0}
+    model = RobertaForSequenceClassification(RobertaConfig(vocab_size=len(words), **sizes)).double().eval()
+    assert len(explain_text(model, words, "the cat sat on the mat .", "lrp_z").tokens) == 9
+    with pytest.raises(InputError, match="10 tokens, and the model has 9 positions"):
+        explain_text(model, words, "the cat sat on the red mat .", "lrp_z")
 
 
 def test_the_tokenizer_must_be_the_models_own(classifier, pairs):

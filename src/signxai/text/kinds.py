@@ -110,10 +110,22 @@ def check_fits(net: Any, text: TokenizedText, more: int = 0) -> None:
             f"the token {text.tokens[text.ids.index(max(text.ids))]!r} has the id {max(text.ids)}, and the model knows {size} tokens: "
             "this is another model's tokenizer; take the model's own, or call model.resize_token_embeddings(len(tokenizer))"
         )
-    longest = getattr(net.config, "max_position_embeddings", None)
-    if isinstance(longest, int) and 0 < longest < len(text.ids) + more:
+    longest = _positions(net)
+    if longest is not None and longest < len(text.ids) + more:
         behind = f" and {more} more to come" if more else ""
         raise InputError(f"the text has {len(text.ids)} tokens{behind}, and the model has {longest} positions; cut the text into parts")
+
+
+def _positions(net: Any) -> int | None:
+    """How many tokens the model has positions for; None: for any number."""
+    longest = getattr(net.config, "max_position_embeddings", None)
+    if not isinstance(longest, int) or longest <= 0:
+        return None
+    for module in net.modules():
+        is_table = isinstance(module, nn.Embedding) and module is not net.get_input_embeddings() and module.num_embeddings == longest
+        if is_table and module.padding_idx is not None:  # as in RoBERTa, the positions of a text begin behind that of padding
+            return longest - int(module.padding_idx) - 1
+    return longest
 
 
 def takes(net: nn.Module, argument: str) -> bool:
