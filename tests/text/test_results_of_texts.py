@@ -240,3 +240,10 @@ def test_the_sign_is_seen_without_colour():
     values = np.array([1.0, -1.0, 0.0])
     axes = TextRelevance("abc", ("a", "b", "c"), (0, 1, 2), ((0, 1), (1, 2), (2, 3)), values, target, None, "m", None).plot()
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+
+
+def test_a_tag_that_is_one_token_stays_text():
+    text, target = "<script>alert(1)</script>", TextTarget(0, "a", 1.0, None)
+    page = TextRelevance(text, ("<b>",), (0,), ((0, len(text)),), np.ones(1), target, None, "m", None).to_html()
+    assert "<script" not in page
+    assert text in Page(page).text
