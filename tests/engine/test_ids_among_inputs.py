@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from signxai import explain
-from signxai.common.errors import InputError, ModelError, OptionError
+from signxai import explain, inspect_model
+from signxai.common.errors import ForwardError, InputError, ModelError, OptionError
 from signxai.engine.joint_inputs import CancelledWarning
 from signxai.engine.prediction import predict, remove_softmax
+from signxai.methods.analyzer import Analyzer
 from signxai.methods.repeated import IncompleteWarning
 
 VOCABULARY, N, L = 12, 3, 5
@@ -447,3 +448,198 @@ def test_grad_cam_has_no_map_of_ids():
     image = torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     maps = explain(Captioned().eval(), {"image": image, "ids": IDS}, "grad_cam", 1)
     assert list(maps) == ["image"]
+
+
+@pytest.mark.parametrize("method", ["lrp_z", "gradient_x_input"])
+@pytest.mark.parametrize("given", [lambda ids: ids, lambda ids: {"ids": ids}], ids=["one", "mapping"])
+def test_samples_that_are_mixed_are_refused_behind_a_place_that_ids_name(given, method):
+    def pooled(net, ids, mixed=True):
+        hidden = (net.table(ids) * 2).tanh()
+        picked = hidden[torch.arange(len(ids)), ids.argmax(1)] + hidden.sum(1)
+        return net.out(picked - picked.mean(0) if mixed else picked)
+
+    with pytest.raises(ModelError, match="mixes the samples"):
+        explain(Written(pooled), given(IDS), method, 1)
+    apart = Written(lambda net, ids: pooled(net, ids, mixed=False))
+    maps = [explain(apart, given(IDS), method, 1, batch_size=size) for size in (None, 1, 2)]
+    maps = [one["ids"] if isinstance(one, dict) else one for one in maps]
+    np.testing.assert_allclose(maps[1], maps[0], atol=1e-12)
+    np.testing.assert_allclose(maps[2], maps[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_operation_that_writes_its_result_elsewhere_is_run_once(method):
+    def written(net, ids):
+        more = torch.empty_like(ids)
+        torch.add(ids, 1, out=more)
+        return net.out((net.table(more % VOCABULARY) ** 3).sum(1))
+
+    twin = Written(lambda net, ids: net.out((net.table((ids + 1) % VOCABULARY) ** 3).sum(1)))
+    torch.testing.assert_close(predict(Written(written), IDS), twin(IDS).detach())
+    np.testing.assert_allclose(explain(Written(written), IDS, method, 1), explain(twin, IDS, method, 1), atol=1e-12)
+
+
+INDICES = {
+    "sort": lambda ids: ids.sort(1)[1],
+    "topk": lambda ids: ids.topk(2, 1)[1],
+    "max": lambda ids: ids.max(1, keepdim=True)[1],
+    "cummax": lambda ids: ids.cummax(1)[1],
+    "argsort": lambda ids: ids.argsort(1),
+    "argmax": lambda ids: ids.argmax(1, keepdim=True),
+    "differences": lambda ids: ids.diff(dim=1).abs(),
+    "sums": lambda ids: ids.cumsum(1) % VOCABULARY,
+    "pairs": lambda ids: (ids[:, 1:] * 3 + ids[:, :-1]) % VOCABULARY,
+}
+
+
+@pytest.mark.parametrize("size", [None, 1, 2])
+@pytest.mark.parametrize("method", ["lrp_z", "gradient_x_input"])
+@pytest.mark.parametrize("name", INDICES)
+def test_integers_that_are_computed_of_ids_are_refused_where_they_alone_are_read(name, method, size):
+    net = Written(lambda net, ids: net.out(net.table(INDICES[name](ids)).tanh().sum(1)))
+    with pytest.raises(ModelError, match=r"computes from the token ids '0', not place by place"):
+        explain(net, IDS, method, 1, batch_size=size)
+
+
+def test_a_baseline_of_one_tensor_of_ids_is_one_of_ids():
+    net = nn.Sequential(nn.Embedding(VOCABULARY, 4), nn.Tanh(), nn.Flatten(), nn.Linear(4 * L, 3)).double()
+    pad = torch.full_like(IDS, 2)
+    wanted = explain(net, IDS, "integrated_gradients", 1, baseline_ids=2)
+    for options in ({"baseline": pad}, {"baseline": 2}, {"baseline": [2] * L}, {"baseline_ids": pad.numpy()}):
+        np.testing.assert_allclose(explain(net, IDS, "integrated_gradients", 1, **options), wanted, atol=1e-14)
+    assert np.abs(wanted - explain(net, IDS, "integrated_gradients", 1)).max() > 1e-3
+    for wrong in ("q", torch.ones(7, dtype=torch.long), 0.5, {0: 1.0}, {"0": 1}):
+        with pytest.raises(OptionError, match="baseline"):
+            explain(net, IDS, "integrated_gradients", 1, baseline=wrong)
+
+
+@pytest.mark.parametrize("name", ["lrp_z", "gradient", "predict"])
+def test_ids_in_floating_point_that_may_have_been_rounded_are_refused(name):
+    class Large(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.out = nn.Embedding(3000, 4), nn.Linear(4, 2)
+
+        def forward(self, ids):
+            return self.out(self.table(ids).tanh().sum(1))
+
+    net, ids = Large().bfloat16().eval(), torch.tensor([[2049, 1001]])
+    if name == "predict":
+        torch.testing.assert_close(predict(net, ids), net(ids).detach())
+        return
+    assert explain(net, ids, name, 1).shape == (1, 2)
+    with pytest.raises(InputError, match=r"as integers|token ids have no gradient"):
+        explain(net, ids.double(), name, 1)
+
+
+@pytest.mark.parametrize("method", ["lrp_z", "gradient", "integrated_gradients", "predict"])
+def test_a_table_that_is_scaled_down_stays_the_users(method):
+    net = Written(lambda net, ids: net.out(F.embedding(ids, net.table.weight, max_norm=0.5).sum(1)))
+    before = net.table.weight.detach().clone()
+    if method == "predict":
+        predict(net, IDS)
+    else:
+        explain(net, IDS, method, 1)
+    assert torch.equal(net.table.weight, before)
+
+
+def number_reader() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)).double().eval()
+
+
+NUMBERS = torch.arange(72).view(3, 3, 8) % 9
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "integrated_gradients", "smoothgrad"])
+def test_integers_that_are_numbers_are_taken_by_every_option(method):
+    net, x = number_reader(), NUMBERS.double()
+    for options in ({"at": "1", "batch_size": 2}, {"at": ["0", "1"], "batch_size": 1}, {"batch_size": 2}, {"stochastic": True}):
+        got, wanted = explain(net, NUMBERS, method, 1, **options), explain(net, x, method, 1, **options)
+        for one, other in zip(got.values(), wanted.values(), strict=True) if isinstance(got, dict) else [(got, wanted)]:
+            np.testing.assert_array_equal(one, other)
+    graph = {"as_tensor": True, "create_graph": True}
+    again = number_reader()
+    torch.testing.assert_close(explain(again, NUMBERS, method, 1, **graph), explain(again, x, method, 1, **graph))
+
+
+def test_reports_and_draws_take_integers_that_are_numbers():
+    net = number_reader()
+    report = inspect_model(net, NUMBERS, "lrp_z", 1)
+    assert abs(report.relevance_at_input - inspect_model(net, NUMBERS.double(), "lrp_z", 1).relevance_at_input) < 1e-12
+    drawing = Written(lambda net, x: net.out(net.hidden(F.dropout(x, 0.5, True))))
+    x = torch.arange(8).view(2, 4)
+    for method in ("gradient", "lrp_z", "smoothgrad"):
+        np.testing.assert_array_equal(
+            explain(drawing, x, method, 1, stochastic=True), explain(drawing, x.double(), method, 1, stochastic=True)
+        )
+
+
+@pytest.mark.parametrize("method", ["gradient_x_input", "lrp_z"])
+def test_layers_of_networks_that_read_ids_are_put_together(method):
+    net = nn.Sequential(nn.Embedding(VOCABULARY, 4), nn.Tanh(), nn.Flatten(), nn.Linear(4 * L, 3)).double().eval()
+    name = "lrp_z" if method == "lrp_z" else "gradient"
+    whole = explain(net, IDS, name, 1, at=["0", "1"])
+    for size in (1, 2):
+        parts = explain(net, IDS, name, 1, at=["0", "1"], batch_size=size)
+        for layer in ("0", "1"):
+            np.testing.assert_allclose(parts[layer], whole[layer], atol=1e-14)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cut", [lambda ids: ids.data, lambda ids: ids.detach(), lambda ids: ids.clone().contiguous()])
+def test_ids_without_a_graph_are_ids(cut, method):
+    net = Written(lambda net, ids: net.out(net.table(cut(ids)).tanh().sum(1)))
+    wanted = explain(Written(lambda net, ids: net.out(net.table(ids).tanh().sum(1))), IDS, method, 1)
+    np.testing.assert_allclose(explain(net, IDS, method, 1), wanted, atol=1e-13)
+    np.testing.assert_allclose(explain(net, (IDS,), method, 1)[0], wanted, atol=1e-13)
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z"])
+@pytest.mark.parametrize("wrong", [VOCABULARY, -1])
+def test_ids_out_of_the_vocabulary_are_said_to_be(wrong, method):
+    ids = IDS.clone()
+    ids[1, 2] = wrong
+    for x in (ids, (ids,)):
+        with pytest.raises(ForwardError, match="IndexError: index out of range"):
+            explain(Written(lambda net, ids: net.out(net.table(ids).sum(1))), x, method, 1)
+
+
+WRITES = {
+    "scatter": lambda ids: torch.zeros_like(ids).scatter(1, torch.arange(L).expand(len(ids), L), ids),
+    "index_copy_": lambda ids: torch.zeros_like(ids).index_copy_(1, torch.arange(L), ids),
+    "copy_": lambda ids: torch.zeros_like(ids).copy_(ids),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", WRITES)
+def test_ids_may_be_written_into_other_integers(name, method):
+    net = Written(lambda net, ids: net.out((net.table(WRITES[name](ids)).tanh() ** 2).sum(1)))
+    wanted = explain(Written(lambda net, ids: net.out((net.table(ids).tanh() ** 2).sum(1))), IDS, method, 1)
+    for size in (None, 2):
+        np.testing.assert_allclose(explain(net, IDS, method, 1, batch_size=size), wanted, atol=1e-13)
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z"])
+def test_ids_written_into_a_part_of_other_integers_are_refused(method):
+    def parts(net, ids):
+        more = torch.zeros(len(ids), L + 1, dtype=torch.long)
+        more[:, 1:].copy_(ids)
+        return net.out(net.table(more).tanh().sum(1))
+
+    with pytest.raises(ModelError, match=r"'copy_' in .* computes from the token ids"):
+        explain(Written(parts), IDS, method, 1)
+
+
+def test_points_without_their_samples_are_refused():
+    class OneRow(Analyzer):
+        def attribute(self, batch):
+            rows = [batch.run(batch.x[i : i + 1], rows=[i] if self.seed else None) for i in range(len(batch.x))]
+            return torch.cat(rows).sum(1, keepdim=True).detach().expand_as(batch.x)
+
+    net, x, scale = Written(lambda net, x, scale: net.out(net.hidden(x) * scale)), torch.ones(N, 4), torch.arange(1.0, N + 1).view(N, 1)
+    with pytest.raises(ModelError, match="1 points of 3 samples: say by rows="):
+        OneRow(net, forward_kwargs={"scale": scale}).analyze(x, 1)
+    got = OneRow(net, seed=1, forward_kwargs={"scale": scale}).analyze(x, 1)
+    np.testing.assert_allclose(got[:, 0], net(x.double(), scale.double()).sum(1).detach(), atol=1e-12)

@@ -505,7 +505,7 @@ WRONG = {
     "twice": ({"x": {"ecg": ECG, "meta": META}, "forward_kwargs": {"meta": META}}, OptionError, "gives 'meta', which is an input already"),
     "kwargs": ({"x": ECG, "forward_kwargs": [META]}, OptionError, "must be a dict from keywords"),
     "baseline too long": ({"x": (ECG, META), "baseline": (0, 0, 0)}, OptionError, "baseline= has 3 items for 2 inputs"),
-    "baseline of another": ({"x": (ECG, META), "baseline": {"ecg": 0}}, OptionError, "baseline= names ecg"),
+    "baseline of another": ({"x": (ECG, META), "baseline": {"ecg": 0}}, OptionError, "baseline= names 'ecg'"),
     "baseline's shape": ({"x": (ECG, META), "baseline": (None, torch.ones(3))}, OptionError, "baseline of '1' has the shape (3,)"),
     "baseline of one": ({"x": drawn(2, 3, 20), "baseline": {"x": 0}}, OptionError, "x is one tensor"),
 }

@@ -11,7 +11,7 @@ from language_models import bart, bert_classifier, bert_masked, gpt2, llama, of_
 from signxai.targets import token
 from signxai.text import explain_text
 
-METHODS = ["lrp_z", "lrp_epsilon_0_1", "gradient", "gradient_x_input"]
+METHODS = ["lrp_z", "lrp_epsilon_0_1", "gradient_x_input", "gradient_x_input"]
 
 
 def of_padded_bytes():
@@ -77,7 +77,7 @@ def test_the_target_has_the_models_own_logit_and_probability():
     model = bert_classifier(tokenizer)
     logits = model(**{name: ids for name, ids in tokenizer("a dog ran", return_tensors="pt").items() if name != "token_type_ids"}).logits[0]
     for number, label in enumerate(("calm", "lively", "odd")):
-        target = explain_text(model, tokenizer, "a dog ran", "gradient", target=label).target
+        target = explain_text(model, tokenizer, "a dog ran", "gradient_x_input", target=label).target
         assert (target.id, target.name) == (number, label)
         assert target.logit == pytest.approx(float(logits[number].detach()), rel=1e-12)
         assert target.probability == pytest.approx(float(logits.softmax(0)[number].detach()), rel=1e-12)
@@ -86,7 +86,7 @@ def test_the_target_has_the_models_own_logit_and_probability():
 def test_labels_that_are_found_one_by_one_have_probabilities_of_their_own():
     tokenizer = of_words()
     model = bert_classifier(tokenizer, problem_type="multi_label_classification")
-    target = explain_text(model, tokenizer, "a dog ran", "gradient", target="calm").target
+    target = explain_text(model, tokenizer, "a dog ran", "gradient_x_input", target="calm").target
     assert target.probability == pytest.approx(1 / (1 + np.exp(-target.logit)), rel=1e-12)
 
 
@@ -154,7 +154,7 @@ def test_of_an_answer_each_token_rests_on_the_text_and_the_answer_before_it(make
 def test_what_is_generated_is_what_the_model_generates(make, tokens):
     tokenizer = tokens()
     model, encoded = make(tokenizer), tokenizer("the big cat", return_tensors="pt")
-    found = explain_text(model, tokenizer, "the big cat", "gradient", max_new_tokens=5)
+    found = explain_text(model, tokenizer, "the big cat", "gradient_x_input", max_new_tokens=5)
     plain = {"do_sample": False, "max_new_tokens": 5, "pad_token_id": 0}
     whole = model.generate(encoded["input_ids"], attention_mask=encoded["attention_mask"], **plain)[0].tolist()
     prompt = 1 if model.config.is_encoder_decoder else encoded["input_ids"].shape[1]
@@ -164,9 +164,9 @@ def test_what_is_generated_is_what_the_model_generates(make, tokens):
 def test_a_text_ends_where_the_model_ends_it():
     tokenizer = of_bytes()
     model = gpt2(tokenizer)
-    first = explain_text(model, tokenizer, "the big cat", "gradient").target.id
+    first = explain_text(model, tokenizer, "the big cat", "gradient_x_input").target.id
     model.generation_config.eos_token_id = first
-    assert len(explain_text(model, tokenizer, "the big cat", "gradient", max_new_tokens=5).steps) == 1
+    assert len(explain_text(model, tokenizer, "the big cat", "gradient_x_input", max_new_tokens=5).steps) == 1
 
 
 def test_the_account_says_what_biases_took():

@@ -57,7 +57,8 @@ def generated():
 def test_tokens_read_as_people_write(tokens, text, expected):
     tokenizer = tokens()
     names = [
-        name.lstrip() if tokens is of_word_pieces else name for name in explain_text(llama(tokenizer), tokenizer, text, "gradient").tokens
+        name.lstrip() if tokens is of_word_pieces else name
+        for name in explain_text(llama(tokenizer), tokenizer, text, "gradient_x_input").tokens
     ]
     assert names == expected
 
@@ -65,7 +66,7 @@ def test_tokens_read_as_people_write(tokens, text, expected):
 @pytest.mark.parametrize("trim_offsets", [False, True])
 def test_offsets_give_back_the_text(trim_offsets):
     tokenizer = of_bytes(trim_offsets)
-    found = explain_text(gpt2(tokenizer), tokenizer, TEXT, "gradient")
+    found = explain_text(gpt2(tokenizer), tokenizer, TEXT, "gradient_x_input")
     for name, (start, end) in zip(found.tokens, found.offsets, strict=True):
         if not name.startswith("<0x"):
             assert TEXT[start:end].strip() == name.strip()
@@ -74,7 +75,7 @@ def test_offsets_give_back_the_text(trim_offsets):
 
 def test_special_tokens_have_no_place_in_the_text():
     tokenizer = of_words()
-    found = explain_text(bert_classifier(tokenizer), tokenizer, "the cat", "gradient")
+    found = explain_text(bert_classifier(tokenizer), tokenizer, "the cat", "gradient_x_input")
     assert found.offsets == (None, (0, 3), (4, 7), None)
 
 
@@ -93,7 +94,7 @@ def test_words_have_the_relevance_of_their_tokens(trim_offsets):
 
 def test_the_words_of_a_decoder_follow_those_of_the_text():
     tokenizer = of_words()
-    words = explain_text(t5(tokenizer), tokenizer, "the cat", "gradient").words()
+    words = explain_text(t5(tokenizer), tokenizer, "the cat", "gradient_x_input").words()
     assert [(word.text, word.tokens) for word in words] == [("[CLS]", (0,)), ("the", (1,)), ("cat", (2,)), ("[SEP]", (3,)), ("[PAD]", (4,))]
 
 
@@ -109,7 +110,7 @@ def test_everything_is_plain_in_the_dict(found, generated):
 @pytest.mark.parametrize("tokens", [of_bytes, of_pieces, of_words])
 def test_a_generated_text_reads_on_from_what_was_given(tokens):
     tokenizer = tokens()
-    found = explain_text(llama(tokenizer), tokenizer, "the big cat", "gradient", max_new_tokens=5)
+    found = explain_text(llama(tokenizer), tokenizer, "the big cat", "gradient_x_input", max_new_tokens=5)
     for number, step in enumerate(found.steps):
         assert step.text == "the big cat" + found.generated_text[: len(step.text) - len("the big cat")]
         assert len(step.tokens) == len(found.steps[0].tokens) + number
@@ -213,8 +214,10 @@ def test_a_figure_is_drawn_into_given_axes(found, generated):
 
 def test_dollars_are_letters_in_a_figure(tmp_path):
     tokenizer = of_bytes()
-    explain_text(gpt2(tokenizer), tokenizer, "$a_1$ \\frac", "gradient").plot().figure.savefig(tmp_path / "text.png")
-    explain_text(gpt2(tokenizer), tokenizer, "$a_1$ \\frac", "gradient", max_new_tokens=2).plot().figure.savefig(tmp_path / "matrix.png")
+    explain_text(gpt2(tokenizer), tokenizer, "$a_1$ \\frac", "gradient_x_input").plot().figure.savefig(tmp_path / "text.png")
+    explain_text(gpt2(tokenizer), tokenizer, "$a_1$ \\frac", "gradient_x_input", max_new_tokens=2).plot().figure.savefig(
+        tmp_path / "matrix.png"
+    )
 
 
 def test_the_matrix_is_blank_behind_each_token(generated):

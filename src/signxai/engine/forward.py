@@ -290,7 +290,8 @@ def run_forward(
     generators = lent_generators()
     run: Run = net if inputs is None else partial(inputs.run, net)
     if draws_from is not None:
-        _refuse_what_no_seed_fixes(run, x, output, draws_from)
+        with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs):
+            _refuse_what_no_seed_fixes(run, x, output, draws_from)
         generators.seed(draws_from)
     if generators.is_watched:
         generators.remember()

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -146,7 +147,7 @@ class JointInputs:
     def as_numbers(self, points: Tensor) -> tuple[JointInputs, Tensor]:
         """The same where one tensor of integers turned out to be no token ids, but numbers; and the points in its shape."""
         (slot,) = self.slots
-        return replace(self, slots=(replace(slot, ids=None),)), slot.of(points)
+        return replace(self, slots=(replace(slot, ids=None),)), slot.of(points).to(slot.dtype)
 
     @property
     def is_several(self) -> bool:
@@ -214,8 +215,8 @@ class JointInputs:
         is_first_reading = self.reading is not None and not self.reading.down.read
         if ids is not None and self.reading is not None and is_first_reading:
             ids.rows = self.reading.down
-        elif ids is not None and self.rows:
-            ids.rows = GivenRows(lambda number, rows: self._instead(number, rows, points))
+        elif ids is not None and self.has_ids:  # what is read depends on the input: it is told by that from tables
+            ids.rows = GivenRows(partial(self._instead, points) if self.rows else None)
         arguments = {key: _owned(value) for key, value in self.beside.items()}
         for slot in self.slots:
             arguments[slot.key] = self._argument(slot, points, ids)
@@ -241,7 +242,7 @@ class JointInputs:
         assert slot.ids is not None
         return slot.ids.to(torch.float64) if slot.columns == _NOWHERE else slot.of(points)
 
-    def _instead(self, number: int, rows: Tensor, points: Tensor) -> Tensor:
+    def _instead(self, points: Tensor, number: int, rows: Tensor) -> Tensor:
         """What takes the place of the rows that an embedding reads: those of the points, where ids were read that are explained."""
         slot = self.rows[number] if number < len(self.rows) else None
         if slot is None or (read := slot.as_read(slot.rows)).shape != rows.shape or not torch.equal(read, rows):
@@ -377,7 +378,7 @@ def are_whole_numbers(x: object) -> bool:
     """Whether x is one tensor or array of such integers as token ids are."""
     if isinstance(x, Tensor):
         return x.dtype in _ID_TYPES and x.ndim > 0
-    return isinstance(x, np.ndarray) and x.dtype in (np.int64, np.int32) and x.ndim > 0
+    return isinstance(x, np.ndarray) and x.dtype.kind == "i" and x.dtype.itemsize >= 4 and x.ndim > 0
 
 
 def points_of(

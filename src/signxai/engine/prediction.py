@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack, _pop_mode_temporarily
 
-from signxai.common.errors import ForwardError, SignxaiError
+from signxai.common.errors import ForwardError, ModelError, SignxaiError
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
 from signxai.engine.inputs import sum_of
@@ -22,6 +22,7 @@ from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.proof_of_reading import refuse_chance
 from signxai.engine.targets import Target
+from signxai.engine.token_ids import Mixed
 
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
 
@@ -192,32 +193,66 @@ def _prediction(
     with in_turn(stochastic), torch.inference_mode(False), torch.no_grad(), loan as view:
         samples, inputs = points_of(view.net, x, forward_kwargs, may_be_ids=True)
         output = output and view.of(output)
-        if (
-            inputs is not None
-            and inputs.is_one_tensor
-            and inputs.has_ids
-            and not _are_read(view.net, samples, inputs, output, seed, stochastic)
-        ):
-            inputs, samples = inputs.as_numbers(samples)
+        draws_from = seed if stochastic else None
+        samples, inputs = ids_or_numbers(view.net, samples, inputs, output, draws_from)
         step = 1 if stochastic else batch_size or len(samples)
         for start in range(0, len(samples), step):
             mode, part = GradientPass(), samples[start : start + step].clone()
             own = inputs and inputs.at(range(start, start + len(part)))
-            logits.append(run_forward(view.net, part, mode, None, output, seed if stochastic else None, own))
+            logits.append(run_forward(view.net, part, mode, None, output, draws_from, own))
             taken_off = mode.taken_off
         return Prediction(torch.cat(logits), taken_off)
 
 
-def _are_read(net: nn.Module, points: Tensor, inputs: JointInputs, output: OutputOption, seed: int, stochastic: bool) -> bool:
-    """Whether embeddings are read by one tensor of integers: if not, it is numbers."""
-    mode = GradientPass()
+def ids_or_numbers(
+    net: nn.Module, points: Tensor, inputs: JointInputs | None, output: OutputOption, draws_from: int | None
+) -> tuple[Tensor, JointInputs | None]:
+    """Points, and what the network takes for them: of one tensor of integers, ids if an embedding is read by them, and numbers otherwise.
+
+    Args:
+        net: the network.
+        points, inputs: as ``points_of`` gives them.
+        output, draws_from: as for ``run_forward``.
+
+    Raises:
+        ModelError: if integers are read that are computed of these, not place by place.
+        ForwardError: if the network takes neither.
+    """
+    if inputs is None or not (inputs.is_one_tensor and inputs.has_ids and len(inputs.slots) == 1):
+        return points, inputs
+    mode, one = GradientPass(), inputs.at([0])
     try:
         with torch.enable_grad():
-            own = points[:1].clone().requires_grad_(True).clone()
-            run_forward(net, own, mode, None, output, seed if stochastic else None, inputs.at([0]))
+            run_forward(net, points[:1].clone().requires_grad_(True).clone(), mode, None, output, draws_from, one)
+    except ForwardError as error:
+        _refuse_ids(net, points[:1], one, output, draws_from, error)
+    if mode.token_ids.were_mixed and not mode.token_ids.were_read:
+        raise lost_ids(*next(iter(mode.token_ids.were_mixed.items())))
+    if mode.token_ids.were_read:
+        return points, inputs
+    numbers, points = inputs.as_numbers(points)
+    return points, numbers if len(numbers.order) > 1 else None
+
+
+def _refuse_ids(
+    net: nn.Module, points: Tensor, inputs: JointInputs, output: OutputOption, draws_from: int | None, error: ForwardError
+) -> None:
+    """Raise the error of a network that takes integers neither as they are nor as numbers."""
+    numbers, points = inputs.as_numbers(points)
+    try:
+        with torch.no_grad():
+            run_forward(net, points.clone(), GradientPass(), None, output, draws_from, numbers)
     except ForwardError:
-        return False
-    return bool(mode.token_ids.were_read)
+        raise error from None
+
+
+def lost_ids(key: str, mixed: Mixed) -> ModelError:
+    """The error for integers, computed of token ids, by which an embedding is read."""
+    operation, place, _ = mixed
+    return ModelError(
+        f"the model reads an embedding by integers that {operation!r} in {place} computes from the token ids {key!r}, not place by place, "
+        f"from which no relevance finds its way back; give those integers as an input of their own, or leave {key!r} out by explained="
+    )
 
 
 def predicted_target(

@@ -185,6 +185,12 @@ class TokenIds:
         values = values.detach()
         if not torch.equal(values, values.round()):
             raise InputError("the model looks its input up in an embedding, so x must hold whole numbers (token ids)")
+        exact = 2 / torch.finfo(values.dtype).eps if values.is_floating_point() else float("inf")
+        if values.numel() and float(values.abs().max()) > exact:
+            raise InputError(
+                f"the model looks its input up in an embedding, and x holds token ids beyond {exact:.0f}, which {values.dtype} may have "
+                "rounded; give them as integers"
+            )
         return values.long()
 
     def mixed_by(self, ids: object) -> tuple[str, str] | None:
@@ -252,6 +258,8 @@ class TokenIds:
         if call.func is _SETITEM and not mixed and isinstance(call.x, Tensor) and not call.x.is_floating_point():
             self._write(call, found, keys)
             return True
+        if written is not None and written._base is not None and id(written) not in found:
+            self._mix(call, written._base, mixed, keys)  # a part of other integers becomes ids
         results = [value for value in tensors_in(result) if not value.requires_grad and value.dtype != torch.bool]
         picks = call.func in _PICKING
         if moves and origins and not mixed and not (picks and id(call.x) not in found):
@@ -278,20 +286,30 @@ class TokenIds:
         is_written = call.written() is not None
         with torch.enable_grad():
             origins = {key: origin.values.clone() if is_written else origin.values for key, origin in found.items()}
-        try:
-            with torch.enable_grad():
-                if picks:
-                    moved = call.run(origins[id(call.x)])
-                else:
-                    moved = call.func(*_replaced(call.args, origins), **_replaced(call.kwargs, origins))
-        except (RuntimeError, TypeError, IndexError):  # an index is among them, which no floating-point number can be
-            moved = None
-        values = tensors_in(moved)
+        values = self._moved(call, origins, picks)
         for place, ids in enumerate(results):
-            if moved is None or len(values) != len(results):
+            moved = values[place] if len(values) == len(results) else None
+            origin = next(iter(origins.values()))
+            is_same = len(origins) == 1 and moved is not None and moved.shape == origin.shape and len(results) == 1
+            if is_same and moved is not None and (moved.dtype != origin.dtype or not moved.requires_grad):
+                self.note(ids, origin, keys)  # of another type, or detached
+            elif moved is not None and moved.is_floating_point() and moved.requires_grad == origin.requires_grad:
+                self.note(ids, moved, keys)
+            else:  # indices, or what is cut off
                 self._mix(call, ids, [], keys)
-            else:  # an integer of another type is made of the same
-                self.note(ids, values[place] if values[place].is_floating_point() else next(iter(origins.values())), keys)
+
+    @staticmethod
+    def _moved(call: Call, origins: dict[int, Tensor], picks: bool) -> list[Tensor]:
+        """What a call moves of what its arguments were made of; nothing where it takes no floating-point numbers."""
+        others = dict(origins)
+        if isinstance(call.x, Tensor) and id(call.x) not in origins and not call.x.is_floating_point():
+            others[id(call.x)] = call.x.to(next(iter(origins.values())).dtype)  # into which ids are written
+        for replaced in (origins, others):
+            with suppress(RuntimeError, TypeError, IndexError), torch.enable_grad():  # an index, which no floating-point number can be
+                if picks:
+                    return tensors_in(call.run(origins[id(call.x)]))
+                return tensors_in(call.func(*_replaced(call.args, replaced), **_replaced(call.kwargs, replaced)))
+        return []
 
     def _write(self, call: Call, found: dict[int, Origin], keys: frozenset[str]) -> None:
         """Carry the notes over a write of ids to a part of a tensor, such as one that shifts them by a place."""
@@ -317,17 +335,18 @@ def _is_place_by_place(call: Call, ids: int) -> bool:
         ids: its argument, by ``id``.
     """
     tensor = next(value for value in tensors_in((call.args, call.kwargs)) if id(value) == ids)
-    changes = (torch.arange(tensor.numel(), device=tensor.device) % 2).view(tensor.shape).to(tensor.dtype)
-    for change in (changes, 1 - changes):
-        for one in (change, -change):
+    kwargs = {name: value for name, value in call.kwargs.items() if name != "out"}
+    half = ((torch.arange(tensor.numel(), device=tensor.device) % 2) == 0).view(tensor.shape)
+
+    def result(values: Tensor) -> Tensor:
+        found: Tensor = call.func(*_replaced(call.args, {ids: values}), **_replaced(kwargs, {ids: values}))
+        return found
+
+    for changed in (half, ~half):
+        for other in (tensor + 1, tensor - 1, tensor.min().expand_as(tensor), tensor.max().expand_as(tensor)):
             with suppress(IndexError, RuntimeError):  # it is beyond a table
-                before, after = (
-                    call.func(*_replaced(call.args, {ids: values}), **_replaced(call.kwargs, {ids: values}))
-                    for values in (tensor.clone(), tensor + one)
-                )
-                if not torch.equal(before[change == 0], after[change == 0]):
+                if not torch.equal(result(tensor.clone())[~changed], result(torch.where(changed, other, tensor))[~changed]):
                     return False
-                break
     return True
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import ForwardError, ModelError, OptionError
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.generators import in_turn
@@ -24,7 +24,7 @@ from signxai.engine.mixing import UNMIXED
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError, nobody_writes_to
-from signxai.engine.prediction import predicted_target
+from signxai.engine.prediction import ids_or_numbers, predicted_target
 from signxai.engine.relevance import UnknownOperationWarning
 from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
@@ -235,7 +235,7 @@ class Analyzer(ABC):
         """The relevance of all batches together, at the input or at each layer; and how that at several inputs is taken apart."""
         parts = [part for batch in batches for part in for_batch(batch, partial(self._attributed, multiply))]
         if self.layers is not None:
-            return joined_at(self.layers.names, parts, batches[0]), None
+            return joined_at(self.layers.names, parts, self._ready(batches[0])[0] if len(parts) > 1 else batches[0]), None
         inputs = batches[0].inputs
         if inputs is not None:
             _say_what_is_lost([batch.inputs for batch in batches if batch.inputs is not None], batches[0].found)
@@ -245,7 +245,7 @@ class Analyzer(ABC):
     def _with_graph(self, input_tensor: Any, target_class: Any, multiply: Multiply | None) -> tuple[list[Tensor], Structure | None]:
         """The same with a graph: written down while it is computed, and computed again once the model has its parameters back."""
         net = unwrapped(self.model)
-        x, inputs = self._read(net, input_tensor)
+        x, inputs = points_of(net, input_tensor, self.forward_kwargs, self.explained)
         x = x.clone(memory_format=torch.contiguous_format)
         if inputs is not None:
             if inputs.has_ids and not self.takes_token_ids:
@@ -268,19 +268,8 @@ class Analyzer(ABC):
 
     def _attributed(self, multiply: Multiply | None, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
-        inputs, read = batch.inputs, None
-        if inputs is not None and inputs.has_ids and (inputs.is_one_tensor or not self.takes_token_ids):
-            if (read := self._rows_read(batch, inputs)) is None:
-                return self._of_numbers(multiply, batch, inputs)
-            if self.takes_token_ids:
-                read = None
-            else:
-                batch = replace(batch, x=read.points, inputs=read.inputs)
-        if not batch.x.numel():
-            raise ModelError(
-                f"no relevance reaches {inputs}: they are integers by which the model reads no embedding; give what counts as numbers in "
-                "floating point"
-            )
+        inputs = batch.inputs
+        batch, read = self._ready(batch)
         self._check_several(batch)
         relevance = [self.attribute(batch)] if self.layers is None else self.attribute_at(batch, self.layers.names)
         refuse_mixed_samples(batch, self.model)
@@ -291,23 +280,22 @@ class Analyzer(ABC):
             relevance = [read.at_ids(relevance[0], inputs)]
         return relevance
 
-    @staticmethod
-    def _rows_read(batch: Batch, inputs: JointInputs) -> ReadRows | None:
-        """What embeddings read by the ids; None if one tensor of integers was given, and it turns out to be no ids but numbers."""
-        try:
-            read = batch.reading_rows(inputs)
-        except ForwardError:
-            if inputs.is_one_tensor:
-                return None
-            raise
-        return None if inputs.is_one_tensor and not read.inputs.rows else read
+    def _ready(self, batch: Batch) -> tuple[Batch, ReadRows | None]:
+        """The batch as ``attribute`` works on it, with the rows of embeddings in the place of token ids where it takes none itself.
 
-    def _of_numbers(self, multiply: Multiply | None, batch: Batch, inputs: JointInputs) -> list[Tensor]:
-        """The relevance of a batch of integers that are numbers."""
-        numbers, x = inputs.as_numbers(batch.x)
-        relevance = self._attributed(multiply, replace(batch, x=x, inputs=numbers))
-        batch.found.read.add(inputs.slots[0].name)
-        return relevance if self.layers is not None else [relevance[0].reshape(len(x), -1)]
+        Raises:
+            ModelError: if nothing of the inputs can be explained.
+        """
+        inputs = batch.inputs
+        if inputs is None or not inputs.has_ids or self.takes_token_ids:
+            return batch, None
+        read = batch.reading_rows(inputs)
+        if not read.points.numel():
+            raise ModelError(
+                f"no relevance reaches {inputs}: they are integers by which the model reads no embedding; give what counts as numbers in "
+                "floating point"
+            )
+        return replace(batch, x=read.points, inputs=read.inputs), read
 
     def _check_several(self, batch: Batch) -> None:
         """Refuse several inputs for a method that works on one, in its own shape.
@@ -343,6 +331,9 @@ class Analyzer(ABC):
         loan = borrowed(self.model, copies_parameters, self.seed, only_model_runs)
         with in_turn(self.stochastic), torch.inference_mode(False), torch.enable_grad(), loan as view:
             x, inputs = self._read(view.net, input_tensor)
+            if inputs is not None:
+                output = self.output and view.of(self.output)
+                x, inputs = ids_or_numbers(view.net, x, inputs, output, self.seed if self.stochastic else None)
             if x.is_cpu:
                 keep_freed_memory()
             count = x.shape[0]

@@ -21,6 +21,7 @@ from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf
 from signxai.engine.not_finite import Culprit, Watch
 from signxai.engine.notes import FreshNotes
+from signxai.engine.prediction import lost_ids
 from signxai.engine.samples import AmbiguousSamplesError
 from signxai.engine.targets import Target
 from signxai.engine.token_ids import Mixed, TokenIds
@@ -96,12 +97,7 @@ class InputsFound:
         self.read |= ids.were_read
         self.mixed |= ids.were_mixed
         for key in sorted(self.read & self.mixed.keys()):
-            operation, place, _ = self.mixed[key]
-            raise ModelError(
-                f"the model reads an embedding by integers that {operation!r} in {place} computes from the token ids {key!r}, not place by "
-                f"place, from which no relevance finds its way back; give those integers as an input of their own, or leave {key!r} out by "
-                "explained="
-            )
+            raise lost_ids(key, self.mixed[key])
 
 
 _NOTHING_FOUND = InputsFound()
@@ -182,6 +178,8 @@ class Batch:
         """The network's logits at points, which it may write to; arguments as for ``run`` and ``run_forward``."""
         if self.inputs is None:
             return run_forward(self.net, points, mode, made_from, self.output, self.draws_from)
+        if rows is None and len(points) % self.inputs.count:
+            raise ModelError(f"{len(points)} points of {self.inputs.count} samples: say by rows= of which sample each is made")
         inputs = self.inputs if rows is None else self.inputs.at(rows)
         if not inputs.has_ids:
             return run_forward(self.net, points, mode, made_from, self.output, self.draws_from, inputs)
@@ -348,8 +346,10 @@ def refuse_mixed_samples(batch: Batch, model: nn.Module) -> None:
     if batch.inputs is None and torch.equal(batch.x[1:], batch.x[:-1]):  # samples that are alike would say nothing
         return
 
+    apart = replace(batch, found=InputsFound())  # runs of some samples alone tell nothing of all
+
     def run(rows: Sequence[int], factor: float) -> Tensor:
-        return batch.outputs(batch.x[list(rows)] * factor, GradientPass(), batch.x, rows)
+        return apart.outputs(batch.x[list(rows)] * factor, GradientPass(), batch.x, rows)
 
     if mixes(run, batch.x, next(iter(batch.first_logits), None), most=2):
         raise MixedSamplesError

@@ -39,19 +39,19 @@ def by_key(name: str, value: Any, inputs: JointInputs | None) -> dict[str, Any]:
     """
     if inputs is None:
         raise OptionError(f"{name}={value!r} is given for each of several inputs, and x is one tensor")
-    explained = {slot.name for slot in inputs.slots}
-    if isinstance(value, Mapping):
-        found = {str(key): item for key, item in value.items() if item is not None}
-    else:
+    names = {slot.key: slot.name for slot in inputs.slots}
+    found: dict[Any, Any] = dict(value) if isinstance(value, Mapping) else {}
+    if not isinstance(value, Mapping):
         positions = [key for key in inputs.order if isinstance(key, int)]
         if len(value) != len(positions):
             raise OptionError(f"{name}= has {len(value)} items for {len(positions)} inputs; give one for each, None where there is none")
-        found = {str(key): item for key, item in zip(positions, value, strict=True) if item is not None}
-    if unknown := found.keys() - explained:
+        found = dict(zip(positions, value, strict=True))
+    found = {key: item for key, item in found.items() if item is not None}
+    if unknown := [key for key in found if key not in names]:
         raise OptionError(
-            f"{name}= names {', '.join(sorted(unknown))}, and the inputs that are explained are {', '.join(sorted(explained))}"
+            f"{name}= names {', '.join(map(repr, unknown))}, and the inputs that are explained are {', '.join(map(repr, names))}"
         )
-    return found
+    return {names[key]: item for key, item in found.items()}
 
 
 def in_columns(name: str, value: Any, batch: Batch, default: float) -> Tensor | float:

@@ -50,5 +50,5 @@ def _shape_at(name: str, batch: Batch, count: int) -> torch.Size:
     """The shape of a module's output for so many samples."""
     values = ValuesOf(batch.net, name)
     with values.watching:
-        batch.run(torch.cat([batch.x[:1].detach()] * count).requires_grad_(True))
+        batch.run(torch.cat([batch.x[:1].detach()] * count).requires_grad_(True), None, [0] * count)
     return values.values().shape

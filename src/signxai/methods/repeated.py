@@ -423,6 +423,8 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         """Token ids of the baseline, by the key of their input."""
         each = by_key("baseline_ids", self.baseline_ids, inputs) if isinstance(self.baseline_ids, Mapping | tuple) else None
         read = frozenset[str]().union(*(slot.keys for slot in inputs.rows))
+        has_values = any(slot.ids is None for slot in inputs.slots)
+        of_all = None if has_values or (is_by_input(self.baseline) and not inputs.is_one_tensor) else self.baseline
         if wrong := (each or {}).keys() - read:
             raise OptionError(
                 f"baseline_ids= names {', '.join(sorted(wrong))}, by which no embedding is read; token ids are {sorted(read)}"
@@ -430,7 +432,7 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         found = {}
         for slot in inputs.slots:
             value = self.baseline_ids if each is None else each.get(slot.name)
-            value = given.get(slot.name) if value is None else value
+            value = given.get(slot.name, of_all) if value is None else value
             if slot.ids is not None and slot.name in read and value is not None:
                 found[slot.key] = _ids_like(slot, value, rows)
         return found

@@ -45,8 +45,18 @@ def embedding(mode: ForwardPass, call: Call) -> Result:
     if call.func is F.embedding_bag and mode.token_ids.values_of(indices) is not None:
         with mode:
             return bag_of_rows(*call.args, **call.kwargs)
+    call = with_own_table(call)
     rows = mode.as_it_is(Call(call.func, (indices.long() if indices.is_floating_point() else indices, *call.rest), call.named))
     return mode.token_ids.exchanged(indices, rows) if mode.token_ids.any else rows
+
+
+def with_own_table(call: Call) -> Call:
+    """A call of an embedding with a copy of its table, if it scales rows of that down to ``max_norm``, which writes to it."""
+    placed = call.with_arguments(("input", "weight", "third", "max_norm"))
+    max_norm = placed.args[3] if len(placed.args) > 3 else placed.kwargs.get("max_norm")
+    if max_norm is None or len(placed.args) < 2:
+        return call
+    return Call(call.func, (placed.args[0], placed.args[1].clone(), *placed.args[2:]), placed.kwargs)
 
 
 @ANY_PASS.rule_for("long", "int", "short", "to", "type", "type_as")

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import needs_relevance
-from signxai.engine.ops.any_pass import bag_of_rows
+from signxai.engine.ops.any_pass import bag_of_rows, with_own_table
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 from signxai.engine.token_ids import EmbeddingNode
@@ -15,6 +15,7 @@ from signxai.engine.token_ids import EmbeddingNode
 @rule_for(F.embedding)
 def embedding(mode: RelevancePass, call: Call) -> Result:
     """Rows of a table: of constant indices a constant, of the input's own each index gets what its row gets."""
+    call = with_own_table(call)
     indices = call.x
     origin = indices if needs_relevance(indices) else mode.token_ids.origin_of(indices)
     if origin is None:
