@@ -199,7 +199,7 @@ def test_other_options_are_those_of_explain(classifier, words):
     with pytest.raises(SignxaiError, match="banana"):
         explain_text(classifier, words, "the cat", "banana")
     with pytest.raises(OptionError, match="not LRP"):
-        explain_text(classifier, words, "the cat", "gradient", account=True)
+        explain_text(classifier, words, "the cat", "integrated_gradients", account=True)
 
 
 class OfNumbers(torch.nn.Module):
