@@ -110,7 +110,7 @@ def _places(returned: Any) -> Iterator[tuple[str, Tensor]]:
     return ((f"[{key!r}]", value) for key, value in items if isinstance(value, Tensor))
 
 
-Run: TypeAlias = Callable[[Tensor], Any]
+Run: TypeAlias = Callable[[Tensor], object]
 """From points (n, ...) to what the model returns for them."""
 
 

@@ -32,7 +32,10 @@ Key: TypeAlias = "int | str"
 """The position of an input, or its keyword."""
 
 Value: TypeAlias = Any
-"""What a model takes that is no input to explain."""
+"""What a model takes, or returns."""
+
+ForwardKwargs: TypeAlias = "Mapping[str, object] | None"
+"""Arguments of a model that are passed on and not explained, by keyword."""
 
 
 _NOWHERE = (0, 0)
@@ -165,7 +168,7 @@ class JointInputs:
             return parts[self.slots[0].key]
         return _in_rows([parts[slot.key] for slot in self.slots])
 
-    def row_with_graph(self, x: Any) -> Tensor:
+    def row_with_graph(self, x: Value) -> Tensor:
         """The points (N, row) of what a user gave, with the graph of tensors that have one."""
         given = dict(_items(x))
         parts = {}
@@ -200,7 +203,7 @@ class JointInputs:
         of_rows = tuple(slot.at(index.to(slot.rows.device)) for slot in self.rows)
         return replace(self, slots=slots, beside=beside, count=len(rows), rows=of_rows)
 
-    def run(self, net: nn.Module, points: Tensor) -> Any:
+    def run(self, net: nn.Module, points: Tensor) -> Value:
         """What the model returns for points of the samples: one for each, round by round; or fewer, of the first samples."""
         return self._for(len(points))._run(net, points)
 
@@ -210,7 +213,7 @@ class JointInputs:
         rounds, rest = divmod(count, self.count)
         return self.at([0] * count if rest else [*range(self.count)] * rounds)
 
-    def _run(self, net: nn.Module, points: Tensor) -> Any:
+    def _run(self, net: nn.Module, points: Tensor) -> Value:
         ids = _ids_of_pass()
         is_first_reading = self.reading is not None and not self.reading.down.read
         if ids is not None and self.reading is not None and is_first_reading:
@@ -255,7 +258,7 @@ class JointInputs:
         words = {key: f" of shape ({', '.join(map(str, ('N', *shape)))})" for key, shape in shapes.items()}
         return ", ".join(f"{key!r}{words.get(key, '')}" for key in self.order)
 
-    def structured(self, relevance: Tensor, ids: Iterable[str], without: Iterable[str] = ()) -> Any:
+    def structured(self, relevance: Tensor, ids: Iterable[str], without: Iterable[str] = ()) -> Value:
         """Relevance (N, row) in the structure of what the user gave: None, or no key, for what no relevance reaches.
 
         Args:
@@ -267,7 +270,7 @@ class JointInputs:
         wanted = [slot for slot in self.slots if slot.name not in without and (slot.ids is None or slot.name in ids)]
         return self.like_given({slot.key: relevance if self.is_own else slot.of(relevance) for slot in wanted})
 
-    def like_given(self, parts: Mapping[Key, Any]) -> Any:
+    def like_given(self, parts: Mapping[Key, Value]) -> Value:
         """Something for some inputs in the structure of what the user gave."""
         if issubclass(self.kind, Mapping):
             return {key: parts[key] for key in self.order if key in parts}
@@ -382,7 +385,7 @@ def are_whole_numbers(x: object) -> bool:
 
 
 def points_of(
-    net: nn.Module, x: Any, forward_kwargs: Mapping[str, Any] | None = None, explained: object = None, may_be_ids: bool = False
+    net: nn.Module, x: Value, forward_kwargs: ForwardKwargs = None, explained: object = None, may_be_ids: bool = False
 ) -> tuple[Tensor, JointInputs | None]:
     """The points (N, ...) of what a user gave, and what the network takes for them, if that is more than one tensor.
 
@@ -400,7 +403,7 @@ def points_of(
 
 
 def joint_inputs(
-    net: nn.Module, x: Any, forward_kwargs: Mapping[str, Any] | None = None, explained: object = None, may_be_ids: bool = False
+    net: nn.Module, x: Value, forward_kwargs: ForwardKwargs = None, explained: object = None, may_be_ids: bool = False
 ) -> tuple[JointInputs, Tensor]:
     """What a model takes, and the points (N, row) of what is explained.
 
@@ -437,7 +440,7 @@ def joint_inputs(
     return joint, joint.row_of(parts)
 
 
-def _items(x: Any) -> list[tuple[Key, Value]]:
+def _items(x: Value) -> list[tuple[Key, Value]]:
     if isinstance(x, Mapping):
         wrong = [key for key in x if not isinstance(key, str)]
         if wrong:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,7 @@ from signxai.common.errors import ForwardError, ModelError, SignxaiError
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
 from signxai.engine.inputs import sum_of
-from signxai.engine.joint_inputs import JointInputs, is_structured, joint_inputs, points_of
+from signxai.engine.joint_inputs import ForwardKwargs, JointInputs, is_structured, joint_inputs, points_of
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
@@ -135,7 +133,7 @@ def predict(
     seed: int = 0,
     output: OutputOption = None,
     stochastic: bool = False,
-    forward_kwargs: Mapping[str, Any] | None = None,
+    forward_kwargs: ForwardKwargs = None,
 ) -> Tensor:
     """Logits of a model in evaluation mode, without a trace on it or on ``x``.
 
@@ -168,7 +166,7 @@ def prediction(
     seed: int = 0,
     output: OutputOption = None,
     stochastic: bool = False,
-    forward_kwargs: Mapping[str, Any] | None = None,
+    forward_kwargs: ForwardKwargs = None,
 ) -> Prediction:
     """The same, with the activation that was taken off; arguments as for ``predict``."""
     settings = batch_size, seed, output, stochastic, forward_kwargs
@@ -185,7 +183,7 @@ def _prediction(
     seed: int,
     output: OutputOption,
     stochastic: bool,
-    forward_kwargs: Mapping[str, Any] | None,
+    forward_kwargs: ForwardKwargs,
     copies_parameters: bool = False,
 ) -> Prediction:
     logits, taken_off = [], None
@@ -262,7 +260,7 @@ def predicted_target(
     seed: int = 0,
     output: OutputOption = None,
     stochastic: bool = False,
-    forward_kwargs: Mapping[str, Any] | None = None,
+    forward_kwargs: ForwardKwargs = None,
 ) -> Target:
     """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
 
