@@ -14,7 +14,7 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # they hold no doctests,
 torch.set_num_threads(1)  # the networks are too small for more to pay
 
 
-QUICK_CASES = 24
+QUICK_CASES = 8
 """Of a test with more cases than that, ``make test-quick`` runs so many, from its first to its last."""
 
 

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import colors
 from matplotlib.figure import Figure
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from language_models import SENTENCES, bert_classifier, gpt2, llama, of_bytes, of_words, t5
 from signxai.text import TextRelevance, TextTarget, explain_text
@@ -250,3 +251,18 @@ def test_a_tag_that_is_one_token_stays_text():
     page = TextRelevance(text, ("<b>",), (0,), ((0, len(text)),), np.ones(1), target, None, "m", None).to_html()
     assert "<script" not in page
     assert text in Page(page).text
+
+
+def test_tokens_that_end_within_a_character_are_written_with_what_else_they_hold():
+    """Byte-level merges may join a letter with the first byte of another character, and its last byte with the next letter."""
+    alphabet = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    model = models.BPE({**alphabet, "aÃ": 256, "¯v": 257}, [("a", "Ã"), ("¯", "v")])
+    bytes_alone = Tokenizer(model)
+    bytes_alone.pre_tokenizer, bytes_alone.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_alone)
+    sizes = {"vocab_size": 258, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).eval()
+    found = explain_text(model, tokenizer, "naïve", "lrp_z", target=1)
+    assert found.tokens == ("n", "a<0xC3>", "<0xAF>v", "e")
+    assert found.shown() == ["n", "aï", "·v", "e"]

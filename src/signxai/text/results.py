@@ -221,7 +221,7 @@ def _as_written(text: str, before: Span | None, span: Span | None, name: str) ->
     if span is None or span[0] == span[1]:
         return name
     start = 0 if before is None else before[1]
-    if before is not None and span[0] < before[1]:  # the same character again: one of its other bytes
-        return "·"
+    if before is not None and span[0] < before[1]:  # it begins with other bytes of the same character
+        return "·" + text[before[1] : span[1]]
     gap = text[start : span[0]]
     return (gap if not gap.strip() else "") + text[slice(*span)]

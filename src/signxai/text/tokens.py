@@ -98,7 +98,8 @@ class Vocabulary:
         if text.strip() == raw:  # white space that the decoder puts between any two tokens is no part of them
             return str(raw)
         if "\ufffd" in text and all(letter in _BYTES for letter in raw):
-            return "".join(f"<0x{_BYTES[letter]:02X}>" for letter in raw)
+            text = bytes(_BYTES[letter] for letter in raw).decode("utf-8", "surrogateescape")
+            return "".join(f"<0x{ord(letter) - 0xDC00:02X}>" if "\udc80" <= letter <= "\udcff" else letter for letter in text)
         return text or str(raw)
 
     @property
