@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import numpy as np
 import pytest
 import torch
@@ -229,3 +231,16 @@ def test_a_model_must_look_up_the_tokens_of_a_text(words):
 def test_a_model_without_a_mask_cannot_tell_padding_from_text(words):
     with pytest.raises(ModelError, match=r"OfNumbers takes no attention_mask.*one text at a time"):
         explain_text(OfNumbers(), words, ["the cat", "the cat sat"], "lrp_z")
+
+
+@pytest.mark.parametrize("found", ["4.57.6", "none"])
+def test_versions_of_transformers_that_were_not_tried_are_refused(found, monkeypatch):
+    def version(name):
+        if found == "none":
+            raise PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr("signxai.text.tokens.version", version)
+    tokenizer = of_words()
+    with pytest.raises(OptionError, match=rf"need transformers 5 or later, and here is {found}"):
+        explain_text(bert_classifier(tokenizer), tokenizer, "the cat", "lrp_z")

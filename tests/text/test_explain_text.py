@@ -40,13 +40,14 @@ def case(request):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_text_among_others_has_the_relevance_that_it_has_alone(case, method):
     model, tokenizer, texts = case
+    close = 1e-6 if model.config.model_type == "t5" else 1e-10  # some versions take its softmax in float32
     tokenizer.padding_side = "left"  # which changes nothing: positions are those of the text alone
     together = explain_text(model, tokenizer, texts, method)
     for text, found in zip(texts, together, strict=True):
         alone = explain_text(model, tokenizer, text, method)
         assert found.tokens == alone.tokens
         assert found.target.id == alone.target.id
-        np.testing.assert_allclose(found.relevance, alone.relevance, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found.relevance, alone.relevance, rtol=close, atol=close)
 
 
 @pytest.mark.parametrize("method", METHODS)

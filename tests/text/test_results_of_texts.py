@@ -24,14 +24,14 @@ def of_pieces():
     inner = Tokenizer(models.BPE(unk_token="<unk>"))
     inner.pre_tokenizer, inner.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     inner.train_from_iterator(SENTENCES * 3, trainers.BpeTrainer(vocab_size=80, special_tokens=["<unk>", "<s>"], show_progress=False))
-    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>")
+    return PreTrainedTokenizerFast(tokenizer_object=inner, clean_up_tokenization_spaces=False, unk_token="<unk>", bos_token="<s>")
 
 
 def of_word_pieces():
     """Words and their endings, as BERT's vocabulary has them."""
     inner = Tokenizer(models.WordPiece({"[UNK]": 0, "un": 1, "##kind": 2, "word": 3, "##s": 4}, unk_token="[UNK]"))
     inner.pre_tokenizer, inner.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()
-    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]")
+    return PreTrainedTokenizerFast(tokenizer_object=inner, clean_up_tokenization_spaces=False, unk_token="[UNK]")
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def test_tokens_that_end_within_a_character_are_written_with_what_else_they_hold
     model = models.BPE({**alphabet, "aÃ": 256, "¯v": 257}, [("a", "Ã"), ("¯", "v")])
     bytes_alone = Tokenizer(model)
     bytes_alone.pre_tokenizer, bytes_alone.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_alone)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_alone, clean_up_tokenization_spaces=False)
     sizes = {"vocab_size": 258, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).eval()

@@ -17,7 +17,7 @@ from signxai.text.kinds import Kind, check_fits, decoder_start, end_tokens, gene
 from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
 from signxai.text.rows import Rows, only_place, padded
 from signxai.text.text_targets import Answers, Entries, TargetOption, answers_of, one_for_each
-from signxai.text.tokens import TokenizedText, Vocabulary, vocabulary_of
+from signxai.text.tokens import TokenizedText, Vocabulary, check_version, vocabulary_of
 
 __all__ = ["explain_text"]
 
@@ -122,7 +122,7 @@ def explain_text(
     >>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
     >>> words = Tokenizer(models.WordLevel({"the": 0, "cat": 1, "sat": 2}, unk_token="the"))
     >>> words.pre_tokenizer = pre_tokenizers.Whitespace()
-    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)
+    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, clean_up_tokenization_spaces=False)
     >>> sizes = {"vocab_size": 3, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
     >>> model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None))
     >>> found = explain_text(model, tokenizer, "the cat", "lrp_epsilon_0_1", target="sat")
@@ -303,6 +303,7 @@ def _question(model: nn.Module, tokenizer: Any, method: str | MethodSpec, accoun
     Raises:
         InputError, ModelError, OptionError: if it cannot be.
     """
+    check_version()
     taken = [name for name in _NOT_FOR_TEXTS if name in options]
     if taken:
         raise OptionError(f"{taken[0]}= does not go with texts; call signxai.explain with the token ids for it")

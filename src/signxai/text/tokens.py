@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from signxai.common.errors import InputError
+from signxai.common.errors import InputError, OptionError
 from signxai.text.words import Span
 
 
@@ -147,6 +148,25 @@ def _in_place(name: str, text: str, span: Span | None) -> str:
         return name
     has_space = text[span[0] : span[0] + 1].isspace() or text[max(span[0] - 1, 0) : span[0]].isspace()
     return name if has_space else name.lstrip(" ")
+
+
+def check_version() -> None:
+    """Refuse a version of transformers whose models were not tried.
+
+    Raises:
+        OptionError: if it is older than the extra ``text`` asks for.
+    """
+    try:
+        found = version("transformers")
+    except PackageNotFoundError:
+        found = "none"
+    major = found.partition(".")[0]
+    if not major.isdigit() or int(major) < LEAST_TRANSFORMERS:
+        raise OptionError(f"texts need transformers {LEAST_TRANSFORMERS} or later, and here is {found}: pip install signxai[text]")
+
+
+LEAST_TRANSFORMERS = 5
+"""The first major version that texts were tried with."""
 
 
 def vocabulary_of(tokenizer: Any) -> Vocabulary:
