@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode_stack
 
 from signxai import explain, inspect_model
 from signxai.common.errors import ForwardError, InputError, ModelError, OptionError
@@ -643,3 +646,93 @@ def test_points_without_their_samples_are_refused():
         OneRow(net, forward_kwargs={"scale": scale}).analyze(x, 1)
     got = OneRow(net, seed=1, forward_kwargs={"scale": scale}).analyze(x, 1)
     np.testing.assert_allclose(got[:, 0], net(x.double(), scale.double()).sum(1).detach(), atol=1e-12)
+
+
+def added(ids):
+    more = torch.ones_like(ids)
+    more.add_(ids)
+    return more
+
+
+def multiplied(ids):
+    more = torch.full_like(ids, 2)
+    more *= ids
+    return more % VOCABULARY
+
+
+def taken_off(ids):
+    more = torch.full_like(ids, VOCABULARY - 1)
+    more.sub_(ids)
+    return more
+
+
+def changed_themselves(ids):
+    ids = ids.clone()
+    ids += 1
+    ids %= VOCABULARY
+    return ids
+
+
+def moved_elsewhere(ids):
+    more = torch.empty(len(ids), L + 1, dtype=torch.long)
+    torch.cat([ids, ids[:, :1]], 1, out=more)
+    return more[:, :L]
+
+
+ACCUMULATED = {
+    "added": (added, lambda ids: ids + 1),
+    "multiplied": (multiplied, lambda ids: 2 * ids % VOCABULARY),
+    "taken off": (taken_off, lambda ids: VOCABULARY - 1 - ids),
+    "changed themselves": (changed_themselves, lambda ids: (ids + 1) % VOCABULARY),
+    "moved elsewhere": (moved_elsewhere, lambda ids: ids),
+}
+
+
+@pytest.mark.parametrize("given", [lambda ids: ids, lambda ids: {"ids": ids}], ids=["one", "mapping"])
+@pytest.mark.parametrize("name", ACCUMULATED)
+def test_what_the_model_writes_to_is_written_once(name, given):
+    written, plain = (Written(partial(_cubes, of)) for of in ACCUMULATED[name])
+    torch.testing.assert_close(predict(written, given(IDS % 11)), plain(IDS % 11).detach())
+    for method in METHODS:
+        got, wanted = explain(written, given(IDS % 11), method, 1), explain(plain, given(IDS % 11), method, 1)
+        got, wanted = (one["ids"] if isinstance(one, dict) else one for one in (got, wanted))
+        np.testing.assert_allclose(got, wanted, atol=1e-12 * abs(wanted).max())
+
+
+def _cubes(of, net, ids):
+    return net.out((net.table(of(ids)) ** 3).sum(1))
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_predictions_need_no_way_back(name):
+    net = Written(lambda net, ids: net.out(net.table(INDICES[name](ids)).tanh().sum(1)))
+    torch.testing.assert_close(predict(net, IDS), net(IDS).detach())
+    torch.testing.assert_close(predict(net, {"ids": IDS}), net(IDS).detach())
+
+
+def test_trials_draw_nothing():
+    def noisy(net, ids):
+        return net.out(net.table((ids + torch.randint_like(ids, 3)) % VOCABULARY).sum(1)) + torch.rand(1, dtype=torch.float64)
+
+    net = Written(noisy)
+    torch.manual_seed(0)
+    wanted = net(IDS[:1]).detach()
+    torch.testing.assert_close(predict(net, (IDS[:1],), stochastic=True), wanted)
+
+
+def test_a_network_that_runs_under_a_rule_alone_has_a_map():
+    class Clocked(nn.Module):
+        """Names a clock, so that it is run again; and takes a type that one of its operations does not, as experts in float64 do."""
+
+        def __init__(self):
+            super().__init__()
+            self.started = time.time
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, x):
+            if not _get_current_function_mode_stack():
+                raise RuntimeError("no such kernel")
+            return self.out(x)
+
+    net, x = Clocked().double().eval(), torch.ones(2, 4, dtype=torch.float64)
+    np.testing.assert_allclose(explain(net, x, "gradient", 1), net.out.weight[1].detach().expand(2, 4), atol=1e-14)

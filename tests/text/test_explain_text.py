@@ -11,7 +11,7 @@ from language_models import bart, bert_classifier, bert_masked, gpt2, llama, of_
 from signxai.targets import token
 from signxai.text import explain_text
 
-METHODS = ["lrp_z", "lrp_epsilon_0_1", "gradient_x_input", "gradient_x_input"]
+METHODS = ["lrp_z", "lrp_epsilon_0_1", "gradient_x_input"]
 
 
 def of_padded_bytes():

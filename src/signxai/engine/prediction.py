@@ -203,7 +203,7 @@ def _prediction(
 
 
 def ids_or_numbers(
-    net: nn.Module, points: Tensor, inputs: JointInputs | None, output: OutputOption, draws_from: int | None
+    net: nn.Module, points: Tensor, inputs: JointInputs | None, output: OutputOption, draws_from: int | None, explains: bool = False
 ) -> tuple[Tensor, JointInputs | None]:
     """Points, and what the network takes for them: of one tensor of integers, ids if an embedding is read by them, and numbers otherwise.
 
@@ -211,9 +211,10 @@ def ids_or_numbers(
         net: the network.
         points, inputs: as ``points_of`` gives them.
         output, draws_from: as for ``run_forward``.
+        explains: relevance is to find its way back to ids.
 
     Raises:
-        ModelError: if integers are read that are computed of these, not place by place.
+        ModelError: if ``explains``, and only integers are read that are computed of these, not place by place.
         ForwardError: if the network takes neither.
     """
     if inputs is None or not (inputs.is_one_tensor and inputs.has_ids and len(inputs.slots) == 1):
@@ -224,9 +225,10 @@ def ids_or_numbers(
             run_forward(net, points[:1].clone().requires_grad_(True).clone(), mode, None, output, draws_from, one)
     except ForwardError as error:
         _refuse_ids(net, points[:1], one, output, draws_from, error)
-    if mode.token_ids.were_mixed and not mode.token_ids.were_read:
-        raise lost_ids(*next(iter(mode.token_ids.were_mixed.items())))
-    if mode.token_ids.were_read:
+    ids = mode.token_ids
+    if explains and ids.were_mixed and not ids.were_read:
+        raise lost_ids(*next(iter(ids.were_mixed.items())))
+    if ids.were_mixed or ids.were_read:
         return points, inputs
     numbers, points = inputs.as_numbers(points)
     return points, numbers if len(numbers.order) > 1 else None

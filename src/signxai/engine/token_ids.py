@@ -17,6 +17,7 @@ from torch import Tensor
 
 from signxai.common.errors import InputError
 from signxai.engine.call import Call, tensors_in
+from signxai.engine.draws import MAY_DRAW
 from signxai.engine.graph import Node, RelevanceNode
 from signxai.engine.notes import TensorNotes
 from signxai.engine.places import place_of_call
@@ -303,12 +304,12 @@ class TokenIds:
         """What a call moves of what its arguments were made of; nothing where it takes no floating-point numbers."""
         others = dict(origins)
         if isinstance(call.x, Tensor) and id(call.x) not in origins and not call.x.is_floating_point():
-            others[id(call.x)] = call.x.to(next(iter(origins.values())).dtype)  # into which ids are written
-        for replaced in (origins, others):
+            others[id(call.x)] = call.x.to(next(iter(origins.values())).dtype)  # a copy, into which ids are written
+        for replaced in (others,) if call.written() is not None else (origins, others):
             with suppress(RuntimeError, TypeError, IndexError), torch.enable_grad():  # an index, which no floating-point number can be
                 if picks:
                     return tensors_in(call.run(origins[id(call.x)]))
-                return tensors_in(call.func(*_replaced(call.args, replaced), **_replaced(call.kwargs, replaced)))
+                return tensors_in(call.func(*_replaced(call.args, replaced), **_replaced(_without_out(call), replaced)))
         return []
 
     def _write(self, call: Call, found: dict[int, Origin], keys: frozenset[str]) -> None:
@@ -327,6 +328,11 @@ def _named(call: Call) -> tuple[str, str]:
     return getattr(call.func, "__name__", repr(call.func)), str(place_of_call())
 
 
+def _without_out(call: Call) -> dict[str, Any]:
+    """The keyword arguments of a call but where its result goes: what is computed again must not be written there."""
+    return {name: value for name, value in call.kwargs.items() if name != "out"}
+
+
 def _is_place_by_place(call: Call, ids: int) -> bool:
     """Whether each integer was computed from the one at its place alone: tried by changing the others.
 
@@ -334,12 +340,16 @@ def _is_place_by_place(call: Call, ids: int) -> bool:
         call: the operation, whose result is one tensor in the shape of the ids.
         ids: its argument, by ``id``.
     """
+    if call.func in MAY_DRAW:
+        return False
     tensor = next(value for value in tensors_in((call.args, call.kwargs)) if id(value) == ids)
-    kwargs = {name: value for name, value in call.kwargs.items() if name != "out"}
+    kwargs = _without_out(call)
+    written = call.x if isinstance(call.x, Tensor) and call.written() is call.x else None
     half = ((torch.arange(tensor.numel(), device=tensor.device) % 2) == 0).view(tensor.shape)
 
-    def result(values: Tensor) -> Tensor:
-        found: Tensor = call.func(*_replaced(call.args, {ids: values}), **_replaced(kwargs, {ids: values}))
+    def result(given: Tensor) -> Tensor:
+        values = {ids: given} if written is None else {id(written): written.clone(), ids: given.clone()}  # which the call may write to
+        found: Tensor = call.func(*_replaced(call.args, values), **_replaced(kwargs, values))
         return found
 
     for changed in (half, ~half):

@@ -333,7 +333,7 @@ class Analyzer(ABC):
             x, inputs = self._read(view.net, input_tensor)
             if inputs is not None:
                 output = self.output and view.of(self.output)
-                x, inputs = ids_or_numbers(view.net, x, inputs, output, self.seed if self.stochastic else None)
+                x, inputs = ids_or_numbers(view.net, x, inputs, output, self.seed if self.stochastic else None, explains=True)
             if x.is_cpu:
                 keep_freed_memory()
             count = x.shape[0]

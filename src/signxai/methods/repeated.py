@@ -333,7 +333,8 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         wanted = (score(ends[0]) - score(ends[1])).detach()
         missing = (relevance.flatten(1).sum(1) - wanted).abs()
         row = int((missing / wanted.abs().clamp(min=_INCOMPLETE * float(wanted.abs().max()))).argmax())
-        if bool(missing[row] > _INCOMPLETE * wanted.abs().max()):
+        rounding = torch.finfo(relevance.dtype).eps ** 0.5 * relevance.flatten(1).abs().sum(1)
+        if bool(missing[row] > _INCOMPLETE * wanted.abs().max() + rounding[row]):
             warnings.warn(
                 f"integrated gradients of {self.steps} steps sum to {float(relevance[row].sum()):.3g} where the score differs from that of "
                 f"the baseline by {float(wanted[row]):.3g}: the path is too steep, as one from a zero embedding through an RMS norm; "
