@@ -15,7 +15,7 @@ from torch.overrides import _get_current_function_mode_stack
 
 from signxai import explain, inspect_model
 from signxai.common.errors import ForwardError, InputError, ModelError, OptionError
-from signxai.engine.joint_inputs import CancelledWarning
+from signxai.engine.embedding_rows import CancelledWarning
 from signxai.engine.prediction import predict, remove_softmax
 from signxai.methods.analyzer import Analyzer
 from signxai.methods.repeated import IncompleteWarning

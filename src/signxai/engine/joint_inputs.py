@@ -10,23 +10,18 @@ lead (``token_ids``). For other methods, the rows of embeddings that the ids pic
 from __future__ import annotations
 
 import copy
-import itertools
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack
 
-from signxai.common.errors import ForwardError, InputError, ModelError, OptionError
-from signxai.engine.inputs import as_input, as_tensor, first_floating
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.mode import ForwardPass
-from signxai.engine.token_ids import GivenRows, RowsRead, TokenIds
+from signxai.engine.token_ids import GivenRows, TokenIds
 
 Key: TypeAlias = "int | str"
 """The position of an input, or its keyword."""
@@ -34,11 +29,9 @@ Key: TypeAlias = "int | str"
 Value: TypeAlias = Any
 """What a model takes, or returns."""
 
-ForwardKwargs: TypeAlias = "Mapping[str, object] | None"
-"""Arguments of a model that are passed on and not explained, by keyword."""
 
-
-_NOWHERE = (0, 0)
+NOWHERE = (0, 0)
+"""The columns of ids in whose place rows of embeddings stand."""
 
 
 @dataclass(frozen=True)
@@ -166,21 +159,11 @@ class JointInputs:
         """The points (N, row) of values, and numbers in the places of ids, by key."""
         if self.is_own:
             return parts[self.slots[0].key]
-        return _in_rows([parts[slot.key] for slot in self.slots])
-
-    def row_with_graph(self, x: Value) -> Tensor:
-        """The points (N, row) of what a user gave, with the graph of tensors that have one."""
-        given = dict(_items(x))
-        parts = {}
-        for slot in self.slots:
-            value = given[slot.key]
-            tensor = value if isinstance(value, Tensor) else as_tensor(value)
-            parts[slot.key] = tensor.to(slot.dtype) if slot.ids is None else slot.ids.to(slot.dtype)
-        return self.row_of(parts)
+        return in_rows([parts[slot.key] for slot in self.slots])
 
     def spans(self) -> list[tuple[frozenset[str], slice]]:
         """The parts of a row: the names of the inputs that each stands for, and its columns."""
-        of_slots = [(frozenset({slot.name}), slice(*slot.columns)) for slot in self.slots if slot.columns != _NOWHERE]
+        of_slots = [(frozenset({slot.name}), slice(*slot.columns)) for slot in self.slots if slot.columns != NOWHERE]
         return of_slots + [(slot.keys, slice(*slot.columns)) for slot in self.rows]
 
     def with_ids(self, ids: Mapping[Key, Tensor]) -> JointInputs:
@@ -243,7 +226,7 @@ class JointInputs:
         if self.reading is not None and slot.name in self.reading.leaves:
             return self.reading.leaves[slot.name]
         assert slot.ids is not None
-        return slot.ids.to(torch.float64) if slot.columns == _NOWHERE else slot.of(points)
+        return slot.ids.to(torch.float64) if slot.columns == NOWHERE else slot.of(points)
 
     def _instead(self, points: Tensor, number: int, rows: Tensor) -> Tensor:
         """What takes the place of the rows that an embedding reads: those of the points, where ids were read that are explained."""
@@ -289,7 +272,7 @@ class OtherRowsError(ModelError):
         )
 
 
-def _in_rows(parts: Sequence[Tensor]) -> Tensor:
+def in_rows(parts: Sequence[Tensor]) -> Tensor:
     """Parts (N, ...) side by side, each flattened, in a type that holds them all and is good for sums."""
     dtype = torch.float32
     for part in parts:
@@ -357,336 +340,3 @@ def _in_container(value: Value, change: Callable[[Value], Value], otherwise: Val
             result[key] = change(item)
         return result
     return otherwise
-
-
-# What a user gives
-
-
-def is_structured(x: object) -> bool:
-    """Whether x is several inputs: a mapping (keyword arguments), or a tuple or list with tensors or arrays in it (positional ones)."""
-    if type(x) in _ARRAYS:  # which it mostly is
-        return False
-    return isinstance(x, Mapping) or (
-        isinstance(x, tuple | list) and any(isinstance(item, Tensor | np.ndarray | JointInputs) for item in x)
-    )
-
-
-_ARRAYS = {Tensor, np.ndarray}
-
-
-_ID_TYPES = {torch.int64, torch.int32}
-
-
-def are_whole_numbers(x: object) -> bool:
-    """Whether x is one tensor or array of such integers as token ids are."""
-    if isinstance(x, Tensor):
-        return x.dtype in _ID_TYPES and x.ndim > 0
-    return isinstance(x, np.ndarray) and x.dtype.kind == "i" and x.dtype.itemsize >= 4 and x.ndim > 0
-
-
-def points_of(
-    net: nn.Module, x: Value, forward_kwargs: ForwardKwargs = None, explained: object = None, may_be_ids: bool = False
-) -> tuple[Tensor, JointInputs | None]:
-    """The points (N, ...) of what a user gave, and what the network takes for them, if that is more than one tensor.
-
-    Args:
-        net, x, forward_kwargs, explained: as for ``joint_inputs``; or ``x`` is the two already.
-        may_be_ids: one tensor of integers may be token ids.
-    """
-    may_be_ids = may_be_ids and are_whole_numbers(x)
-    if forward_kwargs is None and explained is None and not may_be_ids and not is_structured(x):
-        return as_input(net, x), None
-    if isinstance(x, tuple) and x and isinstance(x[0], JointInputs):
-        return x[1], x[0]
-    inputs, points = joint_inputs(net, x, forward_kwargs, explained, may_be_ids)
-    return points, inputs
-
-
-def joint_inputs(
-    net: nn.Module, x: Value, forward_kwargs: ForwardKwargs = None, explained: object = None, may_be_ids: bool = False
-) -> tuple[JointInputs, Tensor]:
-    """What a model takes, and the points (N, row) of what is explained.
-
-    Args:
-        net: the model.
-        x: a mapping, a tuple or list, or one tensor.
-        forward_kwargs: arguments that are passed on and not explained.
-        explained: keys or positions of the inputs that are; None: all of floating-point numbers, and token ids.
-        may_be_ids: one tensor of integers may be token ids, as those of several inputs may.
-
-    Raises:
-        InputError: if an input is no array, has not one row per sample, is empty, or holds NaN or infinity.
-        OptionError: if ``forward_kwargs`` or ``explained`` do not fit.
-    """
-    given: dict[Key, Value] = {key: _read(key, value) for key, value in _items(x)}
-    if not given:
-        raise InputError(f"x is an empty {type(x).__name__}; give the arguments that the model takes")
-    extra = _checked_kwargs(forward_kwargs or {}, given)
-    names = _names_explained(explained, given)
-    count = _common_count(given)
-    like = first_floating(net)
-    slots, parts, start = [], {}, 0
-    for key in names:
-        value, name = given[key], _named(key, x)
-        is_integer = (may_be_ids or is_structured(x)) and not value.is_floating_point() and not value.is_complex()
-        numbers = as_input(net, value, name)
-        ids = value.detach().to(numbers.device).clone() if is_integer else None
-        columns = (start, start + numbers[0].numel())
-        slots.append(Slot(key, tuple(numbers.shape[1:]), columns, numbers.dtype, ids))
-        parts[key], start = numbers, columns[1]
-    beside = {key: _placed(value, like) for key, value in given.items() if key not in parts}
-    beside |= {key: _placed(value, like) for key, value in extra.items()}
-    joint = JointInputs(tuple(slots), beside, (*given, *extra), type(x) if is_structured(x) else Tensor, count)
-    return joint, joint.row_of(parts)
-
-
-def _items(x: Value) -> list[tuple[Key, Value]]:
-    if isinstance(x, Mapping):
-        wrong = [key for key in x if not isinstance(key, str)]
-        if wrong:
-            raise InputError(f"x has the key {wrong[0]!r}; the keys of a mapping are the keywords of the model's forward, as 'input_ids'")
-        return list(x.items())
-    return list(enumerate(x)) if is_structured(x) else [(0, x)]
-
-
-def _named(key: Key, x: object) -> str:
-    """How errors call an input."""
-    return f"the input {key!r}" if is_structured(x) else "x"
-
-
-def _read(key: Key, value: Value) -> Value:
-    """An input as a tensor, if it is numbers; what else a model may take as it is.
-
-    Raises:
-        InputError: if it is a list that is no array.
-    """
-    if isinstance(value, Tensor):
-        if value.layout is not torch.strided:
-            raise InputError(f"the input {key!r} is sparse; give it by to_dense(), or by forward_kwargs= if it is not to be explained")
-        return value
-    if isinstance(value, np.ndarray) or (isinstance(value, list | tuple) and value and isinstance(value[0], int | float | list | tuple)):
-        return as_tensor(value, f"the input {key!r}")
-    return value
-
-
-def _checked_kwargs(forward_kwargs: object, given: Mapping[Key, Value]) -> dict[Key, Value]:
-    if not isinstance(forward_kwargs, Mapping) or not all(isinstance(key, str) for key in forward_kwargs):
-        raise OptionError(f"forward_kwargs={forward_kwargs!r} must be a dict from keywords of the model's forward to their values")
-    if twice := next((key for key in forward_kwargs if key in given), None):
-        raise OptionError(f"forward_kwargs= gives {twice!r}, which is an input already: leave one of them out")
-    return {key: _array_as_tensor(value) for key, value in forward_kwargs.items()}
-
-
-def _array_as_tensor(value: Value) -> Value:
-    """A NumPy array of numbers as a tensor; anything else as it is."""
-    is_numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-    return as_tensor(value, "an array in forward_kwargs") if is_numeric else value
-
-
-def _names_explained(explained: object, given: Mapping[Key, Value]) -> list[Key]:
-    """The inputs that are explained, in the order in which they were given.
-
-    Raises:
-        OptionError: if there is no such input, or it is none that can be explained.
-        InputError: if there is none that can be.
-    """
-    able = [key for key, value in given.items() if isinstance(value, Tensor) and value.ndim and value.dtype != torch.bool]
-    listed = ", ".join(map(repr, given))
-    if explained is None:
-        if not able:
-            raise InputError(f"none of the inputs {listed} can be explained: give floating-point numbers (N, ...), or token ids")
-        return able
-    wanted = [explained] if isinstance(explained, str | int) else explained
-    if not isinstance(wanted, Sequence | set | frozenset) or not wanted or not all(isinstance(key, str | int) for key in wanted):
-        raise OptionError(f"explained={explained!r} must be keys or positions of inputs, of {listed}")
-    for key in wanted:
-        if isinstance(key, bool) or key not in given:
-            raise OptionError(f"explained={explained!r}: there is no input {key!r}; the inputs are {listed}")
-        if key not in able:
-            raise OptionError(f"explained={explained!r}: the input {key!r} is no array of numbers (N, ...); those are {able}")
-    return [key for key in given if key in wanted]
-
-
-def _common_count(given: Mapping[Key, Value]) -> int:
-    """How many samples there are.
-
-    Raises:
-        InputError: if inputs differ in that.
-    """
-    counts = {key: len(value) for key, value in given.items() if isinstance(value, Tensor) and value.ndim}
-    first = next(iter(counts))
-    for key, count in counts.items():
-        if count != counts[first]:
-            raise InputError(
-                f"the input {key!r} has {count} rows and the input {first!r} has {counts[first]}: each needs one row per sample; what is "
-                "the same for all samples goes to forward_kwargs="
-            )
-    return counts[first]
-
-
-def _placed(value: Value, like: Tensor | None) -> Value:
-    """An argument on the model's device; floating-point numbers in its type."""
-    if not isinstance(value, Tensor):
-        return value
-    value = value.detach()
-    if like is None:
-        return value
-    return value.to(like.device, like.dtype.to_real()) if value.is_floating_point() else value.to(like.device)
-
-
-# The rows of embeddings in the place of token ids
-
-
-@dataclass(frozen=True)
-class ReadRows:
-    """What embeddings read by the token ids of some samples.
-
-    Attributes:
-        inputs: the inputs whose ids were read, with the rows in their place.
-        points: (N, row) of these.
-        leaves: of each input of ids, numbers by which the origins of what was read can be differentiated (n, ...).
-        read: what was read, in order, for n samples: N, or a single one twice.
-    """
-
-    inputs: JointInputs
-    points: Tensor
-    leaves: Mapping[str, Tensor]
-    read: Sequence[RowsRead]
-
-    def at_ids(self, relevance: Tensor, original: JointInputs) -> Tensor:
-        """Relevance (N, row) of values and rows as that of values and ids, in the row of the original inputs: each id gets the sum of what
-        its rows have."""
-        parts: dict[Key, Tensor] = {slot.key: slot.of(relevance) for slot in self.inputs.slots if slot.ids is None}
-        if self.inputs.rows:
-            per_id = [self._per_id(slot, read, relevance) for slot, read in zip(self.inputs.rows, self.read, strict=True)]
-            values = [read.origin.values for read in self.read]
-            leaves = list(self.leaves.values())
-            found = torch.autograd.grad(values, leaves, per_id, allow_unused=True, retain_graph=True)
-            sums = {name: part for name, part in zip(self.leaves, found, strict=True) if part is not None}
-        else:
-            sums = {}
-        for slot in original.slots:
-            if slot.ids is not None:
-                part = sums.get(slot.name)
-                empty = relevance.new_zeros(original.count, *slot.shape)
-                parts[slot.key] = empty if part is None else part[: original.count].to(relevance.dtype)
-        return original.row_of(parts)
-
-    def _per_id(self, slot: RowsSlot, read: RowsRead, relevance: Tensor) -> Tensor:
-        """The sum over each row, as the ids lay when it was read."""
-        values = slot.of(relevance)
-        if len(values) < len(next(iter(self.leaves.values()))):  # a single sample was run twice
-            values = torch.cat([values, torch.zeros_like(values)])
-        values = slot.as_read(values)
-        origin = read.origin.values
-        if values.ndim == origin.ndim:
-            return values.to(origin.dtype)
-        values = values.flatten(origin.ndim)
-        sums = values.sum(-1)
-        _say_if_cancelled(sums, values)
-        return sums.to(origin.dtype)
-
-
-def _say_if_cancelled(sums: Tensor, values: Tensor) -> None:
-    """Warn of sums over rows that are rounding alone: behind a layer norm, which takes the mean off, a gradient sums to zero."""
-    most = float(values.abs().sum(-1).max()) if values.numel() else 0.0
-    if most > 0 and float(sums.abs().max()) < 64 * torch.finfo(values.dtype).eps * most:
-        warnings.warn(
-            "the map sums to zero over each row of the embedding, up to rounding, as the gradient does where a layer norm follows at once; "
-            "take gradient_x_input, integrated gradients or an LRP method",
-            CancelledWarning,
-            stacklevel=2,
-        )
-
-
-class CancelledWarning(UserWarning):
-    """A map of token ids is nothing but rounding."""
-
-
-def reading_rows(inputs: JointInputs, points: Tensor, run: Callable[[JointInputs, Tensor], object]) -> ReadRows:
-    """Run the network once and take down the rows that its embeddings read by given ids.
-
-    Args:
-        inputs, points: with ids.
-        run: runs the network under a pass of gradients. It must keep its graph, by which what depends on the input is told from tables.
-
-    Raises:
-        ModelError: if it is not known which samples the rows belong to.
-    """
-    both, leaves, down = _taken_down(inputs, points, run)
-    parts = [slot.of(points) for slot in inputs.slots if slot.ids is None]
-    found = [_of_samples(read, leaves, both.count, inputs.count) for read in down.read]
-    parts += [rows for _, rows, _ in found]
-    columns = iter(itertools.pairwise(itertools.accumulate((part[0].numel() for part in parts), initial=0)))
-    slots = [replace(slot, columns=next(columns) if slot.ids is None else _NOWHERE) for slot in inputs.slots]
-    rows_slots = [
-        RowsSlot(tuple(rows.shape[1:]), next(columns), read.origin.keys, axis, rows, of_ids)
-        for read, (axis, rows, of_ids) in zip(down.read, found, strict=True)
-    ]
-    joint = replace(inputs, slots=tuple(slots), rows=tuple(rows_slots))
-    return ReadRows(joint, _in_rows(parts) if parts else points[:, :0], leaves, tuple(down.read))
-
-
-def _taken_down(
-    inputs: JointInputs, points: Tensor, run: Callable[[JointInputs, Tensor], object]
-) -> tuple[JointInputs, dict[str, Tensor], GivenRows]:
-    """The inputs as they were run, numbers by which what was read can be differentiated, and what was read.
-
-    Of one sample, nothing tells along which axis others would lie, so it is run twice, unless the model takes one alone.
-    """
-    for both in [inputs.at([0, 0]), inputs] if inputs.count == 1 else [inputs]:
-        leaves = {slot.name: slot.ids.to(torch.float64).requires_grad_(True) for slot in both.slots if slot.ids is not None}
-        down = GivenRows()
-        with torch.enable_grad(), suppress(ForwardError) if both is not inputs else nullcontext():
-            run(replace(both, reading=Reading(leaves, down)), torch.cat([points] * (both.count // inputs.count)).requires_grad_(True))
-            break
-    return both, leaves, down
-
-
-def _of_samples(read: RowsRead, leaves: Mapping[str, Tensor], ran: int, count: int) -> tuple[int | None, Tensor, Tensor]:
-    """Along which axis of what was read the samples lie; the rows by sample; and where they were read by ids."""
-    numbers = _samples_of(read.origin.values, list(leaves.values()))
-    axis = _axis_of_samples(numbers, ran)
-    of_ids = (numbers > 0).view(*numbers.shape, *(1,) * (read.rows.ndim - numbers.ndim))
-
-    def by_sample(values: Tensor) -> Tensor:
-        return (values.reshape(ran, -1, *values.shape[1:]) if axis is None else values.movedim(axis, 0))[:count]
-
-    return axis, by_sample(read.rows), by_sample(of_ids)
-
-
-def _axis_of_samples(numbers: Tensor, count: int) -> int | None:
-    """Along which axis of ids that were read the samples lie; None: behind each other on the first.
-
-    Args:
-        numbers: of each id, the number of its sample from 1; 0 for constants.
-        count: how many samples there are.
-
-    Raises:
-        ModelError: if along none.
-    """
-    shape, known = numbers.shape, numbers > 0
-    each = torch.arange(1, count + 1, dtype=numbers.dtype, device=numbers.device)
-    for axis, length in enumerate(shape):
-        if length == count and bool(((numbers == each.view(-1, *(1,) * (len(shape) - 1 - axis))) | ~known).all()):
-            return axis
-    if shape and shape[0] % count == 0:
-        merged = each.repeat_interleave(shape[0] // count).view(-1, *(1,) * (len(shape) - 1))
-        if bool(((numbers == merged) | ~known).all()):
-            return None
-    raise ModelError(
-        f"the model reads an embedding by token ids of shape {tuple(shape)}, of which it is not known which belong to which of {count} "
-        "samples; give one sample at a time, or use an LRP method"
-    )
-
-
-def _samples_of(origin: Tensor, leaves: Sequence[Tensor]) -> Tensor:
-    """The number of each id's sample, from 1; 0 for constants: each value of ``origin`` is one of the leaves', or none."""
-    probe = torch.zeros_like(origin, requires_grad=True)
-    back = torch.autograd.grad(origin, leaves, probe, create_graph=True, allow_unused=True, retain_graph=True)
-    total = torch.zeros_like(origin)
-    for leaf, part in zip(leaves, back, strict=True):
-        if part is not None:
-            numbers = torch.arange(1, len(leaf) + 1, dtype=leaf.dtype, device=leaf.device).view(-1, *(1,) * (leaf.ndim - 1)).expand_as(leaf)
-            total = total + torch.autograd.grad(part, probe, numbers, retain_graph=True)[0]
-    return total.detach()

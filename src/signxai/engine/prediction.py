@@ -13,8 +13,9 @@ from torch.overrides import _get_current_function_mode_stack, _pop_mode_temporar
 from signxai.common.errors import ForwardError, ModelError, SignxaiError
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
+from signxai.engine.given_inputs import ForwardKwargs, is_structured, joint_inputs, points_of
 from signxai.engine.inputs import sum_of
-from signxai.engine.joint_inputs import ForwardKwargs, JointInputs, is_structured, joint_inputs, points_of
+from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError

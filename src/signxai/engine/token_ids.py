@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import InputError
-from signxai.engine.call import Call, tensors_in
+from signxai.engine.call import Call, Keywords, tensors_in
 from signxai.engine.draws import MAY_DRAW
 from signxai.engine.graph import Node, RelevanceNode
 from signxai.engine.notes import TensorNotes
@@ -328,7 +328,7 @@ def _named(call: Call) -> tuple[str, str]:
     return getattr(call.func, "__name__", repr(call.func)), str(place_of_call())
 
 
-def _without_out(call: Call) -> dict[str, Any]:
+def _without_out(call: Call) -> Keywords:
     """The keyword arguments of a call but where its result goes: what is computed again must not be written there."""
     return {name: value for name, value in call.kwargs.items() if name != "out"}
 

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
+from signxai.engine.embedding_rows import ReadRows
 from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
 from signxai.engine.generators import in_turn
-from signxai.engine.joint_inputs import JointInputs, ReadRows, are_whole_numbers, is_structured, points_of
+from signxai.engine.given_inputs import are_whole_numbers, is_structured, points_of, row_with_graph
+from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.mixing import UNMIXED
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
@@ -250,7 +252,7 @@ class Analyzer(ABC):
         if inputs is not None:
             if inputs.has_ids and not self.takes_token_ids:
                 raise OptionError("create_graph=True does not go with gradient methods on token ids; use an LRP method, or give embeddings")
-            source = inputs.row_with_graph(input_tensor)
+            source = row_with_graph(inputs, input_tensor)
         else:
             source = input_tensor.to(x) if isinstance(input_tensor, Tensor) else x
         parameters = list(net.parameters())

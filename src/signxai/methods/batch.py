@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from signxai.common.errors import ModelError
+from signxai.engine.embedding_rows import ReadRows, reading_rows
 from signxai.engine.forward import OutputOption, run_forward
 from signxai.engine.graph import cut_graph, nodes_behind
 from signxai.engine.inputs import is_finite
-from signxai.engine.joint_inputs import JointInputs, ReadRows, reading_rows
+from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import OutputOf

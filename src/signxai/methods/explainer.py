@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
+from signxai.engine.given_inputs import is_structured
 from signxai.engine.inputs import as_input, is_finite
-from signxai.engine.joint_inputs import is_structured
 from signxai.engine.model_loan import unwrapped
 from signxai.methods.analyzer import Analyzer, as_array, check_graph, flag, number
 from signxai.methods.batch import Batch, SharedResults, not_finite
