@@ -198,6 +198,7 @@ def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
 
 
 def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
+    batch = batch.with_activation()
     leaf = batch.x.detach().requires_grad_(True)
     logits = batch.outputs(leaf.clone(), mode)
     start = batch.initial_relevance(logits)

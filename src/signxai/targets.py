@@ -35,8 +35,16 @@ class Contrast:
     rather_than: Entry
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """The score of each sample (N,)."""
-        return _entries(outputs, self.target) - _entries(outputs, self.rather_than)
+        """The score of each sample (N,).
+
+        Raises:
+            TargetError: if both name the same entry of a sample, whose difference is zero.
+        """
+        one, other = _places(outputs, self.target), _places(outputs, self.rather_than)
+        same = torch.stack([a == b for a, b in zip(one, other, strict=True)]).all(0).nonzero().flatten().tolist()
+        if same:
+            raise TargetError(f"{self} compares an entry with itself for sample {same[0]}, which gives zero; name two entries")
+        return _at(outputs, one) - _at(outputs, other)
 
     def rows(self, start: int, stop: int) -> Contrast:
         """The target of some of the samples."""
@@ -81,23 +89,33 @@ class LogProbability:
 
     Attributes:
         target: the class.
-        activation: "softmax" or "sigmoid".
+        activation: "softmax" or "sigmoid"; None: what the network ends in, and softmax where it ends in neither.
     """
 
     target: Entry
-    activation: str = "softmax"
+    activation: str | None = None
 
     def __post_init__(self) -> None:
-        if self.activation not in ("softmax", "sigmoid"):
-            raise TargetError(f"activation={self.activation!r} must be 'softmax' or 'sigmoid'")
+        if self.activation not in (None, "softmax", "sigmoid"):
+            raise TargetError(f"activation={self.activation!r} must be 'softmax', 'sigmoid' or None")
+
+    @property
+    def asks_for_activation(self) -> bool:
+        """Whether it takes the activation that the network ends in."""
+        return self.activation is None
+
+    def behind(self, activation: str | None) -> LogProbability:
+        """The same for a network that ends in this activation; None: in none."""
+        return replace(self, activation=activation or "softmax")
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """The score of each sample (N,)."""
         if self.activation == "sigmoid":
             return _entries(F.logsigmoid(outputs), self.target)
-        if outputs.ndim < 2:
+        axis = -1 if isinstance(self.target, tuple) else 1
+        if outputs.ndim < 2 or outputs.shape[axis] == 1:
             raise TargetError(f"{self}: the model gives one value per sample, which a softmax makes 1; take activation='sigmoid'")
-        return _entries(outputs.log_softmax(-1 if isinstance(self.target, tuple) else 1), self.target)
+        return _entries(outputs.log_softmax(axis), self.target)
 
     def rows(self, start: int, stop: int) -> LogProbability:
         """The target of some of the samples."""
@@ -108,7 +126,7 @@ class LogProbability:
         return self
 
     def __repr__(self) -> str:
-        return f"log_probability({self.target})" if self.activation == "softmax" else f"log_probability({self.target}, 'sigmoid')"
+        return f"log_probability({self.target})" if self.activation is None else f"log_probability({self.target}, {self.activation!r})"
 
 
 @dataclass(frozen=True)
@@ -183,6 +201,9 @@ def contrast(target: Entry, rather_than: Entry) -> Contrast:
     Returns:
         The target, for ``explain(..., target_class=)``: the difference of the two logits.
 
+    Raises:
+        TargetError: where it is explained, if both name the same entry of a sample.
+
     >>> contrast(3, 5)
     contrast(3, 5)
     >>> contrast(0, 2)(torch.tensor([[4.0, 1.0, 1.5]]))
@@ -200,12 +221,13 @@ def margin() -> Margin:
     return Margin()
 
 
-def log_probability(target: Entry, activation: str = "softmax") -> LogProbability:
+def log_probability(target: Entry, activation: str | None = None) -> LogProbability:
     """The logarithm of a class's probability.
 
     Args:
         target: a class, one class per sample in a list, or a tuple of indices, of which the last is the class.
-        activation: what makes probabilities of the logits: "softmax" over all classes, or "sigmoid" of each class alone.
+        activation: what makes probabilities of the logits: "softmax" over all classes, or "sigmoid" of each class alone. None: what the
+            network ends in; where it gives logits, softmax.
 
     Raises:
         TargetError: for any other activation.
@@ -251,16 +273,24 @@ def _entries(outputs: Tensor, entry: Entry) -> Tensor:
     Raises:
         TargetError: if it is not one of theirs.
     """
-    axes = outputs.shape[1:]
+    return _at(outputs, _places(outputs, entry))
+
+
+def _places(outputs: Tensor, entry: Entry) -> tuple[Tensor, ...]:
+    """Where the chosen entry of each sample lies: an index (N,) for each axis of the outputs, or the first two of outputs (N,)."""
+    axes = outputs.shape[1:] or torch.Size([1])
     indices: Sequence[object] = entry if isinstance(entry, tuple) else (entry,)
-    if not axes and len(indices) == 1:
-        axes, outputs = torch.Size([1]), outputs[:, None]
     if len(indices) != len(axes):
         raise TargetError(
-            f"target {entry}: the output has {len(axes)} axes after the batch, of shape {tuple(axes)}; give an index for each"
+            f"target {entry}: the output has {outputs.ndim - 1} axes after the batch, of shape {tuple(outputs.shape[1:])}; give an index "
+            "for each"
         )
     columns = [_column(index, size, len(outputs), len(axes) > 1) for index, size in zip(indices, axes, strict=True)]
-    places = (torch.arange(len(outputs), device="cpu"), *columns)
+    return torch.arange(len(outputs), device="cpu"), *columns
+
+
+def _at(outputs: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    outputs = outputs if outputs.ndim > 1 else outputs[:, None]
     return outputs[tuple(place.to(outputs.device) for place in places)]
 
 

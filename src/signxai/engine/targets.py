@@ -26,6 +26,18 @@ class NamedTarget(Protocol):
         """The score for points that are made of samples with these outputs."""
 
 
+@runtime_checkable
+class ProbabilityTarget(Protocol):
+    """A score of probabilities, which the network's final activation makes of the outputs unless it says by what."""
+
+    @property
+    def asks_for_activation(self) -> bool:
+        """Whether it takes the activation that the network ends in."""
+
+    def behind(self, activation: str | None) -> Callable[[Tensor], Tensor]:
+        """The score for a network that ends in this activation; None: in none."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What is explained: for each sample one entry of the output, or any score of it. None of them: argmax.
@@ -37,6 +49,15 @@ class Target:
     indices: Tensor | None = None
     classes: Tensor | None = None
     score: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def asks_for_activation(self) -> bool:
+        """Whether it is of probabilities, by the activation that the network ends in."""
+        return self.score is not None and isinstance(self.score, ProbabilityTarget) and self.score.asks_for_activation
+
+    def behind(self, activation: str | None) -> Target:
+        """The same for a network that ends in this activation; None: in none."""
+        return Target(score=self.score.behind(activation)) if isinstance(self.score, ProbabilityTarget) else self
 
     def rows(self, start: int, stop: int) -> Target:
         """The target of some of the samples."""

@@ -271,7 +271,7 @@ class Analyzer(ABC):
     def _attributed(self, multiply: Multiply | None, batch: Batch) -> list[Tensor]:
         """The relevance of a batch at the input, or at each layer."""
         inputs = batch.inputs
-        batch, read = self._ready(batch)
+        batch, read = self._ready(batch.with_activation())
         self._check_several(batch)
         relevance = [self.attribute(batch)] if self.layers is None else self.attribute_at(batch, self.layers.names)
         refuse_mixed_samples(batch, self.model)

@@ -158,6 +158,15 @@ class Batch:
             for i, start in enumerate(starts)
         ]
 
+    def with_activation(self) -> Batch:
+        """The same, with a target that knows what the network makes probabilities by, if it asks for that."""
+        if not self.target.asks_for_activation:
+            return self
+        mode = GradientPass()
+        with torch.no_grad():
+            self.outputs(self.x.clone(), mode)
+        return replace(self, target=self.target.behind(mode.taken_off))
+
     def run(self, x: Tensor | None = None, mode: ForwardPass | None = None, rows: Sequence[int] | None = None) -> Tensor:
         """The network's logits (n, ...), with any final softmax or sigmoid taken off.
 
