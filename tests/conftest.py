@@ -2,6 +2,7 @@
 
 import os
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -25,6 +26,15 @@ def _explains_texts(item):
     return "tests/text/" in item.nodeid or "signxai.text.explaining" in item.nodeid or "explain_text" in str(block)
 
 
+HAS_ZARR = find_spec("zarr") is not None
+
+
+def _writes_stores(item):
+    """Whether a test, or the block of a document that it runs, needs zarr, which is had from Python 3.11 on."""
+    block = getattr(item, "callspec", None) and item.callspec.params.get("block", "")
+    return "signxai.datasets.run" in item.nodeid or "explain_dataset" in str(block)
+
+
 QUICK_CASES = 8
 """Of a test with more cases than that, ``make test-quick`` runs so many, from its first to its last."""
 
@@ -36,6 +46,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if IS_TOO_OLD_FOR_TEXTS and _explains_texts(item):
             item.add_marker(pytest.mark.skip(reason=f"texts need transformers {LEAST_TRANSFORMERS}"))
+        if not HAS_ZARR and _writes_stores(item):
+            item.add_marker(pytest.mark.skip(reason="stores need zarr 3, and that Python 3.11"))
         families.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in families.values():
         kept = {round(place * (len(cases) - 1) / (QUICK_CASES - 1)) for place in range(QUICK_CASES)}

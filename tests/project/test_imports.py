@@ -33,6 +33,7 @@ HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
         "import signxai.names.grammar, signxai.common.errors",
         "import signxai.timeseries; dir(signxai.timeseries)",
         "import signxai.text; dir(signxai.text)",
+        "import signxai.datasets; dir(signxai.datasets)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -78,7 +79,7 @@ PATHS = {
     ],
     "signxai.text": ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text"],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
-    "signxai.common": ["SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError"],
+    "signxai.common": ["SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError"],
 }  # fmt: skip
 
 
@@ -241,7 +242,7 @@ def test_a_layer_imports_the_other_packages_that_are_written_beside_it(number):
 
 NEVER_BELOW = {
     "click": "cli/",
-    "tqdm": "cli/",
+    "tqdm": "datasets/",
     "matplotlib": "common/visualization.py",
     "PIL": "files.py",
     "torch": "engine/",

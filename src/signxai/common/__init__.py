@@ -7,7 +7,8 @@ from signxai.common.errors import (
     ModelError,
     OptionError,
     SignxaiError,
+    StoreError,
     TargetError,
 )
 
-__all__ = ["ForwardError", "InputError", "MethodNameError", "ModelError", "OptionError", "SignxaiError", "TargetError"]
+__all__ = ["ForwardError", "InputError", "MethodNameError", "ModelError", "OptionError", "SignxaiError", "StoreError", "TargetError"]

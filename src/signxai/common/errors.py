@@ -27,3 +27,7 @@ class ModelError(SignxaiError, ValueError, TypeError):
 
 class ForwardError(ModelError, InputError):
     """The model's forward failed on this input: either may be at fault; the original error is the ``__cause__``."""
+
+
+class StoreError(SignxaiError, ValueError):
+    """A store of relevance maps that is of another run, of a newer version, broken, or in use."""

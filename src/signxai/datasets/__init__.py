@@ -1,0 +1,52 @@
+"""Data sets: every entry explained, kept in a store on disk, and picked out again.
+
+Importing it loads neither torch nor zarr: each public name is fetched from its module at first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from signxai.datasets.file_sources import FileSource, image_folder, manifest
+    from signxai.datasets.recording_sources import RecordingSource, Window, beats_of, windows_of
+    from signxai.datasets.run import explain_dataset
+    from signxai.datasets.sources import ArraySource, Entries, Source, TorchSource
+    from signxai.datasets.store import Store
+    from signxai.datasets.store_writer import Failure
+
+_HOMES = {
+    "file_sources": ("FileSource", "image_folder", "manifest"),
+    "recording_sources": ("RecordingSource", "Window", "beats_of", "windows_of"),
+    "run": ("explain_dataset",),
+    "sources": ("ArraySource", "Entries", "Source", "TorchSource"),
+    "store": ("Store",),
+    "store_writer": ("Failure",),
+}
+_HOME = {name: f"signxai.datasets.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ArraySource",
+    "Entries",
+    "Failure",
+    "FileSource",
+    "RecordingSource",
+    "Source",
+    "Store",
+    "TorchSource",
+    "Window",
+    "beats_of",
+    "explain_dataset",
+    "image_folder",
+    "manifest",
+    "windows_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'signxai.datasets' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

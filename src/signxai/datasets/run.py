@@ -1,0 +1,131 @@
+"""Runs over a data set: explains every entry and keeps what comes of it in a store, which a later run goes on with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.explaining import BatchExplainer
+from signxai.datasets.plan import Plan
+from signxai.datasets.reading import batches_of, reason_of
+from signxai.datasets.sources import Source
+from signxai.datasets.store import Store
+from signxai.datasets.store_writer import StoreWriter
+from signxai.models import move_to
+
+__all__ = ["explain_dataset"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def explain_dataset(
+    model: nn.Module,
+    source: Source,
+    method_names: Sequence[str],
+    store: str | Path,
+    *,
+    target: str | int = "predicted",
+    class_names: Sequence[str] = (),
+    batch_size: int = 32,
+    dtype: str = "float32",
+    keep_inputs: bool = True,
+    seed: int = 0,
+    device: str | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+    model_name: str = "",
+    workers: int = 0,
+    progress: bool = False,
+    **options: Any,
+) -> Store:
+    """Explain every entry of a data set by one or several methods, into a store on disk.
+
+    One batch is in memory at a time. Whatever ends the run, what it has committed stays: the same call goes on where it was ended, and
+    the store's arrays are those of an undisturbed run, byte by byte. An entry that cannot be read or explained is listed in the store's
+    ``failed``, and the run goes on.
+
+    Args:
+        model: of outputs (N, classes).
+        source: the data set, as ``image_folder``, ``manifest``, ``ArraySource``, ``TorchSource``, ``beats_of`` or ``windows_of`` give it.
+        method_names: names of the grammar.
+        store: the folder, by custom called ``NAME.zarr``; it is made, or gone on with if it is of the same run.
+        target: the class that is explained: the one that is "predicted", the entry's "label" or "target", or a number for all.
+        class_names: by class, to which labels that are names refer.
+        batch_size: entries in one batch, and one chunk of the store.
+        dtype: of stored maps and inputs: "float32" or "float16", whose error is stored with each map.
+        keep_inputs: whether the store holds the inputs, too, so that a report needs nothing else.
+        seed: of every draw.
+        device: where the model runs, such as "cuda:0"; None: where it is.
+        output: from what the model returns to the outputs (N, classes), where it returns several tensors.
+        model_name: what the store calls the model; its class by default.
+        workers: processes that read ahead; 0: none.
+        progress: whether a bar shows what is done and left, on standard error.
+        **options: of ``signxai.explain_all``; each goes to the methods that take it.
+
+    Returns:
+        The store, open for reading.
+
+    Raises:
+        StoreError: the store is of another run (the message has the differences), of a newer version, broken, or another run writes to it.
+        InputError: not one entry can be read.
+        SignxaiError: as ``signxai.explain`` does, for what is wrong with the call as a whole.
+        OSError: the store cannot be written; what is committed stays.
+
+    >>> import tempfile, torch
+    >>> from signxai.datasets import ArraySource
+    >>> net, source = torch.nn.Linear(4, 3), ArraySource(torch.ones(10, 4).numpy())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = explain_dataset(net, source, ["gradient", "lrp_z"], f"{folder}/maps.zarr", batch_size=4)
+    ...     store.relevance("lrp_z").shape, len(store.failed)
+    ((10, 4), 0)
+    """
+    plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, output)
+    model = model if device is None else move_to(model, device)
+    run = plan.description(model, source, model_name or type(model).__qualname__)
+    with StoreWriter(Path(store)) as writer:
+        if writer.exists:
+            writer.resume(run)
+        explainer = BatchExplainer.of(model, plan, source.entries, class_names, _first_sample(source))
+        if not writer.exists:
+            writer.create(run, source.entries, batch_size, explainer.arrays(), class_names)
+        _go_on(explainer, source, writer, workers, progress)
+    return Store(store)
+
+
+def _first_sample(source: Source) -> Any:
+    """The first entry that can be read, which says what all are like.
+
+    Raises:
+        InputError: there is none.
+    """
+    reason = ""
+    for index in range(len(source.entries.keys)):
+        try:
+            return source.read(index)
+        except (SignxaiError, OSError) as error:
+            reason = reason or reason_of(error)
+    raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")
+
+
+def _go_on(explainer: BatchExplainer, source: Source, writer: StoreWriter, workers: int, progress: bool) -> None:
+    """Compute and commit the batches that are not there yet."""
+    count, size = len(source.entries.keys), explainer.plan.batch_size
+    missing = writer.missing(-(-count // size))
+    left = sum(_size(number, size, count) for number in missing)
+    with tqdm(total=count, initial=count - left, unit="sample", disable=not progress) as bar:
+        for batch in batches_of(source, missing, size, workers):
+            result = explainer.result(batch)
+            writer.write(result, size)
+            writer.commit(result)
+            bar.update(len(batch.rows))
+    for failure in writer.failures:
+        _LOG.warning("%s: %s", failure.key, failure.reason)
+
+
+def _size(number: int, batch_size: int, count: int) -> int:
+    return min((number + 1) * batch_size, count) - number * batch_size

@@ -1,0 +1,158 @@
+"""Stores of relevance maps, opened for reading: what was computed, picked out by class, label, group, or by being wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from signxai.common.errors import OptionError
+from signxai.datasets.explaining import class_number
+from signxai.datasets.store_writer import Failure, opened, read_manifest
+
+__all__ = ["Store"]
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.int64]
+
+
+class Store:
+    """Relevance maps of a data set, on disk; nothing is read before it is asked for.
+
+    Any reader of zarr 3 sees the same: ``zarr.open_group("maps.zarr")["relevance/lrp_z"][:10]``.
+
+    Args:
+        path: the folder that ``explain_dataset`` wrote.
+
+    Attributes:
+        path: where it lies.
+        run: what was computed: model with a hash of its weights, data set, methods, options, versions.
+        failed: the entries that could not be read or explained, whose rows hold NaN.
+        class_names: by class; empty: classes are numbered.
+
+    Raises:
+        StoreError: it is no store, of a newer version, or broken.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._group = opened(self.path, "r")
+        attributes = dict(self._group.attrs)
+        self.run: dict[str, Any] = attributes["run"]
+        self.class_names: list[str] = attributes["class_names"]
+        manifest = read_manifest(self.path)
+        self.failed = [Failure(index, key, reason) for index, key, reason in manifest["failed"]]
+        size = attributes["batch_size"]
+        self._done = [(first * size, min(stop * size, len(self))) for first, stop in manifest["done"]]
+
+    def __len__(self) -> int:
+        """How many entries the data set has."""
+        count: int = self._group["key"].shape[0]
+        return count
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}): {len(self.rows())} of {len(self)} entries by {', '.join(self.methods)}"
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the methods."""
+        return list(self.run["methods"])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every entry has had its turn."""
+        done: int = sum(stop - start for start, stop in self._done)
+        return done == len(self)
+
+    def rows(
+        self,
+        *,
+        target: int | str | None = None,
+        label: int | str | None = None,
+        predicted: int | str | None = None,
+        group: str | None = None,
+        wrong: bool | None = None,
+    ) -> Rows:
+        """The entries that were explained, as indices in their order; of several conditions those that meet all.
+
+        Args:
+            target: the class that was explained.
+            label: the class that they are said to belong to.
+            predicted: the class of the largest logit.
+            group: what they belong to, such as a patient.
+            wrong: True: those whose predicted class is not their label; False: those where it is; None: all.
+
+        Raises:
+            OptionError: the store does not have what is asked for.
+            TargetError: there is no such class.
+        """
+        chosen = np.zeros(len(self), dtype=bool)
+        for start, stop in self._done:
+            chosen[start:stop] = True
+        chosen[[failure.index for failure in self.failed]] = False
+        if target is not None:
+            chosen &= self.array("target") == self._number(target)
+        if predicted is not None:
+            chosen &= self.predictions() == self._number(predicted)
+        if label is not None:
+            chosen &= self._labels() == self._number(label)
+        if wrong is not None:
+            chosen &= (self.predictions() != self._labels()) == wrong
+        if group is not None:
+            chosen &= self.array("group") == group
+        return np.flatnonzero(chosen)
+
+    def relevance(self, method: str, rows: Sequence[int] | Rows | None = None) -> Array:
+        """Maps of a method (n, ...), of some entries or all.
+
+        Raises:
+            OptionError: the store has no such method.
+        """
+        if method not in self.methods:
+            raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
+        return self.array(f"relevance/{method}", rows)
+
+    def inputs(self, rows: Sequence[int] | Rows | None = None) -> Array:
+        """Inputs (n, ...), of some entries or all.
+
+        Raises:
+            OptionError: the store was made without them.
+        """
+        return self.array("input", rows)
+
+    def keys(self, rows: Sequence[int] | Rows | None = None) -> list[str]:
+        """What entries are called: their files, or indices."""
+        return [str(key) for key in self.array("key", rows)]
+
+    def predictions(self) -> Rows:
+        """The class of the largest logit of each entry (N,); -1 where there is none."""
+        logits = self.array("logits")
+        is_there = np.isfinite(logits).all(1)
+        return np.where(is_there, np.where(np.isfinite(logits), logits, 0).argmax(1), -1)
+
+    def array(self, name: str, rows: Sequence[int] | Rows | None = None) -> Array:
+        """An array of the store by its name, of some entries or all.
+
+        Raises:
+            OptionError: the store has no such array.
+        """
+        if name not in self._group:
+            raise OptionError(f"{self.path} has no {name!r}")
+        array = self._group[name]
+        values = array[:] if rows is None else array.oindex[np.asarray(rows, dtype=np.int64)]
+        return np.asarray(values)
+
+    def _labels(self) -> Rows:
+        """The label of each entry as the number of a class (N,); -1 where nobody says."""
+        labels = self.array("label")
+        if labels.dtype.kind in "iu":
+            return labels.astype(np.int64)
+        if not self.class_names:
+            raise OptionError(f"{self.path}: labels are names, and nobody said which class each is; run with class_names=")
+        return np.array([self.class_names.index(str(name)) if str(name) in self.class_names else -1 for name in labels])
+
+    def _number(self, value: int | str) -> int:
+        return class_number(value, self.class_names, self._group["logits"].shape[1])

@@ -1,0 +1,261 @@
+"""Writes a store of relevance maps, batch by batch: a batch is in it whole or not at all, whatever happens to the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from signxai.common.errors import StoreError
+from signxai.datasets.packages import zarr_package
+from signxai.datasets.sources import Entries
+
+__all__ = ["ArrayKind", "BatchResult", "Failure", "StoreWriter"]
+
+Array = npt.NDArray[Any]
+
+FORMAT = 1
+"""Raised when a store of this version can no longer be read by the one before."""
+MANIFEST = "manifest"
+
+
+@dataclass(frozen=True)
+class ArrayKind:
+    """One array of a store (N, ...): its shape behind the first axis, its type, and what stands where nothing could be computed."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    fill: float | int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An entry that could not be read or explained."""
+
+    index: int
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What was computed of one batch.
+
+    Attributes:
+        number: of the batch.
+        arrays: for each array of the store its rows, one for each entry of the batch.
+        failures: the entries whose rows hold the fill value.
+    """
+
+    number: int
+    arrays: Mapping[str, Array]
+    failures: Sequence[Failure]
+
+
+class StoreWriter:
+    """A store that is being written, by one run at a time.
+
+    While entered, it is locked against other runs.
+
+    Args:
+        path: the folder of the store, as ``maps.zarr``.
+
+    Raises:
+        StoreError: on entering, if another run writes to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._done: set[int] = set()
+        self._failures: dict[int, Failure] = {}
+        self._group: Any = None
+
+    def __enter__(self) -> StoreWriter:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"{self.path}: another run writes to it; wait for it, or name another store") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store to go on with."""
+        return self.path.exists()
+
+    def resume(self, run: Mapping[str, Any]) -> None:
+        """Go on with the store of an earlier run.
+
+        Args:
+            run: what this run is, see ``Plan.description``.
+
+        Raises:
+            StoreError: it is no store, of another run, or of a newer version.
+        """
+        self._group = opened(self.path, "r+")
+        refuse_other_run(self.path, dict(self._group.attrs).get("run", {}), run)
+        manifest = read_manifest(self.path)
+        self._done = {number for first, stop in manifest["done"] for number in range(first, stop)}
+        self._failures = {index: Failure(index, key, reason) for index, key, reason in manifest["failed"]}
+
+    def create(
+        self, run: Mapping[str, Any], entries: Entries, batch_size: int, arrays: Mapping[str, ArrayKind], class_names: Sequence[str]
+    ) -> None:
+        """Make the store, with what is known of the entries and nothing computed.
+
+        Args:
+            run: what this run is.
+            entries: of the data set.
+            batch_size: entries in one chunk.
+            arrays: what is computed of each entry, by name.
+            class_names: by class; empty: classes are numbered.
+        """
+        zarr = zarr_package()
+        part = self.path.with_name(f".{self.path.name}.part")
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was ended while it made one
+        count = len(entries.keys)
+        attributes = {"format": FORMAT, "run": dict(run), "class_names": list(class_names), "batch_size": batch_size}
+        group = zarr.open_group(part, mode="w", zarr_format=3, attributes=attributes)
+        for name, values in _known(entries).items():
+            dtype = str if values.dtype.kind == "U" else values.dtype
+            group.create_array(name, shape=(count,), chunks=(count,), dtype=dtype)[:] = values
+        for name, kind in arrays.items():
+            chunks = (min(batch_size, count), *(size or 1 for size in kind.shape))
+            group.create_array(name, shape=(count, *kind.shape), chunks=chunks, dtype=kind.dtype, fill_value=kind.fill)
+        group.create_group(MANIFEST)
+        _write_manifest(part, set(), {})
+        part.rename(self.path)
+        self._group = zarr.open_group(self.path, mode="r+")
+
+    def missing(self, batches: int) -> list[int]:
+        """The numbers of the batches that are not there yet.
+
+        Args:
+            batches: how many there are in all.
+        """
+        return [number for number in range(batches) if number not in self._done]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The entries that could not be read or explained, in their order."""
+        return [self._failures[index] for index in sorted(self._failures)]
+
+    def write(self, result: BatchResult, batch_size: int) -> None:
+        """Write the chunks of a batch, which counts only when it is committed."""
+        write_chunks(self._group, result, batch_size)
+
+    def commit(self, result: BatchResult) -> None:
+        """Let a batch whose chunks are written count, from now on and after any interruption."""
+        self._done.add(result.number)
+        self._failures |= {failure.index: failure for failure in result.failures}
+        _write_manifest(self.path, self._done, self._failures)
+
+
+def write_chunks(group: Any, result: BatchResult, batch_size: int) -> None:
+    """Write a batch's rows into the arrays of a group, a chunk for each array."""
+    start = result.number * batch_size
+    for name, rows in result.arrays.items():
+        group[name][start : start + len(rows)] = rows
+
+
+def opened(path: Path, mode: str) -> Any:
+    """The group of a store.
+
+    Raises:
+        StoreError: it is no store, or of a newer version.
+    """
+    zarr = zarr_package()
+    try:
+        group = zarr.open_group(path, mode=mode)
+        version = group.attrs["format"]
+    except (KeyError, ValueError, FileNotFoundError, zarr.errors.BaseZarrError) as error:
+        raise StoreError(f"{path}: no store of relevance maps ({type(error).__name__}); name another place, or remove it") from error
+    if version > FORMAT:
+        raise StoreError(f"{path}: written by a newer signxai, as format {version}; this one knows format {FORMAT}: update signxai")
+    return group
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What is in a store: the batches that are done, as ranges, and the entries that failed.
+
+    Raises:
+        StoreError: it is missing or broken.
+    """
+    file = path / MANIFEST / "zarr.json"
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())["attributes"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{file}: the record of what is in the store is missing or broken ({error})") from error
+    return content
+
+
+def _write_manifest(path: Path, done: set[int], failures: Mapping[int, Failure]) -> None:
+    listed = [[failure.index, failure.key, failure.reason] for _, failure in sorted(failures.items())]
+    content = {"zarr_format": 3, "node_type": "group", "attributes": {"done": _ranges(done), "failed": listed}}
+    file = path / MANIFEST / "zarr.json"
+    part = file.with_name(".part")
+    with part.open("w") as stream:
+        json.dump(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(file)
+
+
+def _ranges(numbers: set[int]) -> list[list[int]]:
+    """Whole numbers as ranges.
+
+    >>> _ranges({0, 1, 2, 5})
+    [[0, 3], [5, 6]]
+    """
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] == number:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([number, number + 1])
+    return ranges
+
+
+def refuse_other_run(path: Path, stored: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """Raise if a store is of another run.
+
+    Raises:
+        StoreError: it names the first differences.
+    """
+    differences = [f"{name} was {then!r} and is {now!r}" for name, then, now in _differences(stored, json.loads(json.dumps(run)))]
+    if differences:
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise StoreError(f"{path}: of another run: {'; '.join(differences[:3])}{more}; name another store, or repeat that run")
+
+
+def _differences(stored: Any, run: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(stored, Mapping) and isinstance(run, Mapping):
+        keys = [*run, *(key for key in stored if key not in run)]
+        parts = [_differences(stored.get(key), run.get(key), f"{name}.{key}" if name else key) for key in keys]
+        return [difference for part in parts for difference in part]
+    return [] if stored == run else [(name, stored, run)]
+
+
+def _known(entries: Entries) -> dict[str, Array]:
+    """What is known of entries before they are read, as arrays: names as strings, numbers as int64 with -1 where nobody says."""
+    known: dict[str, Array] = {"key": np.array(entries.keys, dtype=object).astype(str)}
+    if entries.groups is not None:
+        known["group"] = np.array(entries.groups, dtype=str)
+    for name, classes in (("label", entries.labels), ("target_given", entries.targets)):
+        if classes is not None:
+            are_numbers = all(value is None or isinstance(value, int) for value in classes)
+            plain = [(-1 if are_numbers else "") if value is None else value for value in classes]
+            known[name] = np.array(plain, dtype=np.int64) if are_numbers else np.array([str(value) for value in plain])
+    return known

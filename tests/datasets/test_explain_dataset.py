@@ -1,0 +1,283 @@
+"""Runs over data sets: what is stored is what ``explain`` gives, whatever fails and whatever ends a run."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from comparing import deviation
+from signxai import explain
+from signxai.common import InputError, OptionError, StoreError, TargetError
+from signxai.datasets import ArraySource, Store, TorchSource, explain_dataset
+from signxai.engine.prediction import predict
+
+zarr = pytest.importorskip("zarr")
+
+from dataset_run import BATCH, COUNT, METHODS, network, source  # noqa: E402
+
+RUN = Path(__file__).with_name("dataset_run.py")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return explain_dataset(network(), source(), METHODS, tmp_path_factory.mktemp("run") / "maps.zarr", batch_size=BATCH)
+
+
+def contents(path):
+    """The bytes of all arrays of a store."""
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.parent.name != "manifest"]
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_store_holds_what_explain_gives(undisturbed, method):
+    net, values = network(), source().values
+    rows = undisturbed.rows()
+    assert list(rows) == [index for index in range(COUNT) if index != 17]
+    wanted = explain(net, values[rows], method)
+    assert deviation(undisturbed.relevance(method, rows), wanted) < 1e-5
+    assert (
+        np.array_equal(undisturbed.array("logits")[rows], predict(net, values[rows]))
+        or deviation(undisturbed.array("logits")[rows], predict(net, values[rows]).numpy()) < 1e-6
+    )
+    assert np.array_equal(undisturbed.inputs(rows), values[rows])
+    assert deviation(undisturbed.array(f"sum/{method}", rows), wanted.sum((1, 2, 3))) < 1e-4
+
+
+def test_what_is_absorbed_is_missing_at_the_input(undisturbed):
+    rows = undisturbed.rows()
+    relevance = undisturbed.relevance(METHODS[1], rows).astype(np.float64)
+    assert deviation(undisturbed.array(f"absorbed/{METHODS[1]}", rows), 1 - relevance.sum((1, 2, 3))) < 1e-6
+    with pytest.raises(OptionError, match="has no 'absorbed/gradient'"):
+        undisturbed.array("absorbed/gradient")
+
+
+def test_an_entry_that_fails_is_listed_and_its_rows_are_empty(undisturbed):
+    assert [(failure.index, failure.key, failure.reason) for failure in undisturbed.failed] == [
+        (17, "17", "the entry holds NaN or infinity")
+    ]
+    assert np.isnan(undisturbed.relevance("gradient", [17])).all()
+    assert undisturbed.array("target", [17]) == -1
+    assert undisturbed.is_complete
+
+
+def test_any_reader_of_zarr_sees_the_same(undisturbed):
+    group = zarr.open_group(undisturbed.path, mode="r")
+    assert np.array_equal(group["relevance/gradient"][:5], undisturbed.relevance("gradient", range(5)))
+    assert group["relevance/gradient"].chunks == (BATCH, 3, 8, 8)
+    assert {name for name, _ in group.members()} >= {"relevance", "logits", "target", "label", "key", "absorbed", "manifest"}
+    assert group["key"][3] == "3"
+
+
+def test_entries_are_picked_out(undisturbed):
+    rows, logits = undisturbed.rows(), undisturbed.array("logits")
+    labels, predicted = np.arange(COUNT) % 4, logits.argmax(1)
+    wrong = [row for row in rows if predicted[row] != labels[row]]
+    assert list(undisturbed.rows(wrong=True)) == wrong
+    assert list(undisturbed.rows(wrong=False)) == [row for row in rows if row not in wrong]
+    assert list(undisturbed.rows(label=2)) == [row for row in rows if row % 4 == 2]
+    assert list(undisturbed.rows(predicted=1, label=2)) == [row for row in rows if predicted[row] == 1 and row % 4 == 2]
+    assert list(undisturbed.rows(target=int(predicted[0]))) == [row for row in rows if predicted[row] == predicted[0]]
+    with pytest.raises(TargetError, match="0 to 3"):
+        undisturbed.rows(label=4)
+    with pytest.raises(OptionError, match="has no 'group'"):
+        undisturbed.rows(group="a")
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_batches_of_another_size_give_the_same(undisturbed, batch_size, tmp_path):
+    store = explain_dataset(network(), source(), METHODS, tmp_path / "maps.zarr", batch_size=batch_size)
+    for name in ("logits", *(f"relevance/{method}" for method in METHODS)):
+        assert deviation(np.nan_to_num(store.array(name)), np.nan_to_num(undisturbed.array(name))) < 1e-5
+
+
+def test_workers_that_read_ahead_change_nothing(undisturbed, tmp_path):
+    store = explain_dataset(network(), source(), METHODS, tmp_path / "maps.zarr", batch_size=BATCH, workers=2)
+    assert contents(store.path) == contents(undisturbed.path)
+
+
+@pytest.mark.parametrize("after", [0.05, 0.6, 1.2])
+def test_a_killed_run_is_gone_on_with(undisturbed, after, tmp_path):
+    path = tmp_path / "maps.zarr"
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, str(RUN), str(path), "0.02"], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(after)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, str(RUN), str(path)], check=True, stderr=subprocess.DEVNULL)
+    assert contents(path) == contents(undisturbed.path)
+    assert Store(path).is_complete
+
+
+def test_a_batch_that_was_not_committed_is_computed_again(undisturbed, tmp_path, monkeypatch):
+    """Its chunks may hold anything."""
+    path = tmp_path / "maps.zarr"
+    from signxai.datasets import store_writer
+
+    commit = store_writer.StoreWriter.commit
+
+    def killed(self, result):
+        if result.number == 5:
+            self._group["relevance/gradient"][20:24] = 7.0
+            raise KeyboardInterrupt
+        commit(self, result)
+
+    monkeypatch.setattr(store_writer.StoreWriter, "commit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
+    assert len(Store(path).rows()) == 20 - 1
+    monkeypatch.setattr(store_writer.StoreWriter, "commit", commit)
+    explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
+    assert contents(path) == contents(undisturbed.path)
+
+
+CHANGES = {
+    "methods": (lambda: {"method_names": METHODS[:2]}, "methods.smoothgrad_samples_3"),
+    "an option": (lambda: {"relevance": "logit"}, "options.relevance was None and is 'logit'"),
+    "the size of batches": (lambda: {"batch_size": 5}, "settings.batch_size was 4 and is 5"),
+    "the seed": (lambda: {"seed": 1}, "settings.seed was 0 and is 1"),
+    "weights": (lambda: {"model": _other()}, "model.weights"),
+    "labels": (lambda: {"source": ArraySource(source().values, labels=[0] * COUNT)}, "source.hash"),
+    "values": (lambda: {"source": ArraySource(source().values * 2, labels=source().labels)}, "source.hash"),
+}
+
+
+def _other():
+    net = network()
+    net[0].weight.data[0, 0, 0, 0] += 1
+    return net
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_store_of_another_run_is_refused(undisturbed, change):
+    arguments = {"model": network(), "source": source(), "method_names": METHODS, "batch_size": BATCH, **CHANGES[change][0]()}
+    before = contents(undisturbed.path)
+    with pytest.raises(StoreError, match=CHANGES[change][1].replace(".", r"\.")):
+        explain_dataset(arguments.pop("model"), arguments.pop("source"), arguments.pop("method_names"), undisturbed.path, **arguments)
+    assert contents(undisturbed.path) == before
+
+
+def test_two_runs_do_not_write_to_one_store(tmp_path):
+    path = tmp_path / "maps.zarr"
+    process = subprocess.Popen([sys.executable, str(RUN), str(path), "1"], stderr=subprocess.DEVNULL)
+    try:
+        while not path.exists() and process.poll() is None:
+            time.sleep(0.05)
+        with pytest.raises(StoreError, match="another run writes to it"):
+            explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_is_no_store_is_refused_and_stays(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "cat.txt").write_text("cat")
+    with pytest.raises(StoreError, match="no store of relevance maps"):
+        explain_dataset(network(), source(), METHODS, folder)
+    assert (folder / "cat.txt").read_text() == "cat"
+    with pytest.raises(StoreError, match="no store of relevance maps"):
+        Store(tmp_path / "nowhere.zarr")
+
+
+def test_a_newer_store_is_refused(undisturbed, tmp_path):
+    import shutil
+
+    path = shutil.copytree(undisturbed.path, tmp_path / "newer.zarr")
+    zarr.open_group(path, mode="r+").attrs["format"] = 99
+    with pytest.raises(StoreError, match="newer signxai, as format 99"):
+        Store(path)
+
+
+def test_half_precision_says_what_it_costs(undisturbed, tmp_path):
+    store = explain_dataset(network(), source(), METHODS, tmp_path / "maps.zarr", batch_size=BATCH, dtype="float16")
+    rows = store.rows()
+    for method in METHODS:
+        whole, half = undisturbed.relevance(method, rows), store.relevance(method, rows).astype(np.float32)
+        assert store.relevance(method).dtype == np.float16
+        error = np.abs(whole - half).max((1, 2, 3)) / np.abs(whole).max((1, 2, 3))
+        assert np.allclose(store.array(f"rounding/{method}", rows), error, rtol=1e-3, atol=1e-9)
+        assert error.max() < 1e-3
+
+
+def test_targets_are_labels_numbers_or_given(tmp_path):
+    net, values, labels = network(), np.delete(source().values, 17, 0), [index % 4 for index in range(COUNT - 1)]
+    by_label = explain_dataset(net, ArraySource(values, labels), ["gradient"], tmp_path / "label.zarr", target="label")
+    assert deviation(by_label.relevance("gradient"), explain(net, values, "gradient", labels)) < 1e-5
+    by_number = explain_dataset(net, ArraySource(values), ["gradient"], tmp_path / "number.zarr", target=3)
+    assert deviation(by_number.relevance("gradient"), explain(net, values, "gradient", 3)) < 1e-5
+    names = ["a", "b", "c", "d"]
+    named = ArraySource(values, targets=[names[label] for label in labels])
+    given = explain_dataset(net, named, ["gradient"], tmp_path / "given.zarr", target="target", class_names=names)
+    assert deviation(given.relevance("gradient"), by_label.relevance("gradient")) < 1e-6
+    assert list(given.rows(target="b")) == list(by_label.rows(target=1))
+
+
+WRONG = {
+    "no labels": ({"target": "label"}, TargetError, "has no labels"),
+    "a class too high": ({"target": 4}, TargetError, "0 to 3"),
+    "an unknown target": ({"target": "mine"}, OptionError, "target='mine'"),
+    "a layer": ({"at": "0"}, OptionError, "at="),
+    "an unknown option": ({"banana": 1}, OptionError, "banana"),
+    "no batch": ({"batch_size": 0}, OptionError, "batch_size"),
+    "a type": ({"dtype": "int8"}, OptionError, "float16"),
+    "an option without a text": ({"mu": object()}, OptionError, "could not be told from another"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_is_said_before_anything_is_written(wrong, tmp_path):
+    options, error, said = WRONG[wrong]
+    with pytest.raises(error, match=said):
+        explain_dataset(network(), ArraySource(source().values), ["gradient", "gradient_x_sign_mu"], tmp_path / "maps.zarr", **options)
+    assert not (tmp_path / "maps.zarr").exists()
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="none of the 3 entries can be read; the first: the entry holds NaN"):
+        explain_dataset(network(), ArraySource(np.full((3, 3, 8, 8), np.nan)), ["gradient"], tmp_path / "maps.zarr")
+
+
+def test_samples_of_another_shape_fail_alone(tmp_path):
+    rows = [(torch.zeros(3, 8, 8), 0), (torch.zeros(3, 9, 9), 1), (torch.ones(3, 8, 8), 2)]
+
+    class Rows(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(rows)
+
+        def __getitem__(self, index):
+            return rows[index]
+
+    store = explain_dataset(network(), TorchSource(Rows(), has_labels=True), ["gradient"], tmp_path / "maps.zarr")
+    assert [(failure.index, failure.reason) for failure in store.failed] == [
+        (1, "of the shape (3, 9, 9), where the first entry has (3, 8, 8)")
+    ]
+    assert deviation(store.relevance("gradient", [2]), explain(network(), torch.ones(1, 3, 8, 8), "gradient")) < 1e-6
+
+
+def test_what_cannot_be_explained_fails_alone(tmp_path):
+    class Root(nn.Module):
+        def forward(self, x):
+            return x.log()
+
+    values = np.ones((6, 3, 8, 8), np.float32)
+    values[2] = 0
+    net = nn.Sequential(Root(), network()).eval()
+    store = explain_dataset(
+        net, ArraySource(values + np.arange(6)[:, None, None, None] * (values > 0)), ["gradient"], tmp_path / "maps.zarr"
+    )
+    assert [failure.index for failure in store.failed] == [2]
+    assert "NaN or infinity" in store.failed[0].reason
+    assert list(store.rows()) == [0, 1, 3, 4, 5]
