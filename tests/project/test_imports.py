@@ -79,7 +79,9 @@ PATHS = {
     ],
     "signxai.text": ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text"],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
-    "signxai.common": ["SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError"],
+    "signxai.common": [
+        "SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError",
+    ],
 }  # fmt: skip
 
 

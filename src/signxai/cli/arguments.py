@@ -42,10 +42,14 @@ def _is_record(path: Path) -> bool:
 
 
 class Input(click.Path):
-    """A file that is there, or the name of a WFDB record."""
+    """A file that is there, or the name of a WFDB record.
 
-    def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False, path_type=Path)
+    Args:
+        may_be_folder: whether a folder will do, too.
+    """
+
+    def __init__(self, may_be_folder: bool = False) -> None:
+        super().__init__(exists=True, dir_okay=may_be_folder, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)

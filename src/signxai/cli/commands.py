@@ -278,6 +278,85 @@ def inspect(
     )
 
 
+@cli.command(cls=ExplainCommand)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=Input(may_be_folder=True))
+@_model_option
+@_weights_option
+@click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
+@click.option("--store", type=click.Path(path_type=Path), required=True, metavar="MAPS.zarr", help="Where maps are kept, and gone on with.")
+@click.option(
+    "--target",
+    default="predicted",
+    show_default=True,
+    metavar="CLASS",
+    help="What is explained of each entry: predicted, label, target (the column of that name), or one class for all.",
+)
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the methods' names do not set.")
+@click.option("--beats", is_flag=True, help="Of recordings: each annotated beat is an entry, in the network's window about it.")
+@click.option("--beat-classes", metavar="NAMES", help="Of recordings: only beats of these AAMI classes, as V,S.")
+@click.option(
+    "--window-length", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Of recordings: windows that follow each other."
+)
+@click.option("--sampling-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ", help="Of recordings that do not say it.")
+@click.option("--units", metavar="UNIT", help="Of recordings that do not say them: one for all leads, or one for each.")
+@click.option("--leads", metavar="NAMES", help="Of recordings: the leads to read, in this order, as I,II,V1.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Entries at once.")
+@click.option("--half", is_flag=True, help="Keep maps in 16 bits, half as large; what that costs is stored with them.")
+@click.option("--without-inputs", is_flag=True, help="Do not keep the inputs in the store; reports need them.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read ahead.")
+@_relevance_option
+@_seed_option
+@_device_option
+def run(
+    sources: tuple[Path, ...],
+    model: str,
+    weights: str,
+    methods: tuple[str, ...],
+    store: Path,
+    target: str,
+    options: tuple[str, ...],
+    beats: bool,
+    beat_classes: str | None,
+    window_length: float | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    batch_size: int,
+    half: bool,
+    without_inputs: bool,
+    workers: int,
+    relevance: str,
+    seed: int,
+    device: str,
+) -> int:
+    """Explain every entry of a data set; ended, the same command goes on where it was. Exit status 3: some entries failed.
+
+    SOURCE is a folder of pictures (sub-folders are labels), a table of files (.csv with a column "file"), arrays (.npy; .npz or .zarr
+    with x, and label, group, target), or recordings, one by one or in a folder.
+
+    \b
+    signxai run photos/ --method lrp_epsilon_0_25_std_x --store maps.zarr
+    signxai run mitdb/ --model ecg_beats --beats --method lrpsign_epsilon_0_25_std_x --store beats.zarr --half
+    """
+    names = tuple(dict.fromkeys(methods))
+    if not _may_register_methods(model):
+        for name in names:
+            parse_method(name)
+    parsed = option_texts.options_for_all(options)
+
+    from signxai.cli.run_data_sets import RunRequest, run_data_set
+
+    return run_data_set(
+        RunRequest(
+            *(sources, model, weights, names, store, target, parsed | ({} if relevance == "one_hot" else {"relevance": relevance})),
+            *(batch_size, half, not without_inputs, workers, seed, device),
+            *(beats, option_texts.listed(beat_classes), window_length, sampling_rate),
+            *(option_texts.listed(units), option_texts.listed(leads)),
+        ),
+        say=click.echo,
+    )
+
+
 @cli.command()
 @click.argument("pattern", required=False)
 def methods(pattern: str | None) -> None:

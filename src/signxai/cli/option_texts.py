@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from signxai.common.errors import OptionError
 
-__all__ = ["listed", "parsed_options", "window"]
+__all__ = ["listed", "options_for_all", "parsed_options", "window"]
 
 _SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
@@ -27,6 +27,17 @@ def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, 
                 raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
             parsed[given][key] = _value(value)
     return parsed
+
+
+def options_for_all(options: Sequence[str]) -> dict[str, object]:
+    """Options that go to every method that takes them.
+
+    >>> options_for_all(["steps=20", "layer=conv1"])
+    {'steps': 20, 'layer': 'conv1'}
+    """
+    if named := [option for option in options if ":" in option.partition("=")[0]]:
+        raise OptionError(f"--option {named[0]!r}: write KEY=VALUE, for all methods that take it; or run the methods one by one")
+    return parsed_options(options, ["all"])["all"]
 
 
 def _value(text: str) -> object:

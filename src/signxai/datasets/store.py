@@ -53,6 +53,10 @@ class Store:
         count: int = self._group["key"].shape[0]
         return count
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an array of this name."""
+        return isinstance(name, str) and name in self._group
+
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}): {len(self.rows())} of {len(self)} entries by {', '.join(self.methods)}"
 
@@ -66,6 +70,11 @@ class Store:
         """Whether every entry has had its turn."""
         done: int = sum(stop - start for start, stop in self._done)
         return done == len(self)
+
+    @property
+    def knows_labels(self) -> bool:
+        """Whether entries have labels whose classes are known."""
+        return "label" in self and (bool(self.class_names) or self._group["label"].dtype.kind in "iu")
 
     def rows(
         self,

@@ -1,0 +1,224 @@
+"""What ``signxai run`` does: find out what the data set is, explain every entry, keep what comes of it in a store."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from signxai.common.errors import InputError, OptionError, TargetError
+from signxai.datasets.file_sources import FileSource, image_folder, manifest
+from signxai.datasets.packages import zarr_package
+from signxai.datasets.recording_sources import RecordingSource, beats_of, windows_of
+from signxai.datasets.run import explain_dataset
+from signxai.datasets.sources import ArraySource, Source
+from signxai.datasets.store import Store
+from signxai.models import Classifier, load_classifier
+from signxai.timeseries.formats import signal_suffixes
+from signxai.timeseries.signal_input import SignalInput
+
+__all__ = ["RunRequest", "run_data_set"]
+
+_OWN_TARGETS = ("predicted", "label", "target")
+_SOME_FAILED = 3
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for: see ``signxai run --help``."""
+
+    sources: tuple[Path, ...]
+    model: str
+    weights: str
+    methods: tuple[str, ...]
+    store: Path
+    target: str
+    options: Mapping[str, object]
+    batch_size: int
+    half: bool
+    keep_inputs: bool
+    workers: int
+    seed: int
+    device: str
+    beats: bool
+    beat_classes: tuple[str, ...]
+    window_length: float | None
+    sampling_rate: float | None
+    units: tuple[str, ...]
+    leads: tuple[str, ...]
+
+
+def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
+    """Do what ``signxai run`` was asked for.
+
+    Args:
+        request: what to do.
+        say: takes each line of the report.
+
+    Returns:
+        0, or 3 if entries could not be read or explained.
+
+    Raises:
+        SignxaiError: any mistake in the request; the message says what to do.
+        OSError: a file cannot be read, or the store not be written.
+    """
+    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+    source = data_source(request, classifier)
+    store = explain_dataset(
+        classifier.model,
+        source,
+        request.methods,
+        request.store,
+        target=_target(request.target, classifier),
+        class_names=[classifier.short_name(index) for index in range(len(classifier.class_names))],
+        batch_size=request.batch_size,
+        dtype="float16" if request.half else "float32",
+        keep_inputs=request.keep_inputs,
+        seed=request.seed,
+        device=request.device,
+        output=classifier.output,
+        model_name=request.model,
+        workers=request.workers,
+        progress=sys.stderr.isatty(),
+        **request.options,
+    )
+    for line in _report(store):
+        say(line)
+    return _SOME_FAILED if store.failed else 0
+
+
+def _target(text: str, classifier: Classifier) -> str | int:
+    if text in _OWN_TARGETS:
+        return text
+    if text.isdecimal():
+        return int(text)
+    if not classifier.class_names:
+        raise TargetError(f"--target {text}: give {', '.join(_OWN_TARGETS)} or the number of a class; this network's have no names")
+    return classifier.class_index(text, len(classifier.class_names))
+
+
+def data_source(request: RunRequest, classifier: Classifier) -> Source:
+    """The data set that the command line's words mean.
+
+    Raises:
+        InputError, OptionError: none, or more than one.
+    """
+    paths = request.sources
+    recordings = _recordings(paths)
+    if recordings:
+        return _of_recordings(recordings, request, classifier.signal_input or SignalInput())
+    for given, name in ((request.beats, "--beats"), (request.window_length is not None, "--window-length")):
+        if given:
+            raise OptionError(f"{name}: the data set has no recordings ({', '.join(signal_suffixes())})")
+    if len(paths) > 1:
+        raise OptionError(f"{len(paths)} data sets: give one folder, one table or one file of arrays; several files may be recordings only")
+    (path,) = paths
+    return array_source(path) if path.suffix.lower() in (".npy", ".npz", ".zarr") else _of_files(path, classifier)
+
+
+def _of_files(path: Path, classifier: Classifier) -> FileSource:
+    if path.is_dir():
+        return image_folder(path, classifier.preprocess)
+    if path.suffix.lower() == ".csv":
+        return manifest(path, classifier.preprocess)
+    raise InputError(f"{path}: a data set is a folder of pictures or recordings, a table (.csv), recordings, or arrays (.npy, .npz, .zarr)")
+
+
+def _recordings(paths: Sequence[Path]) -> list[Path]:
+    """The recordings among the paths and in the folders; of a table of files none, though it is called .csv."""
+    suffixes = {suffix for suffix in signal_suffixes() if suffix not in (".npy", ".npz", ".dat", ".atr")}
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
+        found += [one for one in inside if one.suffix.lower() in suffixes and not _is_table(one)]
+        if not path.suffix and path.with_name(f"{path.name}.hea").is_file():
+            found.append(path.with_name(f"{path.name}.hea"))
+    return found
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table of files: CSV that has a column of that name."""
+    if path.suffix.lower() != ".csv":
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return "file" in [name.strip() for name in file.readline().split(",")]
+
+
+def _of_recordings(files: Sequence[Path], request: RunRequest, signal_input: SignalInput) -> RecordingSource:
+    options: dict[str, object] = {}
+    if request.sampling_rate is not None:
+        options["sampling_rate"] = request.sampling_rate
+    if request.leads:
+        options["lead_names"] = request.leads
+    if request.units:
+        options["units"] = request.units if len(request.units) > 1 else request.units[0]
+    if request.beats == (request.window_length is not None):
+        raise OptionError(f"{len(files)} recordings: say what is one sample, by --beats or by --window-length SECONDS")
+    if request.beats:
+        return beats_of(files, signal_input, request.beat_classes, **options)
+    return windows_of(files, request.window_length or 0.0, signal_input, **options)
+
+
+def array_source(path: Path) -> ArraySource:
+    """Arrays of a file: .npy; .npz and .zarr hold ``x`` and, if wanted, ``label``, ``group`` and ``target``.
+
+    Raises:
+        InputError: no such arrays.
+        OSError: it cannot be opened.
+    """
+    if path.suffix.lower() == ".npy":
+        with path.open("rb"):
+            pass
+        try:
+            return ArraySource(np.load(path, mmap_mode="r", allow_pickle=False), kind=f"array {path.name}")
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+    arrays = _zarr_arrays(path) if path.suffix.lower() == ".zarr" else _npz_arrays(path)
+    if "x" not in arrays:
+        raise InputError(
+            f"{path}: holds {', '.join(arrays) or 'nothing'}; a data set is the array x (N, ...), and label, group, target (N,)"
+        )
+    columns = [list(arrays[name][:]) if name in arrays else None for name in ("label", "group", "target")]
+    groups = None if columns[1] is None else [str(name) for name in columns[1]]
+    return ArraySource(arrays["x"], columns[0], groups, columns[2], f"arrays {path.name}")
+
+
+def _npz_arrays(path: Path) -> dict[str, Any]:
+    with path.open("rb"):
+        pass
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {key: content[key] for key in content.files if key in ("x", "label", "group", "target")}
+    except (ValueError, EOFError, BadZipFile, KeyError) as error:
+        raise InputError(f"{path}: no arrays that NumPy reads without unpickling: {error}") from error
+
+
+def _zarr_arrays(path: Path) -> dict[str, Any]:
+    zarr = zarr_package()
+    try:
+        group = zarr.open_group(path, mode="r")
+    except (FileNotFoundError, ValueError, zarr.errors.BaseZarrError) as error:
+        raise InputError(f"{path}: no group of zarr arrays: {error}") from error
+    return {name: group[name] for name in ("x", "label", "group", "target") if name in group}
+
+
+def _report(store: Store) -> list[str]:
+    rows = store.rows()
+    lines = [f"{len(rows)} of {len(store)} entries explained by {len(store.methods)} methods: {store.path}"]
+    if store.knows_labels and len(rows):
+        right = len(store.rows(wrong=False))
+        lines.append(f"{right} of {len(rows)} predicted as labelled ({right / len(rows):.1%})")
+    for method in store.methods:
+        if f"absorbed/{method}" in store and len(rows):
+            absorbed = np.median(store.array(f"absorbed/{method}", rows))
+            lines.append(f"{method}: median {absorbed:.3g} of the relevance absorbed on the way to the input")
+    reasons = Counter(failure.reason for failure in store.failed)
+    if reasons:
+        lines.append(f"{len(store.failed)} entries failed, the first {store.failed[0].key}: {store.failed[0].reason}")
+    if len(reasons) > 1:
+        lines += [f"{count} times: {reason}" for reason, count in reasons.most_common(5)]
+    return lines

@@ -1,0 +1,133 @@
+"""``signxai run`` as a user runs it: a folder, a table, arrays and recordings into a store."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from command_line import explained, in_a_process, refused
+from comparing import deviation
+from places import PACKAGE_DATA
+from signxai import explain
+from signxai.datasets import Store, beats_of
+from signxai.models import load_classifier
+
+pytest.importorskip("zarr")
+
+NETS = """
+import torch
+from torch import nn
+from torchvision.transforms.functional import to_tensor
+from signxai.models import Classifier
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3), nn.Softmax(dim=1))
+
+def named():
+    return Classifier(small(), to_tensor, ["cat", "dog", "owl"])
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data_sets")
+    (folder / "nets.py").write_text(NETS)
+    draw = np.random.default_rng(0)
+    for name in ("cat/a.png", "cat/b.png", "dog/a.png", "owl/a.png", "owl/b.png"):
+        (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(folder / "photos" / name)
+    x = draw.normal(size=(7, 3, 8, 8)).astype(np.float32)
+    np.save(folder / "x.npy", x)
+    np.savez(folder / "x.npz", x=x, label=np.arange(7) % 3, group=[f"patient {index // 2}" for index in range(7)])
+    (folder / "table.csv").write_text("file,label,group\nphotos/cat/a.png,cat,tom\nphotos/dog/a.png,dog,rex\n")
+    sys.modules.pop("nets", None)
+    return folder
+
+
+def test_a_folder_of_photos(run):
+    told = explained(run("run", "photos", "--model", "nets:named", "-m", "gradient", "lrp_epsilon_0_1", "--store", "maps.zarr"))
+    store = Store("maps.zarr")
+    assert store.keys() == ["cat/a.png", "cat/b.png", "dog/a.png", "owl/a.png", "owl/b.png"]
+    x = torch.stack([load_classifier("nets:named").preprocess(Image.open(f"photos/{key}")) for key in store.array("key")])
+    for method in ("gradient", "lrp_epsilon_0_1"):
+        assert deviation(store.relevance(method), explain(load_classifier("nets:named").model, x, method)) < 1e-5
+    right = len(store.rows(wrong=False))
+    assert "5 of 5 entries explained by 2 methods: maps.zarr" in told
+    assert f"{right} of 5 predicted as labelled" in told
+    assert list(store.rows(label="owl")) == [3, 4]
+
+
+def test_a_table_explains_its_labels(run):
+    explained(run("run", "table.csv", "--model", "nets:named", "-m", "gradient", "--store", "maps.zarr", "--target", "label"))
+    store = Store("maps.zarr")
+    assert list(store.array("target")) == [0, 1]
+    assert list(store.rows(group="rex")) == [1]
+
+
+@pytest.mark.parametrize("file", ["x.npy", "x.npz"])
+def test_arrays(run, file):
+    explained(run("run", file, "--model", "nets:small", "-m", "gradient", "--store", "maps.zarr", "--target", "2", "--batch-size", "3"))
+    store = Store("maps.zarr")
+    assert deviation(store.relevance("gradient"), explain(load_classifier("nets:small").model, np.load("x.npy"), "gradient", 2)) < 1e-5
+    assert store.knows_labels == (file == "x.npz")
+
+
+def test_a_broken_photo_is_told_and_the_others_are_explained(run, here):
+    (here / "some" / "cat").mkdir(parents=True)
+    for name, size in (("a", 30), ("b", None)):
+        photo = (here / "photos" / "cat" / f"{name}.png").read_bytes()
+        (here / "some" / "cat" / f"{name}.png").write_bytes(photo[:size])
+    done = run("run", "some", "--model", "nets:named", "-m", "gradient", "--store", "maps.zarr")
+    assert done.returncode == 3
+    assert "1 of 2 entries explained" in done.stdout
+    assert "1 entries failed, the first cat/a.png: some/cat/a.png" in done.stdout
+
+
+def test_the_same_command_again_changes_nothing(run, here):
+    command = ("run", "x.npz", "--model", "nets:small", "-m", "smoothgrad_samples_2", "--store", "maps.zarr", "--seed", "3")
+    first = explained(run(*command))
+    before = {path: path.stat().st_mtime_ns for path in (here / "maps.zarr").rglob("0")}
+    assert explained(run(*command)) == first
+    assert {path: path.stat().st_mtime_ns for path in (here / "maps.zarr").rglob("0")} == before
+    refused(run(*command[:-1], "4"), "of another run", "settings.seed was 3 and is 4")
+
+
+@pytest.mark.slow
+def test_beats_of_a_recording(run):
+    record = PACKAGE_DATA / "233_1655s.hea"
+    method = "lrpsign_epsilon_0_25_std_x"
+    explained(run("run", record, "--model", "ecg_beats", "--beats", "--method", method, "--store", "maps.zarr", "--half"))
+    store, classifier = Store("maps.zarr"), load_classifier("ecg_beats")
+    source = beats_of([record], classifier.signal_input)
+    x = np.stack([source.read(index) for index in range(len(source.entries.keys))])
+    assert deviation(store.relevance(method), explain(classifier.model, x, method)) < 1e-3
+    assert [str(label) for label in store.array("label")] == source.entries.labels
+    assert store.knows_labels
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own(folder):
+    done = in_a_process("run", "x.npy", "--model", "nets:small", "-m", "gradient", "--store", "own.zarr", "--workers", "2", cwd=folder)
+    assert "7 of 7 entries explained by 1 methods: own.zarr" in explained(done)
+
+
+WRONG = {
+    "no store": (["x.npy"], ["--store"]),
+    "two data sets": (["x.npy", "x.npz", "--store", "m.zarr"], ["2 data sets"]),
+    "beats of photos": (["photos", "--beats", "--store", "m.zarr"], ["--beats", "no recordings"]),
+    "labels of none": (["x.npy", "--target", "label", "--store", "m.zarr"], ["has no labels"]),
+    "a class by name": (["x.npy", "--target", "cat", "--store", "m.zarr"], ["cat", "have no names"]),
+    "one method's option": (["x.npy", "--option", "gradient:mu=1", "--store", "m.zarr"], ["for all methods"]),
+    "a text": (["nets.py", "--store", "m.zarr"], ["a data set is"]),
+    "a recording": ([PACKAGE_DATA / "233_1655s.hea", "--store", "m.zarr"], ["--beats or by --window-length"]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_mistakes_end_in_one_line(run, wrong, here):
+    arguments, words = WRONG[wrong]
+    refused(run("run", *arguments, "--model", "nets:small", "-m", "gradient"), *words)
+    assert not (here / "m.zarr").exists()
