@@ -122,6 +122,7 @@ WRONG = {
     "a class by name": (["x.npy", "--target", "cat", "--store", "m.zarr"], ["cat", "have no names"]),
     "one method's option": (["x.npy", "--option", "gradient:mu=1", "--store", "m.zarr"], ["for all methods"]),
     "a text": (["nets.py", "--store", "m.zarr"], ["a data set is"]),
+    "a folder of both": ([PACKAGE_DATA, "--store", "m.zarr"], ["recordings (233_1655s.hea) and pictures (chelsea.png)"]),
     "a recording": ([PACKAGE_DATA / "233_1655s.hea", "--store", "m.zarr"], ["--beats or by --window-length"]),
 }
 

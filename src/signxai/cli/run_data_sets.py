@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from signxai.common.errors import InputError, OptionError, TargetError
-from signxai.datasets.file_sources import FileSource, image_folder, manifest
+from signxai.datasets.file_sources import PICTURE_SUFFIXES, FileSource, image_folder, manifest
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.recording_sources import RecordingSource, beats_of, windows_of
 from signxai.datasets.run import explain_dataset
@@ -110,6 +110,7 @@ def data_source(request: RunRequest, classifier: Classifier) -> Source:
     paths = request.sources
     recordings = _recordings(paths)
     if recordings:
+        _refuse_mixture(paths, recordings)
         return _of_recordings(recordings, request, classifier.signal_input or SignalInput())
     for given, name in ((request.beats, "--beats"), (request.window_length is not None, "--window-length")):
         if given:
@@ -138,6 +139,16 @@ def _recordings(paths: Sequence[Path]) -> list[Path]:
         if not path.suffix and path.with_name(f"{path.name}.hea").is_file():
             found.append(path.with_name(f"{path.name}.hea"))
     return found
+
+
+def _refuse_mixture(paths: Sequence[Path], recordings: Sequence[Path]) -> None:
+    """Raise if pictures lie beside the recordings of a folder."""
+    for folder in (path for path in paths if path.is_dir()):
+        picture = next((one for one in sorted(folder.iterdir()) if one.suffix.lower() in PICTURE_SUFFIXES), None)
+        if picture is not None:
+            raise InputError(
+                f"{folder}: holds recordings ({recordings[0].name}) and pictures ({picture.name}); name the recordings one by one"
+            )
 
 
 def _is_table(path: Path) -> bool:
