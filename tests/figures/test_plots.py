@@ -1,6 +1,5 @@
 """Figures say what they show, on one scale, and no two things in them overlap."""
 
-import itertools
 from functools import cache
 
 import matplotlib
@@ -9,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 
-from boxes import laid_out, within
+from boxes import assert_nothing_overlaps, laid_out
 from processes import loaded
 from signxai.common import InputError
 from signxai.common.visualization import normalize_relevance_map
@@ -186,15 +185,7 @@ def figure_called(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_overlaps_and_nothing_leaves_the_page(name):
-    figure = figure_called(name)
-    texts = [(text.get_text(), text.get_window_extent()) for text in figure.texts if text.get_text()]
-    panels = [(f"axes {number}", axes.get_tightbbox()) for number, axes in enumerate(figure.axes)]
-    assert [name for name, box in texts + panels if not within(box, figure.bbox)] == []
-    assert [(one, other) for (one, box), (other, another) in itertools.combinations(texts, 2) if box.overlaps(another)] == []
-    assert [(one, other) for (one, box), (other, another) in itertools.product(texts, panels) if box.overlaps(another)] == []
-    frames = [axes.get_window_extent().padded(-1) for axes in figure.axes]  # the rows of a signal touch each other
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(frames, 2))
-    assert not any(panel.overlaps(panels[-1][1]) for _, panel in panels[:-1])  # the last are those of the colour bar
+    assert_nothing_overlaps(figure_called(name))
 
 
 @pytest.mark.slow

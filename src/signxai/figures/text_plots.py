@@ -21,7 +21,7 @@ from signxai.common.errors import InputError
 from signxai.common.visualization import FloatArray
 from signxai.figures.relevance_colours import TEXT_SIZE, label_bar, relevance_norm
 
-__all__ = ["plot_token_matrix", "plot_tokens"]
+__all__ = ["draw_tokens", "height_of_tokens", "plot_token_matrix", "plot_tokens"]
 
 _POINTS = 72  # to the inch
 _DOTS = 150  # per inch
@@ -65,7 +65,7 @@ def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = ""
         label_bar(axes.figure.colorbar(scale, cax=bar, orientation="horizontal"), values, norm)
     else:
         label_bar(axes.figure.colorbar(scale, ax=axes, location="bottom", shrink=0.7, aspect=30), values, norm)
-    box = _draw_tokens(axes, tokens, values, norm, cmap)
+    box = draw_tokens(axes, tokens, values, norm, cmap)
     _set_title(axes, title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
     return axes
 
@@ -90,8 +90,22 @@ def _set_title(axes: Axes, title: str, width: float, size: float) -> None:
     axes.set_title("\n".join(_title_lines(title, width, size)), fontsize=size, loc="left", parse_math=False)
 
 
-def _draw_tokens(axes: Axes, tokens: Sequence[str], values: FloatArray, norm: Normalize, cmap: str) -> float:
-    """Draw tokens into axes, in letters as large as they may be; the width of the axes, in inches."""
+def height_of_tokens(tokens: Sequence[str], width: float, size: float) -> float:
+    """How high tokens are in letters of this size (points), in lines of this width; in inches.
+
+    >>> height_of_tokens([" one", " two"], width=1.0, size=9.0)
+    0.25
+    """
+    lines = 1 + max((line for line, *_ in _laid_out(tokens, max(1, math.floor(width * _POINTS / (_WIDE * size))))), default=0)
+    return lines * _LINE * size / _POINTS
+
+
+def draw_tokens(axes: Axes, tokens: Sequence[str], values: FloatArray, norm: Normalize, cmap: str) -> float:
+    """Draw tokens with their values, none of them more than ``norm`` has room for, into axes, in letters as large as they may be.
+
+    Returns:
+        The width of the axes, in inches.
+    """
     box = axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted())
     size, columns, lines = _fitting(tokens, box.width, box.height)
     axes.set(xlim=(0, columns), ylim=(max(lines, box.height * _POINTS / (_LINE * size)), 0))

@@ -1,0 +1,172 @@
+"""Pages of panels: rows below each other under their headings, and the scale of the colours at the foot."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+__all__ = ["DOTS", "SCALE", "TEXT_SIZE", "Box", "Panel", "PanelSize", "Row", "bar_label", "page_of"]
+
+# Lengths are in inches; font sizes are in points, 72 to the inch.
+DOTS = 150  # per inch
+TEXT_SIZE = 9.0
+_MARGIN, _GAP = 0.24, 0.16
+_BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 4.6, 0.14, 0.5
+_HEADING_SIZE, _TITLE_SIZE = 12.0, 10.0
+_LINE_HEIGHT = 1.4 / 72  # of a line of text, per point of its size
+_LETTER_WIDTH = 0.6 / 72  # of a letter, on the wide side, per point of its size
+
+SCALE = Normalize(-1.0, 1.0)
+"""Of relevance that `normalize_relevance_map` has brought to [-1, 1]."""
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, width and height, as fractions of the figure."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn in one place: a title, a line below it if there is more to say, and how to fill a box of the page."""
+
+    title: str
+    draw: Callable[[Figure, Box], None]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PanelSize:
+    """Width and height of what is drawn, with room for labels to the left and below."""
+
+    width: float
+    height: float
+    left: float = 0.0
+    below: float = 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Panels of one size side by side, or in several lines, under a heading; or one that goes on below the row before it."""
+
+    heading: str
+    panels: Sequence[Panel]
+    size: PanelSize
+    goes_on: bool = False
+
+
+def bar_label(percentile: float, each: str = "each map", more: str = "") -> str:
+    """What the colours mean."""
+    return f"relevance ({each} divided by the {percentile:g} % quantile of its |R|{more})"
+
+
+# Where it is drawn. The page is a pile of bands whose heights are added up before anything is drawn,
+# so that neither long names nor many rows can make two things overlap.
+
+
+@dataclass(frozen=True)
+class _Band:
+    height: float
+    draw: Callable[["_Page", float], None]  # given the band's bottom, in inches
+
+
+@dataclass(frozen=True)
+class _Page:
+    figure: Figure
+    width: float
+    height: float
+
+    def box(self, left: float, bottom: float, width: float, height: float) -> Box:
+        return left / self.width, bottom / self.height, width / self.width, height / self.height
+
+    def write(self, text: str, x: float, y: float, size: float, **style: Any) -> None:
+        # A dollar sign in a file's name is no formula.
+        self.figure.text(x / self.width, y / self.height, text, fontsize=size, parse_math=False, **style)
+
+
+def page_of(rows: Sequence[Row], label: str, cmap: str) -> Figure:
+    """Draw the rows below each other, and below them the colour bar with its label."""
+    columns = _columns(max(len(row.panels) for row in rows), len(rows))
+    widest = max(row.size.left + row.size.width for row in rows)
+    width = max(2 * _MARGIN + columns * (widest + _GAP) - _GAP, 2 * _MARGIN + _BAR_WIDTH)
+    bands = [_space(_MARGIN)]
+    for row in rows:
+        if row is not rows[0] and not row.goes_on:
+            bands.append(_space(2 * _GAP))
+        bands.append(_heading_band(row.heading, width))
+        for first in range(0, len(row.panels), columns):
+            bands += _panel_bands(row.panels[first : first + columns], row.size)
+    bands.append(_bar_band(label, cmap))
+    height = sum(band.height for band in bands)
+    page = _Page(Figure(figsize=(width, height), dpi=DOTS), width, height)
+    for band in bands:
+        height -= band.height
+        band.draw(page, height)
+    return page.figure
+
+
+def _columns(panels: int, rows: int) -> int:
+    """How many panels stand side by side: few enough that their titles stay readable on a screen.
+
+    >>> [_columns(panels, rows=1) for panels in (2, 4, 5, 9, 10)]
+    [2, 4, 3, 3, 4]
+    """
+    if rows > 1:
+        return min(panels, 5)
+    return panels if panels <= 4 else math.ceil(math.sqrt(panels))
+
+
+def _space(height: float) -> _Band:
+    return _Band(height, lambda page, bottom: None)
+
+
+def _heading_band(text: str, width: float) -> _Band:
+    lines = wrap(text, int((width - 2 * _MARGIN) / (_LETTER_WIDTH * _HEADING_SIZE)))
+    height = len(lines) * _LINE_HEIGHT * _HEADING_SIZE
+
+    def draw(page: _Page, bottom: float) -> None:
+        page.write("\n".join(lines), _MARGIN, bottom + height, _HEADING_SIZE, va="top", weight="bold")
+
+    return _Band(height, draw)
+
+
+def _panel_bands(panels: Sequence[Panel], size: PanelSize) -> list[_Band]:
+    titles = [_title(panel.title, size.width) + (panel.note and f"\n{panel.note}") for panel in panels]
+    title_height = max(title.count("\n") + 1 for title in titles) * _LINE_HEIGHT * _TITLE_SIZE
+
+    def left(column: int) -> float:
+        return _MARGIN + column * (size.left + size.width + _GAP) + size.left
+
+    def draw_titles(page: _Page, bottom: float) -> None:
+        for column, title in enumerate(titles):
+            page.write(title, left(column) + size.width / 2, bottom + 0.04, _TITLE_SIZE, ha="center", va="bottom")
+
+    def draw_panels(page: _Page, bottom: float) -> None:
+        for column, panel in enumerate(panels):
+            panel.draw(page.figure, page.box(left(column), bottom + size.below, size.width, size.height))
+
+    return [_Band(title_height + 0.08, draw_titles), _Band(size.height + size.below, draw_panels), _space(_GAP)]
+
+
+def _title(name: str, width: float) -> str:
+    """Break a name behind underscores into lines that fit the width.
+
+    >>> print(_title("lrpsign_epsilon_0_25_std_x_mu_0_5", 2.0))
+    lrpsign_epsilon_0_25_
+    std_x_mu_0_5
+    """
+    letters = int(width / (_LETTER_WIDTH * _TITLE_SIZE))
+    # textwrap breaks at spaces: the underscores become spaces for the time of the breaking.
+    return "_\n".join(line.replace(" ", "_") for line in wrap(name.replace("_", " "), letters - 1, break_on_hyphens=False))
+
+
+def _bar_band(label: str, cmap: str) -> _Band:
+    def draw(page: _Page, bottom: float) -> None:
+        axes = page.figure.add_axes(page.box((page.width - _BAR_WIDTH) / 2, bottom + _BAR_LABELS, _BAR_WIDTH, _BAR_HEIGHT))
+        bar = page.figure.colorbar(ScalarMappable(SCALE, cmap), cax=axes, orientation="horizontal", ticks=[-1, -0.5, 0, 0.5, 1])
+        bar.ax.tick_params(labelsize=TEXT_SIZE)
+        bar.set_label(label, fontsize=TEXT_SIZE)
+
+    return _Band(_BAR_HEIGHT + _BAR_LABELS + 0.05, draw)
