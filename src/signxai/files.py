@@ -5,7 +5,7 @@ import pickle
 import struct
 import tokenize
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from signxai.common.errors import InputError, OptionError
 
-__all__ = ["ARRAY_SUFFIXES", "FIGURE_SUFFIXES", "check_destination", "read_array", "read_image", "read_tensors", "write_atomically"]
+__all__ = [
+    "ARRAY_SUFFIXES",
+    "FIGURE_SUFFIXES",
+    "array_names",
+    "check_destination",
+    "read_array",
+    "read_arrays",
+    "read_image",
+    "read_tensors",
+    "write_atomically",
+]
 
 Array = npt.NDArray[Any]
 
@@ -25,6 +35,7 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff", ".webp")
 
 _INPUT_KEY = "x"
+_NUMBERS = "biufc"  # NumPy's kinds of numbers, and of booleans
 # What Pillow's and NumPy's readers raise on broken files, beside OSError.
 _BROKEN = (ValueError, SyntaxError, EOFError, KeyError, IndexError, struct.error, BadZipFile, MemoryError, tokenize.TokenError)
 
@@ -66,10 +77,14 @@ def _rgb(image: Image.Image, path: Path) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
-def read_array(path: Path) -> Array:
+def read_array(path: Path, *, booleans: bool = False) -> Array:
     """Read an array: .npy, .npz or .pt (a tensor); of several arrays in one file the one named ``x``.
 
     Nothing in the file is executed: neither NumPy nor torch may unpickle objects from it.
+
+    Args:
+        path: the file.
+        booleans: whether it may hold booleans, as a mask does.
 
     Raises:
         InputError: no such array in the file, or an object that only unpickling could restore.
@@ -77,9 +92,58 @@ def read_array(path: Path) -> Array:
     """
     content = _read_torch(path) if path.suffix.lower() in (".pt", ".pth") else _read_numpy(path)
     array = _only_array(content, path) if isinstance(content, Mapping) else content
-    if not np.issubdtype(array.dtype, np.number):
+    if not np.issubdtype(array.dtype, np.number) and not (booleans and array.dtype == np.bool_):
         raise InputError(f"{path}: the array holds {array.dtype}, not numbers")
     return array
+
+
+def array_names(path: Path) -> tuple[str, ...]:
+    """The names of the arrays in a file that holds several by name, an .npz or a dict in a .pt; none of any other.
+
+    Raises:
+        InputError: the file is broken, or holds an object that only unpickling could restore.
+        OSError: the file cannot be opened.
+    """
+    if path.suffix.lower() == ".npz":
+        arrays = _npz(path)
+        if isinstance(arrays, np.ndarray):
+            return ()
+        with arrays:
+            return tuple(arrays.files)
+    content = _read_torch(path) if path.suffix.lower() in (".pt", ".pth") else None
+    return tuple(content) if isinstance(content, Mapping) else ()
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Arrays of such a file by name, in their types.
+
+    Raises:
+        InputError: one of them holds neither numbers nor booleans, or the file is broken.
+        OSError: the file cannot be opened.
+    """
+    content: Mapping[str, Any]
+    if path.suffix.lower() == ".npz":
+        try:
+            with _npz(path) as arrays:
+                content = {key: arrays[key] for key in names}
+        except (*_BROKEN, OSError) as error:
+            raise InputError(f"{path}: no arrays that NumPy reads without unpickling: {error}") from error
+    else:
+        tensors = dict(_read_torch(path))
+        content = {key: tensors[key] for key in names}
+    for key, array in content.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
+            held = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise InputError(f"{path}: {key!r} holds {held}, neither numbers nor booleans")
+    return dict(content)
+
+
+def _npz(path: Path) -> Any:
+    _require(path)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (*_BROKEN, OSError) as error:
+        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
 
 
 def _only_array(arrays: Mapping[str, Any], path: Path) -> Array:

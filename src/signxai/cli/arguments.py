@@ -8,7 +8,7 @@ import click
 
 from signxai.timeseries.formats import signal_suffixes
 
-__all__ = ["ExplainCommand", "Input"]
+__all__ = ["ExplainCommand", "Input", "named_file", "named_text"]
 
 _ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -53,3 +53,21 @@ class Input(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """The name of an argument of the model, and the file of what is given for it: ``NAME=FILE``."""
+    name, path = named_text(text)
+    return name, Input().convert(path, None, None)
+
+
+def named_text(text: str) -> tuple[str, str]:
+    """The name of an argument of the model, and what is said of it: ``NAME=VALUE``.
+
+    >>> named_text("scale=0.5")
+    ('scale', '0.5')
+    """
+    name, _, value = text.partition("=")
+    if not value or not name.isidentifier():
+        raise click.BadParameter(f"{text!r}: write NAME=VALUE, with the name of an argument of the model's forward.")
+    return name, value

@@ -12,7 +12,7 @@ import click
 
 from signxai._version import __version__
 from signxai.cli import option_texts
-from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.arguments import ExplainCommand, Input, named_file, named_text
 from signxai.common.errors import OptionError, SignxaiError
 from signxai.names.grammar import list_methods, parse_method
 
@@ -114,6 +114,49 @@ _SIGNAL_OPTIONS = (
 )
 
 
+_SEVERAL_OPTIONS = (
+    click.option(
+        "--input",
+        "named",
+        multiple=True,
+        type=named_file,
+        metavar="NAME=FILE",
+        help="Of a network with several inputs: the argument NAME of its forward, from a file with it alone; once for each. The first "
+        "axis of an array counts the samples.",
+    ),
+    click.option(
+        "--one-sample",
+        is_flag=True,
+        help="Of several inputs: each array is one sample, without an axis that counts samples.",
+    ),
+    click.option(
+        "--explained",
+        multiple=True,
+        metavar="NAME",
+        help="Of several inputs: only this one gets relevance, and the others are constants; may be given again.",
+    ),
+    click.option(
+        "--forward",
+        multiple=True,
+        type=named_text,
+        metavar="NAME=VALUE",
+        help="Of several inputs: an argument that is passed on and not explained, a number, true, false, none or text, as scale=0.5.",
+    ),
+)
+
+
+def _several_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SEVERAL_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _missing_input() -> click.UsageError:
+    return click.UsageError(
+        "Missing argument 'INPUT': give a file, or --input NAME=FILE for each of several inputs", click.get_current_context()
+    )
+
+
 def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_SIGNAL_OPTIONS):
         command = option(command)
@@ -121,7 +164,7 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @cli.command(cls=ExplainCommand)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=Input())
+@click.argument("inputs", nargs=-1, metavar="INPUT...", type=Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
@@ -157,6 +200,20 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Relevance at the output of this module of the network, by its dotted name, instead of at the input: as features.10; of one that "
     "is executed several times with the number of the execution, as relu[0]. May be given again; --save keeps it as METHOD@LAYER.",
 )
+@_several_options
+@click.option(
+    "--names",
+    "labels",
+    multiple=True,
+    type=named_text,
+    metavar="NAME=A,B,...",
+    help="In a figure of several inputs: what the numbers of a list, the leads of a signal or the tokens of this input are called.",
+)
+@click.option(
+    "--own-scales",
+    is_flag=True,
+    help="In a figure of several inputs: a scale of colours for each input, instead of one for all of them.",
+)
 @_signal_options
 @click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
 @_relevance_option
@@ -175,6 +232,12 @@ def explain(
     save: Path | None,
     options: tuple[str, ...],
     at: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
+    labels: tuple[tuple[str, str], ...],
+    own_scales: bool,
     at_beats: tuple[int, ...],
     window: str | None,
     sampling_rate: float | None,
@@ -187,7 +250,8 @@ def explain(
     device: str,
 ) -> None:
     """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .csv, .tsv, .txt); or arrays (.npy,
-    .npz, .pt) of shape (N, ...) as the network takes them.
+    .npz, .pt) of shape (N, ...) as the network takes them. Of a network with several inputs an .npz with an array for each, by the
+    names of the arguments of its forward, or --input for each of them.
 
     \b
     signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
@@ -199,7 +263,11 @@ def explain(
     signxai explain 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --output beat.png
     signxai explain 208 --model ecg_beats --window 600:610s --method lrp_epsilon_0_25_std_x --output strip.png
     signxai explain ecg.edf --model my_package.nets:load --leads I,II --window :10s --method gradient --frequency --output hertz.png
+    signxai explain patients.npz --model my_package.nets:joint --method lrp_epsilon_0_25_std_x --output inputs.png --save maps.npz
+    signxai explain --input image=cat.jpg --input meta=meta.npy --model my_package.nets:joint --method lrp_z --output inputs.png
     """
+    if not (inputs or named):
+        raise _missing_input()
     names = tuple(dict.fromkeys(methods))
     if not _may_register_methods(model):
         for name in names:
@@ -209,14 +277,18 @@ def explain(
 
     from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files
+    from signxai.cli.several_inputs import SeveralOptions
     from signxai.cli.signal_files import SignalOptions
 
     signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    passed_on = tuple((name, option_texts.value(text)) for name, text in forward)
+    called = tuple((name, option_texts.listed(text)) for name, text in labels)
     explain_files(
         Request(
             *(inputs, model, weights, names, Targets(targets, above, versus), output, save),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
             at=at,
+            several=SeveralOptions(named, explained, passed_on, one_sample, called, own_scales),
         ),
         say=click.echo,
     )
@@ -227,7 +299,7 @@ def _may_register_methods(model: str) -> bool:
 
 
 @cli.command()
-@click.argument("input", metavar="INPUT", type=Input())
+@click.argument("input", metavar="INPUT", required=False, type=Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
@@ -235,12 +307,13 @@ def _may_register_methods(model: str) -> bool:
 @_versus_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@_several_options
 @_signal_options
 @_relevance_option
 @_seed_option
 @_device_option
 def inspect(
-    input: Path,
+    input: Path | None,
     model: str,
     weights: str,
     method: str,
@@ -248,6 +321,10 @@ def inspect(
     versus: str | None,
     save: Path | None,
     options: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
     at_beats: tuple[int, ...],
     window: str | None,
     sampling_rate: float | None,
@@ -263,18 +340,24 @@ def inspect(
     signxai inspect cat.jpg --method lrp_epsilon_0_1
     signxai inspect ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save report.json
     signxai inspect 208.hea --model ecg_beats --at-beat 12
+    signxai inspect patients.npz --model my_package.nets:joint --method lrp_epsilon_0_1
     """
+    if not (input or named):
+        raise _missing_input()
     if not _may_register_methods(model):
         parse_method(method)
     parsed = option_texts.parsed_options(options, [method])[method]
     stretch = option_texts.window(window)
 
     from signxai.cli.inspect_files import InspectRequest, inspect_files
+    from signxai.cli.several_inputs import SeveralOptions
     from signxai.cli.signal_files import SignalOptions
 
     signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
     inspect_files(
-        InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals), say=click.echo
+        InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals, several),
+        say=click.echo,
     )
 
 

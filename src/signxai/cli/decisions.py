@@ -1,10 +1,10 @@
 """The inputs of a command and what the network says to them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 from signxai.models import Classifier
 from signxai.targets import Contrast, contrast
 
-__all__ = ["MOST_SHOWN", "Decisions", "Targets", "decide", "numbered", "predictions", "read_inputs", "said"]
+__all__ = ["MOST_SHOWN", "Decisions", "Inputs", "Targets", "decide", "numbered", "predictions", "read_inputs", "read_picture", "said"]
 
 Array = npt.NDArray[Any]
+Inputs: TypeAlias = "Array | Mapping[str, Array]"
+"""Samples (N, ...) of a network with one input, or of one with several, by keyword."""
 
 MOST_SHOWN = 8
 """So many inputs are shown in a figure and in a report; files keep all."""
@@ -44,13 +46,19 @@ class Decisions:
     """
 
     names: list[str]
-    x: Array
+    x: Inputs
     logits: Array
     targets: list[int]
     probabilities: Array
     inputs: list[int]
     are_labels: bool
     versus: list[int] | None = None
+
+    @property
+    def array(self) -> Array:
+        """The inputs (N, ...) of a network that takes one."""
+        assert isinstance(self.x, np.ndarray)
+        return self.x
 
     @property
     def explained(self) -> list[int] | Contrast:
@@ -88,6 +96,15 @@ def _sample_names(path: Path, samples: int) -> list[str]:
 def _read_batch(path: Path, classifier: Classifier) -> Array:
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _as_batch(read_array(path), path, classifier)
+    return read_picture(path, classifier)[None]
+
+
+def read_picture(path: Path, classifier: Classifier) -> Array:
+    """A picture as the network takes it (C, H, W).
+
+    Raises:
+        InputError: it is none, or nothing says how it becomes an input.
+    """
     image = read_image(path)
     if classifier.preprocess is None:
         raise InputError(
@@ -95,7 +112,7 @@ def _read_batch(path: Path, classifier: Classifier) -> Array:
             "or let the factory return a signxai.models.Classifier with preprocess="
         )
     try:
-        return np.asarray(classifier.preprocess(image))[None]
+        return np.asarray(classifier.preprocess(image))
     except Exception as error:  # a factory's preprocessing is the user's code: it may raise anything
         raise InputError(f"{path}: the model's preprocessing failed with {type(error).__name__}: {error}") from error
 
@@ -128,13 +145,23 @@ class Targets:
     versus: str | None = None
 
 
-def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module, targets: Targets, batch_size: int | None) -> Decisions:
+def decide(
+    names: list[str],
+    x: Inputs,
+    classifier: Classifier,
+    model: nn.Module,
+    targets: Targets,
+    batch_size: int | None,
+    forward_kwargs: Mapping[str, object] | None = None,
+) -> Decisions:
     """Predict, and settle which classes of each input are to be explained.
 
     Raises:
         SignxaiError: the network is no classifier for these inputs, or a target is none of its classes.
     """
-    logits, activation = _logits(model, x, batch_size, classifier.output)
+    step = batch_size or len(names)
+    parts = [_rows(x, range(first, min(first + step, len(names)))) for first in range(0, len(names), step)]
+    logits, activation = _logits(model, parts, len(names), classifier.output, forward_kwargs)
     activation = classifier.activation or activation or ("sigmoid" if logits.shape[1] == 1 else "softmax")
     values = torch.from_numpy(logits)
     probabilities = (values.sigmoid() if activation == "sigmoid" else values.softmax(dim=1)).numpy()
@@ -145,7 +172,14 @@ def decide(names: list[str], x: Array, classifier: Classifier, model: nn.Module,
     explained = [index for classes in chosen for index in classes]
     versus = None if targets.versus is None else _versus(targets.versus, explained, classifier, logits.shape[1])
     return Decisions(
-        [names[i] for i in inputs], x[inputs], logits[inputs], explained, probabilities[inputs], inputs, activation == "sigmoid", versus
+        [names[i] for i in inputs],
+        _rows(x, inputs),
+        logits[inputs],
+        explained,
+        probabilities[inputs],
+        inputs,
+        activation == "sigmoid",
+        versus,
     )
 
 
@@ -157,17 +191,25 @@ def _versus(text: str, explained: list[int], classifier: Classifier, classes: in
     return [index] * len(explained)
 
 
-def _logits(model: nn.Module, x: Array, batch_size: int | None, output: OutputOption) -> tuple[Array, str | None]:
-    """The logits, and what the network makes probabilities of them by."""
-    step = batch_size or len(x)
-    found = [prediction(model, x[first : first + step], output=output) for first in range(0, len(x), step)]
+def _rows(x: Inputs, rows: Sequence[int]) -> Inputs:
+    """Some of the samples."""
+    if isinstance(x, Mapping):
+        return {key: values[list(rows)] for key, values in x.items()}
+    return np.asarray(x[list(rows)])
+
+
+def _logits(
+    model: nn.Module, parts: Sequence[Inputs], samples: int, output: OutputOption, forward_kwargs: Mapping[str, object] | None
+) -> tuple[Array, str | None]:
+    """The logits of the parts of a batch, and what the network makes probabilities of them by."""
+    found = [prediction(model, part, output=output, forward_kwargs=forward_kwargs) for part in parts]
     logits = torch.cat([part.logits.cpu() for part in found])
-    if logits.ndim == 1 and len(logits) == len(x):
+    if logits.ndim == 1 and len(logits) == samples:
         logits = logits[:, None]
-    if logits.ndim != 2 or len(logits) != len(x):
+    if logits.ndim != 2 or len(logits) != samples:
         raise ModelError(
             f"the command line explains classifiers, outputs (N, classes); this network gives {tuple(logits.shape)} "
-            f"for {len(x)} samples: use signxai.explain with a target for such outputs"
+            f"for {samples} samples: use signxai.explain with a target for such outputs"
         )
     return logits.double().numpy(), found[0].activation
 
@@ -196,7 +238,8 @@ def predictions(decisions: Decisions, classifier: Classifier) -> Iterator[str]:
         rows_of.setdefault(index, []).append(row)
     for rows in list(rows_of.values())[:MOST_SHOWN]:
         first, explained = rows[0], [decisions.targets[row] for row in rows]
-        yield f"{decisions.names[first]} ({' x '.join(map(str, decisions.x[first].shape))})"
+        shape = "" if isinstance(decisions.x, Mapping) else f" ({' x '.join(map(str, decisions.x[first].shape))})"
+        yield f"{decisions.names[first]}{shape}"
         order = np.argsort(-decisions.logits[first], kind="stable")
         for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in explained)]:
             yield f"  {said(decisions, first, int(index), classifier)}"

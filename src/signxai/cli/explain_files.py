@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from signxai.api import explain
 from signxai.cli.decisions import MOST_SHOWN, Decisions, Targets, decide, predictions, read_inputs
+from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
+from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.common.errors import InputError, OptionError
@@ -29,12 +31,13 @@ __all__ = ["Request", "explain_files"]
 Array = npt.NDArray[Any]
 
 _OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--relevance", "as_tensor": "--save", "at": "--at"}
+_OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name; `signals` holds for signals; `at`
-    are names of layers, none for maps of the input."""
+    """What the user asked for: see ``signxai explain --help``. `options` are by method, then by name; `signals` holds for signals,
+    `several` for several inputs; `at` are names of layers, none for maps of the input."""
 
     inputs: tuple[Path, ...]
     model: str
@@ -51,6 +54,7 @@ class Request:
     signals: SignalOptions
     frequency: bool
     at: tuple[str, ...] = ()
+    several: SeveralOptions = field(default_factory=SeveralOptions)
 
 
 def explain_files(request: Request, say: Callable[[str], None]) -> None:
@@ -68,6 +72,18 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     for method in request.methods:
         parse_method(method)
+    several = read_several(request.inputs, request.several, request.signals, classifier)
+    if several:
+        _explain_several(request, several, classifier, say)
+    else:
+        _explain_inputs(request, classifier, say)
+    if not (request.output or request.save):
+        drawn = "" if request.at else "--output FIGURE.png draws the maps, "
+        say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
+
+
+def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str], None]) -> None:
+    """Of a network that takes one input."""
     signals = read_signals(request.inputs, classifier, request.signals) if are_signals(request.inputs, request.signals) else None
     names, x = (signals.names, signals.x) if signals else read_inputs(request.inputs, classifier)
     _check_what_is_drawn(request, x, signals)
@@ -78,23 +94,41 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
     for line in told:
         say(line)
     maps = _explain_all(request, model, decisions, classifier)
-    of_input = {} if request.at else maps
-    results = SignalResults(signals, decisions, of_input, classifier, request.frequency) if signals else None
-    for path in _write(request, decisions, maps, classifier, results):
+    results = SignalResults(signals, decisions, {} if request.at else maps, classifier, request.frequency) if signals else None
+    draw = results.figure if results else partial(_draw, decisions, maps, classifier)
+    for path in _write(request, decisions, {"x": decisions.array}, {**(results.content() if results else {}), **maps}, draw):
         say(f"wrote {path}")
-    if not (request.output or request.save):
-        drawn = "" if request.at else "--output FIGURE.png draws the maps, "
-        say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
+
+
+def _explain_several(request: Request, several: SeveralInputs, classifier: Classifier, say: Callable[[str], None]) -> None:
+    """Of a network that takes several inputs."""
+    if request.frequency:
+        raise OptionError("--frequency: relevance over Hz is shown of a network that takes one signal, and this one takes several inputs")
+    if request.output:
+        check_figure(several)
+    model = move_to(classifier.model, request.device)
+    for line in several.said():
+        say(line)
+    decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
+    for line in predictions(decisions, classifier):
+        say(line)
+    maps = _explain_all(request, model, decisions, classifier, several.options)
+    headings = [f"{name}: {_heading(decisions, row, classifier)}" for row, name in enumerate(decisions.names[:MOST_SHOWN])]
+    draw = partial(figure_of_several, several, decisions, maps, request.methods, headings, classifier, not request.several.own_scales)
+    for path in _write(request, decisions, saved_inputs(decisions), maps, draw):
+        say(f"wrote {path}")
 
 
 def _check_request(request: Request) -> None:
     destinations = [(request.output, FIGURE_SUFFIXES), (request.save, (".npz",))]
     for path, suffixes in destinations:
         if path:
-            check_destination(path, suffixes, request.inputs)
+            check_destination(path, suffixes, (*request.inputs, *request.several.paths))
     for options in request.options.values():
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
+    if drawing := request.several.of_figures() if not request.output else ():
+        raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     if request.at and (request.output or request.frequency):
         given = "--output" if request.output else "--frequency"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
@@ -110,39 +144,61 @@ def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None
 # Explaining
 
 
-def _explain_all(request: Request, model: nn.Module, decisions: Decisions, classifier: Classifier) -> dict[str, Array]:
+def _explain_all(
+    request: Request, model: nn.Module, decisions: Decisions, classifier: Classifier, several: Mapping[str, object] | None = None
+) -> dict[str, Array]:
+    """The maps by the names under which they are kept; ``several`` are the options that go with several inputs."""
     maps: dict[str, Array] = {}
-    width = max(len(key) for method in request.methods for key in _keys(request, method))
+    width = max(len(key) for method in request.methods for key in _keys(request, method, decisions))
     with tqdm(request.methods, desc="explaining", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method)
             start = time.perf_counter()
-            found = _explain_one(request, model, decisions, method, classifier)
+            found = _explain_one(request, model, decisions, method, classifier, several or {})
             seconds = time.perf_counter() - start
             for key, values in found.items():
                 bar.write(f"{key:{width}}  {_summary(values, seconds)}", file=sys.stdout)
+            if without := _without_relevance(request, decisions, method, found, several or {}):
+                bar.write(f"{method:{width}}  no relevance of {', '.join(without)}", file=sys.stdout)
             maps |= found
     return maps
 
 
-def _keys(request: Request, method: str) -> list[str]:
-    """The names of a method's arrays: at each layer, or its own alone."""
+def _keys(request: Request, method: str, decisions: Decisions) -> list[str]:
+    """The names of a method's arrays: at each layer, of each input, or its own alone."""
+    if isinstance(decisions.x, Mapping) and not request.at:
+        return [of_input(method, name) for name in decisions.x]
     return [f"{method}@{layer}" for layer in request.at] or [method]
 
 
-def _explain_one(request: Request, model: nn.Module, decisions: Decisions, method: str, classifier: Classifier) -> dict[str, Array]:
+def _without_relevance(
+    request: Request, decisions: Decisions, method: str, found: Mapping[str, Array], several: Mapping[str, Any]
+) -> list[str]:
+    """Which of several inputs, all of them or those that were asked for, have no relevance by a method."""
+    if not isinstance(decisions.x, Mapping) or request.at:
+        return []
+    return [name for name in several.get("explained", decisions.x) if of_input(method, name) not in found]
+
+
+def _explain_one(
+    request: Request, model: nn.Module, decisions: Decisions, method: str, classifier: Classifier, several: Mapping[str, object]
+) -> dict[str, Array]:
     options: dict[str, Any] = {
         **request.options[method],
         "batch_size": request.batch_size,
         "seed": request.seed,
         "relevance": request.relevance,
+        **several,
     }
     if classifier.output is not None:
         options["output"] = classifier.output
     if not request.at:
-        return {method: np.asarray(explain(model, decisions.x, method, decisions.explained, **options))}
+        found = explain(model, decisions.x, method, decisions.explained, **options)
+        if isinstance(found, Mapping):
+            return {of_input(method, name): np.asarray(values) for name, values in found.items()}
+        return {method: np.asarray(found)}
     at_layers = explain(model, decisions.x, method, decisions.explained, at=list(request.at), **options)
-    return dict(zip(_keys(request, method), map(np.asarray, at_layers.values()), strict=True))
+    return dict(zip(_keys(request, method, decisions), map(np.asarray, at_layers.values()), strict=True))
 
 
 def _summary(relevance: Array, seconds: float) -> str:
@@ -153,15 +209,15 @@ def _summary(relevance: Array, seconds: float) -> str:
 
 
 def _write(
-    request: Request, decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, signals: SignalResults | None
+    request: Request, decisions: Decisions, inputs: Mapping[str, Array], results: Mapping[str, Array], draw: Callable[[], Figure]
 ) -> list[Path]:
     writers: dict[Path, Callable[[Path], None]] = {}
     if request.output:
-        writers[request.output] = (signals.figure() if signals else _draw(decisions, maps, classifier)).savefig
+        writers[request.output] = draw().savefig
     if request.save:
-        what = {"name": decisions.names, "x": decisions.x, "logits": decisions.logits, "target": decisions.targets}
+        what = {"name": decisions.names, **inputs, "logits": decisions.logits, "target": decisions.targets}
         what |= {"probability": decisions.probabilities} | ({} if decisions.versus is None else {"versus": decisions.versus})
-        writers[request.save] = partial(_save, content={**what, **(signals.content() if signals else {}), **maps})
+        writers[request.save] = partial(_save, content={**what, **results})
     write_atomically(writers)
     return list(writers)
 
@@ -188,10 +244,10 @@ def _figure_of(x: Array) -> Callable[[list[Sample]], Figure]:
 def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier) -> Figure:
     samples = []
     for index, name in enumerate(decisions.names[:MOST_SHOWN]):
-        x = classifier.picture(decisions.x[index]) if decisions.x.ndim == 4 else decisions.x[index]
+        x = classifier.picture(decisions.array[index]) if decisions.array.ndim == 4 else decisions.array[index]
         one = {method: values[index] for method, values in maps.items()}
         samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}"))
-    return _figure_of(decisions.x)(samples)
+    return _figure_of(decisions.array)(samples)
 
 
 def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:

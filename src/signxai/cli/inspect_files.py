@@ -3,15 +3,16 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from signxai.api import Report, inspect_model
-from signxai.cli.decisions import Targets, decide, predictions, read_inputs
+from signxai.cli.decisions import Inputs, Targets, decide, predictions, read_inputs
+from signxai.cli.several_inputs import SeveralOptions, read_several
 from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
 from signxai.files import check_destination, write_atomically
-from signxai.models import load_classifier, move_to
+from signxai.models import Classifier, load_classifier, move_to
 from signxai.names.grammar import parse_method
 
 __all__ = ["InspectRequest", "inspect_files"]
@@ -19,9 +20,10 @@ __all__ = ["InspectRequest", "inspect_files"]
 
 @dataclass(frozen=True)
 class InspectRequest:
-    """What the user asked for: see ``signxai inspect --help``. `options` are by name; `signals` holds for signals."""
+    """What the user asked for: see ``signxai inspect --help``. `options` are by name; `signals` holds for
+    signals, `several` for several inputs."""
 
-    input: Path
+    input: Path | None
     model: str
     weights: str
     method: str
@@ -33,6 +35,7 @@ class InspectRequest:
     seed: int
     device: str
     signals: SignalOptions
+    several: SeveralOptions = field(default_factory=SeveralOptions)
 
 
 def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
@@ -46,24 +49,36 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
+    inputs = (request.input,) if request.input else ()
     if request.save:
-        check_destination(request.save, (".json",), (request.input,))
+        check_destination(request.save, (".json",), (*inputs, *request.several.paths))
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     parse_method(request.method)
-    inputs = (request.input,)
-    signals = read_signals(inputs, classifier, request.signals) if are_signals(inputs, request.signals) else None
-    names, x = (signals.names, signals.x) if signals else read_inputs(inputs, classifier)
+    several = read_several(inputs, request.several, request.signals, classifier)
+    names, x = (several.names, several.arrays) if several else _one_input(inputs, classifier, request.signals)
     model = move_to(classifier.model, request.device)
-    decisions = decide(names, x, classifier, model, Targets((request.target,) if request.target else (), versus=request.versus), None)
+    for line in several.said() if several else ():
+        say(line)
+    targets = Targets((request.target,) if request.target else (), versus=request.versus)
+    decisions = decide(names, x, classifier, model, targets, None, several.forward if several else None)
     for line in predictions(decisions, classifier):
         say(line)
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
+    options |= several.options if several else {}
     report = inspect_model(model, decisions.x, request.method, decisions.explained, **options)
     say("")
     say(str(report))
     if request.save:
         write_atomically({request.save: partial(_save, report)})
         say(f"wrote {request.save}")
+
+
+def _one_input(inputs: tuple[Path, ...], classifier: Classifier, options: SignalOptions) -> tuple[list[str], Inputs]:
+    """The names of the samples and the samples themselves, of a network with one input."""
+    if are_signals(inputs, options):
+        signals = read_signals(inputs, classifier, options)
+        return signals.names, signals.x
+    return read_inputs(inputs, classifier)
 
 
 def _save(report: Report, path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from signxai.common.errors import OptionError
 
-__all__ = ["listed", "options_for_all", "parsed_options", "window"]
+__all__ = ["listed", "options_for_all", "parsed_options", "value", "window"]
 
 _SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
@@ -18,14 +18,14 @@ def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, 
     """
     parsed: dict[str, dict[str, object]] = {method: {} for method in methods}
     for option in options:
-        name, equals, value = option.partition("=")
+        name, equals, text = option.partition("=")
         method, colon, key = name.rpartition(":")
         if not equals or not key.isidentifier() or (colon and method not in parsed):
             raise OptionError(f"--option {option!r}: write KEY=VALUE, or METHOD:KEY=VALUE with one of the methods asked for")
         for given in [method] if colon else methods:
             if key in parsed[given]:
                 raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
-            parsed[given][key] = _value(value)
+            parsed[given][key] = value(text)
     return parsed
 
 
@@ -40,10 +40,10 @@ def options_for_all(options: Sequence[str]) -> dict[str, object]:
     return parsed_options(options, ["all"])["all"]
 
 
-def _value(text: str) -> object:
+def value(text: str) -> object:
     """Read a number as a number, true and false as themselves; anything else is text.
 
-    >>> _value("20"), _value("0.5"), _value("true"), _value("features.3")
+    >>> value("20"), value("0.5"), value("true"), value("features.3")
     (20, 0.5, True, 'features.3')
     """
     words: dict[str, object] = {"true": True, "false": False, "none": None}

@@ -1,0 +1,65 @@
+"""What becomes of the explained inputs of a network with several: the arrays to keep, and a figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from signxai.cli.decisions import MOST_SHOWN, Decisions
+from signxai.cli.several_inputs import SAVED, SeveralInputs
+from signxai.figures.input_plots import InputsSample, check_inputs, inputs_figure
+from signxai.models import Classifier
+
+__all__ = ["check_figure", "figure_of_several", "of_input", "saved_inputs"]
+
+Array = npt.NDArray[Any]
+
+
+def of_input(method: str, name: str) -> str:
+    """The name under which a method's relevance of an input is kept.
+
+    >>> of_input("lrp_z", "ecg")
+    'lrp_z/ecg'
+    """
+    return f"{method}/{name}"
+
+
+def saved_inputs(decisions: Decisions) -> dict[str, Array]:
+    """The inputs as they are kept, by name."""
+    assert isinstance(decisions.x, Mapping)
+    return {f"{SAVED}{name}": values for name, values in decisions.x.items()}
+
+
+def check_figure(several: SeveralInputs) -> None:
+    """Refuse inputs that no figure shows, before anything is computed for one.
+
+    Raises:
+        InputError: one that is explained has a shape that cannot be drawn, or another number of names than what it names.
+    """
+    explained = {name: array[0] for name, array in several.arrays.items() if several.explained is None or name in several.explained}
+    drawn = {name: array for name, array in explained.items() if np.issubdtype(array.dtype, np.floating) or name in several.labels}
+    check_inputs(drawn, several.labels)
+
+
+def figure_of_several(
+    several: SeveralInputs,
+    decisions: Decisions,
+    maps: Mapping[str, Array],
+    methods: Sequence[str],
+    headings: Sequence[str],
+    classifier: Classifier,
+    one_scale: bool,
+) -> Figure:
+    """Draw the first samples: a row for each input, a column for each method."""
+    assert isinstance(decisions.x, Mapping)
+    samples = []
+    for row, said in enumerate(headings[:MOST_SHOWN]):
+        of_methods = {
+            method: {name: maps[key][row] for name in decisions.x if (key := of_input(method, name)) in maps} for method in methods
+        }
+        x = {name: values[row] for name, values in decisions.x.items()}
+        pictures = {name: classifier.picture(x[name]) for name in several.pictures}
+        samples.append(InputsSample(x, of_methods, said, pictures))
+    return inputs_figure(samples, one_scale=one_scale, names=several.labels, sampling_rates=several.sampling_rates)
