@@ -71,7 +71,7 @@ def pixels(image):
 def words():
     return Classifier(Words(), pixels, ["cat", "dog", "cow"])
 """
-JOINT = ["--model", "nets:Joint"]
+JOINT = ["--model", "joint_nets:Joint"]
 FILES = ["--input", "ecg=ecg.npy", "--input", "meta=meta.npy", "--input", "mask=mask.npy"]
 
 
@@ -85,8 +85,8 @@ def joint_inputs():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A user's folder: networks with several inputs, and files for them."""
-    folder = tmp_path_factory.mktemp("user", numbered=False)
-    (folder / "nets.py").write_text(NETS)
+    folder = tmp_path_factory.mktemp("several", numbered=False)
+    (folder / "joint_nets.py").write_text(NETS)
     x = joint_inputs()
     np.savez(folder / "in.npz", **x)
     np.savez(folder / "one.npz", **{name: values[1] for name, values in x.items()})
@@ -109,7 +109,7 @@ def folder(tmp_path_factory):
 
 
 def in_python(method, target=None, x=None, model="Joint", **options):
-    import nets
+    import joint_nets as nets
 
     return signxai.explain(getattr(nets, model)(), x or joint_inputs(), method, target, **options)
 
@@ -171,9 +171,9 @@ def test_arrays_of_one_sample_are_said_to_be_one(run, here):
 
 def test_a_number_is_one_sample_of_a_number(run, here):
     np.savez("numbers.npz", x=np.ones(5), meta=np.ones(2))
-    explained(run("explain", "numbers.npz", "--one-sample", "--model", "nets:NamedX", "--method", "lrp_z", "--save", "maps.npz"))
+    explained(run("explain", "numbers.npz", "--one-sample", "--model", "joint_nets:NamedX", "--method", "lrp_z", "--save", "maps.npz"))
     assert saved()["lrp_z/meta"].shape == (1, 2)
-    refused(run("explain", "--input", "x=number.npy", "--model", "nets:NamedX", "--method", "lrp_z"), "'x'", "()", "--one-sample")
+    refused(run("explain", "--input", "x=number.npy", "--model", "joint_nets:NamedX", "--method", "lrp_z"), "'x'", "()", "--one-sample")
 
 
 def test_what_was_taken_for_what_is_said(run):
@@ -190,7 +190,7 @@ def test_what_was_taken_for_what_is_said(run):
 
 
 def test_an_array_named_x_is_the_input_unless_all_arrays_are_arguments_of_the_model(run, here):
-    named_x = ["--model", "nets:NamedX", "--method", "gradient", "--save", "maps.npz"]
+    named_x = ["--model", "joint_nets:NamedX", "--method", "gradient", "--save", "maps.npz"]
     explained(run("explain", "x_and_more.npz", *named_x))
     assert saved()["gradient"].shape == saved()["x"].shape == (1, 5)
     explained(run("explain", "named_x.npz", *named_x))
@@ -199,8 +199,8 @@ def test_an_array_named_x_is_the_input_unless_all_arrays_are_arguments_of_the_mo
 
 def test_ids_stay_integers_and_a_picture_is_prepared_as_the_model_says(run, here):
     inputs = ["--input", "input_ids=ids.npy", "--input", "image=photo.png"]
-    explained(run("explain", *inputs, "--model", "nets:words", "--method", "lrp_z", "--target", "dog", "--save", "maps.npz"))
-    import nets
+    explained(run("explain", *inputs, "--model", "joint_nets:words", "--method", "lrp_z", "--target", "dog", "--save", "maps.npz"))
+    import joint_nets as nets
 
     x = {"input_ids": np.load("ids.npy"), "image": nets.pixels(Image.open("photo.png"))[None]}
     same(kept(saved(), "lrp_z"), in_python("lrp_z", 1, x, "Words"))
@@ -215,11 +215,21 @@ def test_a_signal_is_read_with_its_options(run, here):
     x = {"ecg": x["ecg"][:1, ::-1].copy(), "meta": x["meta"][:1], "mask": np.ones((1, 40), dtype=bool)}
     for name, values in kept(saved(), "lrp_z").items():
         np.testing.assert_allclose(values, in_python("lrp_z", x=x)[name], atol=1e-6)
+    assert saved()["name"].tolist() == ["ecg.csv + meta_of_one.npy + mask_of_one.npy"]
     refused(run("explain", *files[:2], *FILES[2:], *options, *JOINT, "--method", "lrp_z"), "'ecg' has 1", "'meta' has 3")
 
 
+def test_a_stretch_of_a_signal_is_named(run, here):
+    np.save("mask_of_stretch.npy", np.ones((1, 20), dtype=bool))
+    files = ["--input", "ecg=ecg.csv", "--input", "meta=meta_of_one.npy", "--input", "mask=mask_of_stretch.npy"]
+    options = ["--sampling-rate", 100, "--units", "mV", "--window", "0.1:0.3s"]
+    explained(run("explain", *files, *options, *JOINT, "--method", "lrp_z", "--save", "maps.npz"))
+    assert saved()["name"].tolist() == ["ecg.csv, 0.1 s to 0.3 s + meta_of_one.npy + mask_of_stretch.npy"]
+    np.testing.assert_allclose(saved()["x/ecg"], joint_inputs()["ecg"][:1, :, 10:30], atol=1e-6)
+
+
 def test_a_model_that_takes_any_argument_is_given_what_there_is(run, here):
-    explained(run("explain", "in.npz", "--model", "nets:Anything", "--method", "lrp_z", "--save", "maps.npz"))
+    explained(run("explain", "in.npz", "--model", "joint_nets:Anything", "--method", "lrp_z", "--save", "maps.npz"))
     same(kept(saved(), "lrp_z"), in_python("lrp_z"))
 
 
@@ -235,7 +245,7 @@ def test_only_what_is_asked_for_gets_relevance(run, here):
 def test_an_argument_is_passed_on(run, here):
     explained(run("explain", "in.npz", *JOINT, "--forward", "scale=2.5", "--method", "gradient", "--save", "maps.npz"))
     same(kept(saved(), "gradient"), in_python("gradient", forward_kwargs={"scale": 2.5}))
-    import nets
+    import joint_nets as nets
 
     tensors = {name: torch.from_numpy(values) for name, values in joint_inputs().items()}
     tensors["meta"] = tensors["meta"].float()
@@ -272,7 +282,7 @@ def test_relevance_at_a_layer(run, here):
 
 
 def test_no_forward_pass_is_larger_than_the_batch_size(run, here):
-    one_by_one = ["--model", "nets:OneByOne", "--method", "lrp_z"]
+    one_by_one = ["--model", "joint_nets:OneByOne", "--method", "lrp_z"]
     explained(run("explain", "in.npz", *one_by_one, "--batch-size", 1, "--save", "maps.npz"))
     same(kept(saved(), "lrp_z"), in_python("lrp_z", batch_size=1))
     refused(run("explain", "in.npz", *one_by_one), "one at a time")
@@ -290,7 +300,7 @@ def test_inputs_without_relevance_by_a_method_are_said(run):
 def test_the_report_is_the_librarys(run, here):
     args = ["--explained", "ecg", "--forward", "scale=2", "--target", 1, "--method", "lrp_epsilon_0_1", "--save", "report.json"]
     said = explained(run("inspect", *FILES, *JOINT, *args))
-    import nets
+    import joint_nets as nets
 
     options = {"explained": "ecg", "forward_kwargs": {"scale": 2}}
     report = signxai.inspect_model(nets.Joint(), joint_inputs(), "lrp_epsilon_0_1", 1, **options)
@@ -321,7 +331,7 @@ def test_a_figure_of_several_samples_in_a_process_of_its_own(here):
 
 
 def test_pictures_and_ids_and_scales_of_their_own(run, here):
-    args = ["--input", "input_ids=ids.npy", "--input", "image=photo.png", "--model", "nets:words", "--method", "lrp_z"]
+    args = ["--input", "input_ids=ids.npy", "--input", "image=photo.png", "--model", "joint_nets:words", "--method", "lrp_z"]
     explained(run("explain", *args, "--output", "one.png"))
     explained(run("explain", *args, "--output", "own.png", "--own-scales"))
     with Image.open("one.png") as one, Image.open("own.png") as own:
@@ -336,7 +346,10 @@ MISTAKES = {
     "no input": (GRADIENT, ["INPUT", "--input NAME=FILE"]),
     "no name": (["--input", "ecg.npy", *GRADIENT], ["--input", "'ecg.npy'", "NAME=VALUE"]),
     "no such file": (["--input", "ecg=none.npy", *GRADIENT], ["--input", "none.npy"]),
-    "a name that the model does not take": (["--input", "egc=ecg.npy", *FILES[2:], *GRADIENT], ["'egc'", "ecg, meta, mask, scale"]),
+    "a name that the model does not take": (
+        ["--input", "egc=ecg.npy", *FILES[2:], *GRADIENT],
+        ["ecg.npy: ", "'egc'", "ecg, meta, mask, scale"],
+    ),
     "an array that the model does not take": (["video.npz", *GRADIENT], ["'video'", "ecg, meta, mask, scale", "named 'x'"]),
     "an input that is missing": (FILES[:4] + GRADIENT, ["'mask'", "--input mask=FILE", "--forward mask=VALUE"]),
     "a name given twice": ([*FILES, "--input", "ecg=meta.npy", *GRADIENT], ["--input ecg", "ecg.npy", "meta.npy"]),
@@ -353,7 +366,7 @@ MISTAKES = {
     "explained of one input": (["ecg.npy", "--explained", "ecg", *GRADIENT], ["--explained", "--input NAME=FILE"]),
     "one sample of one input": (["ecg.npy", "--one-sample", *GRADIENT], ["--one-sample", "--input NAME=FILE"]),
     "passed on and given": (["in.npz", "--forward", "ecg=1", *GRADIENT], ["--forward ecg"]),
-    "passed on, but no argument": (["in.npz", "--forward", "factor=1", *GRADIENT], ["'factor'", "ecg, meta, mask, scale"]),
+    "passed on, but no argument": (["in.npz", "--forward", "factor=1", *GRADIENT], ["--forward", "'factor'", "ecg, meta, mask, scale"]),
     "passed on twice": (["in.npz", "--forward", "scale=1", "--forward", "scale=2", *GRADIENT], ["--forward scale", "twice"]),
     "explained as an option": (["in.npz", "--option", "explained=ecg", *GRADIENT], ["--explained"]),
     "arguments as an option": (["in.npz", "--option", "forward_kwargs=1", *GRADIENT], ["--forward"]),
@@ -363,9 +376,12 @@ MISTAKES = {
     "names without a figure": (["in.npz", "--names", "meta=age,sex", *GRADIENT], ["--names", "--output"]),
     "too few names": (["in.npz", "--names", "meta=age", "--output", "a.png", *GRADIENT], ["1 names for the 2 numbers of 'meta'"]),
     "names of no input": (["in.npz", "--names", "x=age", "--output", "a.png", *GRADIENT], ["--names x", "ecg, meta, mask"]),
-    "no figure of videos": (["video.npz", "--model", "nets:Long", "-m", "gradient", "--output", "a.png"], ["'video'", "(3, 2, 4, 4)"]),
+    "no figure of videos": (
+        ["video.npz", "--model", "joint_nets:Long", "-m", "gradient", "--output", "a.png"],
+        ["'video'", "(3, 2, 4, 4)"],
+    ),
     "figure of layers": (["in.npz", "--at", "conv", "--output", "a.png", *GRADIENT], ["--output", "--at"]),
-    "overwriting an input": ([*FILES, "--output", "../user/in.png", "--save", "none/maps.npz", *GRADIENT], ["none"]),
+    "no such folder": ([*FILES, "--output", "../several/in.png", "--save", "none/maps.npz", *GRADIENT], ["none"]),
     "a picture without preprocessing": (["--input", "ecg=photo.png", *FILES[2:], *GRADIENT], ["photo.png", "preprocess"]),
     "a target out of range": (["in.npz", "--target", 3, *GRADIENT], ["3", "0 to 2"]),
 }

@@ -95,7 +95,7 @@ def test_leads_have_names_and_time_its_unit():
     figure = inputs_figure(InputsSample(inputs(), {"lrp_z": relevance()}), names={"ecg": ["I", "II"]}, sampling_rates={"ecg": 100.0})
     rows = [axes for axes in figure.axes if axes.get_ylabel() in ("I", "II")]
     assert len(rows) == 4
-    assert {axes.get_xlabel() for axes in rows} == {"", "time (s)"}
+    assert {axes.get_xlabel() for axes in rows} == {"", "time from the start (s)"}
     assert rows[0].lines[0].get_xdata()[-1] == pytest.approx(0.49)
 
 

@@ -164,7 +164,7 @@ def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @cli.command(cls=ExplainCommand)
-@click.argument("inputs", nargs=-1, metavar="INPUT...", type=Input())
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
@@ -299,7 +299,7 @@ def _may_register_methods(model: str) -> bool:
 
 
 @cli.command()
-@click.argument("input", metavar="INPUT", required=False, type=Input())
+@click.argument("input", metavar="[INPUT]", required=False, type=Input())
 @_model_option
 @_weights_option
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")

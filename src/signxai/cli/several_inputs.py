@@ -138,14 +138,12 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.add(name, path, classifier, signals)
     read.check_signal_options(signals)
     forward = dict(options.forward)
-    _check_arguments(model, read.arrays, forward, holding)
+    _check_arguments(model, read.files, forward, holding)
     read.check_samples()
     _check_names(read.arrays, options)
-    files = " + ".join(dict.fromkeys(path.name for path in (*holding, *options.paths)))
-    count = len(next(iter(read.arrays.values())))
     return SeveralInputs(
         read.arrays,
-        [files] if count == 1 else [f"{files}[{index}]" for index in range(count)],
+        read.sample_names(),
         tuple(options.explained) or None,
         forward,
         read.leads | dict(options.names),
@@ -197,7 +195,7 @@ class _Reading:
         one_sample: whether arrays have no axis that counts samples.
         arrays: (N, ...).
         files: from which they are.
-        leads, sampling_rates: of those that are signals.
+        leads, sampling_rates, excerpts: of those that are signals; the last are the names of what was cut out, one for each sample.
         pictures: the names of those that are pictures.
     """
 
@@ -206,6 +204,7 @@ class _Reading:
     files: dict[str, Path] = field(default_factory=dict)
     leads: dict[str, Sequence[str]] = field(default_factory=dict)
     sampling_rates: dict[str, float] = field(default_factory=dict)
+    excerpts: dict[Path, list[str]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
 
     def add_file(self, path: Path) -> None:
@@ -245,7 +244,7 @@ class _Reading:
         if batch.strips:
             raise OptionError(f"--window: of {name!r}, one of several inputs, beats are explained one by one: give --at-beat K")
         self.arrays[name] = batch.x
-        self.sampling_rates[name] = batch.sampling_rate
+        self.sampling_rates[name], self.excerpts[path] = batch.sampling_rate, batch.names
         self.leads[name] = batch.excerpts[0].recording.signal.lead_names
 
     def check_signal_options(self, options: SignalOptions) -> None:
@@ -270,6 +269,12 @@ class _Reading:
         what_to_do = "" if self.one_sample else "; if each array is one sample, without such an axis, give --one-sample"
         raise InputError(f"the inputs have one number of samples, on the first axis of each, but of these {said}{what_to_do}")
 
+    def sample_names(self) -> list[str]:
+        """A name for each sample: of its files, or of what was cut out of them, and its number where nothing else tells samples apart."""
+        count, files = len(next(iter(self.arrays.values()))), dict.fromkeys(self.files.values())
+        names = [" + ".join(self.excerpts[path][row] if path in self.excerpts else path.name for path in files) for row in range(count)]
+        return names if len(set(names)) == count else [f"{name}[{row}]" for row, name in enumerate(names)]
+
 
 # What the network takes
 
@@ -282,7 +287,7 @@ def _arguments(model: nn.Module) -> dict[str, inspect.Parameter]:
         return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
 
 
-def _check_arguments(model: nn.Module, inputs: Mapping[str, object], forward: Mapping[str, object], files: Sequence[Path]) -> None:
+def _check_arguments(model: nn.Module, inputs: Mapping[str, Path], forward: Mapping[str, object], holding: Sequence[Path]) -> None:
     """Refuse names that the network does not take, and say which it needs besides."""
     if twice := next((name for name in forward if name in inputs), None):
         raise OptionError(f"--forward {twice}: is an input already; leave one of them out")
@@ -294,8 +299,10 @@ def _check_arguments(model: nn.Module, inputs: Mapping[str, object], forward: Ma
         if argument.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     ]
     if inspect.Parameter.VAR_KEYWORD not in kinds and (unknown := [name for name in (*inputs, *forward) if name not in by_name]):
-        alone = f"; if {files[0]} holds one input, its array must be the only one, or named 'x'" if files else ""
-        raise ModelError(f"the model takes no argument {unknown[0]!r}; by name it takes {', '.join(by_name) or 'none'}{alone}")
+        path = inputs.get(unknown[0])
+        alone = "; the array of one input must be the only one, or named 'x'" if path in holding else ""
+        source = f"{path}: " if path else "--forward: "
+        raise ModelError(f"{source}the model takes no argument {unknown[0]!r}; by name it takes {', '.join(by_name) or 'none'}{alone}")
     needed = [name for name in by_name if arguments[name].default is inspect.Parameter.empty and name not in {*inputs, *forward}]
     if needed:
         raise ModelError(

@@ -272,7 +272,7 @@ def _kind_of(name: str, x: Array, labels: _Labels, picture: npt.ArrayLike | None
         listed = _named(name, names, x.size, "numbers") or tuple(str(number + 1) for number in range(x.size))
         return _Values(x.ravel().astype(np.float64), tuple(_short(text) for text in listed))
     rate = labels.sampling_rates.get(name)
-    label = "index" if x.ndim < 2 and rate is None else "time (samples)" if rate is None else "time (s)"
+    label = "index" if x.ndim < 2 and rate is None else "time (samples)" if rate is None else "time from the start (s)"
     signal = np.atleast_2d(x)
     return _Signal(signal, SignalAxis(_named(name, names, len(signal), "leads"), label, rate or 1.0))
 
