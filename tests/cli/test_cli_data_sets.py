@@ -114,6 +114,16 @@ def test_a_process_of_its_own(folder):
     assert "7 of 7 entries explained by 1 methods: own.zarr" in explained(done)
 
 
+@pytest.mark.slow
+def test_a_run_by_ray(folder):
+    pytest.importorskip("ray")
+    arguments = ("--model", "nets:small", "-m", "gradient", "--batch-size", "2")
+    for store, options in (("ray.zarr", ("--ray", "--actors", "2")), ("one.zarr", ())):
+        done = in_a_process("run", "x.npy", *options, *arguments, "--store", store, cwd=folder, OMP_NUM_THREADS="1")
+        assert done.returncode == 0, done.stderr
+    assert deviation(Store(folder / "ray.zarr").relevance("gradient"), Store(folder / "one.zarr").relevance("gradient")) < 1e-6
+
+
 WRONG = {
     "no store": (["x.npy"], ["--store"]),
     "two data sets": (["x.npy", "x.npz", "--store", "m.zarr"], ["2 data sets"]),
@@ -121,6 +131,8 @@ WRONG = {
     "labels of none": (["x.npy", "--target", "label", "--store", "m.zarr"], ["has no labels"]),
     "a class by name": (["x.npy", "--target", "cat", "--store", "m.zarr"], ["cat", "have no names"]),
     "one method's option": (["x.npy", "--option", "gradient:mu=1", "--store", "m.zarr"], ["for all methods"]),
+    "actors alone": (["x.npy", "--actors", "2", "--store", "m.zarr"], ["--actors", "give --ray, too"]),
+    "two ways of reading": (["x.npy", "--ray", "--workers", "2", "--store", "m.zarr"], ["--workers", "--ray"]),
     "a text": (["nets.py", "--store", "m.zarr"], ["a data set is"]),
     "a folder of both": ([PACKAGE_DATA, "--store", "m.zarr"], ["recordings (233_1655s.hea) and pictures (chelsea.png)"]),
     "a recording": ([PACKAGE_DATA / "233_1655s.hea", "--store", "m.zarr"], ["--beats or by --window-length"]),

@@ -387,6 +387,14 @@ def inspect(
 @click.option("--half", is_flag=True, help="Keep maps in 16 bits, half as large; what that costs is stored with them.")
 @click.option("--without-inputs", is_flag=True, help="Do not keep the inputs in the store; reports need them.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read ahead.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="here",
+    metavar="[ADDRESS]",
+    help="Spread the run over processes by Ray (extra `ray`): of this machine, or of the cluster at ADDRESS (auto, ray://HOST:10001).",
+)
+@click.option("--actors", type=click.IntRange(min=1), metavar="N", help="With --ray: how many explain at once.")
 @_relevance_option
 @_seed_option
 @_device_option
@@ -408,6 +416,8 @@ def run(
     half: bool,
     without_inputs: bool,
     workers: int,
+    ray: str | None,
+    actors: int | None,
     relevance: str,
     seed: int,
     device: str,
@@ -434,7 +444,7 @@ def run(
             *(sources, model, weights, names, store, target, parsed | ({} if relevance == "one_hot" else {"relevance": relevance})),
             *(batch_size, half, not without_inputs, workers, seed, device),
             *(beats, option_texts.listed(beat_classes), window_length, sampling_rate),
-            *(option_texts.listed(units), option_texts.listed(leads)),
+            *(option_texts.listed(units), option_texts.listed(leads), ray, actors),
         ),
         say=click.echo,
     )

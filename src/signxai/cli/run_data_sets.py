@@ -13,6 +13,7 @@ import numpy as np
 from signxai.common.errors import InputError, OptionError, TargetError
 from signxai.datasets.file_sources import PICTURE_SUFFIXES, FileSource, image_folder, manifest
 from signxai.datasets.packages import zarr_package
+from signxai.datasets.ray_run import RayOptions
 from signxai.datasets.recording_sources import RecordingSource, beats_of, windows_of
 from signxai.datasets.run import explain_dataset
 from signxai.datasets.sources import ArraySource, Source
@@ -25,6 +26,7 @@ __all__ = ["RunRequest", "run_data_set"]
 
 _OWN_TARGETS = ("predicted", "label", "target")
 _SOME_FAILED = 3
+THIS_MACHINE = "here"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class RunRequest:
     sampling_rate: float | None
     units: tuple[str, ...]
     leads: tuple[str, ...]
+    ray: str | None
+    actors: int | None
 
 
 def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
@@ -84,11 +88,27 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         model_name=request.model,
         workers=request.workers,
         progress=sys.stderr.isatty(),
+        ray=_spread(request),
         **request.options,
     )
     for line in _report(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
+
+
+def _spread(request: RunRequest) -> RayOptions | None:
+    """How the run is spread over processes; on a GPU each actor has one of its own.
+
+    Raises:
+        OptionError: what goes with ``--ray`` alone, or not with it.
+    """
+    if request.ray is None:
+        if request.actors is not None:
+            raise OptionError("--actors: says among how many processes --ray spreads the run; give --ray, too")
+        return None
+    if request.workers:
+        raise OptionError("--workers: with --ray each actor reads its own entries; leave one of the two out")
+    return RayOptions(None if request.ray == THIS_MACHINE else request.ray, request.actors, gpus=float(request.device.startswith("cuda")))
 
 
 def _target(text: str, classifier: Classifier) -> str | int:

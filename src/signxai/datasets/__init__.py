@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signxai.datasets.file_sources import FileSource, image_folder, manifest
+    from signxai.datasets.ray_run import RayOptions
     from signxai.datasets.recording_sources import RecordingSource, Window, beats_of, windows_of
     from signxai.datasets.run import explain_dataset
     from signxai.datasets.sources import ArraySource, Entries, Source, TorchSource
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "file_sources": ("FileSource", "image_folder", "manifest"),
     "recording_sources": ("RecordingSource", "Window", "beats_of", "windows_of"),
+    "ray_run": ("RayOptions",),
     "run": ("explain_dataset",),
     "sources": ("ArraySource", "Entries", "Source", "TorchSource"),
     "store": ("Store",),
@@ -29,6 +31,7 @@ __all__ = [
     "Entries",
     "Failure",
     "FileSource",
+    "RayOptions",
     "RecordingSource",
     "Source",
     "Store",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class BatchExplainer:
         explainer._check_targets()
         explainer._explained(sample[None], [explainer._target(0) or 0])
         return explainer
+
+    def on(self, device: str) -> BatchExplainer:
+        """The same with the model on another device."""
+        return replace(self, model=self.model.to(device))
 
     def arrays(self) -> dict[str, ArrayKind]:
         """The arrays that a store holds of every entry."""

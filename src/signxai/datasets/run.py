@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from tqdm import tqdm
 from signxai.common.errors import InputError, SignxaiError
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.plan import Plan
+from signxai.datasets.ray_run import RayOptions, results_by_ray
 from signxai.datasets.reading import batches_of, reason_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
-from signxai.datasets.store_writer import StoreWriter
+from signxai.datasets.store_writer import BatchResult, StoreWriter
 from signxai.models import move_to
 
 __all__ = ["explain_dataset"]
@@ -41,6 +42,7 @@ def explain_dataset(
     model_name: str = "",
     workers: int = 0,
     progress: bool = False,
+    ray: RayOptions | None = None,
     **options: Any,
 ) -> Store:
     """Explain every entry of a data set by one or several methods, into a store on disk.
@@ -64,6 +66,7 @@ def explain_dataset(
         output: from what the model returns to the outputs (N, classes), where it returns several tensors.
         model_name: what the store calls the model; its class by default.
         workers: processes that read ahead; 0: none.
+        ray: how the run is spread over processes and machines by Ray; None: it is not, and ``workers`` read for it.
         progress: whether a bar shows what is done and left, on standard error.
         **options: of ``signxai.explain_all``; each goes to the methods that take it.
 
@@ -93,7 +96,12 @@ def explain_dataset(
         explainer = BatchExplainer.of(model, plan, source.entries, class_names, _first_sample(source))
         if not writer.exists:
             writer.create(run, source.entries, batch_size, explainer.arrays(), class_names)
-        _go_on(explainer, source, writer, workers, progress)
+        missing = writer.missing(-(-len(source.entries.keys) // batch_size))
+        if ray is None:
+            results = _results(explainer, source, missing, writer, workers)
+        else:
+            results = results_by_ray(explainer, source, missing, writer.path, ray)
+        _commit(results, writer, missing, batch_size, len(source.entries.keys), progress)
     return Store(store)
 
 
@@ -112,17 +120,23 @@ def _first_sample(source: Source) -> Any:
     raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")
 
 
-def _go_on(explainer: BatchExplainer, source: Source, writer: StoreWriter, workers: int, progress: bool) -> None:
-    """Compute and commit the batches that are not there yet."""
-    count, size = len(source.entries.keys), explainer.plan.batch_size
-    missing = writer.missing(-(-count // size))
-    left = sum(_size(number, size, count) for number in missing)
+def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int) -> Iterator[BatchResult]:
+    """The batches that are not there yet, with their chunks written."""
+    for batch in batches_of(source, missing, explainer.plan.batch_size, workers):
+        result = explainer.result(batch)
+        writer.write(result, explainer.plan.batch_size)
+        yield result
+
+
+def _commit(
+    results: Iterable[BatchResult], writer: StoreWriter, missing: Sequence[int], batch_size: int, count: int, progress: bool
+) -> None:
+    """Let each batch count as soon as it is written, and show how far the run is."""
+    left = sum(_size(number, batch_size, count) for number in missing)
     with tqdm(total=count, initial=count - left, unit="sample", disable=not progress) as bar:
-        for batch in batches_of(source, missing, size, workers):
-            result = explainer.result(batch)
-            writer.write(result, size)
+        for result in results:
             writer.commit(result)
-            bar.update(len(batch.rows))
+            bar.update(_size(result.number, batch_size, count))
     for failure in writer.failures:
         _LOG.warning("%s: %s", failure.key, failure.reason)
 

@@ -1,0 +1,140 @@
+"""A run in many processes, on one machine or many, by Ray Data: actors that load the model once and write the chunks themselves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from signxai.common.errors import OptionError, StoreError
+from signxai.datasets.explaining import BatchExplainer
+from signxai.datasets.reading import read_batch
+from signxai.datasets.sources import Source
+from signxai.datasets.store_writer import BatchResult, Failure, opened, write_chunks
+
+__all__ = ["RayOptions", "results_by_ray"]
+
+_LEFT_FOR_READING = 0.5
+_BATCHES_IN_A_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """How a run is spread.
+
+    Attributes:
+        address: of a cluster, as "auto" or "ray://host:10001"; None: processes of this machine.
+        actors: how many explain at once; None: as many as the cluster has GPUs, or else whole CPUs.
+        threads: of each actor on the CPU. Maps may differ in their last bits from those with another number.
+        gpus: of each actor; a fraction lets several share one.
+
+    Raises:
+        OptionError: a number that cannot be.
+    """
+
+    address: str | None = None
+    actors: int | None = None
+    threads: int = 1
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.actors is not None and self.actors < 1:
+            raise OptionError(f"actors={self.actors}: at least 1")
+        if self.threads < 1 or self.gpus < 0:
+            raise OptionError(f"threads={self.threads}, gpus={self.gpus}: at least one thread, and no fewer than no GPUs")
+
+
+class _Worker:
+    """An actor: it reads a batch, explains it, and writes its chunks."""
+
+    def __init__(self, explainer: Any, source: Any, path: str, threads: int, device: str) -> None:
+        torch.set_num_threads(threads)
+        self.explainer: BatchExplainer = explainer.on(device)
+        self.source: Source = source
+        self.group = opened(Path(path), "r+")
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, list[Any]]:
+        size = self.explainer.plan.batch_size
+        numbers, failures = [], []
+        for number in rows["number"].tolist():
+            result = self.explainer.result(read_batch(self.source, number, size))
+            write_chunks(self.group, result, size)
+            numbers.append(number)
+            failures.append(json.dumps([asdict(failure) for failure in result.failures]))
+        return {"number": numbers, "failures": failures}
+
+
+def results_by_ray(
+    explainer: BatchExplainer, source: Source, numbers: Sequence[int], path: Path, options: RayOptions
+) -> Iterator[BatchResult]:
+    """The batches of these numbers as they get done, in any order, with their chunks written and without their arrays.
+
+    Args:
+        explainer: what is computed.
+        source: the data set; actors read it themselves, so it must be had from wherever they are.
+        numbers: of the batches.
+        path: of the store, which every actor must be able to write to.
+        options: how the work is spread.
+
+    Raises:
+        StoreError: Ray is not installed, or the cluster not to be had.
+    """
+    if not numbers:
+        return
+    ray, data = _packages()
+    _start(ray, options)
+    data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    cluster = ray.cluster_resources()
+    actors = min(_actors(cluster, options), len(numbers))
+    share = max(cluster.get("CPU", 1.0) - _LEFT_FOR_READING, 0.1) / actors  # else actors leave none, and the reading waits forever
+    device = "cuda" if options.gpus else "cpu"
+    blocks = -(-len(numbers) // _BATCHES_IN_A_BLOCK)
+    rows = data.from_items([{"number": number} for number in numbers], override_num_blocks=blocks)
+    done = rows.map_batches(
+        _Worker,
+        fn_constructor_args=(explainer, source, str(path.resolve()), options.threads, device),
+        batch_size=1,
+        compute=data.ActorPoolStrategy(size=actors),
+        num_cpus=min(share, float(options.threads)),
+        num_gpus=options.gpus or None,
+    )
+    for row in done.iter_rows():
+        yield BatchResult(int(row["number"]), {}, [Failure(**failure) for failure in json.loads(row["failures"])])
+
+
+def _packages() -> tuple[Any, Any]:
+    try:
+        return import_module("ray"), import_module("ray.data")
+    except ModuleNotFoundError as error:
+        raise StoreError(f'a run in many processes needs the package {error.name}, which is missing: pip install "signxai[ray]"') from error
+
+
+def _start(ray: Any, options: RayOptions) -> None:
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(
+            address=options.address, include_dashboard=None if options.address else False, log_to_driver=False, logging_level=logging.ERROR
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise StoreError(f"no Ray cluster at {options.address or 'this machine'}: {error}") from error
+
+
+def _actors(cluster: dict[str, float], options: RayOptions) -> int:
+    """How many actors there are.
+
+    Raises:
+        StoreError: the cluster has no GPU, and one is asked for.
+    """
+    if options.gpus and cluster.get("GPU", 0.0) < options.gpus:
+        raise StoreError(f"gpus={options.gpus:g} for each actor, and the cluster has {cluster.get('GPU', 0.0):g}")
+    if options.actors is not None:
+        return options.actors
+    return max(int(cluster["GPU"] / options.gpus if options.gpus else cluster.get("CPU", 1.0) // options.threads), 1)

@@ -1,0 +1,95 @@
+"""Runs that Ray spreads over processes: they give what one process gives, whichever of them is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("zarr")
+ray = pytest.importorskip("ray")
+
+from dataset_run import BATCH, METHODS, network, source  # noqa: E402
+from signxai.common import OptionError, StoreError  # noqa: E402
+from signxai.datasets import RayOptions, Store, explain_dataset  # noqa: E402
+from test_explain_dataset import contents  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+RUN = Path(__file__).with_name("dataset_run.py")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return explain_dataset(network(), source(), METHODS, tmp_path_factory.mktemp("run") / "maps.zarr", batch_size=BATCH).path
+
+
+def started(path, pause):
+    return subprocess.Popen([sys.executable, str(RUN), str(path), str(pause), "2"], stderr=subprocess.PIPE, text=True)
+
+
+def workers_of(process):
+    """The actors of a run, by what Linux says of its descendants."""
+    found, parents = [], {process.pid}
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+    rows = [line.split(None, 2) for line in listed]
+    for _ in range(4):
+        parents |= {int(pid) for pid, parent, _ in rows if int(parent) in parents}
+    for pid, _, args in rows:
+        if int(pid) in parents and "_Worker" in args:
+            found.append(int(pid))
+    return found
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def test_many_processes_give_what_one_gives(alone, tmp_path):
+    process = started(tmp_path / "maps.zarr", 0)
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert contents(tmp_path / "maps.zarr") == contents(alone)
+    assert [failure.index for failure in Store(tmp_path / "maps.zarr").failed] == [17]
+
+
+def test_a_lost_worker_loses_nothing(alone, tmp_path):
+    path = tmp_path / "maps.zarr"
+    process = started(path, 0.15)
+    worker = wait_for(lambda: path.exists() and workers_of(process))
+    time.sleep(1)
+    os.kill(worker[0], signal.SIGKILL)
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert contents(path) == contents(alone)
+
+
+def test_a_lost_driver_is_gone_on_with(alone, tmp_path):
+    path = tmp_path / "maps.zarr"
+    process = started(path, 0.1)
+    assert wait_for(lambda: path.exists() and len(Store(path).rows()) > 4)
+    process.kill()
+    process.communicate()
+    assert not Store(path).is_complete
+    process = started(path, 0)
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert contents(path) == contents(alone)
+
+
+@pytest.mark.parametrize("wrong", [{"actors": 0}, {"threads": 0}, {"gpus": -1}])
+def test_numbers_that_cannot_be_are_refused(wrong):
+    with pytest.raises(OptionError, match=str(next(iter(wrong)))):
+        RayOptions(**wrong)
+
+
+def test_a_missing_package_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(StoreError, match=r"signxai\[ray\]"):
+        explain_dataset(network(), source(), METHODS, tmp_path / "maps.zarr", ray=RayOptions())
