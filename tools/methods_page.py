@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from signxai.names import catalog
+from signxai.names.attention_rules import ATTENTION_RULES, DEFAULT_ATTENTION
 from signxai.names.catalog import Composite, InputWord, Method, Paper, Parameter, Rule, Use
 from signxai.names.papers import PAPERS
 from signxai.names.spelling import plain, spell_number
@@ -37,11 +38,12 @@ def grammar() -> str:
     tables = catalog.current()
     following = {p.word: p for p in _parameters() if p.in_name and not _is_spelled(p)}
     lines = [
-        'name       = method { "_" param } { multiplier } [ "_" preset ]',
+        'name       = method { "_" param } [ "_" attention ] { multiplier } [ "_" preset ]',
         *_alternatives("method", [*tables.methods, 'input_rule "_" rule']),
         *_alternatives("input_rule", tables.input_words),
         *_alternatives("rule", tables.spellings.values()),
         *_alternatives("param", (f"{word}_{'INT' if p.kind is int else 'NUM'}" for word, p in following.items())),
+        *_alternatives("attention", tables.form("lrp", "z").attention_words),
         "multiplier = _x_input | _x_sign [ _mu_NUM ]",
         *_alternatives("preset", catalog.PRESETS),
         "NUM        = [ neg_ ] INT [ _ DIGITS ]",
@@ -116,13 +118,28 @@ def composites() -> str:
     return _table(("rule in a name", "first layer", "convolutions", "Linear", "source"), rows)
 
 
+def attention() -> str:
+    """How LRP treats attention."""
+    rows = [
+        (
+            rule.title,
+            f"`attention={rule.word!r}`".replace("'", '"'),
+            "" if rule.word == DEFAULT_ATTENTION else f"`*_{rule.word}`",
+            rule.latex,
+        )
+        for rule in ATTENTION_RULES.values()
+    ]
+    cited = [_cited(rule.papers) for rule in ATTENTION_RULES.values()]
+    return _table(("variant", "option", "name", "relevance", "source"), [(*row, papers) for row, papers in zip(rows, cited, strict=True)])
+
+
 def references() -> str:
     """Every paper."""
     return "\n".join(f"- **{paper.citation}**: {paper.entry} [{paper.identifier}]({paper.link})" for paper in PAPERS)
 
 
 PARTS: dict[str, Callable[..., str]] = {
-    part.__name__: part for part in (grammar, parameters, formula, backward, rules, input_words, composites, references)
+    part.__name__: part for part in (grammar, parameters, formula, backward, rules, input_words, composites, attention, references)
 }
 
 

@@ -10,14 +10,25 @@ from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
 from signxai.engine.rule_registration import RuleHandle, register_rule, rules_for
-from signxai.inspecting import Report, Row, inspect_model
+from signxai.inspecting import HeadRow, Report, Row, inspect_model
 from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explainer_for, explainers_for
 from signxai.methods.layers_option import LayerOption, LayersOption
 from signxai.methods.registry import MethodHandle, register
 from signxai.names.grammar import MethodSpec
 
-__all__ = ["Report", "Row", "RuleHandle", "explain", "explain_all", "inspect_model", "register_method", "register_rule", "rules_for"]
+__all__ = [
+    "HeadRow",
+    "Report",
+    "Row",
+    "RuleHandle",
+    "explain",
+    "explain_all",
+    "inspect_model",
+    "register_method",
+    "register_rule",
+    "rules_for",
+]
 
 
 @overload
@@ -48,6 +59,8 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
             the tensor can be differentiated by the parameters and by ``x``, where they require gradients),
             ``forward_kwargs=`` (arguments of the model that are passed on and not explained) and ``explained=`` (keys or
             positions of the inputs that get relevance; None: all).
+            LRP takes ``attention=`` ("attnlrp": half of the relevance of an attention product goes to the weights; "cp": they are
+            constants, CP-LRP), which a name says too: ``"lrp_epsilon_0_25_cp"``.
             LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad also take ``at="features.10"``, or the
             module itself: the relevance that arrives at that module's output, in its shape; and
             ``at=["features.10", model.classifier]``: at each of them.

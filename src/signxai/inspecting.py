@@ -12,6 +12,7 @@ from torch import nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
+from signxai.engine.heads import HeadsRecord
 from signxai.engine.inputs import is_finite
 from signxai.engine.not_finite import Culprit
 from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite, refuse_mixed_samples
@@ -19,7 +20,7 @@ from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
 from signxai.names.grammar import MethodSpec
 
-__all__ = ["Report", "Row", "inspect_model"]
+__all__ = ["HeadRow", "Report", "Row", "inspect_model"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,36 @@ class Row:
     @property
     def place(self) -> str:
         """Where the operation stands, for people: the module's name, or the line of code."""
-        return self.name or self.line or self.module_type
+        return _place_of(self)
+
+
+def _place_of(row: Row | HeadRow) -> str:
+    return row.name or row.line or row.module_type
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """One head of an attention, and the relevance that passed it.
+
+    Attributes:
+        name, module_type, line: where the attention was executed, as for a ``Row``.
+        attention: the number of the attention, from 0 in order of execution.
+        head: the number of the head, from 0 in order of the channels of the values' projection.
+        relevance: what arrived at the head's output, which is the values as its attention weighs them, before the projection behind; the
+            sum over samples, positions and channels.
+    """
+
+    name: str
+    module_type: str
+    line: str
+    attention: int
+    head: int
+    relevance: float
+
+    @property
+    def place(self) -> str:
+        """Where the attention stands, for people: the module's name, or the line of code."""
+        return _place_of(self)
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,7 @@ class Report:
         relevance_at_output: what relevance started with, summed over the samples.
         relevance_at_input: the sum of the relevance map.
         positive, negative: the sums of the positive and of the negative values of the map.
+        heads: one row for each head of each attention in the model whose heads are known; empty without any.
     """
 
     method: str
@@ -76,6 +107,7 @@ class Report:
     relevance_at_input: float
     positive: float
     negative: float
+    heads: tuple[HeadRow, ...] = ()
 
     @property
     def absorbed_by_bias(self) -> float:
@@ -106,13 +138,28 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists, strings and numbers."""
         totals = (*_ABSORBED, "unaccounted", "unknown_operations")
-        return asdict(self) | {"rows": [asdict(row) for row in self.rows]} | {name: getattr(self, name) for name in totals}
+        rows = {"rows": [asdict(row) for row in self.rows], "heads": [asdict(row) for row in self.heads]}
+        return asdict(self) | rows | {name: getattr(self, name) for name in totals}
 
     def __str__(self) -> str:
         header = ["#", "place", "operation", "rule", "R at output", "R at input", "bias", "stabilizer", "elsewhere"]
         lines = list(_aligned([header, *(self._cells(index, row) for index, row in enumerate(self.rows))], texts=4))
         lines.insert(1, "-" * len(lines[0]))
-        return "\n".join([f"{self.method}: where relevance goes, in order of execution", *lines, "", *self._summary()])
+        return "\n".join([f"{self.method}: where relevance goes, in order of execution", *lines, "", *self._summary(), *self._of_heads()])
+
+    def _of_heads(self) -> Iterator[str]:
+        """A line for each attention, with the relevance of its heads."""
+        if not self.heads:
+            return
+        attentions: dict[int, list[HeadRow]] = {}
+        for row in self.heads:
+            attentions.setdefault(row.attention, []).append(row)
+        most = max(map(len, attentions.values()))
+        cells = [
+            [rows[0].place, *(self._number(row.relevance) for row in rows), *[""] * (most - len(rows))] for rows in attentions.values()
+        ]
+        lines = list(_aligned([["attention", *(f"head {head}" for head in range(most))], *cells], texts=1))
+        yield from ("", "Relevance that passes each head of attention", lines[0], "-" * len(lines[0]), *lines[1:])
 
     def _cells(self, index: int, row: Row) -> list[str]:
         values = (row.relevance_at_output, row.relevance_at_input, row.absorbed_by_bias, row.absorbed_by_stabilizer, row.absorbed_elsewhere)
@@ -157,7 +204,7 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
         **options: as for ``explain``; those that only say what a map is returned as change nothing.
 
     Returns:
-        A ``Report``: print it, or take it apart by ``.to_dict()``.
+        A ``Report``: print it, or take it apart by ``.to_dict()``. Of attention, ``.heads`` says what passed each head.
 
     Raises:
         OptionError: if the method is not LRP or multiplies by the input.
@@ -212,6 +259,7 @@ def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
         relevance_at_input=float(relevance.sum()),
         positive=float(relevance.clamp(min=0).sum()),
         negative=float(relevance.clamp(max=0).sum()),
+        heads=tuple(row for number, record in enumerate(mode.heads) for row in _head_rows(number, record)),
     )
 
 
@@ -240,13 +288,14 @@ def _joined(reports: Sequence[Report]) -> Report:
     rows = [
         _sum_of(parts, ("relevance_at_output", "relevance_at_input", *_ABSORBED)) for parts in zip(*(r.rows for r in reports), strict=True)
     ]
+    heads = [_sum_of(parts, ("relevance",)) for parts in zip(*(r.heads for r in reports), strict=True)]
     whole = _sum_of(reports, ("relevance_at_output", "relevance_at_input", "positive", "negative"))
-    return replace(whole, rows=tuple(rows))
+    return replace(whole, rows=tuple(rows), heads=tuple(heads))
 
 
 _ABSORBED = ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere")
 
-Summable = TypeVar("Summable", Row, Report)
+Summable = TypeVar("Summable", Row, HeadRow, Report)
 
 
 def _sum_of(parts: Sequence[Summable], fields: Sequence[str]) -> Summable:
@@ -269,6 +318,12 @@ def _row(record: Record) -> Row:
         absorbed_elsewhere=elsewhere,
         is_known=record.is_known,
     )
+
+
+def _head_rows(attention: int, record: HeadsRecord) -> Iterator[HeadRow]:
+    place = record.place
+    for head, relevance in enumerate(record.relevance):
+        yield HeadRow(place.module, place.module_type, place.line, attention, head, relevance)
 
 
 def _name_of(operation: Any) -> str:

@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.fused.runs import Plan
 from signxai.engine.graph import Node, nodes_behind, our_function_of, third_party_function_of
+from signxai.engine.heads import HeadsRecord, heads_of
 from signxai.engine.layers import ChannelMap, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
-from signxai.engine.moves import Moves
+from signxai.engine.moves import MOVES_ALONE, Move, Moves
+from signxai.engine.notes import FreshNotes
+from signxai.engine.ops.attention_weights import are_weights
 from signxai.engine.places import Place, place_of_call
 from signxai.engine.registry import RELEVANCE
 from signxai.engine.relevance import MadeByLayer, RelevancePass, RuleChooser
@@ -151,6 +156,10 @@ def _not_shared(node: Node, at_outputs: Gradients) -> tuple[float, float]:
     return not_shared(relevance, output, share), float(lost.sum(dtype=torch.float64))
 
 
+_HEADS_IN_THEIR_PLACE = {F.scaled_dot_product_attention, F.multi_head_attention_forward}
+"""Operations whose values have their heads where torch says."""
+
+
 def other() -> None:
     """Stands for operations whose call no mode saw."""
 
@@ -160,9 +169,21 @@ class InspectingPass(RelevancePass):
 
     site_type: type[RuleSite] = AccountedSite
 
-    def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False, cut_offs_absorb: bool = False) -> None:
-        super().__init__(choose_rule, stabilizer, strict, cut_offs_absorb)
+    def __init__(
+        self,
+        choose_rule: RuleChooser,
+        stabilizer: Stabilizer = 0.0,
+        strict: bool = False,
+        cut_offs_absorb: bool = False,
+        weights_are_constant: bool = False,
+    ) -> None:
+        super().__init__(choose_rule, stabilizer, strict, cut_offs_absorb, weights_are_constant)
+        self.looks_for_weights = True
         self.records: list[Record] = []
+        self.heads: list[HeadsRecord] = []
+        self._in_attention = 0
+        self._hooks: list[RemovableHandle] = []
+        self._spread: FreshNotes[MadeByLayer] = FreshNotes()
         self.names: dict[int, str] | None = None
         self._folded: list[Record] = []
         self._owner: dict[Node, Record | None] = {}
@@ -173,6 +194,9 @@ class InspectingPass(RelevancePass):
             record.release()
         self.records.clear()
         self._owner.clear()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
 
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         return None
@@ -182,11 +206,30 @@ class InspectingPass(RelevancePass):
         self._owner[x.grad_fn] = None
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        result = super().__torch_function__(func, types, args, kwargs)
+        is_attention = func in _HEADS_IN_THEIR_PLACE
+        self._in_attention += is_attention
+        try:
+            result = super().__torch_function__(func, types, args, kwargs)
+        finally:
+            self._in_attention -= is_attention
         self._record(func, result if result is not None else args[:1])
         while self._folded:
             self._folded.pop().folded_by = func
         return result
+
+    def plain(self, call: Call) -> Result:
+        made = self._spread.get(call.x) or self._made(call.x) if call.func in MOVES_ALONE else None
+        result = super().plain(call)
+        if made is not None and isinstance(result, Tensor) and result is not call.x:
+            self._spread.put(result, made.moved(Move(call)))
+        return result
+
+    def values_weighed(self, result: Tensor, values: Tensor, weights: Tensor) -> None:
+        heads = heads_of(values, self._made(values), self._spread.get(values), self._in_attention > 0) if are_weights(weights) else None
+        if heads is not None:
+            record = HeadsRecord(place_of_call(self.names), heads)
+            self.heads.append(record)
+            self._hooks.append(result.register_hook(record.arrived))  # type: ignore[no-untyped-call]  # torch's
 
     def under_user_rule(self, operation: type, rule: UserRule, call: Call, compute: Operation) -> Result:
         result = super().under_user_rule(operation, rule, call, compute)

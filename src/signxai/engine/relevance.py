@@ -105,14 +105,26 @@ class RelevancePass(ForwardPass):
         strict: an operation without a known rule is an error instead of a warning.
         cut_offs_absorb: where an activation is cut off at a constant (ReLU6 above 6), the constant takes the relevance, as the
             z rule on a piecewise-linear network has it; otherwise relevance passes there too, as at any activation.
+        weights_are_constant: attention weights get nothing, and the values that they weigh all (CP-LRP); otherwise half to each (AttnLRP).
+
+    Attributes:
+        looks_for_weights: whether products are looked at for attention weights among their factors.
     """
 
     table: ClassVar[RuleTable] = RELEVANCE
     site_type: type[RuleSite] = RuleSite
 
-    def __init__(self, choose_rule: RuleChooser, stabilizer: Stabilizer = 0.0, strict: bool = False, cut_offs_absorb: bool = False) -> None:
+    def __init__(
+        self,
+        choose_rule: RuleChooser,
+        stabilizer: Stabilizer = 0.0,
+        strict: bool = False,
+        cut_offs_absorb: bool = False,
+        weights_are_constant: bool = False,
+    ) -> None:
         super().__init__()
         self.cut_offs_absorb = cut_offs_absorb
+        self.weights_are_constant = self.looks_for_weights = weights_are_constant
         self.choose_rule = choose_rule
         self.stabilizer = stabilizer
         self.strict = strict
@@ -169,7 +181,7 @@ class RelevancePass(ForwardPass):
         return result
 
     def renewed(self) -> ForwardPass:
-        return type(self)(self.choose_rule, self.stabilizer, self.strict, self.cut_offs_absorb)
+        return type(self)(self.choose_rule, self.stabilizer, self.strict, self.cut_offs_absorb, self.weights_are_constant)
 
     # Constants that belong to samples: computed from the input but cut from the graph, or from what a sample starts from
 
@@ -351,6 +363,9 @@ class RelevancePass(ForwardPass):
             return False
         channel = made.moves(made.layer.channel_index(made.moves.shape))
         return not torch.equal(channel.select(axis, 0), channel.select(axis, 1))
+
+    def values_weighed(self, result: Tensor, values: Tensor, weights: Tensor) -> None:
+        """Is told of a matrix product of attention weights with values, if it ``looks_for_weights``."""
 
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""

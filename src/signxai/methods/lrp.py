@@ -19,6 +19,7 @@ from signxai.methods.analyzer import Analyzer, flag, number
 from signxai.methods.batch import Batch
 from signxai.methods.composites import LayerRules, layer_rule, layer_rules
 from signxai.names import catalog
+from signxai.names.attention_rules import ATTENTION_RULES, CP, DEFAULT_ATTENTION
 from signxai.names.forms import LRP_OPTIONS
 from signxai.names.records import Parameter, Rule
 
@@ -33,15 +34,25 @@ class _LayerRulesAnalyzer(Analyzer):
     Args (keyword):
         stabilizer: added to denominators that have no epsilon, with their sign, as Zennit does with 1e-6; 0: exact, 0 / 0 = 0.
         strict: an operation without a known rule is an error instead of a warning.
+        attention: "attnlrp" (half of an attention product to the weights: Achtibat et al. 2024) or "cp" (the weights are constants, and
+            all goes to the values: CP-LRP, Ali et al. 2022).
+
+    Raises:
+        OptionError: if one of them has a value that is not allowed.
     """
 
     is_one_backward_pass = True
     takes_token_ids = True
 
-    def __init__(self, model: nn.Module, *, stabilizer: Stabilizer = 0.0, strict: bool = False, **common: Any) -> None:
+    def __init__(
+        self, model: nn.Module, *, stabilizer: Stabilizer = 0.0, strict: bool = False, attention: str = DEFAULT_ATTENTION, **common: Any
+    ) -> None:
         super().__init__(model, **common)
         self.stabilizer = stabilizer if callable(stabilizer) else number("stabilizer", stabilizer, at_least=0)
         self.strict = flag("strict", strict)
+        if attention not in ATTENTION_RULES:
+            raise OptionError(f"attention={attention!r} is not one of {', '.join(map(repr, ATTENTION_RULES))}")
+        self.attention = attention
         self.composite: LayerRules | zennit.core.Composite
 
     def attribute(self, batch: Batch) -> Tensor:
@@ -50,7 +61,8 @@ class _LayerRulesAnalyzer(Analyzer):
     def mode(self, kind: type[AnyPass]) -> AnyPass:
         """A pass of this kind for one forward and backward under this analyzer's rules."""
         assert isinstance(self.composite, LayerRules)
-        return kind(self.composite, self.stabilizer, self.strict, cut_offs_absorb=self.composite.is_z)
+        weights_are_constant = self.attention == CP
+        return kind(self.composite, self.stabilizer, self.strict, self.composite.is_z, weights_are_constant)
 
 
 class MethodLRPAnalyzer(_LayerRulesAnalyzer):
@@ -143,6 +155,8 @@ class AdvancedLRPAnalyzer(_LayerRulesAnalyzer):
         self.rule_type = rule_type
         self.hidden_rule = hidden_rule
         if rule_type == "custom":
+            if self.attention != DEFAULT_ATTENTION:
+                raise OptionError(f"attention={self.attention!r} does not go with rule_type='custom': Zennit's composite says it all")
             self.composite = _pairs_for_dict(composite)
             self.writes_parameters = True
             return

@@ -13,7 +13,9 @@ from signxai.methods.analyzer import Analyzer
 from signxai.methods.by_input import is_by_input
 from signxai.methods.composites import loaded
 from signxai.names import catalog
+from signxai.names.attention_rules import DEFAULT_ATTENTION
 from signxai.names.catalog import COMMON_OPTIONS, Form, Method, Option, Parameter
+from signxai.names.forms import ATTENTION
 from signxai.names.spec import MethodSpec
 
 __all__ = ["MethodHandle", "analyzer_for", "method_of", "register"]
@@ -66,7 +68,9 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
         OptionError: if an option is unknown, or the name already sets it.
     """
     form = spec.form
-    in_name = dict(spec.params)
+    in_name: dict[str, Any] = dict(spec.params)
+    if spec.attention != DEFAULT_ATTENTION:
+        in_name[ATTENTION.keyword] = spec.attention
     arguments: dict[str, Any] = form.values_left_open(spec.preset) | in_name
     given_as: dict[str, str] = {}
     for name, value in options.items():
@@ -75,7 +79,8 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
             raise OptionError(f"{name!r} is not an option of {str(spec)!r}{hint}; its options are {', '.join(sorted(form.options))}")
         argument = form.options[name]
         if name in in_name or argument in in_name:
-            raise OptionError(f"{name}={value!r} is given, but the name {str(spec)!r} already says {in_name[argument]:g}; leave one out")
+            said = _plain(in_name[argument])
+            raise OptionError(f"{name}={value!r} is given, but the name {str(spec)!r} already says {said}; leave one out")
         if argument in given_as:
             raise OptionError(f"{name!r} and {given_as[argument]!r} are the same option of {str(spec)!r}; leave one out")
         parameter = form.parameters.get(name)
@@ -86,3 +91,7 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
         arguments[argument] = value
     words = {} if spec.rule is None else {"input_word": spec.method, "rule": spec.rule}
     return loaded(form.analyzer)(model, **words, **arguments)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

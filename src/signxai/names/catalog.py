@@ -19,7 +19,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from signxai.names import papers
-from signxai.names.forms import STABILIZER, Form
+from signxai.names.forms import ATTENTION, STABILIZER, Form
 from signxai.names.papers import Paper
 from signxai.names.records import COMMON_OPTIONS, Composite, InputWord, Method, Option, Parameter, Record, Rule, Use
 from signxai.names.tables import Tables
@@ -216,7 +216,7 @@ _METHODS = (
         "signxai.methods.lrp.DeepTaylorAnalyzer",
         meaning="deep Taylor decomposition, by LRP-epsilon as its proxy",
         parameters=(_EPSILON_OPTION,),
-        options=(STABILIZER, Option("strict"), _AT, *COMMON_OPTIONS),
+        options=(STABILIZER, Option("strict"), ATTENTION, _AT, *COMMON_OPTIONS),
         formula=("R_i = sum_j x_i w_ij / (z_j + e sign(z_j)) R_j,  e = epsilon", LEGEND),
         papers=(papers.MONTAVON_2017, papers.BACH_2015),
         starts_with_logit=True,

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
 
 from signxai.common.errors import MethodNameError
-from signxai.names.forms import LRP_OPTIONS
+from signxai.names.attention_rules import ATTENTION_RULES
+from signxai.names.forms import ATTENTION, LRP_OPTIONS
 from signxai.names.papers import Paper
 from signxai.names.records import Composite, InputWord, Method, Option, Parameter, Record, Rule, Use
 from signxai.names.wording import shown
@@ -146,6 +147,8 @@ def _check_parameter(record: Record, parameter: Parameter) -> None:
         raise _refused(record, f"parameter {word!r} is of type {shown(parameter.kind)}; a name carries int or float")
     if _first_token(word) == "x":
         raise _refused(record, "a parameter beginning with 'x' reads as a multiplier (x_input, x_sign)")
+    if word in ATTENTION_RULES:
+        raise _refused(record, f"a parameter {word!r} reads as what says how attention is treated")
     if parameter.default is not None and (complaint := parameter.complaint(parameter.default)):
         raise _refused(record, f"the default: {complaint}")
 
@@ -222,14 +225,16 @@ def _behind_word(record: Record, everything: Sequence[Record]) -> set[str]:
     if isinstance(record, InputWord):
         return {_first_token(str(rule.spelling)) for rule in everything if isinstance(rule, Rule | Composite) and rule.spelling}
     own = {_first_token(parameter.word) for parameter in _parameters(record)}
-    return {"x"} | own
+    has_attention = isinstance(record, Method) and ATTENTION in record.options
+    return {"x"} | own | (set(ATTENTION_RULES) if has_attention else set())
 
 
 def _behind_rule(record: Rule | Composite, everything: Sequence[Record]) -> set[str]:
     """The tokens that may stand behind a rule: multipliers, and parameters, its own or those of an input word's rule."""
     for_inputs = {word.rule for word in everything if isinstance(word, InputWord)}
     others = [rule for rule in everything if isinstance(rule, Rule) and rule.name in for_inputs]
-    return {"x"} | {_first_token(parameter.word) for rule in (record, *others) for parameter in rule.parameters if parameter.in_name}
+    own = {_first_token(parameter.word) for rule in (record, *others) for parameter in rule.parameters if parameter.in_name}
+    return {"x", *ATTENTION_RULES} | own
 
 
 def _parameters(record: Record) -> tuple[Parameter, ...]:

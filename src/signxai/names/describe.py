@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from signxai.names.attention_rules import ATTENTION_RULES, DEFAULT_ATTENTION
 from signxai.names.catalog import LEGEND, current
-from signxai.names.forms import Form
+from signxai.names.forms import ATTENTION, Form
 from signxai.names.papers import GUMPFER_2023
 from signxai.names.records import Composite, Method, Rule, Use
 from signxai.names.spec import MethodSpec, Multiplier
@@ -27,6 +28,9 @@ def summary(spec: MethodSpec) -> str:
     pieces = [_meaning(spec, form)]
     if form.first is not None:
         pieces.append(f"{form.first.title} rule{_given(form.first, dict(spec.params))} on the first layer")
+    if spec.attention != DEFAULT_ATTENTION:
+        rule = ATTENTION_RULES[spec.attention]
+        pieces.append(f"{rule.meaning} ({rule.title})")
     pieces.extend(_multiplier_meaning(multiplier) for multiplier in spec.multipliers)
     if spec.preset is not None:
         pieces.append(f"preset {spec.preset}")
@@ -36,11 +40,12 @@ def summary(spec: MethodSpec) -> str:
 def describe(spec: MethodSpec) -> str:
     """Describe a method name: canonical name, meaning, parameters and where they come from, formula, papers."""
     form = spec.form
+    of_attention = ATTENTION_RULES[spec.attention].papers if spec.attention != DEFAULT_ATTENTION else ()
     of_sign = (GUMPFER_2023,) if any(multiplier.kind == "sign" for multiplier in spec.multipliers) else ()
     sections = {
         "parameters": [f"{keyword:<12} {value:<10} {source}" for keyword, value, source in _parameters(spec, form)],
         "formula": list(_formula(spec, form)),
-        "papers": list(map(str, dict.fromkeys(form.papers + of_sign))),
+        "papers": list(map(str, dict.fromkeys(form.papers + of_attention + of_sign))),
     }
     lines = [spec.name, f"  {summary(spec)}"]
     for title, content in sections.items():
@@ -95,6 +100,9 @@ def _formula(spec: MethodSpec, form: Form) -> Iterator[str]:
             yield "first layer, instead:"
             yield from form.first.formula
         yield LEGEND
+    if spec.attention != DEFAULT_ATTENTION:
+        attention = ATTENTION_RULES[spec.attention]
+        yield f"attention o = p v, by {attention.title}: {attention.formula}"
     for multiplier in spec.multipliers:
         if multiplier.kind == "input":
             yield "then R_i <- x_i R_i"
@@ -126,6 +134,9 @@ def _parameters(spec: MethodSpec, form: Form) -> Iterator[tuple[str, str, str]]:
             source = "default" if of_preset.get(keyword) == of_nothing.get(keyword) else f"preset {spec.preset}"
             yield keyword, plain(holds), f"{source}; option {keyword}="
     for option in form.own_options:
+        if option == ATTENTION and spec.attention != DEFAULT_ATTENTION:
+            yield option.keyword, spec.attention, "from the name"
+            continue
         if option.unset_by_preset and spec.preset is not None:
             yield option.keyword, option.unset_by_preset, f"preset {spec.preset}; option {option.keyword}="
         elif option.unset:

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from signxai.names.attention_rules import ATTENTION_RULES, DEFAULT_ATTENTION
 from signxai.names.papers import Paper
 from signxai.names.records import COMMON_OPTIONS, Composite, InputWord, Method, Option, Parameter, Rule, Where
 
-__all__ = ["LRP_OPTIONS", "STABILIZER", "Form"]
+__all__ = ["ATTENTION", "LRP_OPTIONS", "STABILIZER", "Form"]
 
 STABILIZER = Option("stabilizer", unset="0")
 
-LRP_OPTIONS = (STABILIZER, Option("strict"), Option("at"), *COMMON_OPTIONS)
+ATTENTION = Option("attention", unset=DEFAULT_ATTENTION)
+"""Which of the ``ATTENTION_RULES``; a name can say it too."""
+
+LRP_OPTIONS = (STABILIZER, Option("strict"), ATTENTION, Option("at"), *COMMON_OPTIONS)
 """What every LRP analyzer takes beside the parameters of its rules."""
 
 _LRP_ANALYZER = "signxai.methods.lrp.MethodLRPAnalyzer"
@@ -72,6 +76,11 @@ class Form:
     def options(self) -> Mapping[str, str]:
         """From every keyword that ``explain`` takes to the analyzer's argument."""
         return {keyword: keyword for keyword in self.parameters} | {option.keyword: option.argument for option in self.own_options}
+
+    @cached_property
+    def attention_words(self) -> tuple[str, ...]:
+        """The words in a name that say how attention is treated; none where the option is not taken."""
+        return tuple(word for word in ATTENTION_RULES if word != DEFAULT_ATTENTION) if ATTENTION in self.own_options else ()
 
     @property
     def analyzer(self) -> Where:

@@ -2,10 +2,11 @@
 
 ::
 
-    name       = method { "_" param } { multiplier } [ "_" preset ]
+    name       = method { "_" param } [ "_" attention ] { multiplier } [ "_" preset ]
     method     = the word of a Method | the word of an InputWord "_" rule | "lrp." rule as iNNvestigate spells it
     rule       = the spelling of a Rule or Composite
     param      = the word of a Parameter "_" NUM
+    attention  = the word of an AttentionRule other than the default, on LRP names
     multiplier = "_x_input" | "_x_sign" [ "_mu_" NUM ]
     NUM        = [ "neg_" ] INT [ "_" DIGITS ]          0_25 is 0.25, neg_0_5 is -0.5, 100 is 100
 
@@ -21,6 +22,7 @@ from functools import lru_cache
 
 from signxai.common.errors import MethodNameError
 from signxai.names import catalog
+from signxai.names.attention_rules import ATTENTION_RULES, DEFAULT_ATTENTION
 from signxai.names.cursor import Cursor, read_spelling
 from signxai.names.forms import Form
 from signxai.names.listing import list_methods
@@ -54,14 +56,15 @@ def parse_method(name: str) -> MethodSpec:
 def _parsed(name: str, tables: Tables) -> MethodSpec:
     cursor = Cursor(name)
     form, values = _read_form(cursor, tables)
-    values |= _read_parameters(cursor, form.following)
+    parameters, attention = _read_parameters(cursor, form)
+    values |= parameters
     multipliers = _read_multipliers(cursor)
     preset = cursor.take(catalog.PRESETS)
     if not cursor.at_end:
         raise cursor.error(_why_not(cursor, tables, form, multipliers, preset))
     _check_values(cursor, values, form)
     rule = None if form.rule is None else form.rule.name
-    return MethodSpec(form.head.word, rule, tuple(values.items()), multipliers, preset)
+    return MethodSpec(form.head.word, rule, tuple(values.items()), multipliers, preset, attention)
 
 
 def _read_form(cursor: Cursor, tables: Tables) -> tuple[Form, dict[str, float | int]]:
@@ -78,17 +81,21 @@ def _read_form(cursor: Cursor, tables: Tables) -> tuple[Form, dict[str, float | 
     return form, {form.spelled[word].keyword: value for word, value in numbers.items()}
 
 
-def _read_parameters(cursor: Cursor, parameters: Mapping[str, Parameter]) -> dict[str, float | int]:
-    """Read every parameter that stands here, in any order; give them by keyword."""
+def _read_parameters(cursor: Cursor, form: Form) -> tuple[dict[str, float | int], str]:
+    """Read every parameter that stands here, and how attention is treated, in any order; give the parameters by keyword."""
     values: dict[str, float | int] = {}
+    attention = DEFAULT_ATTENTION
     start = cursor.position
-    while (word := cursor.take(parameters)) is not None:
-        keyword = parameters[word].keyword
-        if keyword in values:
+    while (word := cursor.take([*form.following, *form.attention_words])) is not None:
+        keyword = form.following[word].keyword if word in form.following else ""
+        if keyword in values or (not keyword and attention != DEFAULT_ATTENTION):
             raise cursor.at(start).error(f"{word!r} is given twice{cursor.at(start).after}")
-        values[keyword] = _read_value(cursor, word, parameters[word])
+        if keyword:
+            values[keyword] = _read_value(cursor, word, form.following[word])
+        else:
+            attention = word
         start = cursor.position
-    return values
+    return values, attention
 
 
 def _read_value(cursor: Cursor, word: str, parameter: Parameter) -> float | int:
@@ -136,13 +143,25 @@ def _why_not(cursor: Cursor, tables: Tables, form: Form, multipliers: tuple[Mult
     if token == "x":
         cursor.position += 1
         return f"{cursor.wrong} cannot follow 'x': the multipliers are x_input and x_sign{cursor.after}"
+    if token in ATTENTION_RULES:
+        return _why_not_attention(token, wrong, after, form)
     if multipliers and token in form.following:
         return f"{wrong} is a parameter, and parameters stand before the multipliers{after}"
     if token in tables.parameter_words:
         return f"{wrong} is not a parameter of this method: {takes}{after}"
     if is_digits(token) or token == "neg":
         return f"{wrong} is a number with no parameter before it{after}"
-    return f"{wrong}{after} is neither a parameter ({takes}), nor a multiplier (x_input, x_sign), nor a preset ({listed(catalog.PRESETS)})"
+    attention = f", nor how attention is treated ({listed(form.attention_words)})" if form.attention_words else ""
+    others = f"nor a multiplier (x_input, x_sign), nor a preset ({listed(catalog.PRESETS)})"
+    return f"{wrong}{after} is neither a parameter ({takes}){attention}, {others}"
+
+
+def _why_not_attention(token: str, wrong: str, after: str, form: Form) -> str:
+    if token == DEFAULT_ATTENTION:
+        return f"{wrong} is how attention is treated where a name says nothing: leave it out{after}"
+    if token not in form.attention_words:
+        return f"{wrong} says how attention is treated, which LRP names alone can say{after}"
+    return f"{wrong} says how attention is treated, and stands before the multipliers{after}"
 
 
 def _check_values(cursor: Cursor, values: Mapping[str, float | int], form: Form) -> None:

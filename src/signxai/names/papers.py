@@ -54,6 +54,12 @@ ALBER_2019 = Paper(
     "iNNvestigate Neural Networks! Journal of Machine Learning Research 20(93), 2019.",
     "arXiv:1808.04260",
 )
+ALI_2022 = Paper(
+    "Ali et al. 2022",
+    "A. Ali, T. Schnake, O. Eberle, G. Montavon, K.-R. Müller, L. Wolf: XAI for Transformers: Better Explanations through "
+    "Conservative Propagation. ICML 2022, PMLR 162, 435-451.",
+    "arXiv:2202.07304",
+)
 ANDERS_2021 = Paper(
     "Anders et al. 2021",
     "C. J. Anders, D. Neumann, W. Samek, K.-R. Müller, S. Lapuschkin: Software for Dataset-wide XAI: From Local Explanations to Global "

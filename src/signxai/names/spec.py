@@ -8,6 +8,7 @@ from typing import Any
 
 from signxai.common.errors import MethodNameError
 from signxai.names import catalog
+from signxai.names.attention_rules import DEFAULT_ATTENTION
 from signxai.names.cursor import DOT
 from signxai.names.forms import Form
 from signxai.names.records import Composite, Parameter, Rule
@@ -56,7 +57,7 @@ class MethodSpec:
     """A method name, read: which method, which rule, which numbers; it prints as its canonical name.
 
     ``params`` holds (keyword, value) pairs, which are brought into canonical order; ``multipliers`` stands in the order of
-    application.
+    application; ``attention`` is the word of one of the ``ATTENTION_RULES``.
 
     Raises:
         MethodNameError: no name stands for the value; the message says which part of it is wrong and what is allowed.
@@ -67,6 +68,8 @@ class MethodSpec:
     ('lrpsign', 'epsilon_std_x', (('epsilon', 0.6), ('mu', 0.3)))
     >>> str(parse_method("smoothgrad_samples_20_noise_0_30_x_sign_mu_0"))
     'smoothgrad_noise_0_3_samples_20_x_sign'
+    >>> parse_method("lrp_epsilon_0_25_cp_x_input").attention
+    'cp'
     """
 
     method: str
@@ -74,6 +77,7 @@ class MethodSpec:
     params: tuple[tuple[str, float | int], ...] = ()
     multipliers: tuple[Multiplier, ...] = ()
     preset: str | None = None
+    attention: str = DEFAULT_ATTENTION
 
     def __post_init__(self) -> None:
         form = self.form
@@ -88,6 +92,9 @@ class MethodSpec:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
         if self.preset is not None and self.preset not in catalog.PRESETS:
             raise MethodNameError(f"preset={shown(self.preset)} is not one of {listed(catalog.PRESETS)}")
+        allowed = (DEFAULT_ATTENTION, *form.attention_words)
+        if self.attention not in allowed:
+            raise MethodNameError(f"attention={shown(self.attention)} is not one of {listed(allowed)}")
 
     @property
     def name(self) -> str:
@@ -105,6 +112,8 @@ class MethodSpec:
         for word, parameter in form.following.items():
             if parameter.keyword in values:
                 pieces.append(f"{word}_{spell_number(values[parameter.keyword])}")
+        if self.attention != DEFAULT_ATTENTION:
+            pieces.append(self.attention)
         pieces.extend(str(multiplier) for multiplier in self.multipliers)
         if self.preset is not None:
             pieces.append(self.preset)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result
-from signxai.engine.contributions import EACH_ITS_SHARE, LinearMap
+from signxai.engine.contributions import LinearMap
 from signxai.engine.decomposition import in_steps
 from signxai.engine.graph import needs_relevance
 from signxai.engine.layers import CONVOLUTIONS, LAYER_OF_FUNCTION, Layer, MatmulLayer, linear
 from signxai.engine.ops.experts import mixed
-from signxai.engine.ops.products import HALF_TO_EACH, MatrixProductNode, complex_product, is_complex, product_of_signals
+from signxai.engine.ops.products import bilinear_product, complex_product, is_complex, matrix_product
 from signxai.engine.ops.shorthands import add_product
 from signxai.engine.quantized import has_own_dequantize
 from signxai.engine.registry import rule_for
@@ -55,7 +55,9 @@ def _product(mode: RelevancePass, call: Call) -> Result:
     signals = tuple(value for value in call.args[:2] if needs_relevance(value))
     if not signals or any(map(needs_relevance, call.args[2:])) or not call.named_is_constant():
         return mode.plain(call)
-    return mode.shared(call.on_signals(), signals, 1 / len(signals), EACH_ITS_SHARE if len(signals) == 1 else HALF_TO_EACH)
+    if len(signals) == 2:
+        return bilinear_product(mode, call, (-1, -1) if call.func in _LINEAR else None)
+    return mode.shared(call.on_signals(), signals)
 
 
 @rule_for("matmul", "mm", "bmm", "mv", "dot", "__matmul__", "_sparse_mm", arguments=("input", "other"))
@@ -68,7 +70,7 @@ def matmul(mode: RelevancePass, call: Call) -> Result:
         if (mixture := mixed(mode, a, b)) is not None:
             return mixture
         is_plain = min(a.ndim, b.ndim) >= 2 and not (is_complex(a) or is_complex(b))
-        return product_of_signals(mode, call, MatrixProductNode) if is_plain else mode.shared(call.func, (a, b), 0.5, HALF_TO_EACH)
+        return matrix_product(mode, call) if is_plain else bilinear_product(mode, call)
     if is_complex(a) or is_complex(b):
         return complex_product(mode, call)
     if needs_relevance(a):
@@ -114,5 +116,6 @@ def addmm(mode: RelevancePass, call: Call) -> Result:
 
 
 _PLAIN = {Tensor, torch.nn.Parameter}
+_LINEAR = functions_named("linear")
 _CONVOLUTIONS = functions_named(*CONVOLUTIONS)
 _ADDMM_IN_STEPS = in_steps(add_product)

@@ -12,6 +12,7 @@ from signxai.engine.call import Call, Result
 from signxai.engine.contributions import EACH_ITS_SHARE
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.activations import as_function_of, one_over, passed
+from signxai.engine.ops.attention_weights import place_of_weights
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.ops.sums import in_place
 from signxai.engine.registry import rule_for
@@ -24,6 +25,7 @@ FACTORS = ("input", "other")
 
 HALF_TO_EACH = "half to each factor, by share"
 EQUALLY = "an equal share to each factor"
+ALL_TO_THE_VALUES = "all to the values, by share (CP-LRP)"
 
 
 class ScaleNode(RelevanceNode):
@@ -44,13 +46,14 @@ class ScaleNode(RelevanceNode):
 class ProductSite:
     """One product of two signals as it was executed: what its rule needs, secured from writes in place."""
 
-    __slots__ = ("a", "b", "factors", "result", "stabilizer")
+    __slots__ = ("a", "b", "factors", "result", "stabilizer", "weights")
 
     def __init__(self, stabilizer: Stabilizer, factors: tuple[int, int] = (1, 1)) -> None:
         self.stabilizer, self.factors = stabilizer, factors
         self.a: SavedTensor
         self.b: SavedTensor
         self.result: SavedTensor
+        self.weights: int  # the place of a factor that is a constant
 
 
 class ProductNode(RelevanceNode):
@@ -93,6 +96,59 @@ class MatrixProductNode(ProductNode):
         return to_a.mul_(a), to_b.mul_(b), None, None
 
 
+class WeighedNode(RelevanceNode):
+    """``weights @ values`` or ``values @ weights`` with weights that are constants (CP-LRP): all to the values, there by share."""
+
+    words = ALL_TO_THE_VALUES
+    shares = True
+
+    @staticmethod
+    def forward(ctx: Node, values: Tensor, weights: Tensor, compute: Callable[[Tensor, Tensor], Tensor], site: ProductSite) -> Tensor:
+        ctx.site = site
+        return compute(weights, values) if site.weights == 0 else compute(values, weights)
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        site: ProductSite = ctx.site
+        a, b = site.a.take(), site.b.take()
+        share = stabilized_share(relevance, site.result.take(), site.stabilizer)
+        if site.weights == 0:
+            return a.transpose(-1, -2).matmul(share).sum_to_size(b.shape).mul_(b), None, None, None
+        return share.matmul(b.transpose(-1, -2)).sum_to_size(a.shape).mul_(a), None, None, None
+
+    @staticmethod
+    def denominator(ctx: Node) -> tuple[Tensor, Stabilizer]:
+        return ctx.site.result.take(), ctx.site.stabilizer
+
+
+def matrix_product(mode: RelevancePass, call: Call) -> Tensor:
+    """A matrix product of two signals of at least two axes: half to each, or all to values that attention weights weigh."""
+    place = place_of_weights(mode, call.args, (-1, -2)) if mode.looks_for_weights else None
+    if place is None:
+        return product_of_signals(mode, call, MatrixProductNode)
+    a, b = call.args
+    weights, values = (a, b) if place == 0 else (b, a)
+    if mode.weights_are_constant:
+        site = ProductSite(mode.stabilizer)
+        site.weights, site.a, site.b = place, mode.saver.save(a), mode.saver.save(b)
+        result: Tensor = WeighedNode.apply(values, weights.detach(), call.func, site)
+        site.result = mode.saver.save(result)
+    else:
+        result = product_of_signals(mode, call, MatrixProductNode)
+    mode.values_weighed(result, values, weights)
+    return result
+
+
+def bilinear_product(mode: RelevancePass, call: Call, summed: tuple[int, int] | None = None) -> Tensor:
+    """A function that is linear in each of its first two arguments, both signals: half to each, or all to the values."""
+    place = place_of_weights(mode, call.args[:2], summed) if mode.weights_are_constant else None
+    if place is None:
+        return mode.shared(call.on_signals(), call.signals(), 0.5, HALF_TO_EACH)
+    args = [arg.detach() if i == place else arg for i, arg in enumerate(call.args)]
+    of_values = Call(call.func, tuple(args), call.kwargs)
+    return mode.shared(of_values.on_signals(), of_values.signals(), words=ALL_TO_THE_VALUES)
+
+
 def product_of_signals(mode: RelevancePass, call: Call, node: type[ProductNode]) -> Tensor:
     """A product of two signals under ``node``."""
     a, b = call.args
@@ -126,11 +182,12 @@ def product(mode: RelevancePass, call: Call) -> Result:
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
         if (root := mode.by_hand.bent_root(a, b)) is not None:
             return joined(mode, root, call, min(rank_a, rank_b))
-        if rank_a == rank_b:
+        place = _place_of_weights(mode, a, b, rank_a, rank_b) if mode.weights_are_constant else None
+        if rank_a == rank_b and place is None:
             product = product_of_signals(mode, call, ProductNode)
             mode.note_gate(product, rank_a)  # of two gates one, of two divisors a divisor
             return product
-        signal, gate = (b, a) if rank_a > rank_b else (a, b)
+        signal, gate = (b, a) if (rank_a > rank_b if place is None else place == 0) else (a, b)
         values = gate.detach()
         result = _scaled(mode, signal, values, lambda t: call.func(*((t, values) if signal is a else (values, t))))
         mode.by_hand.note_weighted(result, signal, gate)
@@ -144,6 +201,11 @@ def product(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(a):
         return _noted_scaled(mode, _scaled(mode, a, b, lambda t: call.func(t, b)), a, b, torch.mul)
     return _noted_scaled(mode, _scaled(mode, b, a, lambda t: call.func(a, t)), b, a, torch.mul)
+
+
+def _place_of_weights(mode: RelevancePass, a: Tensor, b: Tensor, rank_a: int, rank_b: int) -> int | None:
+    """Which of two factors is attention weights, place by place; divisors are no factors, and of two gates one is as good."""
+    return None if DIVISOR in (rank_a, rank_b) else place_of_weights(mode, (a, b), None)
 
 
 def _behind_layer(mode: RelevancePass, call: Call) -> Tensor | None:
