@@ -53,17 +53,20 @@ def sentences(count: int) -> list[str]:
 
 
 def sentence(seed: int) -> str:
-    """One random sentence of the grammar: method, parameters, multipliers, preset."""
+    """One random sentence of the grammar: method, parameters, how attention is treated, multipliers, preset."""
     rng = random.Random(seed)
-    parts = _method(rng)
+    parts, attention = _method(rng)
+    words = len(parts)
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         parts.append(rng.choice(("x_input", "x_sign", "x_sign_mu_" + spell_number(round(rng.uniform(-1, 1), 2)))))
     if rng.random() < 0.2:
         parts.append(rng.choice(catalog.PRESETS))
+    if attention and rng.random() < 0.2:
+        parts.insert(words, rng.choice(attention))
     return "_".join(parts)
 
 
-def _method(rng: random.Random) -> list[str]:
+def _method(rng: random.Random) -> tuple[list[str], tuple[str, ...]]:
     tables = catalog.current()
     if rng.random() < 0.35:
         form = tables.form(rng.choice(list(tables.methods)), None)
@@ -74,7 +77,7 @@ def _method(rng: random.Random) -> list[str]:
         spelled = f"{form.head.word}_{_rule(rng, form)}"
     following = [f"{word}_{spell_number(_value(rng, parameter))}" for word, parameter in form.following.items()]
     rng.shuffle(following)
-    return [spelled, *following[: rng.randint(0, len(following))]]
+    return [spelled, *following[: rng.randint(0, len(following))]], form.attention_words
 
 
 def _rule(rng: random.Random, form) -> str:

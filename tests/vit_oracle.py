@@ -1,4 +1,6 @@
-"""AttnLRP (Achtibat et al. 2024) for torchvision's VisionTransformer, in plain formulas: no autograd, and nothing here imports signxai.
+"""AttnLRP (Achtibat et al. 2024) and CP-LRP (Ali et al. 2022) for torchvision's VisionTransformer.
+
+In plain formulas: no autograd, and nothing here imports signxai.
 
 One image at a time; T tokens of width D, H heads of width E. A rule is a function ``(w, b, x, r) -> relevance of x`` of a linear layer with
 the weight ``w`` (J, I) and the bias ``b`` (J,), of its input ``x`` (T, I) and of the relevance ``r`` (T, J) of its output.
@@ -6,7 +8,7 @@ the weight ``w`` (J, I) and the bias ``b`` (J,), of its input ``x`` (T, I) and o
 - linear layers: the rule; the patch embedding is one too, from the pixels of each patch
 - sums: each term its share; what a constant (class token, positions) gets is absorbed
 - layer norm: the variance is a constant; each input its share of the affine rest, whose bias absorbs
-- query times key, and attention times value: half to each factor, by its share
+- query times key, and attention times value: half to each factor, by its share; by CP-LRP all of the latter to the value, by its share
 - softmax: ``R_i = x_i (R_i - s_i sum_j R_j)``; the scale in front of it and GELU pass relevance on
 """
 
@@ -88,6 +90,11 @@ def product(a: Tensor, b: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
     return a * (s @ b.transpose(-2, -1)), b * (a.transpose(-2, -1) @ s)
 
 
+def values_alone(a: Tensor, b: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+    """``a @ b`` with a constant ``a``: ``a_ij b_jk`` gets its share of output ik, which is that of ``b_jk``."""
+    return torch.zeros_like(a), b * (a.transpose(-2, -1) @ share(r, a @ b))
+
+
 def softmax_relevance(x: Tensor, s: Tensor, r: Tensor) -> Tensor:
     """Of a softmax over the last axis."""
     return x * (r - s * r.sum(-1, keepdim=True))
@@ -113,8 +120,10 @@ def image_of(patches: Tensor, shape: torch.Size, size: int) -> Tensor:
 class Block:
     """One encoder block on one image: forward on construction, then ``relevance``."""
 
-    def __init__(self, layer: torch.nn.Module, x: Tensor, rule: Rule) -> None:
+    def __init__(self, layer: torch.nn.Module, x: Tensor, rule: Rule, attention: str) -> None:
         self.layer, self.rule, self.x = layer, rule, x
+        self.attention_rule = {"attnlrp": product, "cp": values_alone}[attention]
+        self.of_heads = torch.zeros(0)
         attention, ln_1, ln_2 = layer.self_attention, layer.ln_1, layer.ln_2
         self.heads = attention.num_heads
         self.normed, self.scale = layer_norm(x, ln_1.weight, ln_1.bias, ln_1.eps)
@@ -150,7 +159,8 @@ class Block:
         to_x, r = sum_(self.x, self.attention, r)
         out = self.layer.self_attention.out_proj
         r = self.rule(out.weight, out.bias, self.mixed, r)
-        to_attended, to_v = product(self.attended, self.v, self.split(r))
+        self.of_heads = self.split(r).sum((1, 2))
+        to_attended, to_v = self.attention_rule(self.attended, self.v, self.split(r))
         to_scores = softmax_relevance(self.scores, self.attended, to_attended)
         to_q, to_k = product(self.q, self.k.transpose(1, 2), to_scores)
         parts = (to_q, to_k.transpose(1, 2), to_v)
@@ -160,21 +170,35 @@ class Block:
 
 @torch.no_grad()
 def attnlrp(
-    model: VisionTransformer, images: Tensor, target: int, rule: Rule, first: Rule | None = None, relevance: str = "one_hot"
+    model: VisionTransformer,
+    images: Tensor,
+    target: int,
+    rule: Rule,
+    first: Rule | None = None,
+    relevance: str = "one_hot",
+    attention: str = "attnlrp",
 ) -> tuple[Tensor, Tensor]:
     """Relevance of the pixels (N, 3, rows, columns), and the logits (N, classes); ``first`` is the patch embedding's rule."""
-    both = [_one(model, x, target, rule, first or rule, relevance) for x in images]
-    return torch.stack([r for r, _ in both]), torch.stack([logits for _, logits in both])
+    found = [_one(model, x, target, rule, first or rule, relevance, attention) for x in images]
+    return torch.stack([r for r, _, _ in found]), torch.stack([logits for _, logits, _ in found])
 
 
-def _one(model: VisionTransformer, x: Tensor, target: int, rule: Rule, first: Rule, relevance: str) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def of_heads(model: VisionTransformer, images: Tensor, target: int, rule: Rule, attention: str) -> Tensor:
+    """Relevance at what each head of each block gives, in front of the projection behind: (blocks, heads), summed over images."""
+    return sum(_one(model, x, target, rule, rule, "one_hot", attention)[2] for x in images)
+
+
+def _one(
+    model: VisionTransformer, x: Tensor, target: int, rule: Rule, first: Rule, relevance: str, attention: str
+) -> tuple[Tensor, Tensor, Tensor]:
     embedding, size = model.conv_proj, model.patch_size
     weight, patches = embedding.weight.flatten(1), patches_of(x, size)
     tokens = torch.cat([model.class_token[0], patches @ weight.T + embedding.bias])
     positions = model.encoder.pos_embedding[0]
     blocks, h = [], tokens + positions
     for layer in model.encoder.layers:
-        blocks.append(Block(layer, h, rule))
+        blocks.append(Block(layer, h, rule, attention))
         h = blocks[-1].output
     ln, head = model.encoder.ln, model.heads.head
     normed, scale = layer_norm(h, ln.weight, ln.bias, ln.eps)
@@ -187,7 +211,8 @@ def _one(model: VisionTransformer, x: Tensor, target: int, rule: Rule, first: Ru
     for block in reversed(blocks):
         r = block.relevance(r)
     r, _ = sum_(tokens, positions, r)
-    return image_of(first(weight, embedding.bias, patches, r[1:]), x.shape, size), logits
+    heads = torch.stack([block.of_heads for block in blocks])
+    return image_of(first(weight, embedding.bias, patches, r[1:]), x.shape, size), logits, heads
 
 
 RULES: dict[str, dict[str, Rule]] = {

@@ -1,4 +1,4 @@
-"""Compare AttnLRP with its reference implementation, lxt, on the same weights: python tools/compare_with_lxt.py
+"""Compare AttnLRP and CP-LRP with their reference implementation, lxt, on the same weights: python tools/compare_with_lxt.py
 
 Both packages change what they find installed, so this runs in an environment of its own:
 
@@ -7,9 +7,10 @@ Both packages change what they find installed, so this runs in an environment of
     .venv-lxt/bin/python tools/compare_with_lxt.py
 
 Random tiny networks in float64, two texts of nine tokens (or two images), relevance of the embeddings (or pixels) for one logit,
-``lrp_z`` from the logit. It prints the largest deviation relative to the largest value. (The norms of Llama's kin compute in float32
-whatever they are given. What lxt has for torchvision's vision transformer lets no relevance pass the softmax; here its attention takes
-lxt's own wrapper for attention functions, as its language models do.)
+``lrp_z`` and ``lrp_z_cp`` from the logit. It prints the largest deviation of each relative to the largest value. (The norms of Llama's
+kin compute in float32 whatever they are given. What lxt has for torchvision's vision transformer is CP-LRP; for AttnLRP its attention
+takes lxt's own wrapper for attention functions, as its language models do. For CP-LRP language models take lxt's attention of CP-LRP, and
+all else as for AttnLRP: lxt's own selection makes the gates of gated MLPs constants too. For BERT it has no CP-LRP.)
 """
 
 from __future__ import annotations
@@ -100,14 +101,24 @@ def plain_attention(_: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> 
     return scores.softmax(-1) @ value, None
 
 
-def deviation_of_images() -> float:
+def patches_of_texts(module: Any, attention: str) -> dict[Any, Any] | None:
+    """What lxt makes of the parts of a language model; None: its own selection."""
+    if attention == "attnlrp":
+        return None
+    patches = importlib.import_module("lxt.efficient.patches")
+    chosen = importlib.import_module("lxt.efficient.models").get_default_map(module)
+    assert patches.patch_attention in chosen.values()
+    return {part: patches.patch_cp_attention if patch is patches.patch_attention else patch for part, patch in chosen.items()}
+
+
+def deviation_of_images(attention: str) -> float:
     """The same of torchvision's vision transformer, on pixels."""
     from signxai import explain
 
     module = importlib.import_module("torchvision.models.vision_transformer")
     model, images = vision_transformer(module), torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    ours = explain(model, images, "lrp_z", 1, relevance="logit", strict=True)
-    importlib.import_module("lxt.efficient").monkey_patch(module, patches_of_images())
+    ours = explain(model, images, "lrp_z", 1, relevance="logit", strict=True, attention=attention)
+    importlib.import_module("lxt.efficient").monkey_patch(module, patches_of_images() if attention == "attnlrp" else None)
     patched = vision_transformer(module)
     patched.load_state_dict(model.state_dict())
     x = images.clone().requires_grad_()
@@ -117,17 +128,17 @@ def deviation_of_images() -> float:
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
-def deviation(name: str) -> float:
+def deviation(name: str, attention: str) -> float:
     """The largest deviation of our map from that of lxt, which is computed last: it changes the package of the model."""
     from signxai import explain
 
     if name == VIT:
-        return deviation_of_images()
+        return deviation_of_images(attention)
     model = random_model(name)
     embeddings = model.get_input_embeddings()(torch.randint(3, 90, (2, 9))).detach()
-    ours = explain(OfEmbeddings(model), embeddings, "lrp_z", 1, relevance="logit", strict=True)
+    ours = explain(OfEmbeddings(model), embeddings, "lrp_z", 1, relevance="logit", strict=True, attention=attention)
     module = importlib.import_module(type(model).__module__)
-    importlib.import_module("lxt.efficient").monkey_patch(module)
+    importlib.import_module("lxt.efficient").monkey_patch(module, patches_of_texts(module, attention))
     patched = getattr(module, type(model).__name__)(model.config).double().eval()
     patched.load_state_dict(model.state_dict())
     x = embeddings.clone().requires_grad_()
@@ -138,12 +149,13 @@ def deviation(name: str) -> float:
 
 
 def main() -> None:
-    """One process for each model: a patched package stays patched."""
+    """One process for each model and variant: a patched package stays patched."""
     if len(sys.argv) > 1:
-        sys.stdout.write(f"| {sys.argv[1]} | {deviation(sys.argv[1]):.1e} |\n")
+        sys.stdout.write(f"| {' | '.join(sys.argv[1:])} | {deviation(*sys.argv[1:]):.1e} |\n")
         return
     for name in (*MODELS, VIT):
-        subprocess.run([sys.executable, __file__, name], check=True)
+        for attention in ("attnlrp",) if name == "BERT" else ("attnlrp", "cp"):
+            subprocess.run([sys.executable, __file__, name, attention], check=True)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,10 @@ def mlp():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2))
 
+def attending():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(1, 2), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Flatten(), nn.Linear(192, 3))
+
 class Lonely(nn.Linear):
     def forward(self, x):
         if len(x) > 1:
@@ -518,6 +522,27 @@ def test_the_report_is_the_librarys(run, here):
     report = signxai.inspect_model(load_classifier("nets:small").model, np.load("x.npy"), "lrp_alpha_2_beta_1", [1, 1], stabilizer=0.001)
     assert str(report) in out
     assert json.loads((here / "report.json").read_text()) == json.loads(json.dumps(report.to_dict()))
+
+
+def test_attention_is_treated_as_the_option_or_the_name_says(run, here):
+    args = ("x.npy", "--model", "nets:attending", "--target", "1")
+    for method in (["lrp_z_cp"], ["lrp_z", "--option", "attention=cp"]):
+        explained(run("explain", *args, "--method", *method, "--save", "maps.npz"))
+        import nets
+
+        with np.load("maps.npz") as saved:
+            np.testing.assert_array_equal(saved[method[0]], signxai.explain(nets.attending(), np.load("x.npy"), "lrp_z_cp", 1))
+    refused(run("explain", *args, "--method", "lrp_z_cp", "--option", "attention=cp", "--save", "maps.npz"), "already says cp")
+
+
+def test_the_report_shows_the_heads_of_attention(run, here):
+    args = ("x.npy", "--model", "nets:attending", "--method", "lrp_z", "--option", "attention=cp", "--target", "1")
+    out = explained(run("inspect", *args, "--save", "report.json"))
+    heads = json.loads((here / "report.json").read_text())["heads"]
+    assert [(head["name"], head["head"]) for head in heads] == [("1.self_attn", 0), ("1.self_attn", 1)]
+    assert "Relevance that passes each head of attention" in out
+    last = out.strip().splitlines()[-2].split()
+    assert last == ["1.self_attn", *(f"{head['relevance']:.4g}" for head in heads)]
 
 
 INSPECT_MISTAKES = {

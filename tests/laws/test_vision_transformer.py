@@ -1,4 +1,4 @@
-"""AttnLRP on torchvision's vit_b_16 is what the formulas of the paper, written out, give."""
+"""AttnLRP and CP-LRP on torchvision's vit_b_16 are what the formulas of the paper, written out, give."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torchvision.models import VisionTransformer, vit_b_16
 import vit_oracle
 from comparing import deviation
 from networks import drawn, randomized
-from signxai import explain
+from signxai import explain, inspect_model
 
 # Relevance of the random network neither explodes nor dies under any of these, so that one tolerance does for all.
 TOLERANCE = 1e-10
@@ -42,6 +42,26 @@ def test_a_method_gives_the_map_of_the_written_out_formulas(small, method, relev
         assert torch.allclose(small(x), logits, rtol=0, atol=1e-12), "the oracle computes another function"
     assert expected.abs().max() > 1e-7
     assert deviation(explain(small, x, method, 3, relevance=relevance), expected.numpy()) < TOLERANCE
+
+
+@pytest.mark.parametrize("method", vit_oracle.RULES)
+def test_cp_lrp_gives_the_map_of_its_formulas(small, method):
+    x = images(1, 32)
+    expected, _ = vit_oracle.attnlrp(small, x, 3, attention="cp", **vit_oracle.RULES[method])
+    assert deviation(explain(small, x, f"{method}_cp", 3), expected.numpy()) < TOLERANCE
+    assert deviation(explain(small, x, method, 3), expected.numpy()) > 1e-3, "the two variants cannot be told apart here"
+
+
+@pytest.mark.parametrize("attention", ["attnlrp", "cp"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_the_report_has_the_relevance_of_each_head(small, attention, batch_size):
+    x, method = images(3, 32), "lrp_epsilon_0_1"
+    expected = vit_oracle.of_heads(small, x, 3, vit_oracle.RULES[method]["rule"], attention)
+    rows = inspect_model(small, x, method, 3, attention=attention, batch_size=batch_size).heads
+    names = [f"encoder.layers.encoder_layer_{block}.self_attention" for block in range(4)]
+    assert [(row.place, row.attention, row.head) for row in rows] == [(names[i], i, head) for i in range(4) for head in range(3)]
+    found = torch.tensor([row.relevance for row in rows], dtype=torch.float64).view(4, 3)
+    assert (found - expected).abs().max() < TOLERANCE * expected.abs().max()
 
 
 def test_a_batch_gives_the_maps_of_its_images(small):

@@ -102,6 +102,7 @@ ANALYZERS = {
     "lrp_epsilon_0_25_std_x": lrp("lrp", "epsilon_std_x", epsilon=0.25),
     "lrpsign_gamma_0_25": lrp("lrpsign", "gamma", gamma=0.25),
     "zblrp_zplus": lrp("zblrp", "zplus"),
+    "lrpsign_gamma_0_25_cp": lrp("lrpsign", "gamma", gamma=0.25, attention="cp"),
     "halves": Halves,
     "halves_factor_2": with_steps(Halves, factor=2.0),
     "scaled": Scaled,
@@ -119,6 +120,8 @@ OPTIONS = {
     "seed": {"seed": 5},
     "strict": {"strict": True},
     "stabilizer": {"stabilizer": 0.1},
+    "attention": {"attention": "cp"},
+    "no attention": {"attention": "dp"},
     "mu": {"mu": 0.3},
     "baseline": {"baseline": 0.5},
     "noise": {"noise_level": 0.4},
@@ -200,7 +203,15 @@ def with_threshold(name, options):
 @cache
 def taken_by(name, option):
     """Whether a name takes an option: "yes", "no", or "refused" where it says so already or multiplies by the input."""
-    value = {"at": "1", "layer": "0", "relevance": "logit", "strict": True, "as_tensor": True, "create_graph": False}.get(option, 1)
+    value = {
+        "at": "1",
+        "layer": "0",
+        "relevance": "logit",
+        "strict": True,
+        "as_tensor": True,
+        "create_graph": False,
+        "attention": "cp",
+    }.get(option, 1)
     try:
         explain(network("cnn2d"), inputs("cnn2d"), name, 1, **with_threshold(name, {option: value}))
     except OptionError as error:
@@ -407,7 +418,7 @@ ALLOWED = {
     "gradient": "as_tensor, at, batch_size, create_graph, explained, forward_kwargs, output, relevance, seed, stochastic",
     "halves": "as_tensor, at, batch_size, create_graph, explained, factor, forward_kwargs, output, relevance, seed, stochastic",
     "smoothgrad_samples_4": "as_tensor, at, batch_size, create_graph, explained, forward_kwargs, noise_level, num_samples, output",
-    "lrp_z": "stabilizer, stochastic, strict",
+    "lrp_z": "as_tensor, at, attention, batch_size, create_graph, explained, forward_kwargs, output, relevance, seed, stabilizer",
 }
 
 

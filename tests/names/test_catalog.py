@@ -379,6 +379,13 @@ REFUSED = {
     "a spelling that reads as a rule and its parameter": ([SOFT, rule("mine", DELTA, spelling="soft_delta_NUM")], ["followed by 'delta'"]),
     "a spelling that reads as a rule and an input word's parameter": ([rule("mine", spelling="z_mu")], ["'z' followed by 'mu'"]),
     "a rule behind whose word a method stands": ([Method("lrp_mine", Scaled, meaning="m"), rule("mine")], ["'lrp' followed by 'mine'"]),
+    "a parameter that reads as how attention is treated": ([rule("mine", Parameter("cp_max"))], ["'cp'", "attention"]),
+    "a rule that reads as another and how attention is treated": ([rule("z_cp")], ["'z' followed by 'cp'"]),
+    "a method that reads as another and how attention is treated": (
+        [Method("deep_taylor_cp", Scaled, meaning="m")],
+        ["'deep_taylor' followed by 'cp'"],
+    ),
+    "a parameter that is called as the option": ([rule("mine", Parameter("attention"))], ["'attention' is an option of its own"]),
     "a number of no parameter": ([rule("mine", spelling="mine_NUM")], ["NUM", "'mine'", "no parameter"]),
     "a number at the start": ([rule("mine", DELTA, spelling="NUM_mine")], ["NUM", "no parameter"]),
     "an upper-case spelling": ([rule("mine", spelling="Mine")], ["'Mine'", "lower-case"]),

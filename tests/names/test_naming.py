@@ -84,6 +84,9 @@ def sentences(draw):
         else:
             spelled, drawn[KEYWORDS[word]] = draw(numbers(signed=word != "noise"))
         pieces.append(f"{word}_{spelled}")
+    attention = draw(st.sampled_from(["attnlrp", "cp"])) if method in [*INPUT_RULES, "deep_taylor"] else "attnlrp"
+    if attention == "cp":
+        pieces.insert(draw(st.integers(2 if rule else 1, len(pieces))), "cp")  # among the parameters, in any order
     multipliers = []
     for kind in draw(st.lists(st.sampled_from(["x_input", "x_sign", "x_sign_mu", "x_sign_mu_NUM"]), max_size=3)):
         spelled, mu = draw(numbers(signed=True))
@@ -100,7 +103,7 @@ def sentences(draw):
     if preset:
         pieces.append(preset)
     params = {**values, **{KEYWORDS[word]: drawn[KEYWORDS[word]] for word in KEYWORDS if KEYWORDS[word] in drawn}}
-    return "_".join(pieces), MethodSpec(method, rule, tuple(params.items()), tuple(multipliers), preset)
+    return "_".join(pieces), MethodSpec(method, rule, tuple(params.items()), tuple(multipliers), preset, attention)
 
 
 # --- laws -----------------------------------------------------------------------------------------------------------------
@@ -139,6 +142,13 @@ def test_the_package_carries_the_152_original_names():
             "smoothgrad_noise_0_3_samples_20_x_sign",
             MethodSpec("smoothgrad", params=(("noise_level", 0.3), ("num_samples", 20)), multipliers=(Multiplier("sign", 0.0),)),
         ),
+        ("lrp_epsilon_0_25_cp", MethodSpec("lrp", "epsilon", (("epsilon", 0.25),), attention="cp")),
+        (
+            "lrpsign_epsilon_1_std_x_cp_x_sign",
+            MethodSpec("lrpsign", "epsilon_std_x", (("epsilon", 1.0),), (Multiplier("sign", 0.0),), None, "cp"),
+        ),
+        ("deep_taylor_cp", MethodSpec("deep_taylor", attention="cp")),
+        ("lrp.epsilon_cp", MethodSpec("lrp", "epsilon", attention="cp")),
         ("lrp_epsilon_50_x_sign", MethodSpec("lrp", "epsilon", (("epsilon", 50.0),), (Multiplier("sign", 0.0),))),
         ("lrp_alpha_1_5_beta_0_5", MethodSpec("lrp", "alpha_beta", (("alpha", 1.5), ("beta", 0.5)))),
         ("lrp_alpha_1_4_beta_0_4", MethodSpec("lrp", "alpha_beta", (("alpha", 1.4), ("beta", 0.4)))),
@@ -274,6 +284,11 @@ def test_there_is_one_zero():
         ("lrp.epsilon_0_5", "'0' is a number with no parameter before it"),
         ("lrp.alpha_beta", "'beta' is not a number"),
         ("lrp.z.z", "'z.z' is not a rule"),
+        ("gradient_cp", "'cp' says how attention is treated, which LRP names alone can say"),
+        ("lrp_z_x_input_cp", "'cp' says how attention is treated, and stands before the multipliers (after 'lrp_z_x_input')"),
+        ("lrp_z_cp_cp", "'cp' is given twice (after 'lrp_z_cp')"),
+        ("lrp_z_attnlrp", "leave it out (after 'lrp_z')"),
+        ("lrp_z_cpp", "nor how attention is treated (cp)"),
         ("lrpsign.z", "'lrpsign.z' is not a method"),
     ],
 )
@@ -287,6 +302,22 @@ def test_the_message_names_the_wrong_token_and_the_nearest_methods(name, message
     assert len(nearest) == 3
     assert set(nearest) <= set(list_methods())
     assert len(text) < 700
+
+
+def test_how_attention_is_treated_is_printed_behind_the_parameters():
+    spec = parse_method("lrpsign_z_cp_mu_0_3_x_input")
+    assert str(spec) == "lrpsign_z_mu_0_3_cp_x_input"
+    assert spec == parse_method(str(spec))
+    assert spec != parse_method("lrpsign_z_mu_0_3_x_input")
+
+
+def test_the_description_says_how_attention_is_treated():
+    assert "attention    attnlrp    default; option attention=" in describe(parse_method("lrp_z"))
+    text = describe(parse_method("lrp_epsilon_0_25_cp"))
+    assert "attention    cp         from the name" in text
+    assert "attention weights are constants (CP-LRP)" in text
+    assert "Ali" in text
+    assert "option attention=" not in text
 
 
 @pytest.mark.parametrize(
@@ -306,7 +337,7 @@ def test_a_name_is_a_string(value):
 
 
 TOKENS = ["lrp", "lrp.", "lrpsign", "zblrp", "lrp.z", "epsilon", "alpha", "beta", "gamma", "std", "x", "sign", "input", "mu", "noise"]
-TOKENS += ["samples", "steps", "low", "high", "neg", "0", "1", "25", "-1", *WORDS]
+TOKENS += ["samples", "steps", "low", "high", "neg", "0", "1", "25", "-1", "cp", "attnlrp", *WORDS]
 GARBAGE = (
     st.text() | st.text(string.ascii_lowercase + "_.0123456789") | st.lists(st.sampled_from(TOKENS) | st.text(max_size=3)).map("_".join)
 )

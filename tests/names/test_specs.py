@@ -24,6 +24,9 @@ EPSILON = (("epsilon", 0.1),)
 REFUSED = {
     "a method word that there is not": (lambda: MethodSpec("banana"), ["'banana' is not a method", "gradient", "lrpsign"]),
     "a rule that there is not": (lambda: MethodSpec("lrp", "nonsense"), ["'lrp'", "'nonsense'", "epsilon_std_x", "zplus"]),
+    "attention that there is not": (lambda: MethodSpec("lrp", "z", attention="cap"), ["'cap'", "attnlrp, cp"]),
+    "attention of a gradient": (lambda: MethodSpec("gradient", attention="cp"), ["'cp'", "attnlrp"]),
+    "attention that is no word": (lambda: MethodSpec("lrp", "z", attention=None), ["None", "attnlrp, cp"]),
     "a rule that only input words lead to": (lambda: MethodSpec("lrp", "zbox"), ["'zbox'", "the rules are"]),
     "a rule behind a method without rules": (lambda: MethodSpec("gradient", "z"), ["'gradient' takes no rule", "'z'", "lrp"]),
     "an input word without a rule": (lambda: MethodSpec("lrpsign"), ["'lrpsign' needs a rule", "missing", "epsilon"]),

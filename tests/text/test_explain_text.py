@@ -62,6 +62,19 @@ def test_the_tokens_have_the_relevance_that_explain_gives_their_ids(method):
     np.testing.assert_allclose(found.relevance, expected["input_ids"][0], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("make", [gpt2, llama])
+def test_attention_weights_are_constants_by_name_or_by_option(make):
+    tokenizer = of_bytes()
+    model = make(tokenizer)
+    found = explain_text(model, tokenizer, "hello, the cat", "lrp_z_cp", account=True)
+    same = explain_text(model, tokenizer, "hello, the cat", "lrp_z", attention="cp", account=True)
+    other = explain_text(model, tokenizer, "hello, the cat", "lrp_z", account=True)
+    np.testing.assert_array_equal(found.relevance, same.relevance)
+    assert (found.absorbed_by_bias, found.method) == (same.absorbed_by_bias, "lrp_z_cp")
+    assert np.abs(found.relevance - other.relevance).max() > 1e-3 * np.abs(other.relevance).max()
+    assert found.absorbed_by_bias != other.absorbed_by_bias
+
+
 def test_of_an_encoder_decoder_the_start_of_the_answer_is_explained_beside_the_text():
     tokenizer = of_words()
     model = t5(tokenizer)

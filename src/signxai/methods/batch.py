@@ -317,7 +317,8 @@ def _arrived(gradient: Tensor | None, name: str) -> Tensor:
     if gradient is None:
         raise ModelError(
             f"no relevance arrives at the output of {name!r}: the prediction does not depend on it, or it is a final sigmoid or softmax, "
-            "which is taken off, or a batch norm or constant after it makes one layer with it; ask for a layer before it or after"
+            "which is taken off, or it makes gates or attention weights alone, which are constants, or a batch norm or constant after it "
+            "makes one layer with it; ask for a layer before it or after"
         )
     return gradient
 

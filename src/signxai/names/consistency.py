@@ -147,8 +147,8 @@ def _check_parameter(record: Record, parameter: Parameter) -> None:
         raise _refused(record, f"parameter {word!r} is of type {shown(parameter.kind)}; a name carries int or float")
     if _first_token(word) == "x":
         raise _refused(record, "a parameter beginning with 'x' reads as a multiplier (x_input, x_sign)")
-    if word in ATTENTION_RULES:
-        raise _refused(record, f"a parameter {word!r} reads as what says how attention is treated")
+    if _first_token(word) in ATTENTION_RULES:
+        raise _refused(record, f"a parameter beginning with {_first_token(word)!r} reads as how attention is treated")
     if parameter.default is not None and (complaint := parameter.complaint(parameter.default)):
         raise _refused(record, f"the default: {complaint}")
 
