@@ -38,6 +38,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v = (nn.Linear(D, E * heads, bias) for heads in (H, kv_heads, kv_heads))
         self.o, self.head = nn.Linear(D, D, bias), nn.Linear(D, 3, bias)
         self.heads = nn.Linear(H, H)
+        self.layers_over_heads = nn.Sequential(nn.Linear(H, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, H))
         self.memory = nn.Parameter(torch.zeros(7, E))
         self.drop = nn.Dropout(0.5)
         self.mix, self.weigh = mix, weigh
@@ -224,6 +225,19 @@ def talking_heads(net, q, k, v):
     return net.heads(weights.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) @ v
 
 
+def heads_mixed_by_a_convolution(net, q, k, v):
+    return F.conv2d(net.weigh(scores(q, k).softmax(-1)), net.heads.weight[:, :, None, None]) @ v
+
+
+def heads_mixed_by_layers_in_a_row(net, q, k, v):
+    weights = net.weigh(scores(q, k).softmax(-1)).permute(0, 2, 3, 1)
+    return net.layers_over_heads(weights).permute(0, 3, 1, 2) @ v
+
+
+def scaled_by_norms(net, q, k, v):
+    return (net.weigh(scores(q, k).softmax(-1)) * net.weigh(k.square().sum(-1).rsqrt())[:, :, None]) @ v
+
+
 def differential(net, q, k, v):
     first, second = (net.weigh((factor * scores(q, k)).softmax(-1)) for factor in (1, 3))
     return (first - 0.5 * second) @ v
@@ -283,7 +297,20 @@ def differential_place_by_place(net, q, k, v):
     return ((first - 0.5 * second)[..., None] * v[:, :, None]).sum(3)
 
 
-WEIGHTS = (talking_heads, differential, efficient, landmarks, masked_behind, over_queries, over_channels, gated_weights, of_sigmoids)
+WEIGHTS = (
+    talking_heads,
+    heads_mixed_by_a_convolution,
+    heads_mixed_by_layers_in_a_row,
+    scaled_by_norms,
+    differential,
+    efficient,
+    landmarks,
+    masked_behind,
+    over_queries,
+    over_channels,
+    gated_weights,
+    of_sigmoids,
+)
 WEIGHTS += (of_two_steps, of_steps_joined, dynamic_convolution, differential_place_by_place)
 
 
@@ -306,6 +333,7 @@ def assert_values_have_all(net, method):
 VALUES = {
     "values from sigmoids": (lambda net, q, k, v: scores(q, k).softmax(-1) @ v.sigmoid()),
     "the same place by place": (lambda net, q, k, v: (scores(q, k).softmax(-1)[..., None] * v.sigmoid()[:, :, None]).sum(3)),
+    "the same by F.linear": matrix_by_matrix(lambda weights, v: F.linear(weights, v.softmax(-1).t())),
     "values from a softmax": (lambda net, q, k, v: scores(q, k).softmax(-1) @ v.softmax(-1)),
     "differences of weights beside sigmoids": lambda net, q, k, v: (scores(q, k).softmax(-1) - scores(k, q).softmax(-1)) @ v.sigmoid(),
 }
@@ -335,18 +363,32 @@ def test_what_is_no_weight_of_values_keeps_its_rule(way):
 
 
 class OfMemory(nn.Module):
-    """Everything goes through a softmax over a learned memory."""
+    """Everything goes through a softmax over a learned memory, and what is read there decides how values are weighed."""
 
-    def __init__(self):
+    def __init__(self, memory):
         super().__init__()
-        self.first, self.second, self.head = nn.Linear(D, 6), nn.Linear(6, 4), nn.Linear(4, 3)
+        self.first, self.memory, self.head = nn.Linear(D, 6), memory, nn.Linear(6, 3)
 
     def forward(self, x):
-        return self.head(self.second(self.first(x).softmax(-1))).mean(1)
+        scores = self.first(x)
+        return self.head((self.memory(scores.softmax(-1)) @ scores.mT).mean(1, keepdim=True) @ scores)[:, 0]
 
 
-def test_attention_to_a_memory_explains_the_input():
-    net, x = randomized(OfMemory()), embedded()
+MEMORIES = {
+    "a layer": lambda: nn.Linear(6, 6),
+    "layers in a row": lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6)),
+    "a convolution": lambda: nn.Sequential(Transposed(), nn.Conv1d(6, 6, 1), Transposed()),
+}
+
+
+class Transposed(nn.Module):
+    def forward(self, x):
+        return x.mT
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_attention_to_a_memory_explains_the_input(memory):
+    net, x = randomized(OfMemory(MEMORIES[memory]())), embedded()
     expected = explain(net, x, "lrp_z", 1)
     assert expected.any()
     assert np.array_equal(explain(net, x, "lrp_z_cp", 1), expected)
@@ -536,6 +578,9 @@ def test_each_head_of_queries_has_a_row_where_they_share_values():
 UNKNOWN = {
     "values that all heads of queries share, by hand": Wide(repeated_by_hand, kv_heads=1),
     "values of no layer": Attention(lambda net, q, k, v: scores(q, k).softmax(-1) @ v.relu()),
+    "values of no layer, merged": Attention(lambda net, q, k, v: F.scaled_dot_product_attention(*merged(q, k, v.relu())).view(-1, H, T, E)),
+    "values repeated in turns": Wide(lambda net, q, k, v: scores(q, k.repeat(1, 2, 1, 1)).softmax(-1) @ v.repeat(1, 2, 1, 1)),
+    "queries from sigmoids": Attention(lambda net, q, k, v: scores(q.sigmoid(), k).softmax(-1) @ v.relu()),
     "no attention": Attention(lambda net, q, k, v: q * k.sigmoid() + v),
     "scores alone": Attention(lambda net, q, k, v: (q @ k.mT) @ v),
     "attention to a memory": Attention(SAME_IN_BOTH["a softmax that weighs a memory"]),

@@ -40,10 +40,10 @@ def _reads_a_softmax(node: Node) -> bool:
     """Whether a linear layer weighs constants by a softmax over its inputs; one that mixes heads reads others."""
     if not getattr(function_of(node), "is_linear_layer", False):
         return False
-    site = node.site if hasattr(node, "site") else node.passages[0]
-    if not isinstance(site, RuleSite) or site.x is None:
-        return True
-    return sums_to_one(site.x.take(), 1 - site.x.take().ndim if site.layer.kind == "convolution" else -1)
+    site: RuleSite = node.site if hasattr(node, "site") else node.passages[0]
+    assert site.x is not None
+    x = site.x.take()
+    return sums_to_one(x, 1 - x.ndim if site.layer.kind == "convolution" else -1)
 
 
 def sums_to_one(weights: Tensor, axis: int) -> bool:
