@@ -542,6 +542,11 @@ def repeated_by_hand(net, q, k, v):
     return scores(q, k).softmax(-1) @ v
 
 
+def cached(net, q, k, v):
+    """With keys and values behind those of a cache, which is empty yet."""
+    return repeated_by_hand(net, q, *(torch.cat([t[:, :, :0], t], 2) for t in (k, v)))
+
+
 def windows(net, q, k, v):
     """One head of width D in windows of a single token."""
     q, k, v = (t.transpose(1, 2).reshape(len(t), T, 1, D) for t in (q, k, v))
@@ -570,9 +575,10 @@ def test_each_head_of_queries_has_a_row_where_they_share_values():
     by_torch = Wide(lambda net, q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True))
     expected = heads_of(randomized(by_torch))
     assert expected[0] == [(0, 0), (0, 1), (0, 2), (0, 3)]
-    places, relevance = heads_of(randomized(Wide(repeated_by_hand)))
-    assert places == expected[0]
-    np.testing.assert_allclose(relevance, expected[1], rtol=1e-9)
+    for mix in (repeated_by_hand, cached):
+        places, relevance = heads_of(randomized(Wide(mix)))
+        assert places == expected[0]
+        np.testing.assert_allclose(relevance, expected[1], rtol=1e-9)
 
 
 UNKNOWN = {

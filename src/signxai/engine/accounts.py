@@ -24,7 +24,7 @@ from signxai.engine.registry import RELEVANCE
 from signxai.engine.relevance import MadeByLayer, RelevancePass, RuleChooser
 from signxai.engine.stabilizer import Stabilizer, not_shared, stabilized_share
 from signxai.engine.third_party import PASSES, any_relevance
-from signxai.engine.torch_functions import Operation
+from signxai.engine.torch_functions import Operation, functions_named
 from signxai.engine.user_rules import UserRule
 
 Gradients = Sequence["Tensor | None"]
@@ -160,6 +160,15 @@ _HEADS_IN_THEIR_PLACE = {F.scaled_dot_product_attention, F.multi_head_attention_
 """Operations whose values have their heads where torch says."""
 
 
+_JOINING = functions_named("cat", "concat", "concatenate")
+
+
+def _only_part(call: Call) -> Tensor | None:
+    """The one tensor with values among those that are joined, as what a cache of keys and values holds at first; else None."""
+    parts = [part for part in tensors_in(call.args[:1]) if part.numel()]
+    return parts[0] if len(parts) == 1 else None
+
+
 def other() -> None:
     """Stands for operations whose call no mode saw."""
 
@@ -218,10 +227,11 @@ class InspectingPass(RelevancePass):
         return result
 
     def plain(self, call: Call) -> Result:
-        made = self._spread.get(call.x) or self._made(call.x) if call.func in MOVES_ALONE else None
+        source = call.x if call.func in MOVES_ALONE else _only_part(call) if call.func in _JOINING else None
+        made = None if source is None else self._spread.get(source) or self._made(source)
         result = super().plain(call)
-        if made is not None and isinstance(result, Tensor) and result is not call.x:
-            self._spread.put(result, made.moved(Move(call)))
+        if made is not None and isinstance(result, Tensor) and result is not call.x and self._made(result) is None:
+            self._spread.put(result, made.moved(Move(call)) if source is call.x else made)
         return result
 
     def values_weighed(self, result: Tensor, values: Tensor, weights: Tensor) -> None:
