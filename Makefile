@@ -7,11 +7,12 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed-dev
 DEMO_STAMP = $(VENV)/.installed-demo
 ECG_STAMP = $(VENV)/.installed-ecg
+TEXT_STAMP = $(VENV)/.installed-text
 MUTANTS_STAMP = $(VENV)/.installed-mutants
 MUTANTS ?=
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo demo-ecg test test-quick test-all test-lowest check mutants bench clean help
+.PHONY: demo demo-ecg demo-text test test-quick test-all test-lowest check mutants bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +26,10 @@ $(DEMO_STAMP): pyproject.toml | $(VENV)/bin/python
 
 $(ECG_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[ecg]"
+	@touch $@
+
+$(TEXT_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[text]"
 	@touch $@
 
 $(STAMP): pyproject.toml $(CONSTRAINT) | $(VENV)/bin/python
@@ -49,6 +54,9 @@ demo-ecg: $(ECG_STAMP)  ## set up and explain a ventricular beat of a bundled EC
 		--method gradient --method grad_cam_timeseries \
 		--method lrp_epsilon_0_25_std_x --method lrpsign_epsilon_0_25_std_x \
 		--output out/demo-ecg.png
+
+demo-text: $(TEXT_STAMP)  ## set up and explain a sentence with a small language model
+	$(BIN)/python examples/text/demo.py --output out/demo-text
 
 test: $(STAMP)  ## set up and run all tests, on all cores (WORKERS=2: in two processes)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal

@@ -23,7 +23,8 @@ IS_TOO_OLD_FOR_TEXTS = int(version("transformers").partition(".")[0]) < LEAST_TR
 def _explains_texts(item):
     """Whether a test, or the block of a document that it runs, calls ``explain_text``."""
     block = getattr(item, "callspec", None) and item.callspec.params.get("block", "")
-    return "tests/text/" in item.nodeid or "signxai.text.explaining" in item.nodeid or "explain_text" in str(block)
+    places = ("tests/text/", "signxai.text.explaining", "signxai.text.bundled")
+    return any(place in item.nodeid for place in places) or "explain_text" in str(block)
 
 
 HAS_ZARR = find_spec("zarr") is not None

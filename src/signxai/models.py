@@ -1,4 +1,7 @@
-"""Models by name, for the command line: the network, what a picture or a signal needs before it, and what its outputs are called."""
+"""Models by name, for the command line: the network, what a picture or a signal needs before it, and what its outputs are called.
+
+The language models that come with the package are given by `load_language_model`, which `signxai.text.bundled` has.
+"""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +24,11 @@ from torchvision import transforms
 
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.files import read_tensors
+from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
 from signxai.timeseries.signal_input import SignalInput
 
-__all__ = ["WEIGHT_SUFFIXES", "Classifier", "load_classifier", "move_to"]
+__all__ = ["WEIGHT_SUFFIXES", "Classifier", "language_model_folder", "load_classifier", "load_language_model", "move_to"]
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 
@@ -161,6 +165,11 @@ def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, p
             return _torchvision(name, weights, progress)
         if colon and name and all(part.isidentifier() for part in (*source.split("."), *name.split("."))):
             return _from_factory(source, name, weights)
+    if spelling in LANGUAGE_MODELS:
+        raise ModelError(
+            f"{spelling!r} is a language model, which reads texts: load it by signxai.text.load_language_model, and explain what it says "
+            "by signxai.text.explain_text"
+        )
     known = f"; did you mean 'torchvision:{spelling}'?" if spelling in _torchvision_names() else ""
     raise ModelError(f"model {spelling!r}: a model is {_SPELLINGS}{known}")
 

@@ -77,7 +77,9 @@ PATHS = {
         "SpectrumSample", "plot_spectrum_maps", "BEAT_CLASSES", "BeatNetwork", "PreparedSignal", "load_beat_network", "prepare_for_beats",
         "SignalInput",
     ],
-    "signxai.text": ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text"],
+    "signxai.text": [
+        "GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_language_model",
+    ],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": [
         "SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError",

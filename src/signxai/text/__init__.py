@@ -1,18 +1,19 @@
 """Texts: what a language model's answer rests on, token by token and word by word.
 
-It works with the models and the fast tokenizers of Hugging Face's transformers, which it is handed and never imports itself.
-Importing it loads no torch: each public name is fetched from its module at first use.
+It works with the models and the fast tokenizers of Hugging Face's transformers, which it is handed; it imports transformers only to
+load the model that comes with the package. Importing it loads no torch: each public name is fetched from its module at first use.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from signxai.text.bundled import language_model_folder, load_language_model
     from signxai.text.explaining import explain_text
     from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
     from signxai.text.words import Word
 
-__all__ = ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text"]
+__all__ = ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_language_model"]
 
 _HOME = {
     "GeneratedRelevance": "signxai.text.results",
@@ -20,6 +21,8 @@ _HOME = {
     "TextTarget": "signxai.text.results",
     "Word": "signxai.text.words",
     "explain_text": "signxai.text.explaining",
+    "language_model_folder": "signxai.text.bundled",
+    "load_language_model": "signxai.text.bundled",
 }
 
 
