@@ -96,10 +96,11 @@ def share(count: int, total: int) -> dict[str, float]:
     return {"share": round(count / total, 4), "low": round(float(interval.low), 4), "high": round(float(interval.high), 4)}
 
 
-def measured(model: Model, sentences: Sequence[Sentences]) -> list[dict[str, Any]]:
+def measured(model: Model, sentences: Sequence[Sentences], methods: Sequence[str]) -> list[dict[str, Any]]:
     """For each method how often it points where; "by pairs": to the value, among the pairs, by how many there are."""
     rows = []
-    for name, (family, explain) in tqdm(METHODS.items(), desc="methods", disable=None):
+    for name in tqdm(methods, desc="methods", disable=None):
+        family, explain = METHODS[name]
         parts = [pointed(explain(model, part), part) for part in sentences]
         among_all, among_pairs = (np.concatenate(found) for found in zip(*parts, strict=True))
         by_length = {
@@ -125,7 +126,7 @@ def attention(model: Model, sentences: Sequence[Sentences]) -> dict[str, list[fl
     }
 
 
-def summary(model: Model, of_each_length: int) -> dict[str, Any]:
+def summary(model: Model, of_each_length: int, methods: Sequence[str]) -> dict[str, Any]:
     """All numbers, for JSON."""
     sentences = right_sentences(model, of_each_length)
     lengths = {str(part.ids.shape[1] // 2 - 1): len(part.ids) for part in sentences}
@@ -137,7 +138,7 @@ def summary(model: Model, of_each_length: int) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": versions,
         "attention": attention(model, sentences),
-        "methods": measured(model, sentences),
+        "methods": measured(model, sentences, methods),
     }
 
 
@@ -158,11 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=language_model_folder("recall_words"), help="folder of another training's model")
     parser.add_argument("--of-each-length", type=int, default=OF_EACH_LENGTH, help="sentences with each number of pairs")
+    parser.add_argument("--method", action="append", choices=METHODS, help="one of the table alone; may be given again")
     parser.add_argument("--output", type=Path, help="folder of text.md")
     parser.add_argument("--numbers", type=Path, default=NUMBERS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    found = summary(load(options.model), options.of_each_length)
+    found = summary(load(options.model), options.of_each_length, options.method or list(METHODS))
     if options.output is None:
         print(table(found))
     else:
