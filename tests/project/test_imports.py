@@ -78,7 +78,8 @@ PATHS = {
         "SignalInput",
     ],
     "signxai.text": [
-        "GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_language_model",
+        "GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_directory",
+        "load_language_model", "to_figure", "to_html",
     ],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": [

@@ -1,6 +1,6 @@
 """What the arguments of a command may be: files, names of WFDB records, several methods in a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import click
 
 from signxai.timeseries.formats import signal_suffixes
 
-__all__ = ["ExplainCommand", "Input", "named_file", "named_text"]
+__all__ = ["ExplainCommand", "Input", "TextCommand", "named_file", "named_text"]
 
 _ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -17,13 +17,20 @@ class ExplainCommand(click.Command):
     """Lets ``--method`` take several names in a row: ``--method gradient lrp_z`` is ``--method gradient --method lrp_z``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(_spread(args)))
+        return super().parse_args(ctx, list(_spread(args, _looks_like_a_file)))
 
 
-def _spread(args: Sequence[str]) -> Iterator[str]:
+class TextCommand(click.Command):
+    """The same where the other arguments are texts: what has white space within is one. A single word after a method is read as a name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_spread(args, lambda arg: len(arg.split()) != 1)))
+
+
+def _spread(args: Sequence[str], is_an_input: Callable[[str], bool]) -> Iterator[str]:
     in_names, value_is_next = False, False
     for arg in args:
-        if in_names and not value_is_next and not arg.startswith("-") and not _looks_like_a_file(arg):
+        if in_names and not value_is_next and not arg.startswith("-") and not is_an_input(arg):
             yield "--method"
         elif not value_is_next:
             in_names = arg in ("--method", "-m") or arg.startswith("--method=")

@@ -6,6 +6,7 @@ Nothing here computes relevance or touches pyplot's global state.
 import math
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
@@ -21,7 +22,7 @@ from signxai.common.errors import InputError
 from signxai.common.visualization import FloatArray
 from signxai.figures.relevance_colours import TEXT_SIZE, label_bar, relevance_norm
 
-__all__ = ["draw_tokens", "height_of_tokens", "plot_token_matrix", "plot_tokens"]
+__all__ = ["TokenPanel", "draw_tokens", "height_of_tokens", "plot_several_tokens", "plot_token_matrix", "plot_tokens"]
 
 _POINTS = 72  # to the inch
 _DOTS = 150  # per inch
@@ -33,6 +34,21 @@ _BAR_BAND, _MARGIN = 0.75, 0.2  # inches
 _TITLE_SIZE = 11.0
 _STRENGTH = 0.8  # of the colours behind letters
 _MIDDLE = 0.179  # the luminance on which black and white letters have the same contrast, by WCAG 2
+
+
+@dataclass(frozen=True, eq=False)
+class TokenPanel:
+    """Tokens of one row of a figure.
+
+    Attributes:
+        tokens: as they are written, with the white space before them.
+        relevance: of each (L,), signed.
+        title: above them.
+    """
+
+    tokens: Sequence[str]
+    relevance: FloatArray
+    title: str = ""
 
 
 def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = "", axes: Axes | None = None, cmap: str = "coolwarm") -> Axes:
@@ -54,14 +70,12 @@ def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = ""
     >>> plot_tokens(["good", " bad"], np.array([1.0, -1.0]), title="a film").get_title("left")
     'a film'
     """
-    values = np.asarray(relevance, dtype=np.float64)
-    if values.shape != (len(tokens),):
-        raise InputError(f"{len(tokens)} tokens have relevance of shape ({len(tokens)},), not {values.shape}")
-    norm = relevance_norm(values, None, 100) if len(values) else Normalize(-1, 1)
+    values, norm = _scaled(tokens, relevance)
     scale = ScalarMappable(norm, cmap)
     is_own = axes is None
     if axes is None:
-        axes, bar = _page(tokens, title)
+        size = _page_size(tokens, title)
+        axes, bar = _page(Figure(figsize=size, dpi=_DOTS), size, tokens)
         label_bar(axes.figure.colorbar(scale, cax=bar, orientation="horizontal"), values, norm)
     else:
         label_bar(axes.figure.colorbar(scale, ax=axes, location="bottom", shrink=0.7, aspect=30), values, norm)
@@ -70,15 +84,71 @@ def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = ""
     return axes
 
 
-def _page(tokens: Sequence[str], title: str) -> tuple[Axes, Axes]:
-    """Axes for tokens, in a figure that is as high as they need, and those of the colour bar."""
-    lines = 1 + max((line for line, *_ in _laid_out(tokens, _COLUMNS)), default=0)
-    width, height = _COLUMNS * _WIDE * _SIZE / _POINTS, lines * _LINE * _SIZE / _POINTS
+def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = "coolwarm") -> Figure:
+    """Draw several rows of tokens one below another, each as by itself: with its title and a colour bar of its own.
+
+    Args:
+        panels: at least one.
+        cmap: a diverging colour map of matplotlib.
+
+    Raises:
+        InputError: no panel, or not as many tokens as values in one.
+
+    >>> panel = TokenPanel(["good", " bad"], np.array([1.0, -1.0]), "a film")
+    >>> len(plot_several_tokens([panel, panel]).axes)  # the tokens and the colour bar of each
+    4
+    """
+    if not panels:
+        raise InputError("there is nothing to draw: give at least one row of tokens")
+    sizes = [_page_size(panel.tokens, panel.title) for panel in panels]
+    whole = sum(height for _, height in sizes)
+    figure = Figure(figsize=(sizes[0][0], whole), dpi=_DOTS)
+    bottom = whole
+    for panel, size in zip(panels, sizes, strict=True):
+        bottom -= size[1]
+        values, norm = _scaled(panel.tokens, panel.relevance)
+        axes, bar = _page(figure, size, panel.tokens, bottom)
+        label_bar(figure.colorbar(ScalarMappable(norm, cmap), cax=bar, orientation="horizontal"), values, norm)
+        _set_title(axes, panel.title, _draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
+    return figure
+
+
+def _scaled(tokens: Sequence[str], relevance: FloatArray) -> tuple[FloatArray, Normalize]:
+    """The values of tokens, and their scale.
+
+    Raises:
+        InputError: not as many tokens as values.
+    """
+    values = np.asarray(relevance, dtype=np.float64)
+    if values.shape != (len(tokens),):
+        raise InputError(f"{len(tokens)} tokens have relevance of shape ({len(tokens)},), not {values.shape}")
+    return values, relevance_norm(values, None, 100) if len(values) else Normalize(-1, 1)
+
+
+def _page_size(tokens: Sequence[str], title: str) -> tuple[float, float]:
+    """How wide and how high tokens, their title and the colour bar are, in inches."""
+    width = _COLUMNS * _WIDE * _SIZE / _POINTS
     head = _MARGIN + len(_title_lines(title, width, _TITLE_SIZE)) * 1.5 * _TITLE_SIZE / _POINTS
-    size = (width + 2 * _MARGIN, height + _BAR_BAND + head)
-    figure = Figure(figsize=size, dpi=_DOTS)
-    axes = figure.add_axes((_MARGIN / size[0], _BAR_BAND / size[1], width / size[0], height / size[1]))
-    return axes, figure.add_axes((0.3, 0.45 / size[1], 0.4, 0.12 / size[1]))
+    return width + 2 * _MARGIN, _height(tokens) + _BAR_BAND + head
+
+
+def _height(tokens: Sequence[str]) -> float:
+    """How high the lines of tokens are, in inches."""
+    return (1 + max((line for line, *_ in _laid_out(tokens, _COLUMNS)), default=0)) * _LINE * _SIZE / _POINTS
+
+
+def _page(figure: Figure, size: tuple[float, float], tokens: Sequence[str], bottom: float = 0.0) -> tuple[Axes, Axes]:
+    """Axes for tokens and for their colour bar, in a part of a figure.
+
+    Args:
+        figure: into which they are put.
+        size: of the part, in inches.
+        tokens: what will be drawn.
+        bottom: where the part begins, in inches from the figure's lower edge.
+    """
+    width, height = figure.get_size_inches()
+    place = (_MARGIN / width, (bottom + _BAR_BAND) / height, (size[0] - 2 * _MARGIN) / width, _height(tokens) / height)
+    return figure.add_axes(place), figure.add_axes((0.3, (bottom + 0.45) / height, 0.4, 0.12 / height))
 
 
 def _title_lines(title: str, width: float, size: float) -> list[str]:
@@ -166,7 +236,11 @@ def _laid_out(tokens: Sequence[str], columns: int) -> Iterator[tuple[int, int, i
 
 
 def _lines_of(token: str) -> list[str]:
-    return token.replace("\r\n", "\n").replace("\t", "    ").split("\n")
+    lines = token.replace("\r\n", "\n").replace("\t", "    ").split("\n")
+    return ["".join("\ufffd" if unicodedata.category(letter) in _NO_LETTERS else letter for letter in line) for line in lines]
+
+
+_NO_LETTERS = ("Cc", "Zl", "Zp")  # control characters and separators of lines, which fonts do not have
 
 
 def _rest_of_word(tokens: Sequence[str], number: int) -> int:
@@ -241,4 +315,4 @@ def plot_token_matrix(
 
 def _visible(token: str) -> str:
     """A token in which white space can be seen."""
-    return token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+    return " ".join(_lines_of(token.replace("\n", "⏎").replace("\t", "⇥"))).replace(" ", "␣")

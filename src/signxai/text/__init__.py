@@ -1,7 +1,7 @@
 """Texts: what a language model's answer rests on, token by token and word by word.
 
 It works with the models and the fast tokenizers of Hugging Face's transformers, which it is handed; it imports transformers only to
-load the model that comes with the package. Importing it loads no torch: each public name is fetched from its module at first use.
+load models from files. Importing it loads no torch: each public name is fetched from its module at first use.
 """
 
 from importlib import import_module
@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from signxai.text.bundled import language_model_folder, load_language_model
     from signxai.text.explaining import explain_text
-    from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
+    from signxai.text.model_directories import load_directory
+    from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget, to_figure, to_html
     from signxai.text.words import Word
 
-__all__ = ["GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_language_model"]
+__all__ = [
+    "GeneratedRelevance",
+    "TextRelevance",
+    "TextTarget",
+    "Word",
+    "explain_text",
+    "language_model_folder",
+    "load_directory",
+    "load_language_model",
+    "to_figure",
+    "to_html",
+]
 
 _HOME = {
     "GeneratedRelevance": "signxai.text.results",
@@ -23,6 +35,9 @@ _HOME = {
     "explain_text": "signxai.text.explaining",
     "language_model_folder": "signxai.text.bundled",
     "load_language_model": "signxai.text.bundled",
+    "load_directory": "signxai.text.model_directories",
+    "to_figure": "signxai.text.results",
+    "to_html": "signxai.text.results",
 }
 
 

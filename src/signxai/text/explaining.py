@@ -16,7 +16,7 @@ from signxai.names.grammar import MethodSpec
 from signxai.text.kinds import Kind, check_fits, decoder_start, end_tokens, generates, has_decoder, kind_of, network_of, takes
 from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
 from signxai.text.rows import Rows, only_place, padded
-from signxai.text.text_targets import Answers, Entries, TargetOption, answers_of, one_for_each
+from signxai.text.text_targets import Asked, Entries, TargetOption, answers_of, asked, contrasts_of, targets_of
 from signxai.text.tokens import TokenizedText, Vocabulary, check_version, vocabulary_of
 
 __all__ = ["explain_text"]
@@ -98,7 +98,8 @@ def explain_text(
         text_or_texts: a text, or several, which are run as one padded batch; each has the relevance that it has alone, except that
             rules that look at a whole sample (``std_x``) look at its padding, too.
         method_name: as for ``signxai.explain``, for example ``"lrp_epsilon_0_1"``.
-        target: None (the predicted answer), a token or label as a string, or its id; a list: one for each text.
+        target: None (the predicted answer), a token or label as a string, or its id; a list: one for each text. Of ``signxai.targets``:
+            ``contrast(a, b)``, ``margin()`` (the predicted answer rather than the next one) and ``log_probability(a)``.
         contrast: another answer, written the same way: this one rather than that one, by the difference of their logits.
         max_new_tokens: let the model continue the text by at most so many tokens, each time the most probable one, until it ends the text,
             and explain each of them.
@@ -134,7 +135,7 @@ def explain_text(
     texts = [question.vocabulary.read(text) for text in _listed(text_or_texts)]
     found: Sequence[TextRelevance | GeneratedRelevance]
     if max_new_tokens is None:
-        found = question.of_texts(texts, target, contrast)
+        found = question.of_texts(texts, asked(target, contrast))
     else:
         _check_generation(question, max_new_tokens, target, contrast)
         found = [question.of_generated(text, max_new_tokens) for text in texts]
@@ -161,7 +162,7 @@ class _Question:
     account: bool
     options: Mapping[str, Any]
 
-    def of_texts(self, texts: Sequence[TokenizedText], target: TargetOption, contrast: TargetOption) -> list[TextRelevance]:
+    def of_texts(self, texts: Sequence[TokenizedText], what: Asked) -> list[TextRelevance]:
         """The explanation of each text, from one batch."""
         for text in texts:
             check_fits(self.net, text)
@@ -172,10 +173,11 @@ class _Question:
         places = [self._place(kind, text) for text in texts]
         at_places = [_at(logits, row, place) for row, place in enumerate(places)]
         answers = answers_of(self.net, kind, self.vocabulary)
-        targets = _asked(answers, "target", target, at_places)
-        contrasts = None if contrast is None else _asked(answers, "contrast", contrast, at_places)
+        what.check(logits.shape[-1])
+        targets = targets_of(answers, "target", what.targets, at_places)
+        contrasts = contrasts_of(answers, what, targets, at_places)
         decoded = TokenizedText("", (), (), ()) if rows.decoder_ids is None else self._answer([int(rows.decoder_ids[0, 0])])
-        return self._explained(rows, texts, [decoded] * len(texts), places, targets, contrasts)
+        return self._explained(rows, texts, [decoded] * len(texts), places, targets, contrasts, what)
 
     def of_generated(self, text: TokenizedText, count: int) -> GeneratedRelevance:
         """The explanation of each token that the model adds, from one batch: the same tokens in each row, with another target."""
@@ -193,7 +195,7 @@ class _Question:
         logits = self._logits(rows)
         says = answers_of(self.net, Kind.CAUSAL, self.vocabulary)
         targets = [says.target(token_id, _at(logits, 0, place)) for token_id, place in zip(new, places, strict=True)]
-        steps = self._explained(_repeated(rows, len(new)), whole, answers, places, targets, None)
+        steps = self._explained(_repeated(rows, len(new)), whole, answers, places, targets, None, Asked(None))
         written = self._answer(new).text if start else self.vocabulary.continued(text, new).text[len(text.text) :]
         return GeneratedRelevance(text.text, written, tuple(steps))
 
@@ -205,13 +207,14 @@ class _Question:
         places: Sequence[tuple[int, ...]],
         targets: Sequence[TextTarget],
         contrasts: Sequence[TextTarget] | None,
+        what: Asked,
     ) -> list[TextRelevance]:
         """The relevance of each row's tokens: those of its text, and of what stands in the decoder before its target."""
         for number, one in enumerate(contrasts or ()):
             if one.id == targets[number].id:
                 raise TargetError(f"contrast {one.name!r} is the target itself; give another one, or leave it out")
         others = None if contrasts is None else tuple((*place, one.id) for place, one in zip(places, contrasts, strict=True))
-        entries = Entries(tuple((*place, one.id) for place, one in zip(places, targets, strict=True)), others)
+        entries = Entries(tuple((*place, one.id) for place, one in zip(places, targets, strict=True)), others, what.activation)
         maps = explain(self.model, rows.inputs, self.method, entries, forward_kwargs=self._beside(rows), **self.options)
         absorbed = self._absorbed(rows, entries)
         result = []
@@ -232,6 +235,7 @@ class _Question:
                     absorbed_by_bias=absorbed[number],
                     decoder_from=len(text.ids) if of_decoder else None,
                     decoder_text=answer.text,
+                    score=what.score,
                 )
             )
         return result
@@ -337,11 +341,6 @@ def _check_generation(question: _Question, count: object, target: object, contra
         raise ModelError(
             f"{type(question.net).__name__} generates no text; leave max_new_tokens= out, or take a causal or encoder-decoder model"
         )
-
-
-def _asked(answers: Answers, name: str, given: TargetOption, logits: Sequence[Tensor]) -> list[TextTarget]:
-    wanted = one_for_each(name, given, len(logits))
-    return [answers.target(one, values) for one, values in zip(wanted, logits, strict=True)]
 
 
 def _at(logits: Tensor, row: int, place: tuple[int, ...]) -> Tensor:

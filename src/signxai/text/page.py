@@ -28,22 +28,44 @@ class Passage:
     decoder_from: int | None = None
 
 
-def page(heading: str, passages: Sequence[Passage]) -> str:
-    """A whole page, of one string: texts in the colours of relevance, on one scale, with a legend.
+@dataclass(frozen=True)
+class Section:
+    """What is shown on one scale, with its legend.
+
+    Attributes:
+        heading: what is explained.
+        passages: the tokens.
+        notes: lines below them.
+    """
+
+    heading: str
+    passages: Sequence[Passage]
+    notes: Sequence[str] = ()
+
+
+def page(sections: Sequence[Section], title: str = "") -> str:
+    """A whole page, of one string: texts in the colours of relevance; each section has a scale and a legend of its own.
 
     Args:
-        heading: of the page.
-        passages: what it shows.
+        sections: what it shows, at least one.
+        title: of the page; "": the heading of the first section.
 
-    >>> "<script>" in page("a", [Passage("", ["<script>"], ["<script>"], [1.0], [False])])
+    >>> "<script>" in page([Section("a", [Passage("", ["<script>"], ["<script>"], [1.0], [False])])])
     False
     """
-    end = max((abs(value) for passage in passages for value in passage.relevance), default=0.0)
-    body = "\n".join(_passage(passage, end) for passage in passages)
+    name = escape(title or sections[0].heading)
+    body = "\n".join(map(_section, sections))
     return (
-        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{escape(heading)}</title>\n<style>{_STYLE}</style></head>\n<body>'
-        f'<div class="signxai-text">\n<h1><bdi>{escape(heading)}</bdi></h1>\n{_legend(end)}\n{body}\n</div></body></html>\n'
+        '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}</title>\n<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n"
     )
+
+
+def _section(section: Section) -> str:
+    end = max((abs(value) for passage in section.passages for value in passage.relevance), default=0.0)
+    body = "\n".join(_passage(passage, end) for passage in section.passages)
+    notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in section.notes)
+    return f'<div class="signxai-text">\n<h1><bdi>{escape(section.heading)}</bdi></h1>\n{_legend(end)}\n{body}{notes}\n</div>\n'
 
 
 def _passage(passage: Passage, end: float) -> str:
@@ -91,6 +113,7 @@ _STYLE = """
 .signxai-text .none { border-bottom: 2px solid transparent; }
 .signxai-text .special { font-size: .8em; margin: 0 .2em; }
 .signxai-text .legend { font-size: .8em; color: var(--quiet); }
+.signxai-text .note { font-size: .8em; line-height: 1.5; color: var(--quiet); }
 .signxai-text .legend span { color: var(--ink); padding: .1em .5em; }
 @media (prefers-color-scheme: dark) {
   html:has(> body > .signxai-text) { background: #16181c; }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from signxai.figures.text_plots import plot_token_matrix, plot_tokens
-from signxai.text.page import Passage, page
+from signxai.common.errors import InputError
+from signxai.figures.text_plots import TokenPanel, plot_several_tokens, plot_token_matrix, plot_tokens
+from signxai.text.page import Passage, Section, page
 from signxai.text.words import Span, Word, words_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -57,6 +60,8 @@ class TextRelevance:
         absorbed_by_bias: what biases and other constants took, if ``account=True`` asked for it.
         decoder_from: the number of the decoder's first token; None: there is no decoder.
         decoder_text: what the decoder was handed, as text; the offsets of its tokens point there.
+        score: what of the target is explained: "logit" (with a contrast, the difference of both), "log-probability", or "log-probability
+            by a sigmoid".
     """
 
     text: str
@@ -71,6 +76,7 @@ class TextRelevance:
     absorbed_by_bias: float | None = None
     decoder_from: int | None = None
     decoder_text: str = ""
+    score: str = "logit"
 
     def words(self) -> list[Word]:
         """The words of the text, which white space parts, each with the sum over its tokens; special tokens stand by themselves.
@@ -88,7 +94,8 @@ class TextRelevance:
     def heading(self) -> str:
         """What is explained, and how."""
         rather = "" if self.contrast is None else f" rather than {self.contrast}"
-        return f"Relevance for {self.target}{rather}, by {self.method}"
+        score = "" if self.score == "logit" else f"the {self.score} of "
+        return f"Relevance for {score}{self.target}{rather}, by {self.method}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists, strings and numbers."""
@@ -106,7 +113,20 @@ class TextRelevance:
         Colours say for (red) and against (blue), symmetric about 0; so does the line under a token: solid for, dotted against. The
         mouse over a token shows its number. Everything of the text is escaped.
         """
-        return page(self.heading(), [self.passage()])
+        return page([self.section()])
+
+    def section(self) -> Section:
+        """What a page shows of it."""
+        return Section(self.heading(), [self.passage()], self.sums())
+
+    def sums(self) -> list[str]:
+        """What all tokens have together, and what else took relevance, in words."""
+        found = [f"sum over all tokens: {self.relevance.sum():+.4g}"]
+        if self.beginning is not None:
+            found.append(f"of it, the beginning token {self.tokens[0]!r} has {self.beginning:+.4g}")
+        if self.absorbed_by_bias is not None:
+            found.append(f"biases and other constants absorbed {self.absorbed_by_bias:+.4g}")
+        return found
 
     def passage(self, heading: str = "") -> Passage:
         """The tokens as they are shown."""
@@ -131,8 +151,13 @@ class TextRelevance:
         Returns:
             The axes; their ``figure`` has ``savefig``.
         """
+        panel = self.panel()
+        return plot_tokens(panel.tokens, panel.relevance, title=panel.title, axes=axes)
+
+    def panel(self) -> TokenPanel:
+        """What a figure shows of it."""
         apart = [f" {text} " if special else text for text, special in zip(self.shown(), self._special(), strict=True)]
-        return plot_tokens(apart, self.relevance, title=self.heading(), axes=axes)
+        return TokenPanel(apart, self.relevance, self.heading())
 
     def _special(self) -> list[bool]:
         return [span is None for span in self.offsets]
@@ -192,7 +217,11 @@ class GeneratedRelevance:
 
     def to_html(self) -> str:
         """A page of one string, as that of a single text, with a passage for each generated token, all on one scale."""
-        return page(self.heading(), [step.passage(str(step.target)) for step in self.steps])
+        return page([self.section()])
+
+    def section(self) -> Section:
+        """What a page shows of it."""
+        return Section(self.heading(), [step.passage(f"next token: {step.target}") for step in self.steps])
 
     def heading(self) -> str:
         """What is explained, and how."""
@@ -215,6 +244,37 @@ class GeneratedRelevance:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def to_html(results: Sequence[TextRelevance | GeneratedRelevance]) -> str:
+    """One page that shows several explanations one below another, each with a scale of its own, and loads nothing.
+
+    Args:
+        results: as ``explain_text`` gives them, of one method or several; at least one.
+
+    Raises:
+        InputError: none.
+    """
+    if not results:
+        raise InputError("there is nothing to show: give at least one explanation of a text")
+    return page([result.section() for result in results], "" if len(results) == 1 else f"Relevance of {len(results)} texts")
+
+
+def to_figure(results: Sequence[TextRelevance | GeneratedRelevance]) -> Figure:
+    """One figure that shows several explanations one below another, each with a scale of its own.
+
+    Args:
+        results: as ``explain_text`` gives them, of one method or several; or a single one of a generated text.
+
+    Raises:
+        InputError: none, or a generated text among several results: its matrix has a figure of its own.
+    """
+    texts = [result for result in results if isinstance(result, TextRelevance)]
+    if len(results) == 1 and not texts:
+        return cast(Figure, results[0].plot().figure)
+    if len(texts) < len(results):
+        raise InputError("the matrix of a generated text has a figure of its own; draw one at a time, or several as a page of HTML")
+    return plot_several_tokens([text.panel() for text in texts])
 
 
 def _as_written(text: str, before: Span | None, span: Span | None, name: str) -> str:

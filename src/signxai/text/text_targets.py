@@ -8,15 +8,70 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import TargetError
+from signxai.targets import Contrast, LogProbability, Margin, Token, Top
 from signxai.text.kinds import Kind
 from signxai.text.results import TextTarget
 from signxai.text.tokens import Vocabulary
 
-TargetOption: TypeAlias = "int | str | Sequence[int | str | None] | None"
-"""A token or a label, or its id; None: the predicted one; a list: one for each text."""
+TargetOption: TypeAlias = "int | str | Sequence[int | str | None] | Contrast | Margin | LogProbability | None"
+"""A token or a label, or its id; None: the predicted one; a list: one for each text; or one of ``signxai.targets``."""
+
+_RUNNER_UP = "the most probable answer but the target"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of each text.
+
+    Attributes:
+        targets: tokens or labels, or their ids; None: the predicted one.
+        contrasts: what is subtracted, in the same way; None: nothing; ``_RUNNER_UP``: the most probable answer but the target.
+        activation: what is explained is the logarithm of the probability by this one, "softmax" or "sigmoid"; None: the logit.
+    """
+
+    targets: Any
+    contrasts: Any = None
+    activation: str | None = None
+
+    def check(self, count: int) -> None:
+        """Refuse the logarithm of a probability that is always 1.
+
+        Raises:
+            TargetError: the model has a single output, and a softmax is asked for.
+        """
+        if self.activation == "softmax" and count == 1:
+            raise TargetError("log_probability(): the model has a single output, which a softmax makes 1; take activation='sigmoid'")
+
+    @property
+    def score(self) -> str:
+        """What of the target is explained, in words."""
+        return {None: "logit", "softmax": "log-probability", "sigmoid": "log-probability by a sigmoid"}[self.activation]
+
+
+def asked(target: object, contrast: object) -> Asked:
+    """What is asked, of the two options of ``explain_text``; targets with names stand for both.
+
+    Raises:
+        TargetError: a target with a name that no text has, or one beside ``contrast=``.
+    """
+    named = [one for one in (target, contrast) if isinstance(one, Contrast | Margin | LogProbability | Top | Token)]
+    if not named:
+        return Asked(target, contrast)
+    if target is not named[0]:
+        raise TargetError(f"contrast={contrast!r} must be a token or label, or its id")
+    if contrast is not None:
+        raise TargetError(f"target={target!r} says by itself what is explained; leave contrast= out")
+    if isinstance(target, Margin):
+        return Asked(None, _RUNNER_UP)
+    if isinstance(target, Contrast):
+        return Asked(target.target, target.rather_than)
+    if isinstance(target, LogProbability):
+        return Asked(target.target, None, target.activation)
+    raise TargetError(f"target={target!r} does not go with texts: name a token or label, contrast(...), margin() or log_probability(...)")
 
 
 @dataclass(frozen=True)
@@ -26,19 +81,23 @@ class Entries:
     Attributes:
         places: of each sample the index for each axis after the batch.
         others: what is subtracted; None: nothing.
+        activation: the logarithm of the probability by this one, "softmax" or "sigmoid"; None: the logit.
     """
 
     places: tuple[tuple[int, ...], ...]
     others: tuple[tuple[int, ...], ...] | None = None
+    activation: str | None = None
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """The score of each sample (N,); of points made of these samples, round by round."""
+        if self.activation is not None:
+            outputs = outputs.log_softmax(-1) if self.activation == "softmax" else F.logsigmoid(outputs)
         found = _entries(outputs, self.places)
         return found if self.others is None else found - _entries(outputs, self.others)
 
     def rows(self, start: int, stop: int) -> Entries:
         """The target of some of the samples."""
-        return Entries(self.places[start:stop], None if self.others is None else self.others[start:stop])
+        return Entries(self.places[start:stop], None if self.others is None else self.others[start:stop], self.activation)
 
     def fixed(self, outputs: Tensor) -> Entries:
         """The same for points that are made of samples with these outputs."""
@@ -78,6 +137,17 @@ class Answers:
         """
         number = int(logits.argmax()) if given is None else self._number(given, len(logits))
         return TextTarget(number, self._name(number), float(logits[number]), self._probability(logits, number))
+
+    def runner_up(self, target: TextTarget, logits: Tensor) -> TextTarget:
+        """The most probable answer but the target.
+
+        Raises:
+            TargetError: if there is no other.
+        """
+        if len(logits) < 2:
+            raise TargetError("margin(): the model has a single output, which has no runner-up")
+        best = logits.topk(2).indices.tolist()
+        return self.target(best[1] if best[0] == target.id else best[0], logits)
 
     def _number(self, given: object, count: int) -> int:
         read = _whole if not isinstance(given, str) else self._class if self.kind is Kind.CLASSIFIER else self._token
@@ -119,6 +189,29 @@ def answers_of(net: Any, kind: Kind, vocabulary: Vocabulary) -> Answers:
     labels = {int(number): str(name) for number, name in (getattr(net.config, "id2label", None) or {}).items()}
     several = getattr(net.config, "problem_type", None) == "multi_label_classification"
     return Answers(kind, vocabulary, labels, several)
+
+
+def contrasts_of(answers: Answers, question: Asked, targets: Sequence[TextTarget], logits: Sequence[Tensor]) -> list[TextTarget] | None:
+    """What is subtracted of each text; None: nothing.
+
+    Raises:
+        TargetError: if it is no answer of the model, or the target itself.
+    """
+    if question.contrasts is None:
+        return None
+    if question.contrasts is _RUNNER_UP:
+        return [answers.runner_up(target, values) for target, values in zip(targets, logits, strict=True)]
+    return targets_of(answers, "contrast", question.contrasts, logits)
+
+
+def targets_of(answers: Answers, name: str, given: TargetOption, logits: Sequence[Tensor]) -> list[TextTarget]:
+    """A target for each text, with what the model says of it.
+
+    Raises:
+        TargetError: if it is no answer of the model, or they are not as many as the texts.
+    """
+    wanted = one_for_each(name, given, len(logits))
+    return [answers.target(one, values) for one, values in zip(wanted, logits, strict=True)]
 
 
 def one_for_each(name: str, given: TargetOption, count: int) -> list[int | str | None]:
