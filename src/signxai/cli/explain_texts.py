@@ -181,8 +181,7 @@ def _explain_all(request: TextRequest, loaded: Loaded, texts: Sequence[str]) -> 
 
 def _has_an_account(method: str) -> bool:
     """Whether what it gives tokens and biases are shares of one relevance."""
-    spec = parse_method(method)
-    return spec.method.startswith("lrp") and not spec.multipliers
+    return parse_method(method).method.startswith("lrp")
 
 
 def _target(text: str, loaded: Loaded) -> int | str:

@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 
 from signxai.common.errors import InputError
 from signxai.common.visualization import FloatArray
-from signxai.figures.relevance_colours import TEXT_SIZE, label_bar, relevance_norm
+from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
 __all__ = ["TokenPanel", "draw_tokens", "height_of_tokens", "plot_several_tokens", "plot_token_matrix", "plot_tokens"]
 
@@ -44,20 +44,20 @@ class TokenPanel:
         tokens: as they are written, with the white space before them.
         relevance: of each (L,), signed.
         title: above them.
+        limit: where the colours end; None: at the strongest token.
     """
 
     tokens: Sequence[str]
     relevance: FloatArray
     title: str = ""
+    limit: float | None = None
 
 
-def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = "", axes: Axes | None = None, cmap: str = "coolwarm") -> Axes:
+def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = "coolwarm") -> Axes:
     """Draw tokens in the colours of relevance, in lines that wrap: red and underlined for, blue and underlined with dots against.
 
     Args:
-        tokens: as they are written, with the white space before them.
-        relevance: of each (L,), signed.
-        title: above them.
+        panel: the tokens.
         axes: into which they are drawn; None: those of a figure of its own, with a colour bar.
         cmap: a diverging colour map of matplotlib.
 
@@ -67,21 +67,27 @@ def plot_tokens(tokens: Sequence[str], relevance: FloatArray, *, title: str = ""
     Raises:
         InputError: not as many tokens as values.
 
-    >>> plot_tokens(["good", " bad"], np.array([1.0, -1.0]), title="a film").get_title("left")
+    >>> plot_tokens(TokenPanel(["good", " bad"], np.array([1.0, -1.0]), "a film")).get_title("left")
     'a film'
     """
-    values, norm = _scaled(tokens, relevance)
-    scale = ScalarMappable(norm, cmap)
+    values, norm = _scaled(panel)
     is_own = axes is None
     if axes is None:
-        size = _page_size(tokens, title)
-        axes, bar = _page(Figure(figsize=size, dpi=_DOTS), size, tokens)
-        label_bar(axes.figure.colorbar(scale, cax=bar, orientation="horizontal"), values, norm)
+        size = _page_size(panel.tokens, panel.title)
+        axes, bar = _page(Figure(figsize=size, dpi=_DOTS), size, panel.tokens)
+        place: dict[str, Any] = {"cax": bar, "orientation": "horizontal"}
     else:
-        label_bar(axes.figure.colorbar(scale, ax=axes, location="bottom", shrink=0.7, aspect=30), values, norm)
-    box = draw_tokens(axes, tokens, values, norm, cmap)
-    _set_title(axes, title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
+        place = {"ax": axes, "location": "bottom", "shrink": 0.7, "aspect": 30}
+    _draw_bar(axes, values, norm, cmap, place)
+    box = draw_tokens(axes, panel.tokens, values, norm, cmap)
+    _set_title(axes, panel.title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
     return axes
+
+
+def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any]) -> None:
+    """The colour bar of tokens, with points at its ends where some are beyond it."""
+    extend = beyond(values, norm) if len(values) else "neither"
+    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm)
 
 
 def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = "coolwarm") -> Figure:
@@ -106,23 +112,23 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = "coolwarm") ->
     bottom = whole
     for panel, size in zip(panels, sizes, strict=True):
         bottom -= size[1]
-        values, norm = _scaled(panel.tokens, panel.relevance)
+        values, norm = _scaled(panel)
         axes, bar = _page(figure, size, panel.tokens, bottom)
-        label_bar(figure.colorbar(ScalarMappable(norm, cmap), cax=bar, orientation="horizontal"), values, norm)
-        _set_title(axes, panel.title, _draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
+        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"})
+        _set_title(axes, panel.title, draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
     return figure
 
 
-def _scaled(tokens: Sequence[str], relevance: FloatArray) -> tuple[FloatArray, Normalize]:
+def _scaled(panel: TokenPanel) -> tuple[FloatArray, Normalize]:
     """The values of tokens, and their scale.
 
     Raises:
         InputError: not as many tokens as values.
     """
-    values = np.asarray(relevance, dtype=np.float64)
-    if values.shape != (len(tokens),):
-        raise InputError(f"{len(tokens)} tokens have relevance of shape ({len(tokens)},), not {values.shape}")
-    return values, relevance_norm(values, None, 100) if len(values) else Normalize(-1, 1)
+    values = np.asarray(panel.relevance, dtype=np.float64)
+    if values.shape != (len(panel.tokens),):
+        raise InputError(f"{len(panel.tokens)} tokens have relevance of shape ({len(panel.tokens)},), not {values.shape}")
+    return values, relevance_norm(values, panel.limit, 100) if len(values) else Normalize(-1, 1)
 
 
 def _page_size(tokens: Sequence[str], title: str) -> tuple[float, float]:

@@ -62,10 +62,38 @@ def page(sections: Sequence[Section], title: str = "") -> str:
 
 
 def _section(section: Section) -> str:
-    end = max((abs(value) for passage in section.passages for value in passage.relevance), default=0.0)
+    end = scale_end([(value, special) for one in section.passages for value, special in zip(one.relevance, one.special, strict=True)])
     body = "\n".join(_passage(passage, end) for passage in section.passages)
-    notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in section.notes)
+    notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in (*_remarks(section.passages, end), *section.notes))
     return f'<div class="signxai-text">\n<h1><bdi>{escape(section.heading)}</bdi></h1>\n{_legend(end)}\n{body}{notes}\n</div>\n'
+
+
+def scale_end(values: Sequence[tuple[float, bool]]) -> float:
+    """Where the colours end: at the strongest token of the text, as special ones often take many times as much.
+
+    Args:
+        values: of each token its relevance, and whether it is a special one; of special ones alone the strongest counts.
+
+    >>> scale_end([(-9.0, True), (0.5, False), (-2.0, False)])
+    2.0
+    """
+    of_text = [abs(value) for value, special in values if not special]
+    return max(of_text, default=0.0) or max((abs(value) for value, _ in values), default=0.0)
+
+
+def _remarks(passages: Sequence[Passage], end: float) -> list[str]:
+    """What the marks within the texts mean, where there are any."""
+    beyond: dict[str, float] = {}
+    for one in passages:
+        for token, value in zip(one.tokens, one.relevance, strict=True):
+            if abs(value) > end and abs(value) > abs(beyond.get(token, 0.0)):
+                beyond[token] = value
+    found = [f"{token!r} is beyond the colours: {value:+.4g}" for token, value in beyond.items()]
+    if any(
+        shown.startswith("·") and not name.startswith("·") for one in passages for shown, name in zip(one.shown, one.tokens, strict=True)
+    ):
+        found.append("a dot within a word is a token that holds more bytes of the character before it")
+    return found
 
 
 def _passage(passage: Passage, end: float) -> str:
@@ -85,22 +113,25 @@ def _paragraph(passage: Passage, numbers: Sequence[int], end: float) -> str:
 def _token(passage: Passage, number: int, end: float) -> str:
     value = passage.relevance[number]
     sign = "for" if value > 0 else "against" if value < 0 else "none"
-    special = " special" if passage.special[number] else ""
-    strength = abs(value) / end if end else 0.0
+    shown = passage.shown[number]
+    special = " special" if passage.special[number] else " line" if "\n" in shown and not shown.strip() else ""
+    strength = min(abs(value) / end, 1.0) if end else 0.0
     title = escape(f"{passage.tokens[number]!r}: {value:+.4g}")
-    return f'<span class="{sign}{special}" style="--strength:{strength:.3f}" title="{title}">{escape(passage.shown[number])}</span>'
+    return f'<span class="{sign}{special}" style="--strength:{strength:.3f}" title="{title}">{escape(shown)}</span>'
 
 
 def _legend(end: float) -> str:
     """The scale: five steps, with the sign of each in its line, and their numbers."""
     steps = [(-1.0, "against"), (-0.5, "against"), (0.0, "none"), (0.5, "for"), (1.0, "for")]
     cells = "".join(f'<span class="{sign}" style="--strength:{abs(part)}">{part * end or 0:.2g}</span>' for part, sign in steps)
-    return f'<div class="legend">against (dotted) {cells} for (solid)</div>'
+    return f'<div class="legend"><bdi>relevance: against (dotted)</bdi> <bdi>{cells}</bdi> <bdi>for (solid)</bdi></div>'
 
 
+# Without ligatures, as one would draw the letters of two tokens as one, of which the mouse finds only the first.
 _STYLE = """
 .signxai-text { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --quiet: #5c5c5c; --for: 178, 24, 43; --against: 33, 102, 172;
-  color: var(--ink); background: var(--paper); font: 16px/1.9 system-ui, sans-serif; padding: 1em; max-width: 60em; margin: auto; }
+  color: var(--ink); background: var(--paper); font: 16px/1.9 system-ui, sans-serif; padding: 1em; max-width: 60em; margin: auto;
+  font-variant-ligatures: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .signxai-text h1 { font-size: 1.1em; line-height: 1.4; margin: 0 0 .5em; overflow-wrap: anywhere; }
 .signxai-text h2 { font-size: 1em; margin: 1em 0 0; }
 .signxai-text h3 { font-size: .85em; font-weight: normal; color: var(--quiet); margin: .5em 0 0; }
@@ -112,6 +143,8 @@ _STYLE = """
   border-bottom: 2px dotted rgba(var(--against), calc(var(--strength) * 4)); }
 .signxai-text .none { border-bottom: 2px solid transparent; }
 .signxai-text .special { font-size: .8em; margin: 0 .2em; }
+.signxai-text .line::before { content: "⏎"; color: var(--quiet); }
+.signxai-text .legend bdi { white-space: nowrap; }
 .signxai-text .legend { font-size: .8em; color: var(--quiet); }
 .signxai-text .note { font-size: .8em; line-height: 1.5; color: var(--quiet); }
 .signxai-text .legend span { color: var(--ink); padding: .1em .5em; }

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
 from signxai.figures.text_plots import TokenPanel, plot_several_tokens, plot_token_matrix, plot_tokens
-from signxai.text.page import Passage, Section, page
+from signxai.text.page import Passage, Section, page, scale_end
 from signxai.text.words import Span, Word, words_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -110,8 +110,9 @@ class TextRelevance:
     def to_html(self) -> str:
         """A page of one string that loads nothing: the text in the colours of relevance, for light and dark screens.
 
-        Colours say for (red) and against (blue), symmetric about 0; so does the line under a token: solid for, dotted against. The
-        mouse over a token shows its number. Everything of the text is escaped.
+        Colours say for (red) and against (blue), symmetric about 0; so does the line under a token: solid for, dotted against. They end at
+        the strongest token of the text; special ones beyond are named below it. The mouse over a token shows its number. Everything of the
+        text is escaped.
         """
         return page([self.section()])
 
@@ -151,13 +152,13 @@ class TextRelevance:
         Returns:
             The axes; their ``figure`` has ``savefig``.
         """
-        panel = self.panel()
-        return plot_tokens(panel.tokens, panel.relevance, title=panel.title, axes=axes)
+        return plot_tokens(self.panel(), axes=axes)
 
     def panel(self) -> TokenPanel:
         """What a figure shows of it."""
         apart = [f" {text} " if special else text for text, special in zip(self.shown(), self._special(), strict=True)]
-        return TokenPanel(apart, self.relevance, self.heading())
+        end = scale_end(list(zip(self.relevance.tolist(), self._special(), strict=True)))
+        return TokenPanel(apart, self.relevance, self.heading(), end or None)
 
     def _special(self) -> list[bool]:
         return [span is None for span in self.offsets]
@@ -257,7 +258,7 @@ def to_html(results: Sequence[TextRelevance | GeneratedRelevance]) -> str:
     """
     if not results:
         raise InputError("there is nothing to show: give at least one explanation of a text")
-    return page([result.section() for result in results], "" if len(results) == 1 else f"Relevance of {len(results)} texts")
+    return page([result.section() for result in results], "" if len(results) == 1 else f"Relevance of texts: {len(results)} explanations")
 
 
 def to_figure(results: Sequence[TextRelevance | GeneratedRelevance]) -> Figure:

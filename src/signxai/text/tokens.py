@@ -71,14 +71,14 @@ class Vocabulary:
         """What each of some tokens in a row adds to the text; "" for special ones, and for parts of a character but the last."""
         result: list[str] = []
         plain = [token_id for token_id in ids if token_id not in self.special_ids]
-        known, count = "", 0
+        known, count, whole = "", 0, self._decoded(plain)
         for token_id in ids:
             if token_id in self.special_ids:
                 result.append("")
                 continue
             count += 1
             now = self._decoded(plain[:count])
-            if now.endswith("\ufffd") and count < len(plain):  # the rest of a character is still to come
+            if now.endswith("\ufffd") and not whole.startswith(now):  # the rest of a character is still to come
                 result.append("")
                 continue
             part = now[len(known) :]
