@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import (
     BertConfig,
+    BertForSequenceClassification,
     BertForTokenClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
@@ -18,6 +19,7 @@ from transformers import (
 
 from language_models import BERT, bert_classifier, bert_masked, gpt2, of_bytes, of_words, t5
 from signxai.common.errors import InputError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.targets import contrast, log_probability, margin, token, top
 from signxai.text import explain_text
 
 
@@ -51,6 +53,7 @@ def causal(pairs):
         ([], "at least one text"),
         (["the cat", 3], "must be a str, not int"),
         (["the cat", ""], "is empty"),
+        ("caf\udce9", "half of a character"),
     ],
 )
 def test_a_text_must_have_letters(classifier, words, text, says):
@@ -153,6 +156,30 @@ def test_the_mask_token_stands_in_the_text_once(words, text, count):
 def test_a_target_is_a_label(classifier, words, option, target, says):
     with pytest.raises(TargetError, match=says):
         explain_text(classifier, words, "the cat", "lrp_z", **{option: target})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"target": top(2)}, r"top\(2\) does not go with texts: name a token or label, contrast"),
+        ({"target": token(0, 1)}, r"token\(0, 1\) does not go with texts"),
+        ({"target": contrast(0, 1), "contrast": 2}, "leave contrast= out"),
+        ({"contrast": contrast(0, 1)}, "must be a token or label"),
+        ({"target": contrast(0, 0)}, "is the target itself"),
+        ({"target": contrast(0, 3)}, "out of range"),
+        ({"target": contrast("calm", "angry")}, "'angry' is not a label"),
+    ],
+)
+def test_targets_with_names_that_no_text_has(classifier, words, options, says):
+    with pytest.raises(TargetError, match=says):
+        explain_text(classifier, words, "the cat", "lrp_z", **options)
+
+
+@pytest.mark.parametrize("target", [log_probability(0), margin()])
+def test_a_single_output_has_no_other(words, target):
+    model = BertForSequenceClassification(BertConfig(vocab_size=len(words), num_labels=1, **BERT)).double().eval()
+    with pytest.raises(TargetError, match="the model has a single output"):
+        explain_text(model, words, "the cat", "lrp_z", target=target)
 
 
 def test_a_target_is_one_token(causal, pairs, words):

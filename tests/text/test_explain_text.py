@@ -8,7 +8,7 @@ import torch
 
 import signxai
 from language_models import bart, bert_classifier, bert_masked, gpt2, llama, of_bytes, of_words, t5
-from signxai.targets import token
+from signxai.targets import contrast, log_probability, margin, token
 from signxai.text import explain_text
 
 METHODS = ["lrp_z", "lrp_epsilon_0_1", "gradient_x_input"]
@@ -116,14 +116,54 @@ def test_a_contrast_is_the_difference_of_both_explanations(method):
     assert not np.allclose(both.relevance, cat.relevance)
 
 
+ANSWERS = {
+    "contrast(2, 0)": (contrast(2, 0), lambda logits: logits[2] - logits[0], "logit"),
+    "margin()": (margin(), lambda logits: logits.topk(2).values.diff()[0].neg(), "logit"),
+    "log_probability(2)": (log_probability(2), lambda logits: logits.log_softmax(0)[2], "log-probability"),
+    "log_probability(2, 'sigmoid')": (
+        log_probability(2, "sigmoid"),
+        lambda logits: logits[2].sigmoid().log(),
+        "log-probability by a sigmoid",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_targets_with_names_are_explained_and_said(name):
+    target, score, said = ANSWERS[name]
+    tokenizer = of_words()
+    model, texts = bert_classifier(tokenizer), ["a dog ran", "the cat sat on the mat"]
+    together = explain_text(model, tokenizer, texts, "gradient_x_input", target=target)
+    for text, found in zip(texts, together, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        read = model.get_input_embeddings()(ids).detach().requires_grad_(True)
+        logits = model(inputs_embeds=read).logits[0]
+        [gradient] = torch.autograd.grad(score(logits), read)
+        np.testing.assert_allclose(found.relevance, (gradient * read).sum(-1)[0].detach(), rtol=1e-9, atol=1e-12)
+        content = found.to_dict()
+        order = logits.argsort(descending=True).tolist()
+        expected = {"margin()": order[:2], "contrast(2, 0)": [2, 0]}.get(name, [2, None])
+        assert [content["target"]["id"], content["contrast"] and content["contrast"]["id"]] == expected
+        assert content["score"] == said
+        assert said == "logit" or f"the {said} of 'odd'" in found.heading()
+
+
+def test_a_contrast_with_names_takes_words():
+    tokenizer = of_words()
+    model = bert_masked(tokenizer)
+    found = explain_text(model, tokenizer, "the [MASK] sat", "lrp_z", target=contrast("cat", "dog"))
+    plain = explain_text(model, tokenizer, "the [MASK] sat", "lrp_z", target="cat", contrast="dog")
+    assert found.to_dict() == plain.to_dict()
+
+
 def test_each_text_may_have_a_target_of_its_own():
     tokenizer = of_words()
     model, texts = bert_classifier(tokenizer), ["the cat sat on the mat", "a dog ran"]
     together = explain_text(model, tokenizer, texts, "lrp_z", target=["odd", 0], contrast=["calm", "lively"], batch_size=1)
-    for text, target, contrast, found in zip(texts, ["odd", "calm"], ["calm", "lively"], together, strict=True):
-        alone = explain_text(model, tokenizer, text, "lrp_z", target=target, contrast=contrast)
+    for text, target, other, found in zip(texts, ["odd", "calm"], ["calm", "lively"], together, strict=True):
+        alone = explain_text(model, tokenizer, text, "lrp_z", target=target, contrast=other)
         np.testing.assert_allclose(found.relevance, alone.relevance, rtol=1e-10, atol=1e-10)
-        assert (found.target.name, found.contrast.name) == (target, contrast)
+        assert (found.target.name, found.contrast.name) == (target, other)
 
 
 def test_methods_of_many_points_take_the_same_targets():
@@ -136,7 +176,7 @@ def test_methods_of_many_points_take_the_same_targets():
 
 
 @pytest.mark.parametrize("make", [gpt2, llama])
-@pytest.mark.parametrize("method", ["lrp_epsilon_0_1", "gradient_x_input"])
+@pytest.mark.parametrize("method", ["lrp_epsilon_0_1", "gradient_x_input", "lrp_epsilon_0_25_std_x", "smoothgrad_x_input"])
 def test_each_row_of_a_generated_text_explains_the_text_before_its_token(make, method):
     tokenizer = of_bytes()
     model = make(tokenizer)
@@ -173,6 +213,18 @@ def test_what_is_generated_is_what_the_model_generates(make, tokens):
     whole = model.generate(encoded["input_ids"], attention_mask=encoded["attention_mask"], **plain)[0].tolist()
     prompt = 1 if model.config.is_encoder_decoder else encoded["input_ids"].shape[1]
     assert [target.id for target in found.targets] == whole[prompt:]
+
+
+def test_an_answer_begins_with_the_token_that_the_configuration_asks_for():
+    """As of models that translate, which are told the language so."""
+    tokenizer = of_words()
+    model, encoded = bart(tokenizer), tokenizer("the big cat", return_tensors="pt")
+    model.generation_config.forced_bos_token_id = 7
+    found = explain_text(model, tokenizer, "the big cat", "gradient_x_input", max_new_tokens=3)
+    plain = {"do_sample": False, "max_new_tokens": 3}
+    whole = model.generate(encoded["input_ids"], attention_mask=encoded["attention_mask"], **plain)[0].tolist()
+    assert [target.id for target in found.targets] == whole[1:]
+    assert found.targets[0].id == 7
 
 
 def test_a_text_ends_where_the_model_ends_it():

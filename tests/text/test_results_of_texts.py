@@ -14,7 +14,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from language_models import SENTENCES, bert_classifier, gpt2, llama, of_bytes, of_words, t5
-from signxai.text import TextRelevance, TextTarget, explain_text
+from signxai.common.errors import InputError
+from signxai.text import TextRelevance, TextTarget, explain_text, to_figure, to_html
+from signxai.text.tokens import vocabulary_of
 
 TEXT = "hello wörld, the cat <b>sat</b>\non € it"
 
@@ -201,6 +203,48 @@ def test_a_figure_of_its_own_holds_all_lines(tmp_path):
         assert inner.x1 <= box.x1 + 2
         assert box.y0 <= inner.y0
         assert inner.y1 <= box.y1
+
+
+def test_several_explanations_stand_on_one_page_and_in_one_figure(found, generated):
+    other = explain_text(gpt2(of_bytes()), of_bytes(), TEXT, "gradient_x_input")
+    page = Page(to_html([found, other, generated]))
+    assert all(page.text.count(one.heading()) == 1 for one in (found, other, generated))
+    assert [attributes["class"] for tag, attributes in page.tags if attributes.get("class") == "legend"] == ["legend"] * 3
+    figure = to_figure([found, other])
+    assert [axes.get_title("left").replace("\n", " ") for axes in figure.axes if axes.texts] == [found.heading(), other.heading()]
+    heights = [one.plot().figure.get_size_inches()[1] for one in (found, other)]
+    assert figure.get_size_inches()[1] == pytest.approx(sum(heights))
+    assert to_figure([generated]).axes[0].images
+    with pytest.raises(InputError, match="has a figure of its own"):
+        to_figure([found, generated])
+    for shown in (to_html, to_figure):
+        with pytest.raises(InputError, match="there is nothing to"):
+            shown([])
+
+
+def test_the_colours_of_a_figure_end_at_the_strongest_token_of_the_text():
+    values, target = np.array([20.0, 1.0, -0.5]), TextTarget(0, "x", 1.0, 0.5)
+    axes = TextRelevance("a b", ("[CLS]", "a", "b"), (0, 1, 2), (None, (0, 1), (2, 3)), values, target, None, "m", 20.0).plot()
+    cls, strong, _ = [patch.get_facecolor() for patch in axes.patches]
+    assert cls == strong
+    [bar] = [other for other in axes.figure.axes if other is not axes]
+    assert [label.get_text() for label in bar.get_xticklabels()] == ["-1", "-0.5", "0", "0.5", "1"]
+
+
+def test_control_characters_are_shown_as_pictures(tmp_path):
+    tokenizer = of_bytes()
+    found = explain_text(gpt2(tokenizer), tokenizer, "a\0b\x1b\u2028", "gradient_x_input")
+    assert "a␀b␛" in Page(found.to_html()).text
+    found.plot().figure.savefig(tmp_path / "text.png")  # no letter is missing from the font
+
+
+def test_bytes_that_are_no_character_stand_where_they_were_generated():
+    tokenizer = of_bytes()
+    vocabulary = vocabulary_of(tokenizer)
+    ids = {vocabulary.name(number): number for number in range(len(tokenizer))}
+    assert vocabulary.written([ids["<0x98>"], ids["a"]]) == ["\ufffd", "a"]
+    assert vocabulary.written([ids["<0xE2>"], ids["<0x82>"], ids["<0xAC>"], ids["a"]]) == ["", "", "€", "a"]
+    assert vocabulary.written([ids["<0xE2>"], ids["<0xE2>"], ids["<0x82>"], ids["<0xAC>"]]) == ["\ufffd", "", "", "€"]
 
 
 def test_a_figure_is_drawn_into_given_axes(found, generated):

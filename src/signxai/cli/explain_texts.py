@@ -22,6 +22,7 @@ from signxai.models import move_to
 from signxai.names.grammar import parse_method
 from signxai.text import GeneratedRelevance, TextRelevance, explain_text, to_figure, to_html
 from signxai.text.model_directories import BUNDLED, Loaded, directory_of, named, read_directory
+from signxai.text.tokens import vocabulary_of
 
 __all__ = ["TextRequest", "explain_texts"]
 
@@ -209,7 +210,7 @@ def _classes(text: str, model: Any) -> list[int]:
 
 def _token(text: str, tokenizer: Any) -> list[int]:
     """The only token that a text is; nothing where it is several, or unknown."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = vocabulary_of(tokenizer).ids_of(text)
     return ids if len(ids) == 1 and ids != [tokenizer.unk_token_id] else []
 
 

@@ -13,7 +13,7 @@ from signxai.api import explain, inspect_model
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.engine.prediction import predict
 from signxai.names.grammar import MethodSpec
-from signxai.text.kinds import Kind, check_fits, decoder_start, end_tokens, generates, has_decoder, kind_of, network_of, takes
+from signxai.text.kinds import Kind, check_fits, decoder_start, end_tokens, forced_first, generates, has_decoder, kind_of, network_of, takes
 from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
 from signxai.text.rows import Rows, only_place, padded
 from signxai.text.text_targets import Asked, Entries, TargetOption, answers_of, asked, contrasts_of, targets_of
@@ -102,7 +102,7 @@ def explain_text(
             ``contrast(a, b)``, ``margin()`` (the predicted answer rather than the next one) and ``log_probability(a)``.
         contrast: another answer, written the same way: this one rather than that one, by the difference of their logits.
         max_new_tokens: let the model continue the text by at most so many tokens, each time the most probable one, until it ends the text,
-            and explain each of them.
+            and explain each of them. Of its ``generation_config`` the tokens of the end and ``forced_bos_token_id`` are followed alone.
         account: True: say how much biases and other constants absorbed, by a second pass per text (LRP only).
         **options: as for ``signxai.explain``: parameters of the method, ``batch_size=``, ``seed=``, ``relevance=``, ``stochastic=``.
 
@@ -180,22 +180,19 @@ class _Question:
         return self._explained(rows, texts, [decoded] * len(texts), places, targets, contrasts, what)
 
     def of_generated(self, text: TokenizedText, count: int) -> GeneratedRelevance:
-        """The explanation of each token that the model adds, from one batch: the same tokens in each row, with another target."""
+        """The explanation of each token that the model adds, each from a batch of its own, as rules may look at a whole sample."""
         check_fits(self.net, text, 0 if has_decoder(self.net) else count - 1)
         start = (decoder_start(self.net),) if has_decoder(self.net) else ()
-        new = self._generated(text.ids, start, count)
-        if start:
-            whole, answers = [text] * len(new), [self._answer([*start, *new[:n]]) for n in range(len(new))]
-            rows = padded([text.ids], self.vocabulary, [*start, *new[:-1]])
-        else:
-            whole, answers = [self.vocabulary.continued(text, new[:n]) for n in range(len(new))], [TokenizedText("", (), (), ())] * len(new)
-            rows = padded([whole[-1].ids], self.vocabulary)
-        first = len(start or text.ids) - 1
-        places = [(first + n,) for n in range(len(new))]
-        logits = self._logits(rows)
+        new, logits = self._generated(text.ids, start, count)
         says = answers_of(self.net, Kind.CAUSAL, self.vocabulary)
-        targets = [says.target(token_id, _at(logits, 0, place)) for token_id, place in zip(new, places, strict=True)]
-        steps = self._explained(_repeated(rows, len(new)), whole, answers, places, targets, None, Asked(None))
+        steps: list[TextRelevance] = []
+        for number, (token_id, values) in enumerate(zip(new, logits, strict=True)):
+            before = new[:number]
+            whole = text if start else self.vocabulary.continued(text, before)
+            answer = self._answer([*start, *before]) if start else TokenizedText("", (), (), ())
+            rows = padded([whole.ids], self.vocabulary, answer.ids if start else None)
+            places = [(len(start or text.ids) - 1 + number,)]
+            steps += self._explained(rows, [whole], [answer], places, [says.target(token_id, values)], None, Asked(None))
         written = self._answer(new).text if start else self.vocabulary.continued(text, new).text[len(text.text) :]
         return GeneratedRelevance(text.text, written, tuple(steps))
 
@@ -278,14 +275,16 @@ class _Question:
         """What the decoder is handed, as tokens and text."""
         return self.vocabulary.continued(TokenizedText("", (), (), ()), ids)
 
-    def _generated(self, ids: Sequence[int], start: Sequence[int], count: int) -> list[int]:
-        """The tokens that the model adds, each time the most probable one."""
+    def _generated(self, ids: Sequence[int], start: Sequence[int], count: int) -> tuple[list[int], list[Tensor]]:
+        """The tokens that the model adds, each time the most probable one, or the one that its configuration asks for; and its logits."""
         new: list[int] = []
-        ends = end_tokens(self.net)
+        logits: list[Tensor] = []
+        ends, forced = end_tokens(self.net), forced_first(self.net) if start else None
         while len(new) < count and (not new or new[-1] not in ends):
             rows = padded([ids], self.vocabulary, [*start, *new]) if start else padded([[*ids, *new]], self.vocabulary)
-            new.append(int(self._logits(rows)[0, -1].argmax()))
-        return new
+            logits.append(self._logits(rows)[0, -1])
+            new.append(forced if forced is not None and not new else int(logits[-1].argmax()))
+        return new, logits
 
     def _absorbed(self, rows: Rows, entries: Entries) -> list[float | None]:
         """What biases and other constants took in each row, if that is asked for."""
@@ -347,9 +346,3 @@ def _at(logits: Tensor, row: int, place: tuple[int, ...]) -> Tensor:
     """The logits of one sample at one position (answers,)."""
     index = (row, *place)
     return logits[index]
-
-
-def _repeated(rows: Rows, count: int) -> Rows:
-    """The same text in each of some rows."""
-    decoder = None if rows.decoder_ids is None else rows.decoder_ids.repeat(count, 1)
-    return Rows(rows.ids.repeat(count, 1), rows.mask.repeat(count, 1), decoder)

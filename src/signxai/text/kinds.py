@@ -93,6 +93,15 @@ def end_tokens(net: Any) -> frozenset[int]:
     return frozenset()
 
 
+def forced_first(net: Any) -> int | None:
+    """The token that every answer begins with behind that of ``decoder_start``, as of models that translate; None: there is none."""
+    for config in (getattr(net, "generation_config", None), net.config):
+        first = getattr(config, "forced_bos_token_id", None)
+        if first is not None:
+            return int(first)
+    return None
+
+
 def check_fits(net: Any, text: TokenizedText, more: int = 0) -> None:
     """Refuse a text whose tokens the model does not know, or which is too long for it.
 

@@ -117,7 +117,12 @@ def _token(passage: Passage, number: int, end: float) -> str:
     special = " special" if passage.special[number] else " line" if "\n" in shown and not shown.strip() else ""
     strength = min(abs(value) / end, 1.0) if end else 0.0
     title = escape(f"{passage.tokens[number]!r}: {value:+.4g}")
-    return f'<span class="{sign}{special}" style="--strength:{strength:.3f}" title="{title}">{escape(shown)}</span>'
+    return f'<span class="{sign}{special}" style="--strength:{strength:.3f}" title="{title}">{escape(_visible(shown))}</span>'
+
+
+def _visible(text: str) -> str:
+    """A text whose control characters, which browsers drop or obey, have a picture; tabs and new lines stay."""
+    return "".join(chr(0x2400 + ord(letter)) if letter < " " and letter not in "\t\n\r" else letter for letter in text)
 
 
 def _legend(end: float) -> str:
@@ -143,7 +148,7 @@ _STYLE = """
   border-bottom: 2px dotted rgba(var(--against), calc(var(--strength) * 4)); }
 .signxai-text .none { border-bottom: 2px solid transparent; }
 .signxai-text .special { font-size: .8em; margin: 0 .2em; }
-.signxai-text .line::before { content: "⏎"; color: var(--quiet); }
+.signxai-text .line::before { content: "↵"; color: var(--quiet); }
 .signxai-text .legend bdi { white-space: nowrap; }
 .signxai-text .legend { font-size: .8em; color: var(--quiet); }
 .signxai-text .note { font-size: .8em; line-height: 1.5; color: var(--quiet); }

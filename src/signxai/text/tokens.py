@@ -46,6 +46,10 @@ class Vocabulary:
         """
         if not isinstance(text, str):
             raise InputError(f"a text must be a str, not {type(text).__name__}; several texts are a list of them")
+        if not _is_unicode(text):
+            raise InputError(
+                f"the text {text!r} holds half of a character (a surrogate), as bytes that are no UTF-8 become; decode them first"
+            )
         if not text.strip():
             raise InputError(f"the text {text!r} is empty: there is nothing that relevance could be given to")
         encoded = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
@@ -123,7 +127,9 @@ class Vocabulary:
         return int(self.tokenizer.pad_token_id)
 
     def ids_of(self, text: str) -> list[int]:
-        """The tokens of a text alone, without special ones."""
+        """The tokens of a text alone, without special ones; none of a text that is no Unicode."""
+        if not _is_unicode(text):
+            return []
         return [int(token_id) for token_id in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
     def is_unknown(self, token_id: int, text: str) -> bool:
@@ -140,6 +146,10 @@ class Vocabulary:
 
     def _decoded(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _in_place(name: str, text: str, span: Span | None) -> str:
