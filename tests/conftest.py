@@ -23,8 +23,8 @@ IS_TOO_OLD_FOR_TEXTS = int(version("transformers").partition(".")[0]) < LEAST_TR
 def _explains_texts(item):
     """Whether a test, or the block of a document that it runs, calls ``explain_text``."""
     block = getattr(item, "callspec", None) and item.callspec.params.get("block", "")
-    places = ("tests/text/", "signxai.text.explaining", "signxai.text.bundled")
-    return any(place in item.nodeid for place in places) or "explain_text" in str(block)
+    places = ("tests/text/", "signxai.text.explaining", "signxai.text.bundled", "model_directories")
+    return any(place in item.nodeid for place in places) or any(word in str(block) for word in ("explain_text", "signxai text"))
 
 
 HAS_ZARR = find_spec("zarr") is not None
@@ -33,7 +33,7 @@ HAS_ZARR = find_spec("zarr") is not None
 def _writes_stores(item):
     """Whether a test, or the block of a document that it runs, needs zarr, which is had from Python 3.11 on."""
     block = getattr(item, "callspec", None) and item.callspec.params.get("block", "")
-    return "signxai.datasets.run" in item.nodeid or "explain_dataset" in str(block)
+    return "signxai.datasets.run" in item.nodeid or any(word in str(block) for word in ("explain_dataset", "signxai run"))
 
 
 QUICK_CASES = 8

@@ -58,11 +58,36 @@ def test_a_block_prints_what_the_document_says(tmp_path, block, wanted):
 @pytest.mark.parametrize("block", BLOCKS["bash"])
 def test_commands_run_as_they_stand(checkout, block, monkeypatch, capsys):
     monkeypatch.chdir(checkout)
+    if "signxai text" in block:
+        save_language_models(checkout)
     lines = block.replace("\\\n", " ").splitlines()
     for command, *arguments in [shlex.split(line, comments=True) for line in lines if runs_here(line)]:
         assert command == "signxai"
         done = in_this_process(*arguments, capsys=capsys)
         assert done.returncode == 0, done.stderr
+
+
+def save_language_models(folder):
+    """The directories and the file that commands on texts name: small models with random weights that know the words of these texts."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    known = ["[UNK]", "[PAD]", *"The capital of France is Paris Rome a fine film dull one Once upon time".split()]
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, clean_up_tokenization_spaces=False, unk_token="[UNK]", pad_token="[PAD]", padding_side="right"
+    )
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    labels = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    ends = {"bos_token_id": None, "eos_token_id": None}
+    for name, model in (
+        ("gpt2", GPT2LMHeadModel(GPT2Config(vocab_size=len(known), n_embd=16, n_layer=1, n_head=2, n_positions=32, **ends))),
+        ("sentiment", BertForSequenceClassification(BertConfig(vocab_size=len(known), pad_token_id=1, **labels, **sizes))),
+    ):
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    (folder / "reviews.txt").write_text("a fine film\na dull one\n")
 
 
 def test_links_and_pictures_exist():
