@@ -72,7 +72,8 @@ def save_language_models(folder):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    known = ["[UNK]", "[PAD]", *"The capital of France is Paris Rome a fine film dull one Once upon time".split()]
+    texts = "The capital of France is Paris Rome a fine film dull one Once upon time"
+    known = ["[UNK]", "[PAD]", *texts.split()]
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(
