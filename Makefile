@@ -56,7 +56,9 @@ demo-ecg: $(ECG_STAMP)  ## set up and explain a ventricular beat of a bundled EC
 		--output out/demo-ecg.png
 
 demo-text: $(TEXT_STAMP)  ## set up and explain a sentence with a small language model
-	$(BIN)/python examples/text/demo.py --output out/demo-text
+	@mkdir -p out
+	$(BIN)/signxai text "red 4 blue 7 green 11 gray 2 violet 16 blue ?" --model recall_words --method lrp_epsilon_0_1 \
+		--output out/demo-text.html --output out/demo-text.png
 
 test: $(STAMP)  ## set up and run all tests, on all cores (WORKERS=2: in two processes)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal

@@ -139,6 +139,7 @@ def write(output: Path, model: LlamaForCausalLM, figures: Mapping[str, Any]) -> 
     card = output / "README.md"
     with TemporaryDirectory() as name:
         made = Path(name)
+        model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(made)
         new_tokenizer().save_pretrained(made)
         files: dict[Path, Any] = {

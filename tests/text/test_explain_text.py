@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import signxai
+import signxai.text.explaining
 from language_models import bart, bert_classifier, bert_masked, gpt2, llama, of_bytes, of_words, t5
 from signxai.targets import contrast, log_probability, margin, token
 from signxai.text import explain_text
@@ -175,8 +176,13 @@ def test_methods_of_many_points_take_the_same_targets():
         np.testing.assert_allclose(found.relevance, alone.relevance, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::signxai.methods.repeated.IncompleteWarning")  # of three steps
 @pytest.mark.parametrize("make", [gpt2, llama])
-@pytest.mark.parametrize("method", ["lrp_epsilon_0_1", "gradient_x_input", "lrp_epsilon_0_25_std_x", "smoothgrad_x_input"])
+@pytest.mark.parametrize(
+    "method",
+    ["lrp_epsilon_0_1", "gradient_x_input", "lrp_epsilon_0_25_std_x", "smoothgrad_x_input", "integrated_gradients_steps_3", "lrpsign_z",
+     "input_t_gradient", "lrp_gamma_0_25_cp", "lrpz_alpha_1_beta_0"],
+)  # fmt: skip
 def test_each_row_of_a_generated_text_explains_the_text_before_its_token(make, method):
     tokenizer = of_bytes()
     model = make(tokenizer)
@@ -187,6 +193,17 @@ def test_each_row_of_a_generated_text_explains_the_text_before_its_token(make, m
         np.testing.assert_allclose(row[: len(ids)], expected, rtol=1e-10, atol=1e-10)
         assert not row[len(ids) :].any()
         ids = [*ids, target.id]
+
+
+@pytest.mark.parametrize(("method", "passes"), [("lrp_epsilon_0_1", 1), ("gradient_x_input", 1), ("lrp_epsilon_0_25_std_x", 4)])
+@pytest.mark.parametrize(("make", "tokens"), [(gpt2, of_bytes), (t5, of_words)])
+def test_generated_tokens_are_one_batch_where_a_rule_looks_at_no_whole_sample(make, tokens, method, passes, monkeypatch):
+    calls = []
+    explain = signxai.text.explaining.explain
+    monkeypatch.setattr("signxai.text.explaining.explain", lambda *given, **options: calls.append(given) or explain(*given, **options))
+    tokenizer = tokens()
+    found = explain_text(make(tokenizer), tokenizer, "the big cat", method, max_new_tokens=4)
+    assert (len(found.steps), len(calls)) == (4, passes)
 
 
 @pytest.mark.parametrize("make", [t5, bart])

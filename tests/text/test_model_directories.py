@@ -78,7 +78,7 @@ def test_a_path_may_be_a_string_and_an_index_of_parts_may_stand_for_the_weights(
 def test_the_name_of_a_bundled_model_stands_for_its_directory(whole, monkeypatch):
     monkeypatch.setitem(BUNDLED, "my_words", whole)
     assert load_directory("my_words")[0].num_labels == 3
-    with pytest.raises(InputError, match="or one of the names my_words"):
+    with pytest.raises(InputError, match="or one of the names recall_words, my_words"):
         load_directory("other_words")
 
 

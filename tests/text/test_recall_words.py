@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import shlex
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from command_line import in_a_process
 from places import PACKAGE_DATA, ROOT
 from processes import loaded, printed, python
 from signxai.common.errors import ModelError, OptionError
@@ -196,7 +199,9 @@ def test_the_measuring_script_prints_and_writes_what_it_counts(tmp_path):
 
 @pytest.mark.slow
 def test_the_demo_writes_a_page_and_a_picture(tmp_path):
-    said = script("demo.py", "--output", tmp_path / "out" / "demo-text", MPLBACKEND="Agg")
-    assert "Relevance for '7'" in said
-    assert "blue" in (tmp_path / "out" / "demo-text.html").read_text()
-    assert (tmp_path / "out" / "demo-text.png").read_bytes().startswith(b"\x89PNG")
+    demo = re.search(r"\$\(BIN\)/signxai (text .*)\\\n(.*)", (ROOT / "Makefile").read_text())
+    done = in_a_process(*shlex.split(demo[1] + demo[2].replace("out/", f"{tmp_path}/")))
+    assert done.returncode == 0, done.stderr
+    assert "7" in done.stdout
+    assert "blue" in (tmp_path / "demo-text.html").read_text()
+    assert (tmp_path / "demo-text.png").read_bytes().startswith(b"\x89PNG")

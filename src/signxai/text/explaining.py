@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from signxai.api import explain, inspect_model
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.engine.prediction import predict
-from signxai.names.grammar import MethodSpec
+from signxai.names.grammar import MethodSpec, parse_method
 from signxai.text.kinds import Kind, check_fits, decoder_start, end_tokens, forced_first, generates, has_decoder, kind_of, network_of, takes
 from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
 from signxai.text.rows import Rows, only_place, padded
@@ -180,19 +180,20 @@ class _Question:
         return self._explained(rows, texts, [decoded] * len(texts), places, targets, contrasts, what)
 
     def of_generated(self, text: TokenizedText, count: int) -> GeneratedRelevance:
-        """The explanation of each token that the model adds, each from a batch of its own, as rules may look at a whole sample."""
+        """The explanation of each token that the model adds."""
         check_fits(self.net, text, 0 if has_decoder(self.net) else count - 1)
         start = (decoder_start(self.net),) if has_decoder(self.net) else ()
         new, logits = self._generated(text.ids, start, count)
         says = answers_of(self.net, Kind.CAUSAL, self.vocabulary)
+        targets = [says.target(token_id, values) for token_id, values in zip(new, logits, strict=True)]
+        texts = [text if start else self.vocabulary.continued(text, new[:n]) for n in range(len(new))]
+        answers = [self._answer([*start, *new[:n]]) if start else TokenizedText("", (), (), ()) for n in range(len(new))]
+        places = [(len(start or text.ids) - 1 + n,) for n in range(len(new))]
         steps: list[TextRelevance] = []
-        for number, (token_id, values) in enumerate(zip(new, logits, strict=True)):
-            before = new[:number]
-            whole = text if start else self.vocabulary.continued(text, before)
-            answer = self._answer([*start, *before]) if start else TokenizedText("", (), (), ())
-            rows = padded([whole.ids], self.vocabulary, answer.ids if start else None)
-            places = [(len(start or text.ids) - 1 + number,)]
-            steps += self._explained(rows, [whole], [answer], places, [says.target(token_id, values)], None, Asked(None))
+        for batch in [slice(0, len(new))] if _goes_by_place(self.method) else [slice(n, n + 1) for n in range(len(new))]:
+            rows = padded([texts[batch][-1].ids], self.vocabulary, answers[batch][-1].ids if start else None)
+            rows = _repeated(rows, len(texts[batch]))
+            steps += self._explained(rows, texts[batch], answers[batch], places[batch], targets[batch], None, Asked(None))
         written = self._answer(new).text if start else self.vocabulary.continued(text, new).text[len(text.text) :]
         return GeneratedRelevance(text.text, written, tuple(steps))
 
@@ -340,6 +341,25 @@ def _check_generation(question: _Question, count: object, target: object, contra
         raise ModelError(
             f"{type(question.net).__name__} generates no text; leave max_new_tokens= out, or take a causal or encoder-decoder model"
         )
+
+
+_BY_PLACE = frozenset(("gradient", "input_t_gradient", "integrated_gradients", "guided_backprop", "deconvnet"))
+
+
+def _goes_by_place(method: str | MethodSpec) -> bool:
+    """Whether what a method says of a text's beginning is the same beside tokens that the model sees later.
+
+    Then each token of a generated text is a target of one batch of the whole text; else it is explained from its own beginning: a rule may
+    look at the whole sample (``std_x``), and random numbers are drawn for as many tokens as there are.
+    """
+    spec = parse_method(method) if isinstance(method, str) else method
+    return "std_x" not in spec.rule if spec.rule is not None else spec.method in _BY_PLACE
+
+
+def _repeated(rows: Rows, count: int) -> Rows:
+    """The same text in each of some rows."""
+    decoder = None if rows.decoder_ids is None else rows.decoder_ids.repeat(count, 1)
+    return Rows(rows.ids.repeat(count, 1), rows.mask.repeat(count, 1), decoder)
 
 
 def _at(logits: Tensor, row: int, place: tuple[int, ...]) -> Tensor:

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder
 from signxai.text.tokens import check_version, vocabulary_of
 
 __all__ = ["BUNDLED", "DTYPES", "Loaded", "directory_of", "load_directory", "read_directory"]
 
-BUNDLED: dict[str, Path] = {}
+BUNDLED = {name: language_model_folder(name) for name in LANGUAGE_MODELS}
 """The language models that come with the package: the directory of each name."""
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}

@@ -70,7 +70,7 @@ def asked(target: object, contrast: object) -> Asked:
     if isinstance(target, Contrast):
         return Asked(target.target, target.rather_than)
     if isinstance(target, LogProbability):
-        return Asked(target.target, None, target.activation)
+        return Asked(target.target, None, target.activation or "softmax")
     raise TargetError(f"target={target!r} does not go with texts: name a token or label, contrast(...), margin() or log_probability(...)")
 
 
