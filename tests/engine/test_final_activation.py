@@ -161,6 +161,7 @@ SIGMOIDS = {
     "by exp2": lambda z: 1 / (1 + torch.exp2(-z * math.log2(math.e))),
     "by special.exp2": lambda z: 1 / (1 + torch.special.exp2(-z * (1 / math.log(2)))),
     "by expm1": lambda z: 1 / (2 + torch.expm1(-z)),
+    "by expm1, an operator": lambda z: 1 / (2 + torch.ops.aten.special_expm1(-z)),
     "by expm1, in the numerator": lambda z: (1 + z.expm1()) / (2 + z.expm1()),
     "by torch.pow": lambda z: 1 / (1 + torch.pow(math.e, -z)),
     "by a power of torch.e": lambda z: 1 / (1 + torch.e ** (-z)),
@@ -300,6 +301,56 @@ def test_an_ending_changes_no_map(name):
     assert {method: by for method in METHODS if not (by := deviation(ended[method], plain[method])) < 1e-9} == {}
 
 
+def softmax(z: Tensor) -> Tensor:
+    return F.softmax(z, 1)
+
+
+def opposite_sigmoid(z: Tensor) -> Tensor:
+    return torch.sigmoid(-z)
+
+
+PLACES = torch.arange(CLASSES)
+FOUND_BY_NAME = [  # names of torch, what stands in front, the arguments behind
+    ("softmax special_softmax log_softmax special_log_softmax", lambda z: z, (1,)),
+    ("_softmax _log_softmax", lambda z: z, (1, False)),
+    ("sigmoid sigmoid_ expit special_expit logsigmoid log_sigmoid", torch.clone, ()),
+    ("mul mul_ multiply __mul__ __rmul__ __imul__ div div_ divide true_divide __truediv__ __itruediv__", softmax, (2.0,)),
+    ("add add_ __add__ __radd__ __iadd__ clamp_min clamp_min_", softmax, (1e-7,)),
+    ("clamp clamp_ clip clip_", softmax, (1e-7, 1.0)),
+    ("clamp_max clamp_max_", softmax, (1.0,)),
+    ("nan_to_num log log_ log2 log2_ log10 log10_ float double", softmax, ()),
+    ("exp exp_", lambda z: F.log_softmax(z, 1), ()),
+    ("exp2 exp2_ special_exp2", lambda z: F.softmax(z, 1).log2(), ()),
+    ("rsub __rsub__", opposite_sigmoid, (1,)),
+    ("to type", softmax, (torch.float64,)),
+    ("type_as", softmax, (X,)),
+    ("dropout", softmax, (0.5, False)),
+    ("index_select", softmax, (1, PLACES)),
+    ("gather", softmax, (1, PLACES.expand(N, -1))),
+    ("take_along_dim", softmax, (PLACES.expand(N, -1), 1)),
+    ("cat concat concatenate", lambda z: [F.softmax(row[None], 1) for row in z], ()),
+    ("stack vstack", lambda z: [F.softmax(row, 0) for row in z], ()),
+    ("hstack column_stack", lambda z: [torch.sigmoid(z[:, i : i + 1]) for i in range(CLASSES)], ()),
+]
+
+
+def spelled(names: str, before, arguments) -> dict:
+    """Every function, method and operator of these names, called behind something."""
+    spaces = {"torch": torch, "Tensor": Tensor, "F": F, "special": torch.special, "aten": torch.ops.aten}
+    found = {f"{space}.{name}": getattr(where, name, None) for name in names.split() for space, where in spaces.items()}
+    functions = {name: function for name, function in found.items() if callable(function)}  # torch.float is a type
+    return {name: lambda z, function=function: function(before(z), *arguments) for name, function in functions.items()}
+
+
+SPELLED = {name: ending for row in FOUND_BY_NAME for name, ending in spelled(*row).items()}
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_whatever_function_leaves_an_ending_one_changes_no_map(name):
+    plain, ended = (explain_all(network(ending), X, ["gradient", "lrp_epsilon_0_1"], 1) for ending in (lambda z: z, SPELLED[name]))
+    assert {method: by for method in plain if not (by := deviation(ended[method], plain[method])) < 1e-6} == {}
+
+
 @pytest.mark.parametrize("name", ENDINGS)
 def test_relevance_starts_with_the_logit(name):
     plain = explain(network(), X, "lrp_epsilon_0_1", 1, relevance="logit")
@@ -318,6 +369,25 @@ def test_in_float32_too(name):
     plain, ended = network().float(), network(ENDINGS[name]).float()
     for method in ("gradient", "lrp_epsilon_0_1"):
         assert deviation(explain(ended, X, method, 1), explain(plain, X, method, 1)) < 1e-4
+
+
+SCALE = torch.tensor(0.7, dtype=torch.float64)
+SCALED = {
+    "a learned temperature": lambda z: z * SCALE.exp(),
+    "one in a vector": lambda z: z * SCALE.view(1).exp(),
+    "one of each sample": lambda z: z * z.mean(1, keepdim=True).exp(),
+    "a quotient of each sample": lambda z: z / z.abs().mean(1, keepdim=True),
+    "a norm": lambda z: z / (1 + z.tanh().square().sum(1, keepdim=True)),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+@pytest.mark.parametrize("ending", [lambda z: F.softmax(z, 1), lambda z: F.log_softmax(z, dim=1)], ids=["softmax", "log_softmax"])
+def test_a_scale_that_is_alike_for_all_classes_stays_in_the_logits(ending, name):
+    scale = SCALED[name]
+    for method in ("gradient", "lrp_epsilon_0_1"):
+        plain = explain(network(scale), X, method, 1)
+        assert deviation(explain(network(lambda z: ending(scale(z))), X, method, 1), plain) < 1e-9
 
 
 def test_a_saturated_sigmoid_is_taken_off_too():

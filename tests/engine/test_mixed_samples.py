@@ -81,6 +81,18 @@ def test_several_samples_are_refused(name, method):
     assert deviation(explain(net, X, method, 1, batch_size=1), alone) < 1e-12
 
 
+class AsManyOutputsAsSamples(Mixing):
+    """Its classes, once for each sample of the batch."""
+
+    def forward(self, x):
+        return torch.cat([super().forward(x)] * len(x), 1)
+
+
+def test_an_output_that_is_wider_for_more_samples_is_refused():
+    with pytest.raises(ModelError, match="mixes the samples of a batch"):
+        explain(AsManyOutputsAsSamples(lambda x: x), X, "gradient", 1)
+
+
 @pytest.mark.parametrize("method", ["integrated_gradients", "lrp_epsilon_0_1"])
 def test_a_decision_by_the_whole_batch_is_refused_where_it_shows(method):
     net, x = Mixing(lambda x: x * 2 if x.sum() > 0 else -x), X.clone()

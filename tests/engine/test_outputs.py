@@ -104,6 +104,26 @@ def test_states_of_a_recurrent_layer_are_not_meant_whatever_the_batch(samples):
     assert explain(Recurrent().double(), drawn(samples, 7, 6), "gradient", (2, 1)).shape == (samples, 7, 6)
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+def test_the_first_is_meant_whatever_the_batch(samples):
+    class Score(nn.Module):
+        """One number for each sample, and features that are no output."""
+
+        def __init__(self, is_alone: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.features, self.head, self.is_alone = nn.Linear(6, 5), nn.Linear(5, 1), is_alone
+
+        def forward(self, x: Tensor):
+            features = self.features(x).relu()
+            score = self.head(features).squeeze(1)
+            return score if self.is_alone else (score, features)
+
+    x = drawn(samples, 6)
+    alone, beside = (explain(Score(is_alone).double(), x, "gradient") for is_alone in (True, False))
+    assert deviation(beside, alone) < 1e-13
+
+
 def test_what_output_computes_is_part_of_the_network():
     def difference(returned):
         return (returned[1][:, :1] - returned[1][:, 1:2]).sigmoid()

@@ -77,6 +77,58 @@ def test_a_rarer_spelling_has_the_map_of_the_common_one(rarer, common, x, name):
     assert_same_map(Written(common), Written(rarer), x, name)
 
 
+def negated(not_above) -> dict:
+    """ReLUs by a mask of what is not above 0, inverted by a function of torch."""
+    return {
+        "masked by what is not above": lambda y: y.masked_fill(not_above(y > 0), 0.0),
+        "kept where not below": lambda y: torch.where(not_above(y < 0), y, 0 * y.detach()),
+        "times what is not below": lambda y: y * not_above(y <= 0),
+        "times what is not not above": lambda y: y * not_above(not_above(y > 0)).to(y),
+    }
+
+
+BY_MASK = {
+    "times a mask": lambda y: y * (y > 0),
+    "a mask times it": lambda y: torch.ge(y, 0) * y,
+    "times a mask as": lambda y: y * (y > 0).type_as(y),
+    "times a mask to its type": lambda y: y * (y > 0).to(y.dtype),
+    "times a mask of a type": lambda y: y * torch.gt(y, 0).type(torch.float64),
+    "times a double mask": lambda y: y * y.gt(0.0).double(),
+    "times a float mask": lambda y: y * (y > 0).float(),
+    "times a half mask": lambda y: y * (y > 0).half(),
+    "times a bfloat16 mask": lambda y: y * (y > 0).bfloat16(),
+    "times a mask of integers": lambda y: y * (y > 0).int(),
+    "times a mask of long integers": lambda y: y * (y > 0).long(),
+    "times a copy of a mask": lambda y: y * (y > 0).clone(),
+    **{f"{name}, logical": relu for name, relu in negated(torch.logical_not).items()},
+    **{f"{name}, bitwise": relu for name, relu in negated(torch.bitwise_not).items()},
+    **{f"{name}, by ~": relu for name, relu in negated(lambda mask: ~mask).items()},
+}
+
+
+@pytest.mark.parametrize("method", ["guided_backprop", "deconvnet", "lrp_alpha_2_beta_1"])
+@pytest.mark.parametrize("relu", BY_MASK.values(), ids=BY_MASK)
+def test_a_signal_times_its_own_mask_is_a_relu(relu, method):
+    plain, masked = (Written(lambda net, x, act=act: act(F.linear(x, net.square))) for act in (torch.relu, relu))
+    assert_same_map(plain, masked, ROWS, method)
+
+
+NO_RELU = {
+    "above another number": lambda y: y * (y > 1),
+    "below": lambda y: y * (y < 0),
+    "not above": lambda y: y * ~(y > 0),
+    "not below 1": lambda y: y.masked_fill(~(y >= 1), 0.0),
+    "of integers that are inverted": lambda y: y * ~(y > 0).int(),
+}
+
+
+@pytest.mark.parametrize("act", NO_RELU.values(), ids=NO_RELU)
+def test_a_signal_times_another_mask_is_none(act):
+    net = Written(lambda net, x: act(F.linear(x, net.square)) + x.relu())
+    twin = Written(lambda net, x: (y := F.linear(x, net.square)) * (act(y.detach()) / y.detach()) + x.relu())
+    assert_same_map(twin, net, ROWS, "guided_backprop")
+
+
 @pytest.mark.parametrize("write", [lambda h: h.clamp_(-0.3, 0.4), lambda h: h.clamp_max_(0.4), lambda h: F.relu6(h.mul_(9), inplace=True)])
 def test_a_cut_off_written_in_place_is_followed_where_only_its_memory_is_used(write):
     def in_place(net, x):

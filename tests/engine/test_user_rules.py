@@ -353,6 +353,24 @@ def test_a_rule_for_softmax_leaves_the_final_one_off(operation):
         np.testing.assert_array_equal(explained(model, "lrp_z", relevance="logit"), explained(logits, "lrp_z", relevance="logit"))
 
 
+class ThenLog(nn.Module):
+    """Probabilities whose logarithm is returned, as for a loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.softmax = nn.Softmax(1)
+
+    def forward(self, x):
+        return torch.log(self.softmax(x) + 1e-9)
+
+
+def test_a_logarithm_behind_a_softmax_under_a_rule_is_left_off_with_it():
+    logits = nn.Sequential(nn.Linear(4, 3)).double()
+    with signxai.rules_for(nn.Softmax, passes):
+        model = nn.Sequential(logits, ThenLog())
+        np.testing.assert_array_equal(explained(model, "lrp_z", relevance="logit"), explained(logits, "lrp_z", relevance="logit"))
+
+
 @pytest.mark.parametrize("make", [lambda: nn.ReLU(inplace=True), lambda: nn.SiLU(inplace=True), lambda: nn.ReLU6(inplace=True)])
 def test_a_rule_for_a_module_that_writes_to_its_input(make):
     torch.manual_seed(0)
