@@ -189,6 +189,29 @@ def test_attention_alone_leaves_each_query_at_its_place(how):
     is_oracle(net, drawn(2, 9, 3), net.layers["norm"], tokens(9), (1,))
 
 
+@pytest.mark.parametrize("values", ["learned", "of the keys"])
+def test_fused_attention_between_two_signals_stands_where_attention_by_hand_does(values):
+    layers = {name: nn.Linear(3, WIDTH) for name in "qkv"} | {"norm": nn.LayerNorm(WIDTH), "fc": nn.Linear(WIDTH, CLASSES)}
+    memory = drawn(1, 6, WIDTH, seed=5)
+
+    def with_attention(attend):
+        def forward(layers, x):
+            q, k = layers["q"](x[:, 0]), layers["k"](x[:, 1])
+            v = memory.expand(len(x), -1, -1) if values == "learned" else layers["v"](x[:, 1])
+            return layers["fc"](layers["norm"](attend(q, k, v)).mean(1))
+
+        return randomized(Written(forward, **layers))
+
+    def by_hand(q, k, v):
+        return (q @ k.mT / WIDTH**0.5).softmax(-1) @ v
+
+    expected, got = (
+        explain(with_attention(attend), drawn(2, 2, 6, 3), "grad_cam", 1) for attend in (by_hand, F.scaled_dot_product_attention)
+    )
+    assert expected.any()
+    assert deviation(got, expected) < TOLERANCE
+
+
 class Images(nn.Module):
     """A vision transformer, patches by a convolution, F.unfold, reshape and linear layer; class token, registers behind, mean token."""
 
@@ -322,6 +345,59 @@ def test_a_shortcut_beside_a_convolution_that_changes_the_length(how):
     is_oracle(net, drawn(2, 3, 40), net.layers["last"], as_it_is, (2,))
 
 
+# --- reductions and products with a vector
+
+
+def values_of(result):
+    return result[0] if isinstance(result, tuple) else result
+
+
+REDUCTIONS = {
+    "mean sum nanmean nansum amax amin logsumexp special_logsumexp std var std_mean var_mean": (),
+    "prod median nanmedian max min aminmax mode": (),
+    "kthvalue": (1,),
+    "quantile nanquantile": (0.5,),
+    "norm": (3,),
+}  # and the arguments in front of the axis
+REDUCED = {
+    f"{where.__name__}.{name}": lambda x, function=function, arguments=arguments: values_of(function(x, *arguments, dim=2))
+    for names, arguments in REDUCTIONS.items()
+    for name in names.split()
+    for where in (torch, torch.Tensor, torch.special, torch.linalg)
+    if callable(function := getattr(where, name, None))
+}
+
+
+@pytest.mark.parametrize("how", REDUCED)
+def test_whatever_reduces_an_axis_leaves_the_others(how):
+    layers = {"first": nn.Conv1d(3, 6, 3, padding=1), "last": nn.Conv1d(6, 5, 3), "fc": nn.Linear(5, CLASSES)}
+
+    def forward(layers, x):
+        return layers["fc"](layers["last"](layers["first"](REDUCED[how](x)).relu()).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 4, 20), net.layers["last"], as_it_is, (3,))
+
+
+VECTOR = drawn(4, seed=7)
+BY_A_VECTOR = {
+    "signals times it": lambda x: x.transpose(2, 3) @ VECTOR,
+    "it times signals": lambda x: VECTOR @ x,
+    "each signal, times it": lambda x: torch.stack([torch.mv(signal.mT, VECTOR) for signal in x.flatten(0, 1)]).view(len(x), 3, -1),
+}
+
+
+@pytest.mark.parametrize("how", BY_A_VECTOR)
+def test_a_product_with_a_vector_is_a_sum_over_one_axis(how):
+    layers = {"first": nn.Conv1d(3, 6, 3, padding=1), "last": nn.Conv1d(6, 5, 3), "fc": nn.Linear(5, CLASSES)}
+
+    def forward(layers, x):
+        return layers["fc"](layers["last"](layers["first"](BY_A_VECTOR[how](x)).relu()).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 4, 20), net.layers["last"], as_it_is, (3,))
+
+
 # --- frames
 
 
@@ -411,18 +487,25 @@ def two_images(how):
         if how == "chunk":
             a, b = x.chunk(2, 1)
             return layers["fc"](of(layers, a) - of(layers, b))
+        if how == "two lines":
+            weights = [parameter for name in ("conv1", "conv2") for parameter in layers[name].parameters()]
+            a = F.conv2d(F.conv2d(x[:, 0], *weights[:2]).relu(), *weights[2:]).relu().mean((2, 3))
+            b = F.conv2d(F.conv2d(x[:, 1], *weights[:2]).relu(), *weights[2:]).relu().mean((2, 3))
+            return layers["fc"](a - b)
         a, b = of(layers, torch.cat([x[:, 0], x[:, 1]])).chunk(2)
         return layers["fc"](a - b)
 
     return randomized(Written(forward, **layers))
 
 
-@pytest.mark.parametrize("how", ["axis", "channels", "chunk", "batch"])
-@pytest.mark.parametrize("layer", [None, "layers.conv2"])
+@pytest.mark.parametrize(
+    ("how", "layer"),
+    [(how, layer) for how in ("axis", "channels", "chunk", "batch") for layer in (None, "layers.conv2")] + [("two lines", None)],
+)
 def test_a_network_called_on_two_images_has_a_map_for_each(how, layer):
     net, x = two_images(how), drawn(2, 2, 3, 8, 10)
     reference = two_images("axis")
-    x_in = x if how in ("axis", "batch") else x.flatten(1, 2)
+    x_in = x if how in ("axis", "batch", "two lines") else x.flatten(1, 2)
     options = {} if layer is None else {"layer": layer}
     found = 0
     for target in range(CLASSES):
@@ -909,6 +992,28 @@ def test_a_frame_around_an_image_is_padding(is_hidden):
 
     net = randomized(Written(forward, **layers))
     is_oracle(net, drawn(2, 3, 10, 12), net.layers["last"], as_it_is, (2, 3))
+
+
+@pytest.mark.parametrize("twins", [("cat of zeros", "F.pad"), ("cat of ones", "F.pad of ones")], ids=["zeros", "ones"])
+def test_beside_the_padding_of_one_signal_another_stands_alone(twins):
+    layers = {
+        "a": nn.Conv1d(3, 4, 3, padding=1),
+        "b": nn.Conv1d(3, 4, 3, padding=1),
+        "last": nn.Conv1d(4, 5, 1),
+        "fc": nn.Linear(5, CLASSES),
+    }
+
+    def padded_by(pad):
+        def forward(layers, x):
+            y = pad(layers["a"](x[:, :3, 4:]).relu(), 4, 0) + layers["b"](x[:, 3:]).relu()
+            return layers["fc"](layers["last"](y).relu().mean(2))
+
+        return randomized(Written(forward, **layers))
+
+    for x in (drawn(1, 6, 12), drawn(2, 6, 12)):
+        expected, got = (explain(padded_by(BY_HAND[name]), x, "grad_cam", 2) for name in twins)
+        assert not np.array_equal(expected[:, 0], expected[:, 5])
+        assert deviation(got, expected) < TOLERANCE
 
 
 BEHIND_PADDING = {

@@ -416,6 +416,24 @@ def test_a_gradient_that_cancels_over_each_row_is_said_to():
         explain(Written(normed), (IDS,), "gradient_x_input", 1)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("length", [1, 200])
+def test_sums_over_rows_that_are_small_and_no_rounding_are_not_said_to_cancel(length):
+    class Nearly(nn.Module):
+        """Each of its rows counts by what is left of two weights of opposite sign."""
+
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(VOCABULARY, 2)
+            self.weight = nn.Parameter(torch.tensor([[1.0, -1.0 + 2.0**-14]]))
+
+        def forward(self, ids):
+            return F.linear(self.table(ids).sum(1), self.weight)
+
+    ids = torch.arange(length).view(1, -1) % VOCABULARY
+    np.testing.assert_allclose(explain(Nearly(), (ids,), "gradient", 0)[0], 2.0**-14)
+
+
 def test_integrated_gradients_that_do_not_complete_are_said_not_to():
     def normed(net, ids):
         return net.out(F.rms_norm(net.table(ids), (6,), eps=1e-12).sum(1))
