@@ -75,6 +75,70 @@ def test_a_draw_is_refused_with_its_place(name, method):
         explain(network(DRAWING[name]), X, method, 1)
 
 
+HALVES = torch.full((8,), 0.5, dtype=torch.float64)
+
+
+def recurrent(name: str):
+    """Two layers with dropout in between that is on."""
+    torch.manual_seed(0)
+    layer = {"lstm": nn.LSTM, "gru": nn.GRU}.get(name, nn.RNN)(8, 8, 2).double().requires_grad_(False)
+    start = torch.zeros(2, N, 8, dtype=torch.float64)
+    state = (start, start) if name == "lstm" else start
+    return lambda y: getattr(torch, name)(y[None], state, layer._flat_weights, True, 2, 0.5, True, False, False)[0][0]
+
+
+def attention():
+    """Attention with dropout that is on."""
+    torch.manual_seed(0)
+    layer = nn.MultiheadAttention(8, 2).double().requires_grad_(False)
+    given = layer.in_proj_weight, layer.in_proj_bias, None, None, False, 0.5, layer.out_proj.weight, layer.out_proj.bias
+    return lambda y: F.multi_head_attention_forward(y[:, None], y[:, None], y[:, None], 8, 2, *given, training=True)[0][:, 0]
+
+
+def spread(y: Tensor) -> Tensor:
+    return y[:, :, None] * torch.arange(1.0, 9.0).to(y)
+
+
+BY_NAME = {
+    "rand randn": lambda draw: lambda y: y * draw(8).to(y),
+    "rand_like randn_like bernoulli poisson": lambda draw: lambda y: y * draw(y.detach().sigmoid()),
+    "randint": lambda draw: lambda y: y[:, draw(0, 8, (8,))],
+    "randint_like": lambda draw: lambda y: y * draw(y, 9),
+    "randperm": lambda draw: lambda y: y[:, draw(8)],
+    "multinomial": lambda draw: lambda y: y[:, draw(HALVES, 8)],
+    "normal": lambda draw: lambda y: y + draw(torch.zeros_like(y), 1.0),
+    "binomial": lambda draw: lambda y: y * draw(8 * torch.ones_like(HALVES), HALVES),
+    "bernoulli_ normal_ uniform_ exponential_ log_normal_ cauchy_": lambda draw: lambda y: y + draw(torch.empty_like(y)),
+    "geometric_": lambda draw: lambda y: y + draw(torch.empty_like(y), 0.5),
+    "random_": lambda draw: lambda y: y + draw(torch.empty_like(y), 9),
+    "dropout dropout_ alpha_dropout alpha_dropout_ feature_dropout feature_dropout_": lambda draw: lambda y: draw(y.clone(), 0.5, True),
+    "feature_alpha_dropout feature_alpha_dropout_ dropout1d": lambda draw: lambda y: draw(y.clone().view(N, 4, 2), 0.5, True).view(N, 8),
+    "dropout2d": lambda draw: lambda y: draw(y.view(N, 4, 2, 1), 0.5, True).view(N, 8),
+    "dropout3d": lambda draw: lambda y: draw(y.view(N, 4, 2, 1, 1), 0.5, True).view(N, 8),
+    "native_dropout": lambda draw: lambda y: draw(y, 0.5, True)[0],
+    "rrelu rrelu_": lambda draw: lambda y: draw(y - 1, 0.1, 0.9, True),
+    "gumbel_softmax": lambda draw: lambda y: draw(y),
+    "fractional_max_pool2d": lambda draw: lambda y: draw(spread(y).view(N, 1, 8, 8), 2, (5, 5)).flatten(1)[:, :8],
+    "fractional_max_pool3d": lambda draw: lambda y: draw(spread(y).view(N, 1, 4, 4, 4), 1, (3, 3, 3)).flatten(1)[:, :8],
+    "scaled_dot_product_attention": lambda draw: lambda y: draw(y[None], y[None], y[None], None, 0.5)[0],
+    "multi_head_attention_forward": lambda draw: attention(),
+    "lstm gru rnn_tanh rnn_relu": lambda draw: recurrent(draw.__name__),
+}
+NAMED = {
+    f"{where.__name__}.{name}": part(getattr(where, name))
+    for names, part in BY_NAME.items()
+    for name in names.split()
+    for where in (torch, F, Tensor)
+    if hasattr(where, name)
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_function_that_draws_is_named(name):
+    with pytest.raises(ModelError, match=rf"draws random numbers in its forward pass, first by '{name.rpartition('.')[2]}' in Draws"):
+        explain(network(NAMED[name]), X, "gradient", 1)
+
+
 def test_a_prediction_is_refused_too():
     with pytest.raises(ModelError, match="draws random numbers"):
         predict(network(dropout_that_stays_on), X)
@@ -560,6 +624,12 @@ def test_a_generator_in_an_object_of_the_file_is_found(name, method):
     assert SETTINGS.generator.bit_generator.state == before
 
 
+def compiled(expression: str, **imported):
+    """A function of nothing, as somebody writes it in a file that imports these."""
+    exec(f"def read():\n    return {expression}", imported)
+    return imported["read"]
+
+
 @pytest.mark.parametrize("method", ["gradient", "lrp_epsilon_0_1", "integrated_gradients"])
 @pytest.mark.parametrize("name", UNSEEN)
 def test_what_leaves_no_trace_is_refused(name, method):
@@ -567,6 +637,36 @@ def test_what_leaves_no_trace_is_refused(name, method):
         explain(network(UNSEEN[name]), X, method, 1)
     with pytest.raises(ModelError, match="that no seed fixes"):
         explain(network(UNSEEN[name]), X, method, 1, stochastic=True)
+
+
+@pytest.mark.parametrize("unit", ["", "_ns"])
+@pytest.mark.parametrize("clock", ["time", "perf_counter", "monotonic", "process_time", "thread_time"])
+def test_what_changes_with_any_clock_is_refused(clock, unit):
+    read = compiled("clock()", clock=getattr(time, f"{clock}{unit}"))
+    with pytest.raises(ModelError, match=rf"is another one each time that it runs, .* its code names time\.{clock}{unit};"):
+        explain(network(lambda y: y * (1 + read())), X, "gradient", 1)
+
+
+MAKERS = {
+    "numpy.random.default_rng": "np.random.default_rng().random()",
+    "numpy.random.RandomState": "np.random.RandomState().rand()",
+    "numpy.random.SeedSequence": "np.random.SeedSequence().entropy % 9973",
+    "random.Random": "random.Random().random()",
+    "random.SystemRandom": "random.SystemRandom().random()",
+    "os.urandom": "os.urandom(2)[0]",
+    "uuid.uuid1": "uuid.uuid1().int % 9973",
+    "uuid.uuid4": "uuid.uuid4().int % 9973",
+    **{f"numpy.random.{name}": f"np.random.{name}().random_raw() % 9973" for name in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")},
+}
+if hasattr(os, "getrandom"):
+    MAKERS["os.getrandom"] = "os.getrandom(2)[0]"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_any_maker_of_generators_draws_is_refused(name):
+    draw = compiled(MAKERS[name], np=np, random=random, os=os, uuid=uuid)
+    with pytest.raises(ModelError, match=rf"is another one each time that it runs, .* its code names {name};"):
+        explain(network(lambda y: y * (1 + draw())), X, "gradient", 1)
 
 
 def test_secrets_are_refused():
@@ -600,6 +700,21 @@ def test_who_names_nothing_of_that_runs_no_more_often():
     assert len(calls) == 2  # once together, and one row alone
 
 
+@pytest.mark.parametrize(
+    "steady", [lambda: next(COUNTER), time.perf_counter, time.process_time_ns], ids=["counter", "clock", "time of the process"]
+)
+def test_who_counts_or_reads_a_clock_runs_twice_more(steady):
+    calls = []
+
+    def noted(y: Tensor) -> Tensor:
+        calls.append(steady())
+        return y
+
+    explain(network(noted), X, "gradient", 1)
+    assert len(calls) <= 6  # a draw that may be the same by chance takes 24
+    assert len(set(calls)) == len(calls)
+
+
 class Asked(dict):
     """A table that does something when it is asked what it holds, as one that imports a library's classes when they are needed."""
 
@@ -607,9 +722,14 @@ class Asked(dict):
         raise AssertionError
 
     __iter__ = values = keys = __getitem__ = items
+    __slots__ = ()
 
 
-LAZY = Asked(a=1)
+class AskedToo(Asked):
+    """The same with attributes of its own."""
+
+
+LAZY, LAZY_TOO = Asked(a=1), AskedToo(a=1)
 
 
 class NamesLazy(nn.Module):
@@ -618,7 +738,7 @@ class NamesLazy(nn.Module):
         self.fc = nn.Linear(4, 3)
 
     def forward(self, x):
-        return self.fc(x) if LAZY is not None else x
+        return self.fc(x) if LAZY is not None and LAZY_TOO is not None else x
 
 
 def test_tables_of_classes_of_their_own_are_not_asked():

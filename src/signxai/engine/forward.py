@@ -298,7 +298,7 @@ def run_forward(
     tried = x.detach().clone() if draws_from is None and generators.unseen and generators.is_due() else None
     version = x._version
     mode.begins(net, x)
-    samples = x.shape[0] if x.ndim else 0
+    samples = x.shape[0]
     with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs), mode:
         explained = explained_tensor(run(x), samples, output)
     if draws_from is None and (mode.draws or generators.is_watched):
