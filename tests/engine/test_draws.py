@@ -356,8 +356,11 @@ def in_slots(generator):
     return held
 
 
+Named = collections.namedtuple("Named", "number made")
+
 HELD = {
     "tuple": (lambda made: (1, made), lambda held: held[1]),
+    "tuple with names": (lambda made: Named(1, made), lambda held: held.made),
     "list in a dict": (lambda made: {"a": [made]}, lambda held: held["a"][0]),
     "set": (lambda made: {made}, lambda held: next(iter(held))),
     "frozenset": (lambda made: frozenset([made]), lambda held: next(iter(held))),

@@ -371,6 +371,25 @@ def test_a_logarithm_behind_a_softmax_under_a_rule_is_left_off_with_it():
         np.testing.assert_array_equal(explained(model, "lrp_z", relevance="logit"), explained(logits, "lrp_z", relevance="logit"))
 
 
+class ThenExp(nn.Module):
+    """A logarithm of probabilities, and these of it."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.last = last
+
+    def forward(self, x):
+        return torch.exp(self.last(x))
+
+
+@pytest.mark.parametrize("last", [nn.LogSoftmax(1), nn.LogSigmoid()])
+def test_probabilities_behind_their_logarithm_under_a_rule_are_left_off_with_it(last):
+    logits = nn.Sequential(nn.Linear(4, 3)).double()
+    with signxai.rules_for(type(last), passes):
+        model = nn.Sequential(logits, ThenExp(last))
+        np.testing.assert_array_equal(explained(model, "lrp_z", relevance="logit"), explained(logits, "lrp_z", relevance="logit"))
+
+
 @pytest.mark.parametrize("make", [lambda: nn.ReLU(inplace=True), lambda: nn.SiLU(inplace=True), lambda: nn.ReLU6(inplace=True)])
 def test_a_rule_for_a_module_that_writes_to_its_input(make):
     torch.manual_seed(0)

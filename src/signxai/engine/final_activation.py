@@ -197,10 +197,10 @@ class FinalActivation:
         """Take note that the output equals what it was recognized by for this input alone: it is what it is."""
         self._is_by_chance = True
 
-    def note(self, result: object, logits: object, name: str = SOFTMAX) -> None:
-        """Remember that ``result`` is a softmax, or sigmoid, of ``logits``."""
+    def note(self, result: object, logits: object, name: str = SOFTMAX, is_log: bool = False) -> None:
+        """Remember that ``result`` is a softmax, or sigmoid, of ``logits``, or the logarithm of one."""
         if isinstance(result, Tensor) and isinstance(logits, Tensor):
-            self._put(result, Probabilities(lambda: logits, name, sources=(self._source(logits),)))
+            self._put(result, Probabilities(lambda: logits, name, is_log, sources=(self._source(logits),)))
 
     def _put(self, result: Tensor, known: Note | None) -> None:
         if known is not None:
@@ -239,9 +239,9 @@ class FinalActivation:
         return None if patches is None else Pending(partial(self._patched, patches, x._base.numel(), _geometry(x, x._base)))
 
     def _remember(self, kind: str, call: Call) -> None:
-        if not call.writes_in_place():
-            for of_kind, x, scale in _candidates_in(kind, call):
-                self._candidates.append(Candidate(of_kind, self._source(x), scale))
+        for of_kind, x, scale in _candidates_in(kind, call):
+            kept = self._copy(x) if x is call.x and call.writes_in_place() else x
+            self._candidates.append(Candidate(of_kind, self._source(kept), scale))
 
     def after(self, kind: str, call: Call, before: Any, result: Result) -> None:
         """Note what is still, or now, a probability."""

@@ -302,7 +302,7 @@ _OVERWRITING = functions_named("__setitem__", "copy_", "index_copy_", "index_put
 
 @_follows(
     *("mean", "sum", "nanmean", "nansum", "amax", "amin", "logsumexp", "special_logsumexp", "std", "var", "std_mean", "var_mean"),
-    *("prod", "median", "nanmedian", "quantile", "max", "min", "aminmax", "all", "any", "mode", "kthvalue"),
+    *("prod", "median", "nanmedian", "max", "min", "aminmax", "all", "any", "mode"),
 )  # fmt: skip
 def summed(call: Call, result: Tensor, find: Find) -> Step | None:
     """A sum over axes, or whatever else makes one value of all along them."""

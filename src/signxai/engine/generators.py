@@ -635,10 +635,15 @@ def _held(value: Value, depth: int = 0) -> Iterator[Value]:
         yield generator
         return
     kind = type(value)  # others may do anything when they are asked, such as import a library
-    if kind not in _HOLDERS and (_is_of_others(kind) or kind.__dictoffset__ or not copyreg._slotnames(kind)):  # type: ignore[attr-defined]
+    if kind not in _HOLDERS and not _is_plain_tuple(kind) and (_is_of_others(kind) or kind.__dictoffset__ or not copyreg._slotnames(kind)):  # type: ignore[attr-defined]
         return
     for part in _parts_of(value) if depth <= _MOST_DEPTH else ():
         yield from _held(part, depth + 1)
+
+
+def _is_plain_tuple(kind: type) -> bool:
+    """Whether values of a class are tuples, and looked into as these: also those with names."""
+    return issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__ and kind.__getitem__ is tuple.__getitem__
 
 
 _HOLDERS = {tuple, list, set, frozenset, deque, dict, OrderedDict, defaultdict, partial, MethodType}
@@ -657,7 +662,7 @@ def _places_of_class_named(owner: type, seen: set[CodeType], depth: int) -> Iter
 
 def _named_parts(value: Value) -> list[tuple[Value, Value]]:
     """What an object holds, by the name or number of it there."""
-    if type(value) in (tuple, list):  # others may do anything when they are asked, such as import a library
+    if type(value) is list or _is_plain_tuple(type(value)):  # others may do anything when they are asked, such as import a library
         return list(enumerate(value[:_MOST_ITEMS]))
     if type(value) in _TABLES:
         return list(itertools.islice(value.items(), _MOST_ITEMS))
@@ -668,7 +673,7 @@ def _named_parts(value: Value) -> list[tuple[Value, Value]]:
 def _part_at(place: _Place, key: Value) -> Value:
     """What an object holds now, where something was found."""
     value = place()
-    if type(value) in (tuple, list):
+    if type(value) is list or _is_plain_tuple(type(value)):
         return value[key] if key < len(value) else None
     if type(value) in _TABLES:
         return value.get(key)

@@ -241,9 +241,9 @@ class ForwardPass(TorchFunctionMode):
         with self:
             return known.logits()
 
-    def note_logits(self, output: object, logits: object, name: str = SOFTMAX) -> None:
-        """Remember that ``output`` is a softmax, or sigmoid, of ``logits``."""
-        self.final.note(output, logits, name)
+    def note_logits(self, output: object, logits: object, name: str = SOFTMAX, is_log: bool = False) -> None:
+        """Remember that ``output`` is a softmax, or sigmoid, of ``logits``, or the logarithm of one."""
+        self.final.note(output, logits, name, is_log)
 
 
 def _copied(mode: weakref.ref[ForwardPass], tensor: Tensor) -> Tensor:

@@ -269,7 +269,8 @@ class RelevancePass(ForwardPass):
         """Carry out a call of a module or an autograd function under a rule of the user's."""
         result = run_under(rule, call, compute, self.saver)
         if isinstance(call.func, nn.Softmax | nn.LogSoftmax | nn.Softmax2d | nn.Sigmoid | nn.LogSigmoid):  # taken off all the same
-            self.note_logits(result, call.x, SIGMOID if isinstance(call.func, nn.Sigmoid | nn.LogSigmoid) else SOFTMAX)
+            name = SIGMOID if isinstance(call.func, nn.Sigmoid | nn.LogSigmoid) else SOFTMAX
+            self.note_logits(result, call.x, name, isinstance(call.func, nn.LogSoftmax | nn.LogSigmoid))
         return result
 
     def logits_of(self, output: Tensor) -> Tensor:
