@@ -293,3 +293,9 @@ def test_the_library_does_not_print_and_catches_only_what_it_can_answer(name):
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print")
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None)
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by that alone."""
+    names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
