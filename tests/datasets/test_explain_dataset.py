@@ -142,6 +142,18 @@ def test_a_batch_that_was_not_committed_is_computed_again(undisturbed, tmp_path,
     assert contents(path) == contents(undisturbed.path)
 
 
+def test_what_a_killed_writer_left_half_written_goes(tmp_path):
+    path = tmp_path / "maps.zarr"
+    explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
+    before = contents(path)
+    left = path / "relevance" / "gradient" / "c" / "0" / "0" / "0" / "0.0123456789abcdef.partial"
+    left.write_bytes(b"half")
+    (path / "manifest" / ".part").write_text("{")
+    explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
+    assert contents(path) == before
+    assert not (path / "manifest" / ".part").exists()
+
+
 CHANGES = {
     "methods": (lambda: {"method_names": METHODS[:2]}, "methods.smoothgrad_samples_3"),
     "an option": (lambda: {"relevance": "logit"}, "options.relevance was None and is 'logit'"),
@@ -210,6 +222,18 @@ def test_half_precision_says_what_it_costs(undisturbed, tmp_path):
         error = np.abs(whole - half).max((1, 2, 3)) / np.abs(whole).max((1, 2, 3))
         assert np.allclose(store.array(f"rounding/{method}", rows), error, rtol=1e-3, atol=1e-9)
         assert error.max() < 1e-3
+
+
+@pytest.mark.parametrize("large", ["input", "relevance"])
+def test_what_is_more_than_half_precision_holds_fails_alone(large, tmp_path):
+    values = np.ones((4, 2), np.float32)
+    values[2] = 1e5 if large == "input" else 100.0
+    net = nn.Linear(2, 2)
+    net.weight.data.fill_(1.0 if large == "input" else 1000.0)
+    store = explain_dataset(net, ArraySource(values), ["gradient_x_input"], tmp_path / "maps.zarr", dtype="float16")
+    assert [failure.index for failure in store.failed] == [2]
+    assert "1e+05 are more than float16 holds" in store.failed[0].reason
+    assert np.isfinite(store.inputs([0, 1, 3])).all()
 
 
 def test_targets_are_labels_numbers_or_given(tmp_path):

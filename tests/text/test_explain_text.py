@@ -105,6 +105,18 @@ def test_labels_that_are_found_one_by_one_have_probabilities_of_their_own():
     assert target.probability == pytest.approx(1 / (1 + np.exp(-target.logit)), rel=1e-12)
 
 
+def test_the_probability_of_a_label_that_is_found_by_itself_is_by_a_sigmoid():
+    tokenizer = of_words()
+    model = bert_classifier(tokenizer, problem_type="multi_label_classification")
+    own, sigmoid, softmax = (
+        explain_text(model, tokenizer, "a dog ran", "gradient_x_input", target=log_probability(2, *activation))
+        for activation in ((), ("sigmoid",), ("softmax",))
+    )
+    np.testing.assert_array_equal(own.relevance, sigmoid.relevance)
+    assert abs(own.relevance - softmax.relevance).max() > 1e-6
+    assert own.score == "log-probability by a sigmoid"
+
+
 @pytest.mark.parametrize("method", ["gradient_x_input", "lrp_z", "lrp_epsilon_0_1"])
 def test_a_contrast_is_the_difference_of_both_explanations(method):
     tokenizer = of_words()

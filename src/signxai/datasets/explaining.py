@@ -136,22 +136,32 @@ class BatchExplainer:
             "explained": _numpy(explained.float()),
         }
         if self.plan.keeps_inputs:
-            columns["input"] = x
+            columns["input"] = self._stored("the input", x) if x.dtype.kind == "f" else x
         for method, relevance in maps.items():
             columns |= self._columns(method, relevance, starts)
         return [{name: values[row] for name, values in columns.items()} for row in range(len(indices))]
 
+    def _stored(self, name: str, values: Array) -> Array:
+        """Values in the type of the store.
+
+        Raises:
+            InputError: they are more than it holds.
+        """
+        with np.errstate(over="ignore"):
+            stored: Array = values.astype(self.plan.dtype)
+        if not np.isfinite(stored).all():
+            raise InputError(f"{name}: values of up to {np.abs(values).max():.3g} are more than {self.plan.dtype} holds; store float32")
+        return stored
+
     def _columns(self, method: str, relevance: Array, starts: Array) -> dict[str, Array]:
         """What is stored of a method's maps."""
-        stored = relevance.astype(self.plan.dtype)
+        stored = self._stored(method, relevance)
         total = relevance.reshape(len(relevance), -1).sum(1, dtype=np.float64)
         columns = {f"relevance/{method}": stored, f"sum/{method}": total}
         if self.plan.dtype == "float16":
             flat, short = relevance.reshape(len(relevance), -1), stored.astype(np.float64).reshape(len(relevance), -1)
             largest = np.abs(flat).max(1)
             columns[f"rounding/{method}"] = np.abs(flat - short).max(1) / np.where(largest > 0, largest, 1)
-            if not np.isfinite(stored).all():
-                raise InputError(f"{method}: relevance of up to {largest.max():.3g} is more than float16 holds; store it as float32")
         if _is_lrp(method):
             columns[f"absorbed/{method}"] = starts - total
         return columns

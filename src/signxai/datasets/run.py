@@ -137,6 +137,7 @@ def _commit(
         for result in results:
             writer.commit(result)
             bar.update(_size(result.number, batch_size, count))
+    writer.tidy()
     for failure in writer.failures:
         _LOG.warning("%s: %s", failure.key, failure.reason)
 

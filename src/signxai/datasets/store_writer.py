@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 FORMAT = 1
 """Raised when a store of this version can no longer be read by the one before."""
 MANIFEST = "manifest"
+_PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,11 @@ class StoreWriter:
         part.rename(self.path)
         self._group = zarr.open_group(self.path, mode="r+")
 
+    def tidy(self) -> None:
+        """Remove what writers that were killed have left half written beside its place."""
+        for part in [*self.path.rglob("*.partial"), self.path / MANIFEST / _PART]:
+            part.unlink(missing_ok=True)
+
     def missing(self, batches: int) -> list[int]:
         """The numbers of the batches that are not there yet.
 
@@ -205,7 +211,7 @@ def _write_manifest(path: Path, done: set[int], failures: Mapping[int, Failure])
     listed = [[failure.index, failure.key, failure.reason] for _, failure in sorted(failures.items())]
     content = {"zarr_format": 3, "node_type": "group", "attributes": {"done": _ranges(done), "failed": listed}}
     file = path / MANIFEST / "zarr.json"
-    part = file.with_name(".part")
+    part = file.with_name(_PART)
     with part.open("w") as stream:
         json.dump(content, stream)
         stream.flush()

@@ -173,6 +173,7 @@ class _Question:
         places = [self._place(kind, text) for text in texts]
         at_places = [_at(logits, row, place) for row, place in enumerate(places)]
         answers = answers_of(self.net, kind, self.vocabulary)
+        what = what.of(answers)
         what.check(logits.shape[-1])
         targets = targets_of(answers, "target", what.targets, at_places)
         contrasts = contrasts_of(answers, what, targets, at_places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -20,6 +20,7 @@ from signxai.text.tokens import Vocabulary
 TargetOption: TypeAlias = "int | str | Sequence[int | str | None] | Contrast | Margin | LogProbability | None"
 """A token or a label, or its id; None: the predicted one; a list: one for each text; or one of ``signxai.targets``."""
 
+_OWN = "its own"
 _RUNNER_UP = "the most probable answer but the target"
 
 
@@ -30,12 +31,18 @@ class Asked:
     Attributes:
         targets: tokens or labels, or their ids; None: the predicted one.
         contrasts: what is subtracted, in the same way; None: nothing; ``_RUNNER_UP``: the most probable answer but the target.
-        activation: what is explained is the logarithm of the probability by this one, "softmax" or "sigmoid"; None: the logit.
+        activation: what is explained is the logarithm of the probability by this one, "softmax" or "sigmoid", or by the one that the
+            model's labels have, ``_OWN``; None: the logit.
     """
 
     targets: Any
     contrasts: Any = None
     activation: str | None = None
+
+    def of(self, answers: Answers) -> Asked:
+        """The same for a model that can say this."""
+        own = "sigmoid" if answers.kind is Kind.CLASSIFIER and answers.several else "softmax"
+        return replace(self, activation=own) if self.activation == _OWN else self
 
     def check(self, count: int) -> None:
         """Refuse the logarithm of a probability that is always 1.
@@ -70,7 +77,7 @@ def asked(target: object, contrast: object) -> Asked:
     if isinstance(target, Contrast):
         return Asked(target.target, target.rather_than)
     if isinstance(target, LogProbability):
-        return Asked(target.target, None, target.activation or "softmax")
+        return Asked(target.target, None, target.activation or _OWN)
     raise TargetError(f"target={target!r} does not go with texts: name a token or label, contrast(...), margin() or log_probability(...)")
 
 
