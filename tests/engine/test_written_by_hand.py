@@ -43,7 +43,7 @@ def relevance(function, *tensors):
 
 
 def halved_exponentials(y: Tensor, in_place: bool) -> Tensor:
-    """No softmax: the exponentials are halved where a mask says so, after they were summed."""
+    """A softmax that is halved where a mask says so: the exponentials are, after they were summed."""
     e = torch.exp(y)
     total = e.sum(-1, keepdim=True)
     factor = torch.where(B > 0, 0.5, 1.0)
@@ -65,6 +65,23 @@ def overwritten_mask(y: Tensor, in_place: bool) -> Tensor:
     return e / total + mask
 
 
+def overwritten_values(y: Tensor, in_place: bool) -> Tensor:
+    """A mix of values by exponentials, of which the values are halved before it is divided: their part in it is not."""
+    v, e = F.linear(y, V), torch.exp(y)
+    mixed, total = (e * v).sum(-1, keepdim=True), e.sum(-1, keepdim=True)
+    v = v.mul_(0.5) if in_place else v * 0.5
+    return mixed / total + v
+
+
+def overwritten_terms(y: Tensor, in_place: bool) -> Tensor:
+    """The same of values that are weighed one by one by a softmax: a term is made, its value is halved, the rest is added."""
+    v, w = F.linear(y, V).split(1, -1), F.softmax(y, -1).split(1, -1)
+    v = [value.clone() for value in v]
+    terms = [weight * value for weight, value in zip(w, v, strict=True)]
+    v[0] = v[0].mul_(0.5) if in_place else v[0] * 0.5
+    return torch.cat([sum(terms), *v[1:]], -1) + v[0]
+
+
 OVERWRITTEN = [halved_exponentials, overwritten_difference, overwritten_mask]
 
 
@@ -72,6 +89,64 @@ OVERWRITTEN = [halved_exponentials, overwritten_difference, overwritten_mask]
 def test_what_was_overwritten_is_not_what_it_was(function):
     found = differences(lambda y: function(y, False), lambda y: function(y, True))
     assert {name: by for name, by in found.items() if not by < 1e-11} == {}
+
+
+@pytest.mark.parametrize("function", [overwritten_values, overwritten_terms])
+def test_what_was_mixed_before_its_values_were_overwritten_is_a_sum_of_products(function):
+    """Nothing keeps what the values were, so the steps' own rules hold; each still passes on all that arrives."""
+    y = drawn(N, C, seed=6)
+    torch.testing.assert_close(function(y.clone(), True), function(y.clone(), False))
+    (found,) = relevance(lambda y: function(y, True), y)
+    assert torch.isfinite(found).all()
+
+
+NO_MIXTURES = {
+    "summed over another axis": (
+        lambda a, v: (a.exp() * v).sum(0, keepdim=True) / a.exp().sum(-1, keepdim=True),
+        lambda a, v: (a.exp() * v).sum(0, keepdim=True) / plain_total(a, -1),
+    ),
+    "less than all": (
+        lambda a, v: (a.exp() * v).sum(-1, keepdim=True) / a[:, 1:].exp().sum(-1, keepdim=True),
+        lambda a, v: (a.exp() * v).sum(-1, keepdim=True) / plain_total(a[:, 1:], -1),
+    ),
+    "more than all": (
+        lambda a, v: (a.exp() * v).sum(-1, keepdim=True) / (a.exp().sum(-1, keepdim=True) + 1),
+        lambda a, v: (a.exp() * v).sum(-1, keepdim=True) / (plain_total(a, -1) + 1),
+    ),
+    "by another exponential": (
+        lambda a, v: (a.exp() * v).sum(-1, keepdim=True) / (2 * a).exp().sum(-1, keepdim=True),
+        lambda a, v: (a.exp() * v).sum(-1, keepdim=True) / plain_total(2 * a, -1),
+    ),
+    "with a bias": (
+        lambda a, v: F.linear(a.exp(), V, B) / a.exp().sum(-1, keepdim=True),
+        lambda a, v: F.linear(a.exp(), V, B) / plain_total(a, -1),
+    ),
+    "some terms of a softmax": (
+        lambda a, v: sum(F.softmax(a, -1)[:, i : i + 1] * v[:, i : i + 1] for i in range(C - 1)),
+        lambda a, v: sum(F.softmax(a, -1).detach()[:, i : i + 1] * v[:, i : i + 1] for i in range(C - 1)),
+    ),
+    "a term twice": (
+        lambda a, v: sum(F.softmax(a, -1)[:, i : i + 1] * v[:, i : i + 1] for i in (0, 0, 1, 2, 3, 4)),
+        lambda a, v: sum(F.softmax(a, -1).detach()[:, i : i + 1] * v[:, i : i + 1] for i in (0, 0, 1, 2, 3, 4)),
+    ),
+    "of two softmaxes": (
+        lambda a, v: sum(F.softmax(a * (1 + i % 2), -1)[:, i : i + 1] * v[:, i : i + 1] for i in range(C)),
+        lambda a, v: sum(F.softmax(a * (1 + i % 2), -1).detach()[:, i : i + 1] * v[:, i : i + 1] for i in range(C)),
+    ),
+}
+
+
+def plain_total(a: Tensor, axis: int) -> Tensor:
+    """A sum of exponentials as nothing but numbers."""
+    return a.detach().exp().sum(axis, keepdim=True)
+
+
+@pytest.mark.parametrize("pair", NO_MIXTURES.values(), ids=NO_MIXTURES)
+def test_what_looks_like_a_softmax_that_mixes_and_is_none_keeps_the_rules_of_its_steps(pair):
+    """A divisor and the gates get nothing: with constants in their place the map is the same."""
+    a, v = drawn(N, C, seed=6), drawn(N, C, seed=7)
+    for one, other in zip(relevance(pair[0], a, v), relevance(pair[1], a, v), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_a_softmax_of_a_difference_whose_first_term_was_overwritten_is_none_of_what_is_there_now():

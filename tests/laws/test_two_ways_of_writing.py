@@ -5,6 +5,7 @@ signal. Each is put behind a linear layer, behind an activation, behind a convol
 """
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -204,6 +205,127 @@ SOFTMAX = {
         lambda y: (F.softmax(y.mean(-1), -1)[..., None] * y).sum(1, keepdim=True).expand_as(y),
     ),
 }
+
+
+def attended(y: Tensor) -> Tensor:
+    """What the rows below write otherwise: a softmax over the positions, and what it weighs."""
+    return F.softmax(scores(y), -1) @ values(y)
+
+
+def scores(y: Tensor) -> Tensor:
+    return F.linear(y, p(W, y)) @ y.mT / C
+
+
+def values(y: Tensor) -> Tensor:
+    return F.linear(y, p(V, y))
+
+
+def pieces(w: Tensor, v: Tensor) -> list[Tensor]:
+    return [w[..., i : i + 1] * v[:, i : i + 1] for i in range(T)]
+
+
+def pooled(w: Tensor, v: Tensor) -> list[Tensor]:
+    return [w[:, i : i + 1] * v[:, i] for i in range(T)]
+
+
+def weighed(y: Tensor) -> list[Tensor]:
+    return pieces(F.softmax(scores(y), -1), values(y))
+
+
+def added(terms: list[Tensor], start: Tensor) -> Tensor:
+    for term in terms:
+        start += term
+    return start
+
+
+def divided(mixed: Callable[[Tensor, Tensor], Tensor], total: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A quotient of what is made of exponentials and values, and what is made of the exponentials, which are computed twice."""
+
+    def quotient(y: Tensor) -> Tensor:
+        s = scores(y)
+        return mixed(s.exp(), values(y)) / total(s.exp())
+
+    return quotient
+
+
+def along_positions(e: Tensor) -> Tensor:
+    return e.sum(-1, keepdim=True)
+
+
+def by_one_exponential(mixed: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same where both read one tensor."""
+    return lambda y: mixed((scores(y) - scores(y).amax(-1, keepdim=True)).exp(), values(y))
+
+
+def causal(y: Tensor) -> Tensor:
+    return F.softmax(scores(y).masked_fill(torch.ones(T, T).tril() == 0, -torch.inf), -1) @ values(y)
+
+
+def by_causal_exponential(mixed: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda y: mixed(scores(y).exp() * torch.ones(T, T).tril().to(y), values(y))
+
+
+def selected(y: Tensor, mix: Callable[[list[Tensor], Tensor], Tensor]) -> Tensor:
+    """Selective kernels: two branches weighed by a softmax that their sum decides on."""
+    branches = [values(y), F.linear(y, p(W, y))]
+    return mix(branches, F.softmax(torch.stack([sum(branches) * s for s in (0.5, -0.2)]), 0))
+
+
+ATTENTION = {
+    "a product, summed": (attended, divided(lambda e, v: (e[..., None] * v[:, None]).sum(-2), along_positions)),
+    "a product, spread and summed": (
+        attended,
+        divided(lambda e, v: (v[:, None] * e.unsqueeze(-1).expand(-1, -1, -1, C)).sum(2), lambda e: e.sum(-1).unsqueeze(-1)),
+    ),
+    "axes in front": (attended, by_one_exponential(lambda e, v: (lambda a: (a * v[:, None]).sum(-2) / a.sum(-2))(e[..., None]))),
+    "einsum": (
+        attended,
+        divided(lambda e, v: torch.einsum("nts,nsd->ntd", e, v), lambda e: torch.einsum("nts->nt", e)[..., None]),
+    ),
+    "columns": (attended, divided(lambda e, v: torch.bmm(v.mT, e.mT).mT, along_positions)),
+    "a reciprocal": (attended, by_one_exponential(lambda e, v: (e @ v) * (1 / e.sum(-1, keepdim=True)))),
+    "a reciprocal, moved": (attended, by_one_exponential(lambda e, v: e.sum(-1).reciprocal()[..., None] * (e @ v))),
+    "divided in place": (attended, by_one_exponential(lambda e, v: (e @ v).div_(e.sum(-1, keepdim=True)))),
+    "scaled in between": (attended, by_one_exponential(lambda e, v: (e @ v * 2) / e.sum(-1, keepdim=True) / 2)),
+    "summed behind": (
+        attended,
+        by_one_exponential(lambda e, v: (e[..., None] * v[:, None] / e.sum(-1, keepdim=True)[..., None]).sum(2)),
+    ),
+    "ones beside the values": (
+        attended,
+        by_one_exponential(lambda e, v: (lambda m: m[..., :-1] / m[..., -1:])(e @ torch.cat([v, torch.ones_like(v[..., :1])], -1))),
+    ),
+    "a product with ones": (attended, divided(lambda e, v: e @ v, lambda e: e @ torch.ones(T, 1).to(e))),
+    "masked": (causal, by_causal_exponential(lambda e, v: (e[..., None] * v[:, None]).sum(-2) / e.sum(-1, keepdim=True))),
+    "masked, by a matrix product": (causal, by_causal_exponential(lambda e, v: (e @ v) / e.sum(-1, keepdim=True))),
+    "of constants": (
+        lambda y: F.softmax(scores(y), -1) @ p(W, y)[:T],
+        lambda y: (lambda s: F.linear(s.exp(), p(W, y)[:T].T) / along_positions(s.exp()))(scores(y)),
+    ),
+    "a loop": (attended, lambda y: sum(weighed(y))),
+    "a loop from zeros": (attended, lambda y: sum(weighed(y), torch.zeros_like(y))),
+    "a loop in place": (attended, lambda y: added(weighed(y), torch.zeros_like(y))),
+    "a list stacked": (attended, lambda y: torch.stack(weighed(y), 1).sum(1)),
+    "a list stacked, its axis kept": (attended, lambda y: torch.stack(weighed(y), -1).sum(-1, keepdim=True).squeeze(-1)),
+    "a loop over unbound": (
+        attended,
+        lambda y: sum(w[..., None] * v[:, None] for w, v in zip(F.softmax(scores(y), -1).unbind(-1), values(y).unbind(1), strict=True)),
+    ),
+    "a loop, divided behind": (attended, divided(lambda e, v: sum(pieces(e, v)), along_positions)),
+    "a loop in place, divided behind": (attended, divided(lambda e, v: added(pieces(e, v), torch.zeros_like(v)), along_positions)),
+    "pooling": (
+        lambda y: torch.einsum("nt,ntc->nc", F.softmax(y.mean(-1), -1), values(y))[:, None].expand_as(y),
+        lambda y: sum(pooled(F.softmax(y.mean(-1), -1), values(y)))[:, None].expand_as(y),
+    ),
+    "pooling, divided behind": (
+        lambda y: torch.einsum("nt,ntc->nc", F.softmax(y.mean(-1), -1), values(y))[:, None].expand_as(y),
+        lambda y: (lambda e: sum(pooled(e, values(y))) / e.sum(1, keepdim=True))(y.mean(-1).exp())[:, None].expand_as(y),
+    ),
+    "two branches": (
+        lambda y: selected(y, lambda branches, w: (torch.stack(branches) * w).sum(0)),
+        lambda y: selected(y, lambda branches, w: branches[0] * w[0] + branches[1] * w[1]),
+    ),
+}
 GATES = {
     "a gate by exp": (lambda y: y.flip(-1) * torch.sigmoid(y), lambda y: y.flip(-1) * (1 / (1 + torch.exp(-y)))),
     "a gate by tanh": (
@@ -265,7 +387,8 @@ MOVES = {
 TWINS = {
     f"{kind}: {name}": pair
     for kind, pairs in {
-        "bias": BIASES, "one value": ONE_VALUE, "norm": NORMS, "softmax": SOFTMAX, "gate": GATES, "other": MOVES,
+        "bias": BIASES, "one value": ONE_VALUE, "norm": NORMS, "softmax": SOFTMAX, "attention": ATTENTION,
+        "gate": GATES, "other": MOVES,
     }.items()
     for name, pair in pairs.items()
 }  # fmt: skip

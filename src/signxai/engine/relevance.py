@@ -15,6 +15,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.channel_constants import Constant, channel_map
 from signxai.engine.contributions import EACH_ITS_SHARE, share_by_contribution
+from signxai.engine.divided_later import DividedLater
 from signxai.engine.final_activation import SIGMOID, SOFTMAX
 from signxai.engine.fused.gradient_runs import BatchNormNode
 from signxai.engine.fused.runs import (
@@ -109,6 +110,7 @@ class RelevancePass(ForwardPass):
 
     Attributes:
         looks_for_weights: whether products are looked at for attention weights among their factors.
+        has_gates: whether any tensor is a gate yet.
     """
 
     table: ClassVar[RuleTable] = RELEVANCE
@@ -134,8 +136,9 @@ class RelevancePass(ForwardPass):
         self._made_by_layer: FreshNotes[MadeByLayer] = FreshNotes()
         self._relu_of_layer: TensorNotes[tuple[SavedTensor, int]] = TensorNotes()
         self._gates: TensorNotes[tuple[int, int]] = TensorNotes()
-        self._has_gates = False
+        self.has_gates = False
         self.by_hand = WrittenByHand()
+        self.divided_later = DividedLater(self.by_hand)
         self.masks = Masks()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self.axes: SampleAxes | None = None
@@ -173,11 +176,17 @@ class RelevancePass(ForwardPass):
         return found if found.is_batch or found.count == self.axes.count else SampleLayout.UNKNOWN
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
+        in_place = self.divided_later.ways_in_place(call) if self.by_hand.has_exponentials else None
         if self.axes is None:
-            return super().carried_out(rule, call)
-        signals = call.all_signals()
-        result = super().carried_out(rule, call)
-        self.axes.follow(call, signals, result, rule is not None)
+            result = super().carried_out(rule, call)
+        else:
+            signals = call.all_signals()
+            result = super().carried_out(rule, call)
+            self.axes.follow(call, signals, result, rule is not None)
+        if self.by_hand.has_exponentials:
+            self.divided_later.follow(call, result)
+        if in_place:
+            self.divided_later.note_ways_in_place(result, in_place)
         return result
 
     def renewed(self) -> ForwardPass:
@@ -224,7 +233,7 @@ class RelevancePass(ForwardPass):
                     self._made_by_layer.put(tensor, made.moved(move))
         if call.func in MOVES_ALONE:
             self.by_hand.moved(call, result)
-        if follows_gradient and self._has_gates and call.func in RELEVANCE.keep_gates:
+        if follows_gradient and self.has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
         return self.with_token_ids(call, result) if self.token_ids.any else result
 
@@ -365,6 +374,14 @@ class RelevancePass(ForwardPass):
         channel = made.moves(made.layer.channel_index(made.moves.shape))
         return not torch.equal(channel.select(axis, 0), channel.select(axis, 1))
 
+    def have_weights_of_their_own(self, a: Tensor, b: Tensor) -> bool:
+        """Whether two tensors were moved out of the output of one linear layer, in which other weights belong to each."""
+        one, other = self._made(a), self._made(b)
+        if one is None or other is None or a.shape != b.shape:
+            return False
+        channels = [made.moves(made.layer.channel_index(made.moves.shape)) for made in (one, other)]
+        return not torch.equal(*channels)
+
     def values_weighed(self, result: Tensor, values: Tensor, weights: Tensor) -> None:
         """Is told of a matrix product of attention weights with values, if it ``looks_for_weights``."""
 
@@ -378,6 +395,7 @@ class RelevancePass(ForwardPass):
         if made is not None:
             self._made_by_layer.put(tensor, made)
         self.by_hand.copied(result, tensor)
+        self.divided_later.copied(result, tensor)
         self.note_gate(tensor, self.gate_rank(result))
         return tensor
 
@@ -431,12 +449,12 @@ class RelevancePass(ForwardPass):
     def note_gate(self, result: Tensor, rank: int) -> None:
         """Remember that a tensor is a gate: of rank 2 behind sigmoids and softmax, 1 behind tanh and clamps."""
         if rank:
-            self._has_gates = True
+            self.has_gates = True
             self._gates.put(result, (rank, result._version))
 
     def gate_rank(self, tensor: Tensor) -> int:
         """How surely a factor is a gate; 0 for anything else, and for a gate that was written to."""
-        gate = self._gates.get(tensor) if self._has_gates else None
+        gate = self._gates.get(tensor) if self.has_gates else None
         return gate[0] if gate is not None and gate[1] == tensor._version else 0
 
     def still_gate(self, result: Tensor, gate: Tensor) -> Tensor:

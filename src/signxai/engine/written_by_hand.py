@@ -20,6 +20,15 @@ from signxai.engine.notes import AsItWas, FreshNotes
 
 Axes = tuple[int, ...]
 
+Exponential = tuple[Tensor, Tensor | None]
+"""An exponential: what it is of, and the mask of 0 and 1 that it was multiplied by."""
+
+Terms = tuple[tuple[Tensor, Tensor], ...]
+"""What a sum is of: products of signals with weights, weights last."""
+
+
+_KeptTerms = tuple[tuple[AsItWas, AsItWas], ...]
+
 
 @dataclass(frozen=True)
 class OfOneValue:
@@ -67,11 +76,13 @@ class WrittenByHand:
         self._factors: FreshNotes[int] = FreshNotes()
         self._masked: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._weighted: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
-        self._mixed: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
+        self._terms: FreshNotes[_KeptTerms] = FreshNotes()
+        self._stacked_terms: FreshNotes[tuple[int, _KeptTerms]] = FreshNotes()
         self._bounds: FreshNotes[tuple[float, float]] = FreshNotes()
         self._shifted: FreshNotes[bool] = FreshNotes()
         self._stacked: FreshNotes[tuple[int, tuple[Node, ...]]] = FreshNotes()
         self._has_reciprocals = self._moves_matter = False
+        self.has_exponentials = False
 
     # Functions of one value
 
@@ -85,6 +96,7 @@ class WrittenByHand:
 
     def note_bent(self, result: Tensor, of: OfOneValue, form: str = "", exponent: Tensor | None = None) -> None:
         """Remember that a tensor is a bent function of what another one is a function of."""
+        self.has_exponentials |= form == "exp"
         self._note(result, OfOneValue(of.root, True, form, exponent))
 
     def note_scaled(self, result: Tensor, x: Tensor, factor: Callable[[], float] | None = None) -> Tensor:
@@ -188,21 +200,24 @@ class WrittenByHand:
 
     def softmax_by_hand(self, exponential: Tensor, divisor: Tensor) -> tuple[Tensor, Axes, Tensor | None] | None:
         """The argument, the axes and the mask of the softmax that a quotient is: ``exp(x) / sum(exp(x))``; None if it is none."""
-        found, summed = self._exponent_of(exponential), self._sums.get(divisor)
+        found, summed = self.exponential(exponential), self._sums.get(divisor)
         if found is None or summed is None or summed.name != "sum" or not summed.keeps_axes:
             return None
         source = summed.source.get()
-        other = None if source is None else self._exponent_of(source)
-        is_one = other is not None and self._are_one(found[0], other[0]) and _are_one_mask(other[1], found[1])
-        return (found[0], summed.axes, found[1]) if is_one else None
+        other = None if source is None else self.exponential(source)
+        return (found[0], summed.axes, found[1]) if other is not None and self.are_one(found, other) else None
 
-    def _exponent_of(self, tensor: Tensor) -> tuple[Tensor, Tensor | None] | None:
-        """The argument of an exponential, and the mask that it was multiplied by."""
+    def exponential(self, tensor: Tensor) -> Exponential | None:
+        """The argument of an exponential, and the mask that it was multiplied by; None if a tensor is not known to be one."""
         if (masked := self._masked.get(tensor)) is not None:
             exponent = masked[0].get()
             return None if exponent is None else (exponent, masked[1])
         of = self._noted(tensor)
         return (of.exponent, None) if of is not None and of.form == "exp" and of.exponent is not None else None
+
+    def are_one(self, a: Exponential, b: Exponential) -> bool:
+        """Whether two exponentials are one that was computed twice."""
+        return self._are_one(a[0], b[0]) and _are_one_mask(a[1], b[1])
 
     def _are_one(self, x: Tensor, y: Tensor) -> bool:
         """Whether two tensors are one, or the same difference."""
@@ -250,18 +265,32 @@ class WrittenByHand:
         """What a tensor is the product of, place by place, weights last; None if it is not known to be that."""
         return _both(self._weighted.get(tensor))
 
-    def note_mixed(self, result: Tensor, exponential: Tensor, values: Tensor) -> None:
-        """Remember a matrix product, if the first factor is an exponential: a division by its sums makes that a softmax."""
-        if self._exponent_of(exponential) is not None:
-            self._mixed.put(result, (AsItWas(exponential), AsItWas(values)))
+    def note_terms(self, result: Tensor, terms: Terms) -> None:
+        """Remember of what products with weights a tensor is the sum."""
+        self._terms.put(result, _as_they_were(terms))
 
-    def mixed(self, tensor: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The exponential and the values that a tensor is the matrix product of; None if it is not known to be that."""
-        return _both(self._mixed.get(tensor))
+    def terms(self, tensor: Tensor) -> Terms:
+        """The products with weights that a tensor is the sum of, itself be it one; none if it is not known to be that."""
+        noted = self._terms.get(tensor) or ((product,) if (product := self._weighted.get(tensor)) is not None else ())
+        return _all_still(noted) or ()
+
+    def note_stacked_terms(self, result: Tensor, axis: int, terms: Terms) -> None:
+        """Remember that products with weights were stacked along an axis."""
+        self._stacked_terms.put(result, (axis, _as_they_were(terms)))
+
+    def stacked_terms(self, tensor: Tensor) -> tuple[int, Terms] | None:
+        """Along which axis a tensor was stacked of what products with weights; None if it is not known to have been."""
+        found = self._stacked_terms.get(tensor)
+        terms = None if found is None else _all_still(found[1])
+        return None if found is None or terms is None else (found[0], terms)
 
     def note_stacked(self, result: Tensor, axis: int, parts: Sequence[Tensor]) -> None:
         """Remember that tensors were stacked along an axis."""
         self._stacked.put(result, (axis, tuple(part.grad_fn for part in parts)))
+
+    def forget_stack(self, tensor: Tensor) -> None:
+        """Forget that a tensor was stacked."""
+        self._stacked.drop(tensor)
 
     def stacked_along(self, tensor: Tensor) -> tuple[int, tuple[Node, ...]] | None:
         """Along which axis a tensor was stacked, and the nodes that made its parts; None if it is not known to have been."""
@@ -355,6 +384,15 @@ class WrittenByHand:
 
 def _are_one_mask(a: Tensor | None, b: Tensor | None) -> bool:
     return a is b or (a is not None and b is not None and a.shape == b.shape and torch.equal(a, b))
+
+
+def _as_they_were(terms: Terms) -> _KeptTerms:
+    return tuple((AsItWas(x), AsItWas(weight)) for x, weight in terms)
+
+
+def _all_still(noted: _KeptTerms) -> Terms | None:
+    terms = [_both(term) for term in noted]
+    return tuple(term for term in terms if term is not None) if None not in terms else None
 
 
 def _both(note: tuple[AsItWas, AsItWas] | None) -> tuple[Tensor, Tensor] | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
 import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
-from signxai.engine.graph import needs_relevance, nodes_behind
+from signxai.engine.graph import Node, needs_relevance, nodes_behind, our_function_of
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import RelevancePass
 
@@ -29,7 +32,10 @@ def joined(mode: RelevancePass, call: Call) -> Result:
 
 def _noted(mode: RelevancePass, result: Result, axis: int, call: Call) -> Result:
     if needs_relevance(result):
-        mode.by_hand.note_stacked(result, axis % result.ndim, tensors_in(call.args[:1]))
+        parts = tensors_in(call.args[:1])
+        mode.by_hand.note_stacked(result, axis % result.ndim, parts)
+        if mode.has_gates and all(terms := [mode.by_hand.terms(part) for part in parts]):
+            mode.by_hand.note_stacked_terms(result, axis % result.ndim, tuple(chain.from_iterable(terms)))
     return result
 
 
@@ -44,10 +50,30 @@ def is_mixture(mode: RelevancePass, gates: Tensor, outputs: Tensor, axis: int) -
     found = mode.by_hand.stacked_along(outputs)
     if found is None or found[0] != axis % outputs.ndim:
         return mode.is_axis_of_weights(outputs, axis)
-    parts = set(found[1]) - {None}
+    return _decide_on_nothing(found[1], gates)
+
+
+def are_experts(mode: RelevancePass, outputs: Sequence[Tensor], gate: Tensor) -> bool:
+    """The same of outputs that are weighed one by one; what was moved out of one tensor is along an axis of that."""
+    nodes = [output.grad_fn for output in outputs]
+    if len({_moved_out_of(node) for node in nodes}) == 1:
+        return mode.have_weights_of_their_own(outputs[0], outputs[1])
+    return _decide_on_nothing(nodes, gate)
+
+
+def _decide_on_nothing(nodes: Sequence[Node], gates: Tensor) -> bool:
+    """Whether neither the gates were computed from these nodes' outputs, nor the last of those from the others."""
+    parts = set(nodes) - {None}
     if any(node in parts for node in nodes_behind(gates.grad_fn)):
         return False
-    return not any(node in parts and node is not found[1][-1] for node in nodes_behind(found[1][-1]))  # else steps of a sequence
+    return not any(node in parts and node is not nodes[-1] for node in nodes_behind(nodes[-1]))  # else steps of a sequence
+
+
+def _moved_out_of(node: Node) -> Node:
+    """The node of ours, or with several inputs, that a node's output was moved out of."""
+    while our_function_of(node) is None and len(parents := [parent for parent, _ in node.next_functions if parent is not None]) == 1:
+        node = parents[0]
+    return node
 
 
 def mixed(mode: RelevancePass, a: Tensor, b: Tensor) -> Tensor | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result
 from signxai.engine.contributions import EACH_ITS_SHARE
+from signxai.engine.divided_later import exponential_of
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.activations import as_function_of, one_over, passed
 from signxai.engine.ops.attention_weights import place_of_weights
@@ -161,8 +162,6 @@ def product_of_signals(mode: RelevancePass, call: Call, node: type[ProductNode])
     site.result = mode.saver.save(result)
     if node is ProductNode:
         mode.by_hand.note_factors(result, sum(site.factors))
-    else:
-        mode.by_hand.note_mixed(result, a, b)
     return result
 
 
@@ -179,6 +178,8 @@ def product(mode: RelevancePass, call: Call) -> Result:
             summed = mode.by_hand.reciprocal_of(inverse)
             if summed is not None and (softmax := _softmax_by_hand(mode, call, exponential, summed)) is not None:
                 return softmax
+            if (mixed := _mixed_by_softmax(mode, call, exponential, inverse, is_inverse=True)) is not None:
+                return mixed
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)
         if (root := mode.by_hand.bent_root(a, b)) is not None:
             return joined(mode, root, call, min(rank_a, rank_b))
@@ -251,7 +252,7 @@ def quotient(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(b):
         if (softmax := _softmax_by_hand(mode, call, a, b)) is not None:
             return softmax
-        if (mixed := _mixed_by_softmax(mode, a, b)) is not None:
+        if (mixed := _mixed_by_softmax(mode, call, a, b, is_inverse=False)) is not None:
             return mixed
         if (root := mode.by_hand.bent_root(a, b)) is not None:
             of_a, of_b = mode.by_hand.of(a), mode.by_hand.of(b)
@@ -334,14 +335,21 @@ def _softmax_by_hand(mode: RelevancePass, call: Call, exponential: Tensor, divis
     return softmax_of(mode, x, axes, lambda: call.func(*(part.detach() for part in call.args)))
 
 
-def _mixed_by_softmax(mode: RelevancePass, mixed: Tensor, divisor: Tensor) -> Tensor | None:
-    """``(exp(x) @ v) / sum(exp(x))`` as the product with a softmax that it is; None if it is none."""
-    factors = mode.by_hand.mixed(mixed)
-    found = None if factors is None else mode.by_hand.softmax_by_hand(factors[0], divisor)
-    if factors is None or found is None or found[1] != (factors[0].ndim - 1,):
+def _mixed_by_softmax(mode: RelevancePass, call: Call, numerator: Tensor, total: Tensor, is_inverse: bool) -> Tensor | None:
+    """``(exp(x) @ v) / sum(exp(x))`` as what is made of a softmax that it is; None if it is none."""
+    if not mode.by_hand.has_exponentials or (found := mode.divided_later.mixed(numerator, total, is_inverse)) is None:
         return None
+    exponential, axes, compute = found
     with mode:
-        return torch.matmul(torch.div(factors[0], divisor), factors[1])
+        e = exponential_of(*exponential)
+        mixed = compute(torch.div(e, torch.sum(e, axes, keepdim=True)))
+    return mixed if _are_equal(mixed.detach(), call.func(*(part.detach() for part in call.args))) else None
+
+
+def _are_equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors differ by rounding alone."""
+    tolerance = 100 * torch.finfo(b.dtype).eps * b.abs().max()
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance)
 
 
 def joined(mode: RelevancePass, root: Tensor, call: Call, gate_rank: int = 0) -> Tensor:

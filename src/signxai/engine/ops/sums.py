@@ -11,7 +11,9 @@ from torch import Tensor
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.activations import as_function_of, logsumexp_of
+from signxai.engine.ops.attention_weights import sums_to_one
 from signxai.engine.ops.experts import is_mixture
+from signxai.engine.ops.weighted_terms import axes_of, contracted, stacked_terms, sum_of_terms, terms_of
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor, Saver
@@ -124,8 +126,10 @@ def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
         return product
     result = shared(mode, call)
     if needs_relevance(result):
-        name = call.func.__name__.removeprefix("special_")
-        mode.by_hand.note_sum(result, call.x, tuple(sorted(axis % max(call.x.ndim, 1) for axis in axes)), name, bool(keeps))
+        name, places = call.func.__name__.removeprefix("special_"), tuple(sorted(axis % max(call.x.ndim, 1) for axis in axes))
+        mode.by_hand.note_sum(result, call.x, places, name, bool(keeps))
+        if name == "sum":
+            mode.divided_later.note_total(result, call.x, places)
     return result
 
 
@@ -133,30 +137,17 @@ def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) 
     """``(x * w).sum(axis)`` as the matrix product that it is: of constant weights, or of the softmax along that axis."""
     factors = mode.by_hand.weighted(call.x) if call.func.__name__ == "sum" else None
     if factors is None:
-        return None
+        return stacked_terms(mode, call.x, axis, keeps_axis) if call.func.__name__ == "sum" else None
     shape, axes = call.x.shape, call.x.ndim
     axis %= axes
-    of = [[axes - factor.ndim + i for i in range(factor.ndim) if factor.shape[i] == shape[axes - factor.ndim + i]] for factor in factors]
     weights = factors[1]
-    if shape[axis] == 1 or any(axis not in places for places in of):
+    if shape[axis] == 1 or any(axis not in axes_of(factor, shape) for factor in factors):
         return None
-    if needs_relevance(weights) and (not _sums_to_one(weights, axis - axes) or is_mixture(mode, weights, factors[0], axis - axes)):
+    if needs_relevance(weights) and (not sums_to_one(weights, axis - axes) or is_mixture(mode, weights, factors[0], axis - axes)):
         return None
+    result = contracted(mode, factors, shape, axis)
     with mode:
-        parts = [factor.reshape([shape[place] for place in places]) for factor, places in zip(factors, of, strict=True)]
-        equation = [[_LETTERS[place] for place in places] for places in (*of, [place for place in range(axes) if place != axis])]
-        x, w, y = map("".join, equation)
-        result: Tensor = torch.einsum(f"{x},{w}->{y}", *parts)
         return result.unsqueeze(axis) if keeps_axis else result
-
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-def _sums_to_one(weights: Tensor, axis: int) -> bool:
-    """Whether weights are a softmax along an axis."""
-    total = weights.detach().sum(axis)
-    return torch.allclose(total, torch.ones_like(total), atol=1e-4)
 
 
 @rule_for("rsub", "__rsub__", arguments=SUM_ARGUMENTS)
@@ -167,8 +158,10 @@ def reflected_difference(mode: RelevancePass, call: Call) -> Result:
 
 @rule_for("add", "add_", "__add__", "__radd__", "__iadd__", arguments=SUM_ARGUMENTS)
 def add(mode: RelevancePass, call: Call) -> Result:
-    """``a + b``: each by its share."""
-    return _sum(mode, call, +1)
+    """``a + b``: each by its share; the last of the terms that a softmax weighs makes a matrix product of all."""
+    terms = terms_of(mode, call)
+    result = _sum(mode, call, +1)
+    return sum_of_terms(mode, call, result, terms) if terms else result
 
 
 @rule_for("sub", "sub_", "subtract", "subtract_", "__sub__", "__isub__", arguments=SUM_ARGUMENTS)
@@ -223,6 +216,7 @@ def _with_constant(mode: RelevancePass, call: Call, of_first: float = 1, of_seco
         _noted_difference(mode, call, of_second, result)
     if is_number and mode.by_hand.is_sum(x) and torch.equal(result.detach(), x.detach()):
         mode.by_hand.copied(x, result)  # a number too small to change anything
+        mode.divided_later.copied(x, result)
     rank = mode.gate_rank(x)
     if is_number:
         of_x, of_number = (of_first, of_second) if x is call.args[0] else (of_second, of_first)
