@@ -92,13 +92,21 @@ ENDINGS = {
 }
 
 
+@pytest.fixture
+def what_is_there_already_is_not_searched():
+    """By the search for garbage, which takes long among all modules."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.filterwarnings("ignore::signxai.engine.relevance.UnknownOperationWarning")
 @pytest.mark.parametrize(
     ("name", "ending"),
     [(name, "sigmoid by hand") for name in FORMS if parse_method(name).rule is None or name.startswith("lrp_")]
     + [(name, ending) for name in ("explain_all", "inspect_model", "predict", "an error") for ending in ENDINGS],
 )
-def test_nothing_is_kept_of_a_model(name, ending):
+def test_nothing_is_kept_of_a_model(name, ending, what_is_there_already_is_not_searched):
     body, x = network("cnn2d"), inputs("cnn2d")
     net = Written(lambda m, t: ENDINGS[ending](m["body"](t)), body=body)
     model, weight = weakref.ref(net), weakref.ref(next(net.parameters()))

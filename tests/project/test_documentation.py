@@ -8,7 +8,7 @@ import pytest
 
 from command_line import in_this_process
 from places import ROOT
-from processes import python
+from processes import script
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = {
@@ -36,7 +36,8 @@ def runs_here(line):
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS["python"])
 def test_a_block_of_python_runs_as_it_stands(checkout, block):
-    done = python("-W", "error", "-c", block, cwd=checkout, HOME=str(checkout))
+    (checkout / "block.py").write_text(block)
+    done = script(checkout / "block.py", checkout, HOME=str(checkout))
     assert done.returncode == 0, done.stderr
 
 
@@ -48,7 +49,7 @@ PRINTED = re.findall(rf"^```python\n{LINES}```\n\nIt prints:\n\n```text\n{LINES}
 @pytest.mark.parametrize(("block", "wanted"), PRINTED)
 def test_a_block_prints_what_the_document_says(tmp_path, block, wanted):
     (tmp_path / "network.py").write_text(block)
-    done = python(str(tmp_path / "network.py"), HOME=str(tmp_path))
+    done = script(tmp_path / "network.py", tmp_path, HOME=str(tmp_path))
     without_rounding = re.compile(r"unaccounted: .*")
     printed, said = (without_rounding.sub("", text).rstrip().splitlines() for text in (done.stdout, wanted))
     assert printed == said, done.stderr

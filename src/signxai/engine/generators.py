@@ -351,10 +351,11 @@ _TORCH_NAME = "torch's global generator"
 
 def generators_of(modules: Iterable[nn.Module]) -> Generators:
     """All that modules may draw from: torch's own, of each device that is in use, and what their code can get at."""
-    found: dict[int, Value] = {}
-    kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, found))
+    search = _Search()
+    kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, search))
     for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
-        _enter(place(), found)
+        search.enter(place())
+    found = search.found
     sources: list[Source] = [TorchSource(torch.default_generator, _TORCH_NAME)]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
@@ -431,7 +432,7 @@ def _generator_in(value: Value) -> Value:
     return _generator_in(owner) if isinstance(owner, _GENERATORS | np.random.Generator) else None
 
 
-def _look_into_module(module: nn.Module, found: dict[int, Value]) -> bool:
+def _look_into_module(module: nn.Module, search: _Search) -> bool:
     """Enter the generators that a module holds; whether code runs in it that is not torch's, which may name others."""
     attributes, kind = module.__dict__, type(module)
     if _is_torchs(kind) and "forward" not in attributes and not any(map(attributes.get, _HOOKS)):  # type: ignore[arg-type]
@@ -441,9 +442,9 @@ def _look_into_module(module: nn.Module, found: dict[int, Value]) -> bool:
         if of_value in _PASSED_BY or name in _TABLES_OF_TENSORS or (of_value in _TABLES and not value):
             continue
         if of_value is not tuple or not _PASSED_BY.issuperset(map(type, value)):
-            _look_into(value, found, 1)
+            _look_into(value, search, 1)
     for value in _in_slots(module) if _has_slots(kind) else ():  # type: ignore[arg-type]
-        _look_into(value, found, 1)
+        _look_into(value, search, 1)
     return True
 
 
@@ -459,27 +460,35 @@ def _is_torchs(kind: type) -> bool:
     return all(map(_is_of_others, kind.__mro__))
 
 
-def _enter(value: Value, found: dict[int, Value]) -> None:
-    """Enter the generators that a value is, or that stand in it if it is a container and the like: nothing else is looked at."""
-    for generator in _held(value):
-        found[id(generator)] = generator
+class _Search:
+    """The generators that were found, and where was looked already: hundreds of functions name the same tables of a library."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, Value] = {}
+        self._seen: dict[int, Value] = {}  # held, so that nothing else gets its id meanwhile
+
+    def enter(self, value: Value) -> None:
+        """Enter the generators that a value is, or that stand in it if it is a container and the like: nothing else is looked at."""
+        if id(value) not in self._seen:
+            self._seen[id(value)] = value
+            self.found.update((id(generator), generator) for generator in _held(value))
 
 
-def _look_into(value: Value, found: dict[int, Value], depth: int) -> None:
+def _look_into(value: Value, search: _Search, depth: int) -> None:
     """Enter the generators that a value is, holds or calls."""
     if type(value) in _PASSED_BY or isinstance(value, nn.Module | Tensor | np.ndarray) or depth > _MOST_DEPTH:
         return
     if _generator_in(value) is not None:
-        _enter(value, found)
+        search.enter(value)
     elif isinstance(value, FunctionType):
         for place in _places_of(value):
-            _enter(place(), found)
+            search.enter(place())
     else:
         for part in _parts_of(value):
-            _look_into(part, found, depth + 1)
+            _look_into(part, search, depth + 1)
         if not _is_of_others(type(value)):
             for place in _places_of_methods(type(value)):
-                _enter(place(), found)
+                search.enter(place())
 
 
 def _parts_of(value: Value) -> Iterable[Value]:
