@@ -115,7 +115,7 @@ def test_a_killed_run_is_gone_on_with(undisturbed, after, tmp_path):
         time.sleep(after)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    subprocess.run([sys.executable, str(RUN), str(path)], check=True, stderr=subprocess.DEVNULL)
+    explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
     assert contents(path) == contents(undisturbed.path)
     assert Store(path).is_complete
 
