@@ -44,7 +44,7 @@ def terms_of(mode: RelevancePass, call: Call) -> Terms:
     if not mode.has_gates or len(call.args) != 2 or call.kwargs:
         return ()
     a, b = ((() if isinstance(value, int | float) else mode.by_hand.terms(value)) for value in call.args)
-    if not (a and b) and not is_zero(call.args[0 if b else 1]):
+    if not (a or b) or (not (a and b) and not is_zero(call.args[0 if b else 1])):
         return ()
     terms = (*a, *b)
     softmaxes = {softmax_behind(gate) for _, gate in terms}
