@@ -39,11 +39,17 @@ _HOME = {
 }
 
 
+_MODULES = frozenset({"datasets", "models", "targets", "text", "timeseries"})
+"""Modules with public names of their own, which are loaded when they are asked for."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"signxai.{name}")
     if name not in _HOME:
-        raise AttributeError(f"module 'signxai' has no attribute {name!r}; public names: {', '.join(__all__)}")
+        raise AttributeError(f"module 'signxai' has no attribute {name!r}; public names: {', '.join((*__all__, *sorted(_MODULES)))}")
     return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    return sorted(set(globals()) | set(__all__) | _MODULES)

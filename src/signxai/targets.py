@@ -1,7 +1,9 @@
 """Targets with names: what of a decision is explained, where that is more than one class's logit.
 
 Each is a value that ``explain`` takes as ``target_class``. It prints as it is written, equals another of its kind, and is a function of the
-outputs (N, classes, ...) to one score for each sample (N,), whose gradient is what relevance starts with.
+outputs (N, classes, ...) to one score for each sample (N,), whose gradient is what relevance starts with: with 1 at the one class and -1 at
+the other of a contrast, so that an LRP map is the map of the one less that of the other, each of which shares out 1. ``relevance="logit"``
+starts with the logits times that: such a map shares out their difference.
 """
 
 from __future__ import annotations

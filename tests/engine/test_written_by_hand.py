@@ -100,6 +100,27 @@ def test_what_was_mixed_before_its_values_were_overwritten_is_a_sum_of_products(
     assert torch.isfinite(found).all()
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-1, 1e-2])
+def test_values_that_cancel_say_nothing_of_what_mixes_them(size):
+    """Whether a quotient is a mix is asked of other numbers than those of the sample."""
+
+    def centred(y: Tensor) -> Tensor:
+        v = F.linear(y, V)
+        return v - v.mean(0, keepdim=True)
+
+    def first(y: Tensor) -> Tensor:
+        return F.softmax(y @ y.mT, -1) @ centred(y)
+
+    def last(y: Tensor) -> Tensor:
+        e = (y @ y.mT).exp()
+        return (e @ centred(y)) / e.sum(-1, keepdim=True)
+
+    x = drawn(N, C, seed=5) * size
+    with torch.no_grad():
+        torch.testing.assert_close(first(x), last(x), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(relevance(last, x)[0], relevance(first, x)[0], rtol=1e-8, atol=1e-8)
+
+
 NO_MIXTURES = {
     "summed over another axis": (
         lambda a, v: (a.exp() * v).sum(0, keepdim=True) / a.exp().sum(-1, keepdim=True),

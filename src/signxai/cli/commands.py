@@ -458,7 +458,7 @@ def run(
     required=True,
     metavar="DIRECTORY",
     help="Of a language model and its tokenizer, as save_pretrained of transformers writes them: config.json, model.safetensors, "
-    "tokenizer.json. Nothing is downloaded, and no code of it is executed.",
+    "tokenizer.json; or the name of the one that comes along, recall_words. Nothing is downloaded, and no code of it is executed.",
 )
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
 @click.option(
@@ -552,7 +552,8 @@ def methods(pattern: str | None) -> None:
 
     names = list_methods(pattern)
     if not names:
-        raise OptionError(f"no listed method matches {pattern!r}; a pattern is as in a shell, '*std_x*'; `signxai methods` lists all")
+        hint = " (any LRP name takes _cp at its end: `signxai describe lrp_z_cp`)" if pattern and "cp" in pattern else ""
+        raise OptionError(f"no listed method matches {pattern!r}{hint}; a pattern is as in a shell, '*std_x*'; `signxai methods` lists all")
     width = max(map(len, names))
     for name in names:
         click.echo(f"{name:{width}}  {summary(parse_method(name))}")

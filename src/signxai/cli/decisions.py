@@ -83,7 +83,10 @@ def read_inputs(paths: tuple[Path, ...], classifier: Classifier) -> tuple[list[s
     shapes = {batch.shape[1:]: path for path, batch in zip(paths, batches, strict=True)}
     if len(shapes) > 1:
         said = "; ".join(f"{path} {shape}" for shape, path in shapes.items())
-        raise InputError(f"inputs explained together have one shape, behind the batch axis these have: {said}; explain them apart")
+        raise InputError(
+            f"inputs explained together have one shape, behind the batch axis these have: {said}; explain them apart, or, if they are "
+            "several inputs of one model, give each by --input NAME=FILE"
+        )
     names = [name for path, batch in zip(paths, batches, strict=True) for name in _sample_names(path, len(batch))]
     # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
     return names, np.ascontiguousarray(np.concatenate(batches))

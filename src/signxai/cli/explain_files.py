@@ -17,7 +17,7 @@ from tqdm import tqdm
 from signxai.api import explain
 from signxai.cli.decisions import MOST_SHOWN, Decisions, Targets, decide, predictions, read_inputs
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
-from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs
+from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs, shares
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.common.errors import InputError, OptionError
@@ -113,6 +113,8 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     for line in predictions(decisions, classifier):
         say(line)
     maps = _explain_all(request, model, decisions, classifier, several.options)
+    for line in () if request.at else shares(decisions, maps, request.methods):
+        say(line)
     headings = [f"{name}: {_heading(decisions, row, classifier)}" for row, name in enumerate(decisions.names[:MOST_SHOWN])]
     draw = partial(figure_of_several, several, decisions, maps, request.methods, headings, classifier, not request.several.own_scales)
     for path in _write(request, decisions, saved_inputs(decisions), maps, draw):

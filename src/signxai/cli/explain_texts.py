@@ -165,8 +165,7 @@ def _explain_all(request: TextRequest, loaded: Loaded, texts: Sequence[str]) -> 
     """All texts by the first method, then by the next."""
     results: list[Result] = []
     pairs = [(method, number) for method in request.methods for number in range(len(texts))]
-    targets: list[int | str | None] = [_target(text, loaded) for text in request.targets]
-    versus = None if request.versus is None else _target(request.versus, loaded)
+    *targets, versus = _targets((*request.targets, request.versus), loaded)
     for method, number in tqdm(pairs, desc="explaining", unit="text", leave=False, disable=None):
         options: dict[str, Any] = dict(request.options[method], relevance=request.relevance, seed=request.seed)
         options["account"] = _has_an_account(method) if request.account is None else request.account
@@ -183,6 +182,24 @@ def _explain_all(request: TextRequest, loaded: Loaded, texts: Sequence[str]) -> 
 def _has_an_account(method: str) -> bool:
     """Whether what it gives tokens and biases are shares of one relevance."""
     return parse_method(method).method.startswith("lrp")
+
+
+def _targets(texts: Sequence[str | None], loaded: Loaded) -> list[int | str | None]:
+    """Tokens or classes as the user writes them; None stays None.
+
+    Raises:
+        TargetError: numbers that are the names of other ones, too.
+    """
+    found: list[int | str | None] = []
+    ambiguous: list[str] = []
+    for text in texts:
+        try:
+            found.append(None if text is None else _target(text, loaded))
+        except TargetError as error:
+            ambiguous.append(str(error))
+    if ambiguous:
+        raise TargetError("; ".join(dict.fromkeys(ambiguous)))
+    return found
 
 
 def _target(text: str, loaded: Loaded) -> int | str:

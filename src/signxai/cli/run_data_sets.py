@@ -237,12 +237,20 @@ def _zarr_arrays(path: Path) -> dict[str, Any]:
     return {name: group[name] for name in ("x", "label", "group", "target") if name in group}
 
 
+def _agreement(store: Store) -> str:
+    """How many entries are predicted as labelled, if their labels are the model's classes."""
+    rows, right = store.rows(), len(store.rows(wrong=False))
+    strange = store.labels_that_are_no_classes()
+    if strange:
+        return f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}"
+    return f"{right} of {len(rows)} predicted as labelled ({right / len(rows):.1%})"
+
+
 def _report(store: Store) -> list[str]:
     rows = store.rows()
     lines = [f"{len(rows)} of {len(store)} entries explained by {len(store.methods)} methods: {store.path}"]
     if store.knows_labels and len(rows):
-        right = len(store.rows(wrong=False))
-        lines.append(f"{right} of {len(rows)} predicted as labelled ({right / len(rows):.1%})")
+        lines.append(_agreement(store))
     for method in store.methods:
         if f"absorbed/{method}" in store and len(rows):
             absorbed = np.median(store.array(f"absorbed/{method}", rows))

@@ -12,7 +12,7 @@ from signxai.cli.several_inputs import SAVED, SeveralInputs
 from signxai.figures.input_plots import InputsSample, check_inputs, inputs_figure
 from signxai.models import Classifier
 
-__all__ = ["check_figure", "figure_of_several", "of_input", "saved_inputs"]
+__all__ = ["check_figure", "figure_of_several", "of_input", "saved_inputs", "shares"]
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +30,21 @@ def saved_inputs(decisions: Decisions) -> dict[str, Array]:
     """The inputs as they are kept, by name."""
     assert isinstance(decisions.x, Mapping)
     return {f"{SAVED}{name}": values for name, values in decisions.x.items()}
+
+
+def shares(decisions: Decisions, maps: Mapping[str, Array], methods: Sequence[str]) -> list[str]:
+    """How much of |R| each input of the first samples has, by each method: a line for each."""
+    assert isinstance(decisions.x, Mapping)
+    lines = []
+    for method in methods:
+        of_inputs = {name: np.abs(maps[key]) for name in decisions.x if (key := of_input(method, name)) in maps}
+        for row, sample in enumerate(decisions.names[:MOST_SHOWN]):
+            strengths = {name: float(np.nansum(values[row])) for name, values in of_inputs.items()}
+            total = sum(strengths.values())
+            if len(strengths) > 1 and total:
+                said = ", ".join(f"{name} {strength / total:.1%}" for name, strength in strengths.items())
+                lines.append(f"{method}  {sample}: of all |R|, {said}")
+    return lines
 
 
 def check_figure(several: SeveralInputs) -> None:

@@ -59,7 +59,10 @@ class FileSource:
         if path.suffix.lower() in ARRAY_SUFFIXES:
             return read_array(path)
         if self.preprocess is None:
-            raise InputError(f"{path}: nobody says how a picture becomes the network's input; give preprocess=, or arrays")
+            raise InputError(
+                f"{path}: nobody says how a picture becomes the network's input; give preprocess=, or (on the command line) let the "
+                "factory return a signxai.models.Classifier with preprocess=, or give arrays"
+            )
         return np.asarray(self.preprocess(read_image(path)))
 
 

@@ -107,7 +107,7 @@ class Store:
         if predicted is not None:
             chosen &= self.predictions() == self._number(predicted)
         if label is not None:
-            chosen &= self._labels() == self._number(label)
+            chosen &= self._has_label(label)
         if wrong is not None:
             chosen &= (self.predictions() != self._labels()) == wrong
         if group is not None:
@@ -153,6 +153,18 @@ class Store:
         array = self._group[name]
         values = array[:] if rows is None else array.oindex[np.asarray(rows, dtype=np.int64)]
         return np.asarray(values)
+
+    def labels_that_are_no_classes(self) -> list[str]:
+        """The labels, in the order of the alphabet, that are names of no class: whoever has one is never predicted as labelled."""
+        labels = self.array("label")
+        return [] if labels.dtype.kind in "iu" else sorted({str(name) for name in labels} - {*self.class_names, ""})
+
+    def _has_label(self, label: int | str) -> npt.NDArray[np.bool_]:
+        """Which entries have a label: by its name as it stands there, or by the class that it means."""
+        labels = self.array("label")
+        if labels.dtype.kind not in "iu" and isinstance(label, str) and label in {str(name) for name in labels}:
+            return np.array([str(name) == label for name in labels])
+        return np.asarray(self._labels() == self._number(label))
 
     def _labels(self) -> Rows:
         """The label of each entry as the number of a class (N,); -1 where nobody says."""

@@ -5,6 +5,7 @@ Whatever is linear in exponentials is followed until something is divided by the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call
-from signxai.engine.graph import needs_relevance
 from signxai.engine.moves import COPIES, SPREADING, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes
 from signxai.engine.torch_functions import Operation, functions_named
@@ -24,7 +24,7 @@ _OF_BOTH: frozenset[Operation] = frozenset(
 )
 """Functions that are linear in each of their two arguments."""
 
-_OF_FIRST: frozenset[Operation] = frozenset(functions_named("sum", "div", "divide", "true_divide", "__truediv__"))
+_OF_FIRST: frozenset[Operation] = frozenset(functions_named("sum", "mean", "div", "divide", "true_divide", "__truediv__"))
 """Functions that are linear in their first argument."""
 
 _LAYERS: frozenset[Operation] = frozenset(functions_named("linear", "conv1d", "conv2d", "conv3d"))
@@ -32,6 +32,11 @@ _LAYERS: frozenset[Operation] = frozenset(functions_named("linear", "conv1d", "c
 
 _SUMS: frozenset[Operation] = frozenset(functions_named("add", "__add__", "sub", "subtract", "__sub__"))
 """Functions that are linear in both their arguments together."""
+
+_JOINING: frozenset[Operation] = frozenset(
+    functions_named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack")
+)
+"""Functions that are linear in all tensors of a list together."""
 
 _IN_PLACE: dict[Operation, Operation] = {
     **dict.fromkeys(functions_named("add_", "__iadd__"), torch.add),
@@ -41,13 +46,15 @@ _IN_PLACE: dict[Operation, Operation] = {
 }
 """Functions that write to their first argument, and the same that write nothing."""
 
+_ZEROS: frozenset[Operation] = frozenset(functions_named("zeros", "zeros_like", "new_zeros"))
+
 _MOST = 8
 """So many ways to see a tensor as linear in exponentials are remembered."""
 
 Map: TypeAlias = Callable[[Tensor], Tensor]
 
-Quotient: TypeAlias = tuple[Exponential, Axes, Map]
-"""An exponential; the axes along which it is summed; what makes a quotient of their softmax."""
+TINY = 1e-3
+"""What is added to a sum of exponentials up to this only keeps it from 0."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +76,36 @@ class _Linear:
     exponential: _Kept
     compute: Map
     others: tuple[AsItWas, ...] = ()
+    is_nearly: bool = False
 
     def then(self, step: Map, others: tuple[AsItWas, ...] = ()) -> _Linear:
-        return _Linear(self.exponential, lambda x: step(self.compute(x)), self.others + others)
+        return replace(self, compute=lambda x: step(self.compute(x)), others=self.others + others)
 
     def beside(self, other: _Linear, function: Operation) -> _Linear:
-        return _Linear(self.exponential, lambda x: function(self.compute(x), other.compute(x)), self.others + other.others)
+        both = replace(self, compute=lambda x: function(self.compute(x), other.compute(x)), others=self.others + other.others)
+        return replace(both, is_nearly=self.is_nearly or other.is_nearly)
 
     def still_holds(self) -> bool:
         return all(other.get() is not None for other in self.others)
 
 
 @dataclass(frozen=True)
-class _Total:
-    """A sum of an exponential along axes, or 1 / that."""
+class Quotient:
+    """What is made of the softmax of an exponential, and divided by a number.
 
-    source: _Kept
+    Attributes:
+        exponential: what the softmax is made of.
+        axes: along which axes it is one.
+        compute: what is made of it.
+        number: by which that is divided.
+        total: the sum of the exponentials in the divisor's shape, if the divisor is a little more than it; None: it is that.
+    """
+
+    exponential: Exponential
     axes: Axes
-    is_inverse: bool = False
+    compute: Map
+    number: float
+    total: Tensor | None
 
 
 class DividedLater:
@@ -95,7 +114,8 @@ class DividedLater:
     def __init__(self, by_hand: WrittenByHand) -> None:
         self._by_hand = by_hand
         self._linear: FreshNotes[tuple[_Linear, ...]] = FreshNotes()
-        self._totals: FreshNotes[_Total] = FreshNotes()
+        self._inverses: FreshNotes[tuple[_Linear, ...]] = FreshNotes()
+        self._zeros: FreshNotes[bool] = FreshNotes()
 
     def ways_in_place(self, call: Call) -> tuple[_Linear, ...] | None:
         """How what a call is about to write to its first argument will be linear in exponentials."""
@@ -122,60 +142,56 @@ class DividedLater:
             return
         elif call.func in _SUMS:
             self._added(call, result)
+        elif call.func in _JOINING:
+            self._joined(call, result)
         elif (found := self._argument(call)) is not None and found is not result:
             self._note(found, result, *_without(call, found))
 
-    def note_total(self, result: Tensor, source: Tensor, axes: Axes) -> None:
-        """Remember that a tensor is the sum of a tensor along axes, if that is an exponential."""
-        if (kept := self._kept(source)) is not None:
-            self._totals.put(result, _Total(kept, axes))
+    def note_made(self, function: Operation, result: object) -> None:
+        """Remember zeros that the network makes."""
+        if function in _ZEROS and isinstance(result, Tensor):
+            self._zeros.put(result, True)
+
+    def note_sum(self, result: Tensor, exponent: Tensor, axes: Axes, keeps_axes: bool) -> None:
+        """Remember that a tensor is the sum of the exponentials of another one."""
+        self._linear.put(result, (_Linear(_Kept(AsItWas(exponent), None), lambda e: e.sum(axes, keepdim=keeps_axes)),))
 
     def note_inverse(self, result: Tensor, of: Tensor) -> None:
-        """Remember that a tensor is 1 / another one, if that is such a sum."""
-        if (total := self._totals.get(of)) is not None:
-            self._totals.put(result, replace(total, is_inverse=not total.is_inverse))
+        """Remember that a tensor is 1 / another one, if that is linear in an exponential."""
+        if ways := self._ways(of):
+            self._inverses.put(result, ways)
 
-    def mixed(self, numerator: Tensor, total_of: Tensor, is_inverse: bool) -> Quotient | None:
+    def note_nearly(self, result: Tensor, of: Tensor) -> None:
+        """Remember that a tensor is another one but for a tiny number, which keeps it from 0."""
+        if ways := self._ways(of):
+            self._linear.put(result, tuple(replace(way, is_nearly=True) for way in ways))
+
+    def quotient(self, numerator: Tensor, divisor: Tensor, is_inverse: bool) -> Quotient | None:
         """What a quotient is made of, if it is made of a softmax.
 
         Args:
             numerator: what is divided.
-            total_of: what it is divided by, or multiplied by.
+            divisor: what it is divided by, or multiplied by.
             is_inverse: which of the two.
         """
-        total = self._totals.get(total_of)
-        if total is None and not is_inverse:
-            return self._summed_by_weights(numerator, total_of)
-        source = None if total is None or total.is_inverse != is_inverse else total.source.get()
-        return None if total is None or source is None else self._quotient_by(numerator, source, total.axes)
-
-    def _summed_by_weights(self, numerator: Tensor, divisor: Tensor) -> Quotient | None:
-        """The same of a divisor that is no sum but makes 1 of a softmax along one axis: a matrix product with ones."""
-        for way in self._ways(divisor):
+        for way in (self._inverses.get(divisor) or ()) if is_inverse else self._ways(divisor):
             source = way.exponential.get()
             if source is None or not way.still_holds():
                 continue
-            e = exponential_of(source[0].detach(), source[1])
-            axes = [axis for axis in range(e.ndim) if e.shape[axis] > 1 and _is_one(way.compute(e / e.sum(axis, keepdim=True)))]
-            if len(axes) == 1:
-                return self._quotient_by(numerator, source, (axes[0],))
-        return None
-
-    def _quotient_by(self, numerator: Tensor, source: Exponential, axes: Axes) -> Quotient | None:
-        for way in self._ways(numerator):
-            exponential = way.exponential.get()
-            if exponential is None or way.compute is _unchanged or not way.still_holds():
-                continue
-            if exponential[0].shape == source[0].shape and self._by_hand.are_one(exponential, source):
-                return exponential, axes, way.compute
+            for one in self._ways(numerator):
+                exponential = one.exponential.get()
+                if exponential is None or exponential[0].shape != source[0].shape or not one.still_holds():
+                    continue
+                if self._by_hand.are_one(exponential, source) and (found := _softmax_in(exponential[0], one.compute, way.compute)):
+                    e = exponential_of(exponential[0].detach(), exponential[1]) if way.is_nearly else None
+                    return Quotient(exponential, found[0], one.compute, found[1], None if e is None else way.compute(e).detach())
         return None
 
     def copied(self, source: Tensor, copy: Tensor) -> None:
         """Keep everything of a tensor with the same values."""
-        if (ways := self._linear.get(source)) is not None:
-            self._linear.put(copy, ways)
-        if (total := self._totals.get(source)) is not None:
-            self._totals.put(copy, total)
+        for notes in (self._linear, self._inverses):
+            if (ways := notes.get(source)) is not None:
+                notes.put(copy, ways)
 
     def _ways(self, tensor: Tensor) -> tuple[_Linear, ...]:
         ways, kept = self._linear.get(tensor) or (), self._kept(tensor)
@@ -201,8 +217,12 @@ class DividedLater:
         a, b = (self._ways(value) if isinstance(value, Tensor) else () for value in call.args)
         if bool(a) != bool(b):
             place = 0 if a else 1
-            return tuple(way.then(_beside_zero(call, place)) for way in a or b)[:_MOST] if is_zero(call.args[1 - place]) else ()
+            return tuple(way.then(_beside_zero(call, place)) for way in a or b)[:_MOST] if self._is_zero(call.args[1 - place]) else ()
         return tuple(one.beside(two, call.func) for one in a for two in b if self._are_one(one, two))[:_MOST]
+
+    def _is_zero(self, value: object) -> bool:
+        """Whether a term is a 0 from which a sum starts: of a constant's values, each sample may have others."""
+        return bool(self._zeros.get(value)) if isinstance(value, Tensor) else isinstance(value, int | float) and value == 0
 
     def _are_one(self, one: _Linear, two: _Linear) -> bool:
         a, b = one.exponential.get(), two.exponential.get()
@@ -216,13 +236,27 @@ class DividedLater:
             if isinstance(result, Tensor):
                 self.copied(source, result)
             return
-        total = self._totals.get(source)
-        if total is None and not self._ways(source):
+        inverses = self._inverses.get(source) or ()
+        if not inverses and not self._ways(source):
             return
         for tensor, move in each_moved(call, result):
             self._note(source, tensor, move)
-            if total is not None:
-                self._totals.put(tensor, total)
+            if inverses:
+                self._inverses.put(tensor, tuple(way.then(move) for way in inverses))
+
+    def _joined(self, call: Call, result: Tensor) -> None:
+        """Tensors side by side that are all linear in one exponential."""
+        parts = call.x
+        found = [self._ways(part) for part in parts] if isinstance(parts, tuple | list) else []
+        if not found or not all(found):
+            return
+        chosen = [next((way for way in ways if self._are_one(found[0][0], way)), None) for ways in found]
+        ways = [way for way in chosen if way is not None]
+        if len(ways) == len(found):
+            rest = Call(call.func, (None, *call.rest), call.named)
+            others = tuple(other for way in ways for other in way.others)
+            joined = replace(ways[0], compute=lambda e: rest.run([way.compute(e) for way in ways]), others=others)
+            self._linear.put(result, (joined,))
 
     def _argument(self, call: Call) -> Tensor | None:
         """The one argument in which a call is linear, and which is linear in an exponential."""
@@ -244,13 +278,6 @@ def exponential_of(exponent: Tensor, mask: Tensor | None) -> Tensor:
     return e if mask is None else e * mask
 
 
-def is_zero(value: object) -> bool:
-    """Whether a term is a constant 0, from which a sum may start."""
-    if isinstance(value, Tensor):
-        return not needs_relevance(value) and not bool(value.any())
-    return isinstance(value, int | float) and value == 0
-
-
 def _beside_zero(call: Call, place: int) -> Map:
     """A sum with a constant 0, which gives no more than a shape, as a function of the other term."""
     zero, function = call.args[1 - place], call.func
@@ -259,9 +286,26 @@ def _beside_zero(call: Call, place: int) -> Map:
     return (lambda x: function(x, zero)) if place == 0 else (lambda x: function(zero, x))
 
 
-def _is_one(tensor: Tensor) -> bool:
-    """Whether all values are 1 but for rounding."""
-    return bool(((tensor.detach() - 1).abs() <= 100 * torch.finfo(tensor.dtype).eps).all())
+def _softmax_in(exponent: Tensor, numerator: Map, divisor: Map) -> tuple[Axes, float] | None:
+    """The axes along which the exponential is to be a softmax so that the quotient is made of that, and by which number it is divided.
+
+    It is asked of numbers that are no one's, as what values and scores cancel by chance would tell nothing.
+    """
+    draw = torch.Generator().manual_seed(0)
+    r = torch.rand(exponent.shape, generator=draw, dtype=torch.float32).add_(0.5).to(exponent)
+    rounding = 64 * torch.finfo(exponent.dtype).eps
+    of_r = numerator(r).detach() / divisor(r).detach()
+    for count in range(1, exponent.ndim + 1):
+        for axes in itertools.combinations(range(exponent.ndim), count):
+            weights = r / r.sum(axes, keepdim=True)
+            ones = divisor(weights).detach()
+            number = float(ones.mean())
+            if number <= 0 or float((ones - number).abs().max()) > rounding * number:
+                continue
+            mixed = numerator(weights).detach() / number
+            if mixed.shape == of_r.shape and float((mixed - of_r).abs().max()) <= rounding * float(of_r.abs().max()):
+                return axes, 1.0 if abs(number - 1) <= rounding else number
+    return None
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -173,7 +173,7 @@ def _is_drawn(run: Run, x: Tensor, output: OutputOption, settings: Iterable[Call
         set_generators()
         with torch.no_grad():
             drawn = explained_tensor(run(x.detach().clone()), len(x), output)
-        if first is not None and not torch.equal(first, drawn):
+        if first is not None and not torch.equal(first.nan_to_num(), drawn.nan_to_num()):
             return True
         first = drawn
     return False

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack
 
 from signxai.common.errors import ModelError, OptionError
+from signxai.engine.call import tensors_in
 from signxai.engine.mode import ForwardPass
 from signxai.engine.token_ids import GivenRows, TokenIds
 
@@ -197,13 +198,16 @@ class JointInputs:
         return self.at([0] * count if rest else [*range(self.count)] * rounds)
 
     def _run(self, net: nn.Module, points: Tensor) -> Value:
-        ids = _ids_of_pass()
+        watching = _pass()
+        ids = None if watching is None else watching.token_ids
         is_first_reading = self.reading is not None and not self.reading.down.read
         if ids is not None and self.reading is not None and is_first_reading:
             ids.rows = self.reading.down
         elif ids is not None and self.has_ids:  # what is read depends on the input: it is told by that from tables
             ids.rows = GivenRows(partial(self._instead, points) if self.rows else None)
         arguments = {key: _owned(value) for key, value in self.beside.items()}
+        if watching is not None:
+            watching.note_given(tensors_in(tuple(arguments.values())))
         for slot in self.slots:
             arguments[slot.key] = self._argument(slot, points, ids)
         args = [arguments[key] for key in self.order if isinstance(key, int)]
@@ -280,10 +284,10 @@ def in_rows(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.to(dtype).reshape(len(part), -1) for part in parts], dim=1)
 
 
-def _ids_of_pass() -> TokenIds | None:
-    """Where the pass that watches now keeps its token ids; None if nothing watches."""
+def _pass() -> ForwardPass | None:
+    """The pass that watches now; None if nothing watches."""
     modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return next((mode.token_ids for mode in reversed(modes) if isinstance(mode, ForwardPass)), None)
+    return next((mode for mode in reversed(modes) if isinstance(mode, ForwardPass)), None)
 
 
 def _rows_of(value: Value, index: Tensor, count: int) -> Value:

@@ -42,7 +42,7 @@ The passes: ``GradientPass`` here, ``relevance.RelevancePass`` (LRP) and ``accou
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar
@@ -97,6 +97,9 @@ class ForwardPass(TorchFunctionMode):
         self.samples = 0
         self._memory: set[int] | None = None
         self._beyond: frozenset[int] = frozenset()
+
+    def note_given(self, tensors: Iterable[Tensor]) -> None:
+        """Is told of what a network is handed beside the input that is explained."""
 
     def begins(self, net: nn.Module, x: Tensor) -> None:
         """Is told of a network that is about to run, and of its input (N, ...)."""

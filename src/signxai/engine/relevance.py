@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -61,6 +61,8 @@ _MAKES_SAMPLES = functions_named(
 )
 """Functions that make of constants, such as a state to start from, what counts as a sample's own."""
 
+
+_TRIANGLES = functions_named("tril", "triu")
 
 DIVISOR = 3
 """The gate rank of a divisor that is written as a factor: ``x * y.rsqrt()`` is ``x / y.sqrt()``."""
@@ -195,6 +197,7 @@ class RelevancePass(ForwardPass):
     # Constants that belong to samples: computed from the input but cut from the graph, or from what a sample starts from
 
     def _note_cut(self, func: Operation, args: tuple[object, ...], kwargs: dict[str, object] | None, result: Result) -> None:
+        self.divided_later.note_made(func, result)
         if func in OF_SHAPE_ALONE:
             return
         of_values = args[:1] if func in RELEVANCE.shaped_by_others else (args, kwargs)
@@ -206,6 +209,12 @@ class RelevancePass(ForwardPass):
             for tensor in tensors_in((result, written)):
                 if not tensor.requires_grad:
                     self._of_samples.put(tensor, is_cut)
+
+    def note_given(self, tensors: Iterable[Tensor]) -> None:
+        for tensor in tensors:
+            if tensor.ndim and not tensor.requires_grad:
+                self._has_of_samples = True
+                self._of_samples.put(tensor, False)
 
     def is_of_samples(self, value: object) -> bool:
         """Whether a constant may differ from sample to sample."""
@@ -233,6 +242,8 @@ class RelevancePass(ForwardPass):
                     self._made_by_layer.put(tensor, made.moved(move))
         if call.func in MOVES_ALONE:
             self.by_hand.moved(call, result)
+        elif call.func in _TRIANGLES and self.by_hand.has_exponentials and needs_relevance(call.x):
+            self.by_hand.note_kept(result, call.x, call.run(torch.ones_like(call.x.detach())))
         if follows_gradient and self.has_gates and call.func in RELEVANCE.keep_gates:
             self._stays_gate(call, result)
         return self.with_token_ids(call, result) if self.token_ids.any else result
@@ -384,6 +395,13 @@ class RelevancePass(ForwardPass):
 
     def values_weighed(self, result: Tensor, values: Tensor, weights: Tensor) -> None:
         """Is told of a matrix product of attention weights with values, if it ``looks_for_weights``."""
+
+    def note_nearly(self, result: Tensor, total: Tensor) -> None:
+        """Remember that a tensor is a sum, but for a number that only keeps it from 0."""
+        if self.by_hand.is_sum(total):
+            self.by_hand.copied(total, result)
+        if self.by_hand.has_exponentials:
+            self.divided_later.note_nearly(result, total)
 
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""

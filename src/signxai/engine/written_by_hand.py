@@ -31,6 +31,14 @@ _KeptTerms = tuple[tuple[AsItWas, AsItWas], ...]
 
 
 @dataclass(frozen=True)
+class SumOfTerms:
+    """A sum of products of signals with weights, and of what it starts from."""
+
+    terms: Terms
+    start: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class OfOneValue:
     """What a tensor is a function of, value by value.
 
@@ -76,7 +84,7 @@ class WrittenByHand:
         self._factors: FreshNotes[int] = FreshNotes()
         self._masked: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._weighted: FreshNotes[tuple[AsItWas, AsItWas]] = FreshNotes()
-        self._terms: FreshNotes[_KeptTerms] = FreshNotes()
+        self._terms: FreshNotes[tuple[_KeptTerms, AsItWas | None]] = FreshNotes()
         self._stacked_terms: FreshNotes[tuple[int, _KeptTerms]] = FreshNotes()
         self._bounds: FreshNotes[tuple[float, float]] = FreshNotes()
         self._shifted: FreshNotes[bool] = FreshNotes()
@@ -175,6 +183,12 @@ class WrittenByHand:
             return None
         return of.exponent, summed.axes
 
+    def summed_by_logsumexp(self, tensor: Tensor) -> tuple[Tensor, Axes] | None:
+        """What a tensor is the logarithm of the sum of the exponentials of, and along which axes; None if it is not known to be that."""
+        summed = self._sums.get(tensor) if self._moves_matter else None
+        source = None if summed is None or summed.name != "logsumexp" else summed.source.get()
+        return None if summed is None or source is None else (source, summed.axes)
+
     def logsumexp_with(self, tensor: Tensor, maximum: Tensor) -> tuple[Tensor, Axes] | None:
         """Of what ``maximum`` and a logarithm of the sum of exponentials are one, if it was subtracted before; None if they are not."""
         summed = self._sums.get(tensor) if self._moves_matter else None
@@ -229,12 +243,15 @@ class WrittenByHand:
         return a[1] is b[1] or torch.equal(a[1], b[1])
 
     def note_masked(self, result: Tensor, exponential: Tensor, mask: Tensor) -> bool:
-        """Remember an exponential that a constant was multiplied to, if that is a mask of 0 and 1; returns whether it is."""
+        """Remember an exponential that a constant was multiplied to; returns whether that is a mask of 0 and 1.
+
+        Which constant it is says nothing: it may be a mask for one sample and weights for the next, and a softmax it is for both.
+        """
         of = self._noted(exponential)
-        if of is None or of.form != "exp" or of.exponent is None or not bool(((mask == 0) | (mask == 1)).all()):
+        if of is None or of.form != "exp" or of.exponent is None:
             return False
         self._masked.put(result, (AsItWas(of.exponent), mask.clone()))
-        return True
+        return bool(((mask == 0) | (mask == 1)).all())
 
     def note_kept(self, result: Tensor, exponential: Tensor, kept: Tensor) -> None:
         """Remember an exponential that was set to 0 but where a mask is True."""
@@ -265,14 +282,18 @@ class WrittenByHand:
         """What a tensor is the product of, place by place, weights last; None if it is not known to be that."""
         return _both(self._weighted.get(tensor))
 
-    def note_terms(self, result: Tensor, terms: Terms) -> None:
-        """Remember of what products with weights a tensor is the sum."""
-        self._terms.put(result, _as_they_were(terms))
+    def note_terms(self, result: Tensor, of: SumOfTerms) -> None:
+        """Remember of what products with weights a tensor is the sum, and what it starts from."""
+        self._terms.put(result, (_as_they_were(of.terms), None if of.start is None else AsItWas(of.start)))
 
-    def terms(self, tensor: Tensor) -> Terms:
-        """The products with weights that a tensor is the sum of, itself be it one; none if it is not known to be that."""
-        noted = self._terms.get(tensor) or ((product,) if (product := self._weighted.get(tensor)) is not None else ())
-        return _all_still(noted) or ()
+    def terms(self, tensor: Tensor) -> SumOfTerms | None:
+        """The products with weights that a tensor is the sum of, itself be it one; None if it is not known to be that."""
+        noted = self._terms.get(tensor)
+        if noted is None:
+            product = self.weighted(tensor)
+            return None if product is None else SumOfTerms((product,))
+        terms, start = _all_still(noted[0]), None if noted[1] is None else noted[1].get()
+        return None if terms is None or (noted[1] is not None and start is None) else SumOfTerms(terms, start)
 
     def note_stacked_terms(self, result: Tensor, axis: int, terms: Terms) -> None:
         """Remember that products with weights were stacked along an axis."""

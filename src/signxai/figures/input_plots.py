@@ -167,6 +167,10 @@ class _Labels:
     sampling_rates: Mapping[str, float]
 
 
+_FAR_BEYOND = 10.0
+"""From so many times the end of the colours on, a panel says that colours no longer tell how much."""
+
+
 @dataclass(frozen=True)
 class _Scale:
     percentile: float
@@ -180,6 +184,14 @@ class _Scale:
         together = normalize_relevance_map(np.concatenate([values.ravel() for values in maps.values()]), self.percentile)
         parts = np.split(together, np.cumsum([values.size for values in maps.values()])[:-1])
         return {name: part.reshape(values.shape) for (name, values), part in zip(maps.items(), parts, strict=True)}
+
+    def times_beyond(self, relevance: FloatArray, maps: Mapping[str, FloatArray]) -> float:
+        """How many times the end of the colours the largest value is; 0 where each map has a scale of its own."""
+        if not self.is_one:
+            return 0.0
+        sizes = np.abs(np.concatenate([np.nan_to_num(values).ravel() for values in maps.values()]))
+        end = float(np.percentile(sizes, self.percentile)) or float(sizes.max())
+        return float(np.abs(np.nan_to_num(relevance)).max()) / end if end else 0.0
 
 
 def _rows(sample: InputsSample, scale: _Scale, labels: _Labels) -> list[Row]:
@@ -222,6 +234,7 @@ class _Column:
         self.shown = {name: kinds[name].shown(relevance) for name, relevance in maps.items()}
         self.coloured = scale.coloured(self.shown)
         self.strengths = {name: float(np.nansum(np.abs(relevance))) for name, relevance in maps.items()}
+        self.beyond = {name: scale.times_beyond(relevance, self.shown) for name, relevance in self.shown.items()}
 
     def panel(self, name: str) -> Panel:
         if name not in self.shown:
@@ -229,7 +242,8 @@ class _Column:
         total = sum(self.strengths.values())
         share = f"{self.strengths[name] / total * 100:.1f} % of all |R|" if total else "relevance is 0 everywhere"
         draw = partial(self.kinds[name].draw_map, relevance=self.shown[name], coloured=self.coloured[name], cmap=self.cmap)
-        return Panel(self.method, draw, f"{_short(name)}: {share}")
+        beyond = f"\nlargest: {self.beyond[name]:,.0f} times the colours' end" if self.beyond[name] >= _FAR_BEYOND else ""
+        return Panel(self.method, draw, f"{_short(name)}: {share}{beyond}")
 
 
 # What an input is

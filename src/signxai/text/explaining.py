@@ -231,7 +231,8 @@ class _Question:
                     contrast=None if contrasts is None else contrasts[number],
                     method=str(self.method),
                     beginning=float(own[0]) if self.vocabulary.is_beginning(text.ids[0]) else None,
-                    absorbed_by_bias=absorbed[number],
+                    absorbed_by_bias=absorbed[number][0],
+                    absorbed_by_rest=absorbed[number][1],
                     decoder_from=len(text.ids) if of_decoder else None,
                     decoder_text=answer.text,
                     score=what.score,
@@ -288,17 +289,17 @@ class _Question:
             new.append(forced if forced is not None and not new else int(logits[-1].argmax()))
         return new, logits
 
-    def _absorbed(self, rows: Rows, entries: Entries) -> list[float | None]:
-        """What biases and other constants took in each row, if that is asked for."""
+    def _absorbed(self, rows: Rows, entries: Entries) -> list[tuple[float | None, float | None]]:
+        """What biases and other constants took in each row, and what anything else did, if that is asked for."""
         if not self.account:
-            return [None] * len(rows.ids)
-        result: list[float | None] = []
+            return [(None, None)] * len(rows.ids)
+        result: list[tuple[float | None, float | None]] = []
         for row in range(len(rows.ids)):
             own = rows.row(row)
             report = inspect_model(
                 self.model, own.inputs, self.method, entries.rows(row, row + 1), forward_kwargs=self._beside(own), **self.options
             )
-            result.append(report.absorbed_by_bias)
+            result.append((report.absorbed_by_bias, report.absorbed_by_stabilizer + report.absorbed_elsewhere))
         return result
 
 

@@ -53,6 +53,11 @@ def kind_of(net: Any, logits: Tensor) -> Kind:
     Raises:
         ModelError: if it is none of the kinds.
     """
+    if type(net).__name__.endswith("ForQuestionAnswering"):
+        raise ModelError(
+            f"{type(net).__name__} says where an answer begins and ends; explain one of both by signxai.explain with the token ids and "
+            "output=lambda returned: returned.start_logits"
+        )
     if logits.ndim == 2 and not generates(net):
         return Kind.CLASSIFIER
     if logits.ndim == 3 and generates(net):

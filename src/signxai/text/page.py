@@ -64,7 +64,7 @@ def page(sections: Sequence[Section], title: str = "") -> str:
 def _section(section: Section) -> str:
     end = scale_end([(value, special) for one in section.passages for value, special in zip(one.relevance, one.special, strict=True)])
     body = "\n".join(_passage(passage, end) for passage in section.passages)
-    notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in (*_remarks(section.passages, end), *section.notes))
+    notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in (*remarks(section.passages, end), *section.notes))
     return f'<div class="signxai-text">\n<h1><bdi>{escape(section.heading)}</bdi></h1>\n{_legend(end)}\n{body}{notes}\n</div>\n'
 
 
@@ -81,7 +81,7 @@ def scale_end(values: Sequence[tuple[float, bool]]) -> float:
     return max(of_text, default=0.0) or max((abs(value) for value, _ in values), default=0.0)
 
 
-def _remarks(passages: Sequence[Passage], end: float) -> list[str]:
+def remarks(passages: Sequence[Passage], end: float) -> list[str]:
     """What the marks within the texts mean, where there are any."""
     beyond: dict[str, float] = {}
     for one in passages:

@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
 from signxai.figures.text_plots import TokenPanel, plot_several_tokens, plot_token_matrix, plot_tokens
-from signxai.text.page import Passage, Section, page, scale_end
+from signxai.text.page import Passage, Section, page, remarks, scale_end
 from signxai.text.words import Span, Word, words_of
 
 FloatArray = npt.NDArray[np.float64]
+
+_ROUNDING = 1e-5  # of relevance that starts with 1, in float32
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class TextRelevance:
         beginning: what the token took that marks the beginning of the text; None: there is no such token. It often takes much, as attention
             rests on it where it finds nothing.
         absorbed_by_bias: what biases and other constants took, if ``account=True`` asked for it.
+        absorbed_by_rest: what stabilizers (epsilon) took, and shares 0 / 0, likewise. With that of the tokens and of biases it makes what
+            relevance started with: 1, or 0 where a contrast starts with 1 and -1.
         decoder_from: the number of the decoder's first token; None: there is no decoder.
         decoder_text: what the decoder was handed, as text; the offsets of its tokens point there.
         score: what of the target is explained: "logit" (with a contrast, the difference of both), "log-probability", or "log-probability
@@ -74,6 +78,7 @@ class TextRelevance:
     method: str
     beginning: float | None
     absorbed_by_bias: float | None = None
+    absorbed_by_rest: float | None = None
     decoder_from: int | None = None
     decoder_text: str = ""
     score: str = "logit"
@@ -127,6 +132,8 @@ class TextRelevance:
             found.append(f"of it, the beginning token {self.tokens[0]!r} has {self.beginning:+.4g}")
         if self.absorbed_by_bias is not None:
             found.append(f"biases and other constants absorbed {self.absorbed_by_bias:+.4g}")
+        if self.absorbed_by_rest is not None and abs(self.absorbed_by_rest) > _ROUNDING:
+            found.append(f"stabilizers absorbed {self.absorbed_by_rest:+.4g}")
         return found
 
     def passage(self, heading: str = "") -> Passage:
@@ -158,7 +165,8 @@ class TextRelevance:
         """What a figure shows of it."""
         apart = [f" {text} " if special else text for text, special in zip(self.shown(), self._special(), strict=True)]
         end = scale_end(list(zip(self.relevance.tolist(), self._special(), strict=True)))
-        return TokenPanel(apart, self.relevance, self.heading(), end or None)
+        title = "; ".join((self.heading(), *remarks([self.passage()], end)))
+        return TokenPanel(apart, self.relevance, title, end or None)
 
     def _special(self) -> list[bool]:
         return [span is None for span in self.offsets]

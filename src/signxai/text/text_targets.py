@@ -75,6 +75,8 @@ def asked(target: object, contrast: object) -> Asked:
     if isinstance(target, Margin):
         return Asked(None, _RUNNER_UP)
     if isinstance(target, Contrast):
+        if target.rather_than is None:
+            raise TargetError(f"target={target!r} names nothing to compare with; name two tokens or labels, or take the target alone")
         return Asked(target.target, target.rather_than)
     if isinstance(target, LogProbability):
         return Asked(target.target, None, target.activation or _OWN)

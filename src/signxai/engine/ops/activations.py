@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
+from signxai.engine.divided_later import TINY
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.registry import rule_for
@@ -112,8 +113,8 @@ def relu(mode: RelevancePass, call: Call) -> Result:
 
 @rule_for(
     *("elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "hardswish", "softplus", "softsign", "tanhshrink"),
-    *("expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan", "__rpow__"),
-    *("asin", "acos", "arcsin", "arccos", "asinh", "acosh", "atanh", "arcsinh", "arccosh", "arctanh", "exp2", "sinc", "logit"),
+    *("expm1", "log1p", "log2", "log10", "sin", "cos", "tan", "atan", "sinh", "cosh", "arctan"),
+    *("asin", "acos", "arcsin", "arccos", "asinh", "acosh", "atanh", "arcsinh", "arccosh", "arctanh", "sinc", "logit"),
     *("erfinv", "erfcx", "log_ndtr"),
 )
 def activation(mode: RelevancePass, call: Call) -> Result:
@@ -150,6 +151,31 @@ def exponential(mode: RelevancePass, call: Call) -> Result:
     of = mode.by_hand.of(call.x)
     result = passed(mode, call, gate_rank=2 if of.form == "log sigmoid" else 0)
     mode.by_hand.note_bent(result, of, "exp", call.x)
+    if (found := mode.by_hand.summed_by_logsumexp(call.x)) is not None:
+        mode.divided_later.note_sum(result, *found, keeps_axes=call.x.ndim == found[0].ndim)
+    return result
+
+
+@rule_for("exp2")
+def exponential_of_two(mode: RelevancePass, call: Call) -> Result:
+    """The same."""
+    return _to_the_power(mode, call, call.x, 2.0)
+
+
+@rule_for("__rpow__")
+def power_of_number(mode: RelevancePass, call: Call) -> Result:
+    """``2.0 ** x``."""
+    return _to_the_power(mode, call, call.x, call.rest[0] if call.rest else None)
+
+
+def _to_the_power(mode: RelevancePass, call: Call, x: Tensor, base: object) -> Result:
+    """A positive number to the power of a signal: the exponential of a multiple of that."""
+    result = passed(mode, call if x is call.x else Call(lambda t: call.func(call.x, t), (x,), {}))
+    if needs_relevance(x) and isinstance(base, int | float) and base > 0 and base != 1 and not call.writes_in_place():
+        of = mode.by_hand.of(x)
+        with mode:
+            exponent = x * math.log(base)
+        mode.by_hand.note_bent(result, of, "exp", exponent)
     return result
 
 
@@ -170,7 +196,7 @@ def _is_negative(exponent: float | Tensor) -> bool:
 def power(mode: RelevancePass, call: Call) -> Result:
     """Relevance passes through unchanged; a negative power is a divisor where it is a factor."""
     if not needs_relevance(call.x) and len(call.rest) == 1 and not call.named:  # of a constant base
-        return passed(mode, Call(lambda t: call.func(call.x, t), call.rest, {}))
+        return _to_the_power(mode, call, call.rest[0], call.x)
     rank = mode.gate_rank(call.x) if isinstance(call.x, Tensor) else 0
     exponent = (*call.rest, call.kwargs.get("exponent"), None)[0]
     if not isinstance(exponent, Tensor) and exponent == -1 and needs_relevance(call.x) and not call.writes_in_place():
@@ -228,7 +254,18 @@ def cut_off(mode: RelevancePass, call: Call) -> Result:
     """The same, but under the z rule relevance ends where a constant stands for the input."""
     rank = max(1, mode.gate_rank(call.x)) if needs_relevance(call.x) else 1
     rank = 2 if rank == 1 and _is_hard_sigmoid(mode, call) else rank
-    return passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=min(rank, 2), is_bent=False)
+    result = passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=min(rank, 2), is_bent=False)
+    if mode.by_hand.has_exponentials and _keeps_from_zero(call):
+        mode.note_nearly(result, call.x)
+    return result
+
+
+def _keeps_from_zero(call: Call) -> bool:
+    """Whether a cut-off starts a little above 0 and does not end: it keeps a divisor from 0."""
+    if not needs_relevance(call.x) or tensors_in((call.rest, call.named)) or call.writes_in_place():
+        return False
+    low, high = call.run(torch.tensor([-math.inf, math.inf], device="cpu")).tolist()
+    return bool(0 <= low <= TINY and math.isinf(high))
 
 
 def _is_hard_sigmoid(mode: RelevancePass, call: Call) -> bool:

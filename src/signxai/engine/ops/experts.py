@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -34,8 +33,8 @@ def _noted(mode: RelevancePass, result: Result, axis: int, call: Call) -> Result
     if needs_relevance(result):
         parts = tensors_in(call.args[:1])
         mode.by_hand.note_stacked(result, axis % result.ndim, parts)
-        if mode.has_gates and all(terms := [mode.by_hand.terms(part) for part in parts]):
-            mode.by_hand.note_stacked_terms(result, axis % result.ndim, tuple(chain.from_iterable(terms)))
+        if mode.has_gates and all(terms := [mode.by_hand.weighted(part) for part in parts]):
+            mode.by_hand.note_stacked_terms(result, axis % result.ndim, tuple(term for term in terms if term is not None))
     return result
 
 
@@ -56,6 +55,8 @@ def is_mixture(mode: RelevancePass, gates: Tensor, outputs: Tensor, axis: int) -
 def are_experts(mode: RelevancePass, outputs: Sequence[Tensor], gate: Tensor) -> bool:
     """The same of outputs that are weighed one by one; what was moved out of one tensor is along an axis of that."""
     nodes = [output.grad_fn for output in outputs]
+    if len(nodes) == 1:
+        return _moved_out_of(nodes[0]) is nodes[0]
     if len({_moved_out_of(node) for node in nodes}) == 1:
         return mode.have_weights_of_their_own(outputs[0], outputs[1])
     return _decide_on_nothing(nodes, gate)

@@ -335,21 +335,18 @@ def _softmax_by_hand(mode: RelevancePass, call: Call, exponential: Tensor, divis
     return softmax_of(mode, x, axes, lambda: call.func(*(part.detach() for part in call.args)))
 
 
-def _mixed_by_softmax(mode: RelevancePass, call: Call, numerator: Tensor, total: Tensor, is_inverse: bool) -> Tensor | None:
+def _mixed_by_softmax(mode: RelevancePass, call: Call, numerator: Tensor, divisor: Tensor, is_inverse: bool) -> Tensor | None:
     """``(exp(x) @ v) / sum(exp(x))`` as what is made of a softmax that it is; None if it is none."""
-    if not mode.by_hand.has_exponentials or (found := mode.divided_later.mixed(numerator, total, is_inverse)) is None:
+    if not mode.by_hand.has_exponentials or (found := mode.divided_later.quotient(numerator, divisor, is_inverse)) is None:
         return None
-    exponential, axes, compute = found
     with mode:
-        e = exponential_of(*exponential)
-        mixed = compute(torch.div(e, torch.sum(e, axes, keepdim=True)))
-    return mixed if _are_equal(mixed.detach(), call.func(*(part.detach() for part in call.args))) else None
-
-
-def _are_equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors differ by rounding alone."""
-    tolerance = 100 * torch.finfo(b.dtype).eps * b.abs().max()
-    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance)
+        e = exponential_of(*found.exponential)
+        mixed = found.compute(torch.div(e, torch.sum(e, found.axes, keepdim=True)))
+        mixed = mixed if found.number == 1 else mixed / found.number
+    if found.total is None:
+        return mixed
+    ratio = found.total * divisor.detach() if is_inverse else found.total / divisor.detach()
+    return _scaled(mode, mixed, ratio, lambda t: t * ratio)
 
 
 def joined(mode: RelevancePass, root: Tensor, call: Call, gate_rank: int = 0) -> Tensor:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
+from signxai.engine.divided_later import TINY
 from signxai.engine.graph import Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.activations import as_function_of, logsumexp_of
 from signxai.engine.ops.attention_weights import sums_to_one
 from signxai.engine.ops.experts import is_mixture
-from signxai.engine.ops.weighted_terms import axes_of, contracted, stacked_terms, sum_of_terms, terms_of
+from signxai.engine.ops.weighted_terms import axes_of, contracted, softmax_behind, stacked_terms, sum_of_terms, terms_of
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor, Saver
@@ -96,7 +97,7 @@ class CopyNode(RelevanceNode):
 
 
 @rule_for(
-    *("mean", "nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
+    *("nanmean", "nansum", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
     *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "cumsum", "fold"),
 )
 def shared(mode: RelevancePass, call: Call) -> Result:
@@ -126,11 +127,22 @@ def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
         return product
     result = shared(mode, call)
     if needs_relevance(result):
-        name, places = call.func.__name__.removeprefix("special_"), tuple(sorted(axis % max(call.x.ndim, 1) for axis in axes))
-        mode.by_hand.note_sum(result, call.x, places, name, bool(keeps))
-        if name == "sum":
-            mode.divided_later.note_total(result, call.x, places)
+        name = call.func.__name__.removeprefix("special_")
+        mode.by_hand.note_sum(result, call.x, tuple(sorted(axis % max(call.x.ndim, 1) for axis in axes)), name, bool(keeps))
     return result
+
+
+@rule_for("mean", arguments=("input", "dim", "keepdim"))
+def mean(mode: RelevancePass, call: Call) -> Result:
+    """Each value by its share; of what weights weigh, the sum, divided."""
+    axes, keeps = (*call.rest, None, None)[:2]
+    axes = axes if isinstance(axes, tuple | list) else (axes,)
+    if len(axes) == 1 and isinstance(axes[0], int) and not call.named and isinstance(call.x, Tensor):
+        product = _weighted_sum(mode, Call(torch.sum, (call.x,), {}), axes[0], bool(keeps))
+        if product is not None:
+            with mode:
+                return product / call.x.shape[axes[0]]
+    return shared(mode, call)
 
 
 def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) -> Tensor | None:
@@ -141,7 +153,7 @@ def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) 
     shape, axes = call.x.shape, call.x.ndim
     axis %= axes
     weights = factors[1]
-    if shape[axis] == 1 or any(axis not in axes_of(factor, shape) for factor in factors):
+    if (shape[axis] == 1 and softmax_behind(weights) is None) or any(axis not in axes_of(factor, shape) for factor in factors):
         return None
     if needs_relevance(weights) and (not sums_to_one(weights, axis - axes) or is_mixture(mode, weights, factors[0], axis - axes)):
         return None
@@ -161,7 +173,7 @@ def add(mode: RelevancePass, call: Call) -> Result:
     """``a + b``: each by its share; the last of the terms that a softmax weighs makes a matrix product of all."""
     terms = terms_of(mode, call)
     result = _sum(mode, call, +1)
-    return sum_of_terms(mode, call, result, terms) if terms else result
+    return result if terms is None else sum_of_terms(mode, call, result, terms)
 
 
 @rule_for("sub", "sub_", "subtract", "subtract_", "__sub__", "__isub__", arguments=SUM_ARGUMENTS)
@@ -214,9 +226,8 @@ def _with_constant(mode: RelevancePass, call: Call, of_first: float = 1, of_seco
         folded = _behind_layer(mode, call, of_first, of_second)
         result = shared(mode, call) if folded is None else folded
         _noted_difference(mode, call, of_second, result)
-    if is_number and mode.by_hand.is_sum(x) and torch.equal(result.detach(), x.detach()):
-        mode.by_hand.copied(x, result)  # a number too small to change anything
-        mode.divided_later.copied(x, result)
+    if is_number and of_first == of_second == 1 and abs(float(constant)) <= TINY:
+        mode.note_nearly(result, x)
     rank = mode.gate_rank(x)
     if is_number:
         of_x, of_number = (of_first, of_second) if x is call.args[0] else (of_second, of_first)

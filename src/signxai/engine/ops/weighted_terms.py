@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from signxai.engine.call import Call
-from signxai.engine.divided_later import is_zero
-from signxai.engine.graph import Node, our_function_of
+from signxai.engine.graph import Node, needs_relevance, our_function_of
 from signxai.engine.ops.experts import are_experts
 from signxai.engine.ops.softmax import SoftmaxNode
 from signxai.engine.relevance import RelevancePass
 from signxai.engine.torch_functions import WRITING
-from signxai.engine.written_by_hand import Terms
+from signxai.engine.written_by_hand import SumOfTerms, Terms
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -39,24 +39,34 @@ def contracted(mode: RelevancePass, factors: tuple[Tensor, Tensor], shape: Seque
         return result
 
 
-def terms_of(mode: RelevancePass, call: Call) -> Terms:
-    """The signals and the pieces of one softmax that the terms of a sum are products of; none if they are not all such."""
+def terms_of(mode: RelevancePass, call: Call) -> SumOfTerms | None:
+    """The signals and the pieces of one softmax that the terms of a sum are products of, and what else it starts from."""
     if not mode.has_gates or len(call.args) != 2 or call.kwargs:
-        return ()
-    a, b = ((() if isinstance(value, int | float) else mode.by_hand.terms(value)) for value in call.args)
-    if not (a or b) or (not (a and b) and not is_zero(call.args[0 if b else 1])):
-        return ()
-    terms = (*a, *b)
-    softmaxes = {softmax_behind(gate) for _, gate in terms}
-    return terms if len(softmaxes) == 1 and None not in softmaxes else ()
+        return None
+    a, b = ((None if isinstance(value, int | float) else mode.by_hand.terms(value)) for value in call.args)
+    if a is None and b is None:
+        return None
+    terms = (a.terms if a else ()) + (b.terms if b else ())
+    if None in (softmaxes := {softmax_of_gate(gate) for _, gate in terms}) or len(softmaxes) != 1:
+        return None
+    starts = [found.start for found in (a, b) if found is not None and found.start is not None]
+    if a is None or b is None:
+        start = call.args[0 if a is None else 1]
+        if not isinstance(start, Tensor):
+            return SumOfTerms(terms, *starts) if start == 0 else None
+        starts.append(start if needs_relevance(start) else start.detach().clone())  # the sum may be written to it
+    return SumOfTerms(terms, *starts) if len(starts) <= 1 else None
 
 
-def sum_of_terms(mode: RelevancePass, call: Call, result: Tensor, terms: Terms) -> Tensor:
+def sum_of_terms(mode: RelevancePass, call: Call, result: Tensor, found: SumOfTerms) -> Tensor:
     """The result of a sum of such terms, as a matrix product once these are all."""
-    whole = _whole(mode, terms, result)
+    whole = _whole(mode, found.terms, result)
     if whole is None:
-        mode.by_hand.note_terms(result, terms)
+        mode.by_hand.note_terms(result, found)
         return result
+    if found.start is not None:
+        with mode:
+            whole = torch.add(found.start, whole)
     if call.func not in WRITING:
         return whole
     mode.saver.before_write(call.x)
@@ -66,11 +76,17 @@ def sum_of_terms(mode: RelevancePass, call: Call, result: Tensor, terms: Terms) 
 def stacked_terms(mode: RelevancePass, stacked: Tensor, axis: int, keeps_axis: bool) -> Tensor | None:
     """The sum of such terms that were stacked along an axis; None if it is none."""
     found = mode.by_hand.stacked_terms(stacked)
-    if found is None or found[0] != axis % stacked.ndim or len({softmax_behind(gate) for _, gate in found[1]}) != 1:
+    if found is None or found[0] != axis % stacked.ndim or len({softmax_of_gate(gate) for _, gate in found[1]}) != 1:
         return None
     whole = _whole(mode, found[1], stacked.select(axis, 0))
     with mode:
         return whole.unsqueeze(axis) if whole is not None and keeps_axis else whole
+
+
+def softmax_of_gate(gate: Tensor) -> tuple[Node, int, tuple[int, ...]] | None:
+    """The argument and the axes of the softmax that a tensor is a piece of, be that computed anew for each; None if there is none."""
+    node = softmax_behind(gate)
+    return None if node is None else (*node.next_functions[0], tuple(axis % node.s.take().ndim for axis in node.axes))
 
 
 def softmax_behind(gate: Tensor) -> Node | None:
@@ -88,8 +104,8 @@ def _whole(mode: RelevancePass, terms: Terms, like: Tensor) -> Tensor | None:
     """The sum of all terms of one softmax as a matrix product; None if some are missing, or these are experts with their gates."""
     softmax = softmax_behind(terms[0][1])
     assert softmax is not None
-    gates = [gate.detach() for _, gate in terms]
-    if sum(gate.numel() for gate in gates) != softmax.s.take().numel() or len({gate.shape for gate in gates}) != 1:
+    gates, s = [gate.detach() for _, gate in terms], softmax.s.take()
+    if len(terms) != math.prod(s.shape[axis] for axis in softmax.axes) or len({gate.shape for gate in gates}) != 1:
         return None
     total = torch.stack(gates).sum(0)
     if not torch.allclose(total, torch.ones_like(total), atol=1e-4) or are_experts(mode, [x for x, _ in terms], terms[0][1]):
