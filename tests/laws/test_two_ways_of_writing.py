@@ -359,6 +359,14 @@ GATES = {
         lambda y: F.linear(y, p(V, y)) * (0.5 * torch.tanh(y * 0.5) + 0.5),
     ),
     "a gate as a divisor": (lambda y: y.flip(-1) * torch.sigmoid(y), lambda y: y.flip(-1) / (1 + torch.exp(-y))),
+    "a gate by a tensor of ones": (
+        lambda y: y.flip(-1) * torch.sigmoid(y),
+        lambda y: y.flip(-1) * (torch.ones_like(y) / (1 + torch.exp(-y))),
+    ),
+    "two gates, one by hand": (
+        lambda y: torch.sigmoid(y) * torch.sigmoid(F.linear(y, p(V, y))),
+        lambda y: torch.sigmoid(y) * (1 / (1 + torch.exp(-F.linear(y, p(V, y))))),
+    ),
     "a gate by einsum": (
         lambda y: y.flip(-1) * torch.sigmoid(y.mean(-1, keepdim=True)),
         lambda y: torch.einsum("ntc,nt->ntc", y.flip(-1), torch.sigmoid(y.mean(-1))),

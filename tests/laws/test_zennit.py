@@ -1,5 +1,7 @@
 """Where Zennit has the rule, Zennit gives the same numbers; and the user's own Zennit composites run unchanged."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,17 @@ PAIRS = {
     "zbox": lambda m: m.ZBox(low=-3.0, high=2.5, stabilizer=STABILIZER),
     "zbox of tensors": lambda m: m.ZBox(torch.tensor(-3.0), torch.tensor(2.5).reshape(1), stabilizer=STABILIZER),
 }
+
+
+@pytest.mark.parametrize("name", ["Epsilon", "Gamma", "ZPlus", "AlphaBeta", "WSquare", "Flat", "Pass"])
+def test_a_rule_without_arguments_is_that_of_zennit(name):
+    ours, theirs = (
+        {parameter.name: parameter.default for parameter in inspect.signature(getattr(module, name).__init__).parameters.values()}
+        for module in (rules, zennit.rules)
+    )
+    assert ours == theirs
+
+
 LAYERS = {
     "linear": lambda bias: (nn.Linear(6, 5, bias=bias), (6,)),
     "linear on a sequence": lambda bias: (nn.Linear(6, 5, bias=bias), (4, 6)),
