@@ -111,7 +111,7 @@ def test_beats_of_a_recording(run):
 @pytest.mark.slow
 def test_a_process_of_its_own(folder):
     done = in_a_process("run", "x.npy", "--model", "nets:small", "-m", "gradient", "--store", "own.zarr", "--workers", "2", cwd=folder)
-    assert "7 of 7 entries explained by 1 methods: own.zarr" in explained(done)
+    assert "7 of 7 entries explained by 1 method: own.zarr" in explained(done)
 
 
 @pytest.mark.slow

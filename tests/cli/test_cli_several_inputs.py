@@ -219,6 +219,16 @@ def test_a_signal_is_read_with_its_options(run, here):
     refused(run("explain", *files[:2], *FILES[2:], *options, *JOINT, "--method", "lrp_z"), "'ecg' has 1", "'meta' has 3")
 
 
+def test_an_array_of_signals_has_the_sampling_rate_that_is_told(run, here):
+    said = explained(run("explain", *FILES, "--sampling-rate", 100, *JOINT, "--method", "lrp_z", "--output", "inputs.svg"))
+    drawn = [text.strip() for text in re.findall(r"<!-- (.*?) -->", (here / "inputs.svg").read_text())]
+    assert "time from the start (s)" in drawn
+    found = in_python("lrp_z")
+    strengths = {name: np.abs(values[0]).sum() for name, values in found.items() if values is not None}
+    shares = ", ".join(f"{name} {strength / sum(strengths.values()):.1%}" for name, strength in strengths.items())
+    assert f"of all |R|, {shares}" in said
+
+
 def test_a_stretch_of_a_signal_is_named(run, here):
     np.save("mask_of_stretch.npy", np.ones((1, 20), dtype=bool))
     files = ["--input", "ecg=ecg.csv", "--input", "meta=meta_of_one.npy", "--input", "mask=mask_of_stretch.npy"]
@@ -371,7 +381,7 @@ MISTAKES = {
     "explained as an option": (["in.npz", "--option", "explained=ecg", *GRADIENT], ["--explained"]),
     "arguments as an option": (["in.npz", "--option", "forward_kwargs=1", *GRADIENT], ["--forward"]),
     "frequencies": (["in.npz", "--frequency", *GRADIENT], ["--frequency", "several inputs"]),
-    "options of signals": ([*FILES, "--sampling-rate", 100, *GRADIENT], ["--sampling-rate", "ecg.npy, meta.npy, mask.npy"]),
+    "options of signals": ([*FILES, "--units", "mV", *GRADIENT], ["--units", "ecg.npy, meta.npy, mask.npy", "--sampling-rate alone"]),
     "options of signals for a file of several": (["in.npz", "--leads", "I", *GRADIENT], ["--leads", "in.npz", "--input NAME=FILE"]),
     "names without a figure": (["in.npz", "--names", "meta=age,sex", *GRADIENT], ["--names", "--output"]),
     "too few names": (["in.npz", "--names", "meta=age", "--output", "a.png", *GRADIENT], ["1 names for the 2 numbers of 'meta'"]),

@@ -155,7 +155,7 @@ def test_what_a_killed_writer_left_half_written_goes(tmp_path):
 
 
 CHANGES = {
-    "methods": (lambda: {"method_names": METHODS[:2]}, "methods.smoothgrad_samples_3"),
+    "methods": (lambda: {"method_names": METHODS[:2]}, "smoothgrad_samples_3, and gradient, lrp_epsilon_0_1_std_x is asked for"),
     "an option": (lambda: {"relevance": "logit"}, "options.relevance was None and is 'logit'"),
     "the size of batches": (lambda: {"batch_size": 5}, "settings.batch_size was 4 and is 5"),
     "the seed": (lambda: {"seed": 1}, "settings.seed was 0 and is 1"),

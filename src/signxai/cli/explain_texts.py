@@ -264,7 +264,9 @@ def _of_text(result: TextRelevance, is_whole: bool) -> Iterator[str]:
 def _strongest(step: TextRelevance) -> str:
     """The tokens with most relevance, for and against."""
     order = sorted(range(len(step.tokens)), key=lambda place: -abs(step.relevance[place]))[:_STRONGEST]
-    return ":  " + ", ".join(f"{step.tokens[place]!r} {step.relevance[place]:+.3g}" for place in order)
+    rest = len(step.tokens) - len(order)
+    shown = ", ".join(f"{step.tokens[place]!r} (token {place}) {step.relevance[place]:+.3g}" for place in order)
+    return f":  {shown}" + (f", {rest} more" if rest else "")
 
 
 def _short(text: str, most: int = 60) -> str:

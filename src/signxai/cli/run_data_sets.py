@@ -237,6 +237,10 @@ def _zarr_arrays(path: Path) -> dict[str, Any]:
     return {name: group[name] for name in ("x", "label", "group", "target") if name in group}
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def _agreement(store: Store) -> str:
     """How many entries are predicted as labelled, if their labels are the model's classes."""
     rows, right = store.rows(), len(store.rows(wrong=False))
@@ -248,7 +252,7 @@ def _agreement(store: Store) -> str:
 
 def _report(store: Store) -> list[str]:
     rows = store.rows()
-    lines = [f"{len(rows)} of {len(store)} entries explained by {len(store.methods)} methods: {store.path}"]
+    lines = [f"{len(rows)} of {len(store)} entries explained by {_counted(len(store.methods), 'method')}: {store.path}"]
     if store.knows_labels and len(rows):
         lines.append(_agreement(store))
     for method in store.methods:

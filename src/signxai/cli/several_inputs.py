@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 SAVED = "x/"
 """What stands before the names of inputs in files that ``--save`` wrote."""
 
+_AXES_OF_SIGNALS = 3  # samples, leads, time
+
 
 @dataclass(frozen=True)
 class SeveralOptions:
@@ -147,7 +149,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         tuple(options.explained) or None,
         forward,
         read.leads | dict(options.names),
-        read.sampling_rates,
+        read.sampling_rates | read.rates_of_arrays,
         read.counted_by,
         read.pictures,
     )
@@ -196,6 +198,7 @@ class _Reading:
         arrays: (N, ...).
         files: from which they are.
         leads, sampling_rates, excerpts: of those that are signals; the last are the names of what was cut out, one for each sample.
+        rates_of_arrays: of arrays that are signals by ``--sampling-rate``.
         pictures: the names of those that are pictures.
     """
 
@@ -204,6 +207,7 @@ class _Reading:
     files: dict[str, Path] = field(default_factory=dict)
     leads: dict[str, Sequence[str]] = field(default_factory=dict)
     sampling_rates: dict[str, float] = field(default_factory=dict)
+    rates_of_arrays: dict[str, float] = field(default_factory=dict)
     excerpts: dict[Path, list[str]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
 
@@ -248,10 +252,18 @@ class _Reading:
         self.leads[name] = batch.excerpts[0].recording.signal.lead_names
 
     def check_signal_options(self, options: SignalOptions) -> None:
-        """Refuse options of signals where none of the inputs is one."""
-        if options.given() and not self.sampling_rates:
+        """Refuse options of signals where none of the inputs is one; of arrays the sampling rate may be told."""
+        if not options.given() or self.sampling_rates:
+            return
+        if options.given() == ["--sampling-rate"] and options.sampling_rate is not None:
+            of_signals = [name for name, array in self.arrays.items() if array.ndim == _AXES_OF_SIGNALS and name not in self.pictures]
+            self.rates_of_arrays = dict.fromkeys(of_signals, options.sampling_rate)
+        if not self.rates_of_arrays:
             kinds = ", ".join(str(path) for path in self.files.values())
-            raise OptionError(f"{options.given()[0]} goes with files of signals, and none of the inputs is one: {kinds}")
+            raise OptionError(
+                f"{options.given()[0]} goes with files of signals, and none of the inputs is one: {kinds}; of arrays (N, leads, "
+                "samples) give --sampling-rate alone"
+            )
 
     @property
     def counted_by(self) -> str:

@@ -240,7 +240,10 @@ def refuse_other_run(path: Path, stored: Mapping[str, Any], run: Mapping[str, An
     Raises:
         StoreError: it names the first differences.
     """
-    differences = [f"{name} was {then!r} and is {now!r}" for name, then, now in _differences(stored, json.loads(json.dumps(run)))]
+    now_run = json.loads(json.dumps(run))
+    if (held := list(stored.get("methods", ()))) != (asked := list(now_run.get("methods", ()))):
+        raise StoreError(f"{path}: holds {', '.join(held)}, and {', '.join(asked)} is asked for; name another store, or repeat that run")
+    differences = [f"{name} was {then!r} and is {now!r}" for name, then, now in _differences(stored, now_run)]
     if differences:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise StoreError(f"{path}: of another run: {'; '.join(differences[:3])}{more}; name another store, or repeat that run")

@@ -134,7 +134,7 @@ def inputs_figure(
     >>> relevance = {"ecg": np.ones((2, 50)), "meta": np.array([300.0, 0.0])}
     >>> figure = inputs_figure(InputsSample(x, {"lrp_z": relevance}), names={"meta": ["age", "sex"]})
     >>> [text.get_text() for text in figure.texts if "meta" in text.get_text()]
-    ['meta', 'lrp_z\\nmeta: 75.0 % of all |R|']
+    ['meta', "lrp_z\\nmeta: 75.0 % of all |R|\\nlargest: 300 times the colours' end"]
     """
     listed = [samples] if isinstance(samples, InputsSample) else list(samples)
     if not listed:

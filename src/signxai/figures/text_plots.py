@@ -193,7 +193,7 @@ def draw_tokens(axes: Axes, tokens: Sequence[str], values: FloatArray, norm: Nor
         axes.add_patch(Rectangle((start, line + 0.12), width, 0.66, facecolor=colour, linewidth=0))
         if values[number]:
             style = "solid" if values[number] > 0 else (0, (1, 1.2))
-            line_style: dict[str, Any] = {"linewidth": size / 7, "linestyle": style, "alpha": min(1.0, 4 * abs(2 * place - 1))}
+            line_style: dict[str, Any] = {"linewidth": size / 7, "linestyle": style, "alpha": min(1.0, 0.25 + 0.75 * abs(2 * place - 1))}
             axes.plot([start + 0.08, start + width - 0.08], [line + 0.85] * 2, color=colours(float(place > 0.5)), **line_style)
         ink = "black" if _luminance(colour) > _MIDDLE else "white"
         axes.text(start, line + 0.45, part, color=ink, fontsize=size, family="monospace", va="center", ha="left", parse_math=False)

@@ -143,9 +143,9 @@ _STYLE = """
 .signxai-text p { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2em 0; }
 .signxai-text span { padding: .1em 0; border-radius: .15em; }
 .signxai-text .for { background: rgba(var(--for), calc(var(--strength) * .6));
-  border-bottom: 2px solid rgba(var(--for), calc(var(--strength) * 4)); }
+  border-bottom: 2px solid rgba(var(--for), calc(.25 + var(--strength) * .75)); }
 .signxai-text .against { background: rgba(var(--against), calc(var(--strength) * .6));
-  border-bottom: 2px dotted rgba(var(--against), calc(var(--strength) * 4)); }
+  border-bottom: 2px dotted rgba(var(--against), calc(.25 + var(--strength) * .75)); }
 .signxai-text .none { border-bottom: 2px solid transparent; }
 .signxai-text .special { font-size: .8em; margin: 0 .2em; }
 .signxai-text .line::before { content: "↵"; color: var(--quiet); }
