@@ -138,6 +138,7 @@ row("shares", "cross linalg_cross", lambda f, x: f(x, fixed(2, 3), dim=1), (2, 3
 row("shares", "grid_sample", lambda f, x: f(x, fixed(2, 3, 3, 2) - 0.6, align_corners=False))
 row("shares", "grid_sampler", lambda f, x: f(x, fixed(2, 3, 3, 2) - 0.6, 0, 0, False))
 row("shares", "linalg_solve_triangular", lambda f, x: f(fixed(4, 4).tril() + torch.eye(4), x, upper=False), (4, 3))
+row("shares", "linalg_solve", lambda f, x: f(fixed(4, 4) + 3 * torch.eye(4), x), (4, 3))
 
 # Fourier transforms: the real and the imaginary parts each get their share
 row(

@@ -1126,3 +1126,42 @@ def test_coordinates_beside_the_channels_are_no_padding():
 
     net = randomized(Written(forward, **layers))
     is_oracle(net, drawn(2, 3, 10, 12), net.layers["last"], as_it_is, (2, 3))
+
+
+# --- functions of torch.linalg, torch.special and torch.fft
+
+
+NAMED_ELSEWHERE = {
+    "vector_norm": (lambda y: y / torch.linalg.vector_norm(y, dim=1, keepdim=True), lambda y: y / y.pow(2).sum(1, keepdim=True).sqrt()),
+    "norm": (lambda y: y / torch.linalg.norm(y, dim=1, keepdim=True), lambda y: y / y.pow(2).sum(1, keepdim=True).sqrt()),
+    "erf": (torch.special.erf, torch.erf),
+    "expit": (torch.special.expit, torch.sigmoid),
+    "ndtr": (torch.special.ndtr, lambda y: 0.5 * (1 + torch.erf(y / 2**0.5))),
+    "softmax": (lambda y: torch.special.softmax(y, 1), lambda y: y.softmax(1)),
+    "log_softmax": (lambda y: torch.special.log_softmax(y, 1), lambda y: y.log_softmax(1)),
+    "logsumexp": (lambda y: y - torch.special.logsumexp(y, 1, keepdim=True), lambda y: y - y.logsumexp(1, keepdim=True)),
+    "a matrix product": (lambda y: torch.linalg.matmul(y, fixed(6, 6)), lambda y: y @ fixed(6, 6)),
+}
+
+
+def fixed(*shape):
+    return drawn(*shape, seed=9)
+
+
+def behind(join):
+    layers = nn.ModuleDict({"a": nn.Conv2d(2, 4, 3, padding=1), "b": nn.Conv2d(4, 4, 3, padding=1), "c": nn.Linear(4, CLASSES)})
+    return Written(lambda m, x: m["c"](m["b"](join(m["a"](x))).relu().mean((2, 3))), **randomized(layers).double())
+
+
+@pytest.mark.parametrize("name", NAMED_ELSEWHERE)
+def test_a_function_with_another_name_is_followed_alike(name):
+    one, other = map(behind, NAMED_ELSEWHERE[name])
+    x = drawn(2, 2, 6, 6, seed=10)
+    for target in range(CLASSES):
+        assert deviation(explain(one, x, "grad_cam", target), explain(other, x, "grad_cam", target)) < TOLERANCE
+
+
+@pytest.mark.parametrize("spectrum", [torch.fft.fft2, torch.fft.fft, lambda y: torch.fft.rfft(y, dim=2)], ids=["fft2", "fft", "rfft"])
+def test_a_spectrum_does_not_lie_over_the_input(spectrum):
+    with pytest.raises(ModelError, match="its axes are lost in 'fft_"):
+        explain(behind(lambda y: spectrum(y).abs()), drawn(2, 2, 6, 6, seed=10), "grad_cam", 1)

@@ -103,7 +103,7 @@ def test_a_stretch_outside_the_signal(start, end):
 
 
 def test_units_are_converted_there_and_back_exactly_enough():
-    signal = Signal(RANDOM.normal(size=(2, 9)), ["I", "II"], ["mV", "µV"], 250)
+    signal = Signal(RANDOM.normal(size=(2, 999)), ["I", "II"], ["mV", "µV"], 250)
     assert signal.units == ("mV", "uV")
     in_volts = signal.in_units("V")
     np.testing.assert_allclose(in_volts.values, signal.values * [[1e-3], [1e-6]], rtol=1e-15)

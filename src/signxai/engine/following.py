@@ -140,7 +140,7 @@ def _along(call: Call, change: Callable[[Positions], Positions], find: Find) -> 
     *("erf", "erfc", "erfinv", "logit", "reciprocal", "rsqrt", "sqrt", "square", "pow", "float_power", "__pow__", "__rpow__", "sigmoid"),
     *("logsigmoid", "log_sigmoid", "hardsigmoid", "tanh", "expit", "special_expit", "special_ndtr", "special_erf", "neg", "negative"),
     *("__neg__", "positive", "sign", "angle", "real", "imag", "conj", "resolve_conj", "nan_to_num", "float", "double", "half", "bfloat16"),
-    *("to", "type", "type_as", "cpu", "cuda", "contiguous", "clone", "alias", "detach", "dropout", "dropout1d", "dropout2d", "dropout3d"),
+    *("to", "type", "type_as", "cpu", "cuda", "contiguous", "clone", "detach", "dropout", "dropout1d", "dropout2d", "dropout3d"),
     *("alpha_dropout", "feature_dropout", "feature_alpha_dropout", "add", "__add__", "__radd__", "__iadd__", "sub", "subtract", "__sub__"),
     *("__isub__", "__rsub__", "rsub", "mul", "multiply", "__mul__", "__rmul__", "__imul__", "div", "divide", "true_divide", "__truediv__"),
     *("__rtruediv__", "__itruediv__", "__div__", "__rdiv__", "__idiv__", "maximum", "minimum", "fmax", "fmin", "where", "masked_fill"),
@@ -339,7 +339,7 @@ def linear(call: Call, result: Tensor, find: Find) -> Step | None:
     return _along(call, lambda given: given.contracted(-1).widened(-1, width), find)
 
 
-@_follows("matmul", "mm", "bmm", "mv", "dot", "__matmul__", "linalg_matmul", "inner_product")
+@_follows("matmul", "mm", "bmm", "mv", "dot", "__matmul__", "linalg_matmul")
 def matmul(call: Call, result: Tensor, find: Find) -> Step | None:
     """A matrix product."""
     return _matrix_product(call.args[0], call.args[1], result, find)
@@ -555,23 +555,6 @@ def complex_of_parts(call: Call, result: Tensor, find: Find) -> Step | None:
     """A complex number of two."""
     shape = tuple(result.shape)
     return _along(call, lambda given: moved([given.contracted(-1)], shape, lambda codes: codes[0].squeeze(-1), True), find)
-
-
-@_follows("fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_hfft", "fft_ihfft")
-def spectrum(call: Call, result: Tensor, find: Find) -> Step | None:
-    """A spectrum along one axis stands at all of it."""
-    axis = _number(call, 1, "dim", -1)
-    length = result.shape[axis]
-    return _along(call, lambda given: given.contracted(axis).widened(axis % len(given.shape), length), find)
-
-
-@_follows("fft_fft2", "fft_ifft2", "fft_rfft2", "fft_irfft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn")
-def spectrum_of_several(call: Call, result: Tensor, find: Find) -> Step | None:
-    """The same along several."""
-    is_two = str(getattr(call.func, "__name__", "")).endswith("2")
-    axes = _number(call, 1, "dim", (-2, -1) if is_two else None) or tuple(range(call.x.ndim))
-    shape = tuple(result.shape)
-    return _along(call, lambda given: merged([given.contracted(*axes)], shape), find)
 
 
 @_follows("glu")

@@ -14,12 +14,12 @@ ONE_TO_ONE: frozenset[Operation] = frozenset(
         *("transpose", "transpose_", "t", "t_", "swapaxes", "swapdims", "swapaxes_", "movedim", "moveaxis", "contiguous", "clone"),
         *("narrow", "select", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "flip", "fliplr", "flipud", "roll"),
         *("rot90", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "hsplit", "vsplit", "dsplit", "unsafe_chunk"),
-        *("unsafe_split", "view_as", "reshape_as", "atleast_1d", "atleast_2d", "atleast_3d", "__getitem__", "alias"),
+        *("unsafe_split", "view_as", "reshape_as", "atleast_1d", "atleast_2d", "atleast_3d", "__getitem__"),
     )
 ) | {getattr(torch.Tensor, name).__get__ for name in ("T", "mT")}
 """Operations behind which each value stands at most once, and nothing else stands beside it."""
 
-COPIES = functions_named("clone", "contiguous", "alias")
+COPIES = functions_named("clone", "contiguous")
 
 SPREADING = functions_named(
     *("view", "reshape", "unflatten", "unsqueeze", "view_as", "reshape_as", "__getitem__", "expand", "expand_as", "broadcast_to"),

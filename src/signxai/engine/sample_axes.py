@@ -48,7 +48,7 @@ _ALONG_ONE_AXIS = functions_named(
 
 _PLACES_ANEW = functions_named(
     *("einsum", "tensordot", "outer", "kron", "bilinear", "embedding_bag", "unfold", "fold", "col2im", "im2col", "_grouped_mm", "put"),
-    *("cdist", "inner", "mv", "dot", "sparse_mm", "_sparse_mm", "segment_reduce", "multi_head_attention_forward", "cov", "corrcoef"),
+    *("cdist", "inner", "mv", "dot", "_sparse_mm", "segment_reduce", "multi_head_attention_forward", "cov", "corrcoef"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu", "put_", "index_put", "index_put_", "grouped_mm", "broadcast_tensors"),
     *("cross", "linalg_cross"),
 )

@@ -13,7 +13,11 @@ import torch.nn.functional as F
 Operation: TypeAlias = Callable[..., Any]
 """A torch function, a tensor method or operator, as a function mode sees it."""
 
-_NAMESPACES = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg, torch._C._VariableFunctions, torch._C._sparse)  # type: ignore[attr-defined]
+_C: Any = torch._C
+_NAMESPACES = (
+    *(torch, torch.Tensor, F, torch.special, torch.linalg, _C._nn, _C._VariableFunctions, _C._sparse),
+    *(_C._linalg, _C._special),  # where torch.linalg.solve is called linalg_solve
+)
 
 
 def functions_named(*names: str) -> set[Operation]:
@@ -41,7 +45,6 @@ def builtin_of(operator: str) -> Operation | None:
     return next((function for function in functions if callable(function) and not hasattr(function, "__code__")), None)
 
 
-_C: Any = torch._C
 _BUILTIN = (torch, _C._nn, _C._fft, _C._linalg, _C._special, torch.Tensor, _C._VariableFunctions, _C._sparse)
 """Where torch keeps the functions that are not written in Python, by the names of its operators."""
 

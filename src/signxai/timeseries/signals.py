@@ -155,9 +155,13 @@ class Signal:
         for lead, has in zip(self.lead_names, self.units, strict=True):
             if has not in VOLTS:
                 raise InputError(f"lead {lead!r} is in {has}, which no factor turns into {wanted}")
-        # Powers of ten above 1 are exact in floating point: multiplying and dividing by them rounds once each, 1e-3 would twice.
-        values = [lead * _PER_VOLT[wanted] / _PER_VOLT[has] for lead, has in zip(self.values, self.units, strict=True)]
+        values = [_in_unit(lead, _PER_VOLT[has], _PER_VOLT[wanted]) for lead, has in zip(self.values, self.units, strict=True)]
         return replace(self, values=np.stack(values), units=wanted)
+
+
+def _in_unit(values: FloatArray, has: float, wanted: float) -> FloatArray:
+    """Values in another unit, of both of which a volt has so many: powers of ten above 1 are exact, so that this rounds once at most."""
+    return values * (wanted / has) if wanted >= has else values / (has / wanted)
 
 
 def _sample(signal: Signal, seconds: float) -> int:
