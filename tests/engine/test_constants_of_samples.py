@@ -110,6 +110,16 @@ def test_what_a_sample_is_masked_by_or_starts_from_says_nothing_of_another(mix, 
             assert deviation(alone, whole[i : i + 1]) < (1e-11 if dtype == torch.float64 else 1e-4), (name, i)
 
 
+@pytest.mark.parametrize("other", [F.relu, torch.abs, F.silu, lambda s: s.clamp(min=-3.0)], ids=["relu", "abs", "silu", "clamp"])
+def test_exponents_that_agree_for_one_sample_are_not_one(other):
+    model = Mixing(lambda y, k: (other(y).exp() / y.exp().sum(-1, keepdim=True)) * values(y))
+    x, given = drawn(N, T, C, seed=6), {"forward_kwargs": {"k": drawn(N, T, seed=7)}}
+    x[0] = x[0].abs()
+    for name in METHODS:
+        alone = explain(model, x[:1], name, 1, forward_kwargs={"k": given["forward_kwargs"]["k"][:1]})
+        assert deviation(alone, explain(model, x, name, 1, **given)[:1]) < 1e-11, name
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_weights_that_are_no_mask_are_part_of_the_softmax(name):
     """``exp(s) k / sum(exp(s) k)`` is the softmax of ``s + log k``, and its scores share as those of any."""
@@ -140,3 +150,12 @@ def test_one_position_is_pooled_as_it_is_among_padding(pool):
         padded = explain(Pooling(), x, name, 1, forward_kwargs={"mask": mask})
         alone = explain(Pooling(), x[:, :1], name, 1, forward_kwargs={"mask": mask[:, :1]})
         assert deviation(alone, padded[:, :1]) < 1e-11
+
+
+@pytest.mark.parametrize("method", METHODS[:-1])
+def test_one_number_beside_the_input_is_every_sample_s(method):
+    model = Beside(lambda y, k: torch.sigmoid(y.flip(-1)) * (1 / (k + torch.exp(-y))))
+    other = Beside(lambda y, k: torch.sigmoid(y.flip(-1)) * (1 / (1 + torch.exp(-y))))
+    x, given = drawn(N, C, seed=4), {"k": torch.ones((), dtype=torch.float64)}
+    expected = explain(other, x, method, 1, forward_kwargs=given)
+    assert deviation(explain(model, x, method, 1, forward_kwargs=given), expected) < 1e-12

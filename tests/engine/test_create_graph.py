@@ -433,8 +433,21 @@ class Parametrized(nn.Module):
         return self.last(h / (h.norm(dim=1, keepdim=True) + 1e-3))
 
 
+class Neighbours(nn.Module):
+    """A graph network: each node takes what its neighbours have, by a sparse matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 5), nn.Linear(5, CLASSES)
+        self.register_buffer("adjacency", (torch.eye(4) + 0.5 * torch.eye(4).roll(1, 0)).to_sparse())
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.stack([torch.sparse.mm(self.adjacency, torch.tanh(self.first(one.view(4, 3)))) for one in x])
+        return self.last(h.mean(1))
+
+
 @pytest.mark.parametrize("method", ["gradient", "lrp_z", "lrp_epsilon_0_1", "lrp_gamma_0_25", "lrp_alpha_2_beta_1"])
-@pytest.mark.parametrize(("kind", "shape"), [(Scalars, "linear"), (Recurrent, "mlp"), (Parametrized, "linear")])
+@pytest.mark.parametrize(("kind", "shape"), [(Scalars, "linear"), (Recurrent, "mlp"), (Parametrized, "linear"), (Neighbours, "linear")])
 def test_derivatives_of_other_networks_are_those_of_finite_differences(kind, shape, method):
     net, x = randomized(kind()), inputs(shape, 2).requires_grad_()
     assert_derivatives(net, x, relevance_by(net, x, method))

@@ -180,6 +180,14 @@ def test_on_request_each_sample_has_the_draws_of_the_seed(name, method):
     assert deviation(explain(net, X, method, 1, stochastic=True, seed=1), batch) > 1e-6
 
 
+def test_each_sample_has_its_own_baseline_where_samples_are_explained_alone():
+    net, baseline = network(DRAWING["dropout"]), X.flip(0) * 0.3
+    batch = explain(net, X, "integrated_gradients_steps_5", 1, stochastic=True, baseline=baseline)
+    for i in range(N):
+        alone = explain(net, X[i : i + 1], "integrated_gradients_steps_5", 1, stochastic=True, baseline=baseline[i])
+        np.testing.assert_array_equal(alone, batch[i : i + 1])
+
+
 @pytest.mark.parametrize("method", ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "gradient"])
 def test_dropout_that_is_on_is_a_product_with_its_mask(method):
     torch.manual_seed(5)

@@ -178,6 +178,12 @@ def test_without_a_class_token_the_last_norm_is_read(how):
     is_oracle(net, drawn(2, 24, 3), net.norm, tokens(6), (1,))
 
 
+def test_a_norm_of_patches_that_no_layer_has_read_stands_at_its_patch():
+    layers = {"norm": nn.LayerNorm(48), "fc": nn.Linear(48, CLASSES)}
+    net = randomized(Written(lambda layers, x: layers["fc"](layers["norm"](F.unfold(x, 4, stride=4).mT).mean(1)), **layers))
+    is_oracle(net, drawn(2, 3, 8, 12), net.layers["norm"], tokens(2, 3), (2, 3))
+
+
 @pytest.mark.parametrize("how", ATTENTIONS)
 def test_attention_alone_leaves_each_query_at_its_place(how):
     layers = {"embed": nn.Linear(3, WIDTH), "block": Block(how), "norm": nn.LayerNorm(WIDTH), "fc": nn.Linear(WIDTH, CLASSES)}
@@ -324,6 +330,46 @@ def test_padding_stands_nowhere(mode):
 
     net = randomized(Written(forward, **layers))
     is_oracle(net, drawn(2, 3, 40), net.layers["last"], as_it_is, (2,))
+
+
+ENDS = drawn(2, 1, 6, 1, seed=8)
+
+
+@pytest.mark.parametrize("order", ["padding first", "tokens first"])
+def test_tokens_at_both_ends_are_no_padding_beside_padding(order):
+    layers = {"first": nn.Conv1d(3, 6, 1), "second": nn.Conv1d(3, 6, 1), "last": nn.Conv1d(6, 5, 3, padding=1), "fc": nn.Linear(5, CLASSES)}
+
+    def forward(layers, x):
+        padded, ends = F.pad(layers["first"](x), (1, 1)), [end.expand(len(x), -1, -1) for end in ENDS]
+        among_tokens = torch.cat([ends[0], layers["second"](x), ends[1]], 2)
+        joined = padded + among_tokens if order == "padding first" else among_tokens + padded
+        return layers["fc"](layers["last"](joined).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 9), net.layers["last"], lambda values: values[..., 1:-1], (2,))
+
+
+def test_pairs_in_another_order_stand_where_they_stood():
+    layers = {"first": nn.Conv1d(3, 6, 1), "last": nn.Conv1d(6, 5, 1), "fc": nn.Linear(5, CLASSES)}
+    order = torch.tensor([2, 3, 0, 1, 6, 7, 4, 5])
+
+    def forward(layers, x):
+        return layers["fc"](layers["last"](F.avg_pool1d(layers["first"](x)[..., order], 2)).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 8), net.layers["last"], lambda values: values[..., [1, 0, 3, 2]], (2,))
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
+def test_a_cropped_shortcut_may_be_turned(turned):
+    layers = {"first": nn.Conv1d(3, 6, 1), "second": nn.Conv1d(6, 6, 9), "last": nn.Conv1d(6, 5, 1), "fc": nn.Linear(5, CLASSES)}
+
+    def forward(layers, x):
+        x = layers["first"](x.flip(2) if turned else x).relu()
+        return layers["fc"](layers["last"]((x[..., 4:-4] + layers["second"](x)).relu()).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 40), net.layers["last"], lambda values: values.flip(2) if turned else values, (2,))
 
 
 @pytest.mark.parametrize("how", ["cropped", "even kernel", "causal"])

@@ -200,7 +200,7 @@ def test_what_a_run_keeps_is_measured():
     net = randomized(nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(3, 4, 1), nn.ReLU()))
     measure = MeasuringPass()
     x = torch.randn(5, 2, 10, dtype=torch.float64).requires_grad_(True)
-    with borrowed(net) as lent:
+    with borrowed(net, copy_parameters=False, seed=0, only_model_runs=False) as lent:
         run_forward(lent.net, x.view_as(x), measure)
     assert measure.bytes == 5 * 8 * (3 * 8 + 2 * 3 * 4 + 4 * 4)  # the ReLU's output, the largest values and where they are, the output
     assert measure.largest == 5 * 8 * 3 * 8

@@ -297,6 +297,17 @@ def test_integers_by_which_nothing_is_read_are_numbers(x, method):
     np.testing.assert_allclose(explain(net, x, method, 1, forward_kwargs={}), wanted, atol=1e-14)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_an_integer_beside_values_that_is_a_number_is_a_constant(method):
+    """And nobody is told of a table that was read by it."""
+    net = Written(lambda net, x, age: net.out(net.hidden(torch.cat([x, age * 0.1], 1)).tanh()))
+    x = torch.rand(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = explain(net, {"x": x, "age": torch.tensor([[30], [50]])}, method, 1)
+    wanted = explain(net, {"x": x, "age": torch.tensor([[30.0], [50.0]])}, method, 1, explained="x")
+    assert list(found) == ["x"]
+    np.testing.assert_allclose(found["x"], wanted["x"], atol=1e-14)
+
+
 def read_together(net, a, b):
     return net.out((net.table(torch.cat([a, b], 1)) ** 3).tanh().sum(1))
 

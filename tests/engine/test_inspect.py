@@ -452,3 +452,17 @@ def test_rows_of_layers_say_what_was_folded_into_them():
         ("relu", "pass through"),
         ("linear", "Epsilon(epsilon=0.1)"),
     ]
+
+
+def test_a_row_of_a_complex_product_says_how_it_was_shared():
+    class Spectrum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(10, 2)
+
+        def forward(self, x):
+            h = torch.fft.rfft(x)
+            return self.out(torch.view_as_real((h * torch.exp(1j * torch.arange(5))) * h).flatten(1))
+
+    rows = inspect_model(Spectrum().double(), torch.randn(1, 8, dtype=torch.float64), "lrp_epsilon_0_1").rows
+    assert [row.rule for row in rows if row.operation == "mul"] == ["each its share", "half to each factor, by share"]

@@ -81,6 +81,13 @@ def test_addmm_is_a_linear_layer_with_a_bias(beta):
     assert deviation(explain(net, X, "lrp_z", 1), expected) < 1e-12
 
 
+def test_addmm_with_a_bias_that_depends_on_the_input():
+    net = Written(lambda _, x: torch.addmm(x[0, 0, :4], x[:, 0], WEIGHT.t()).relu())
+    other = Written(lambda _, x: (x[0, 0, :4] + F.linear(x[:, 0], WEIGHT)).relu())
+    for method in METHODS:
+        assert deviation(explain(net, X[:1], method, 1), explain(other, X[:1], method, 1)) < 1e-12
+
+
 MASK = torch.ones(6, 6, dtype=torch.bool).tril()
 BLIND = MASK.clone()
 BLIND[2] = False

@@ -9,6 +9,7 @@ from comparing import deviation
 from networks import CLASSES, drawn, randomized
 from signxai import explain
 from signxai.engine.model_loan import borrowed
+from signxai.engine.steady_modules import STEADY, is_plain
 from untouched import assert_untouched, state
 
 METHODS = ["gradient", "lrp_z", "smoothgrad_samples_2", "grad_cam"]
@@ -156,6 +157,25 @@ def test_the_gradient_is_that_of_a_network_of_its_own_and_nothing_stays(kind, is
         assert net.fc.weight.seen == {"count": 0}
 
 
+ARGUMENTS = {
+    "Linear": (3, 3),
+    "Conv": (3, 3, 1),
+    "BatchNorm": (3,),
+    "Adaptive": (1,),
+    "MaxPool": (2,),
+    "AvgPool": (2,),
+    "Unflatten": (1, (1, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(STEADY, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_a_module_of_torch_s_own_is_known_to_be_steady_until_somebody_adds_to_it(kind):
+    module = kind(*next((given for start, given in ARGUMENTS.items() if kind.__name__.startswith(start)), ()))
+    assert is_plain(module)
+    module.remark = "mine"
+    assert not is_plain(module)
+
+
 def steady() -> nn.Sequential:
     layers = [nn.Conv1d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, CLASSES)]
     return randomized(nn.Sequential(*layers))
@@ -165,7 +185,7 @@ def steady() -> nn.Sequential:
 def test_hooks_that_another_thread_puts_on_the_model_meanwhile_are_not_run(is_frozen):
     net, x = steady().requires_grad_(not is_frozen), drawn(1, 3, 7)
     ran = []
-    with borrowed(net, only_model_runs=True) as view:
+    with borrowed(net, copy_parameters=False, seed=0, only_model_runs=True) as view:
         for module in net.modules():
             module.register_forward_hook(lambda *_: ran.append("forward"))
             module.register_forward_pre_hook(lambda *_: ran.append("before"))

@@ -104,6 +104,14 @@ class FourBits(nn.Linear):
         raise AssertionError("a kernel that has no gradient")
 
 
+class FourBitsOnTheirWay(FourBits):
+    """The same on its way to a device: the weight has lost its state, which the layer keeps."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer)
+        self.quant_state, self.weight.quant_state = self.weight.quant_state, None
+
+
 class EightBits(nn.Linear):
     """The same with 8 bits: its forward moves the scales from the weight to its state."""
 
@@ -185,6 +193,7 @@ KINDS = {
     "a wrapping tensor, called": (CallsLinear, of_8_bits),
     "a wrapping tensor in a class of one's own": (ByWrapping, of_8_bits),
     "4 bits": (FourBits, of_4_bits),
+    "4 bits on their way": (FourBitsOnTheirWay, of_4_bits),
     "8 bits": (EightBits, of_8_bits),
     "8 bits that have run": (lambda layer: EightBits(layer, has_run=True), of_8_bits),
     "8 bits, rounded at each call": (RoundedAtEachCall, lambda weight: weight),
@@ -292,7 +301,21 @@ class Square(OfAMethod):
         return F.linear(x, self.dequantize().T, self.bias)
 
 
-@pytest.mark.parametrize("kind", [Scaling, Square])
+class Pair(OfAMethod):
+    """A layer that returns more than the product."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return super().forward(x), None
+
+
+class Narrow(OfAMethod):
+    """A layer that returns two values where its weight gives several."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[..., :2]
+
+
+@pytest.mark.parametrize("kind", [Scaling, Square, Pair, Narrow])
 def test_what_computes_something_else_than_its_dequantized_weight_gives_is_refused(kind):
     layer = nn.Linear(12, 12).double()
     for method in ("gradient", "lrp_z"):

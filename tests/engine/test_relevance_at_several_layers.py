@@ -347,8 +347,8 @@ class Tokens(nn.Module):
         self.kind, self.inner, self.fc = kind, nn.Linear(5, 5), nn.Linear(20, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(0, 1) if self.kind == "time first" else x.flatten(0, 1)
-        x = torch.tanh(self.inner(x))
+        n, x = len(x), x.transpose(0, 1) if self.kind == "time first" else x.flatten(0, 1)
+        x = torch.tanh(self.inner(x if self.kind != "squeezed" or n > 1 else x[:, None])).view(*x.shape)
         x = x.transpose(0, 1) if self.kind == "time first" else x.unflatten(0, (-1, 4))
         return self.fc(x.flatten(1))
 
@@ -371,6 +371,8 @@ def test_batches_are_put_together_along_the_axis_of_the_samples(method, batch_si
         np.testing.assert_allclose(parts[name], relevance, rtol=1e-10, atol=1e-14)
     with pytest.raises(ModelError, match=r"'inner'.*not one row for each sample.*leave batch_size= out"):
         explain(randomized(Tokens("rows")), x, method, 1, at="inner", batch_size=batch_size)
+    with pytest.raises(ModelError, match=r"'inner'.*shape \(4, 1, 5\) for one sample and \(8, 5\) for two.*leave batch_size= out"):
+        explain(randomized(Tokens("squeezed")), x, method, 1, at="inner", batch_size=1)
 
 
 @pytest.mark.parametrize("batch_size", [None, 3, 7])

@@ -170,13 +170,46 @@ def experts(m: nn.ModuleDict, x: Tensor) -> Tensor:
     return m["b"](y.view(len(x), T, C).mean(1))
 
 
+def a_context_added_to_time_first(m: nn.ModuleDict, x: Tensor) -> Tensor:
+    y, context = F.relu(m["a"](x.transpose(0, 1))), torch.tanh(m["c"](x.mean(1)))
+    return m["b"](F.relu(m["a"](y + context)).mean(0))
+
+
+def a_norm_over_times(m: nn.ModuleDict, x: Tensor) -> Tensor:
+    """With its axis by position, of as many values as there are samples."""
+    y = F.relu(m["a"](x.transpose(0, 1)))[..., :N]
+    return F.linear(torch.norm(y, 2, 0), m["b"].weight[:, :N])
+
+
+def a_distance_at_as_many_times_as_samples(m: nn.ModuleDict, x: Tensor) -> Tensor:
+    y = x[:, :N].transpose(0, 1)
+    return F.linear(F.pairwise_distance(F.relu(m["a"](y)), torch.tanh(m["c"](y))).mT, m["b"].weight[:, :N])
+
+
+def joined_with_time_first(m: nn.ModuleDict, x: Tensor) -> Tensor:
+    """As many times as samples, and what has them first beside what has samples first."""
+    n = len(x)
+    if n < N:  # the joined one must be square
+        x = torch.cat([x, x.new_zeros(N - len(x), *x.shape[1:])])
+    _, turned = torch.cat([x[:, :N], x[:, :N].transpose(0, 1)]).split(N)
+    return m["b"](F.relu(m["a"](turned.transpose(0, 1))).mean(1))[:n]
+
+
 FOLLOWED = [
     *(rows, time_first, windows, frames, frames_of_as_many_channels_as_samples, as_many_tokens_as_samples, rows_of_one_time),
     *(frames_in_a_row_of_modules, time_first_in_a_row_of_modules, as_many_times_as_samples_in_a_row_of_modules, places_beside_samples),
     *(windows_of_a_grid, heads_beside_samples, attention, attention_of_time_first, recurrent, recurrent_state, steps, reversed_samples),
-    *(a_class_token, an_einsum),
+    *(a_class_token, an_einsum, a_context_added_to_time_first, a_norm_over_times),
 ]
-ONE_BY_ONE = [packed, rows_split_by_samples, rows_split_by_a_number, sample_by_sample, one_written_into_a_buffer]
+ONE_BY_ONE = [
+    packed,
+    rows_split_by_samples,
+    rows_split_by_a_number,
+    sample_by_sample,
+    one_written_into_a_buffer,
+    a_distance_at_as_many_times_as_samples,
+    joined_with_time_first,
+]
 
 
 @pytest.mark.parametrize("name", ["lrp_epsilon_0_25_std_x", "lrpsign_epsilon_0_25_std_x", "zblrp_epsilon_0_1", "lrp_z"])

@@ -155,6 +155,8 @@ ONE_VALUE = {
     "sigmoid by reciprocal": (torch.sigmoid, lambda y: (1 + (-y).exp()).reciprocal()),
     "sigmoid by tanh": (torch.sigmoid, lambda y: 0.5 * (1 + torch.tanh(y / 2))),
     "sigmoid reflected": (torch.sigmoid, lambda y: 1 - torch.sigmoid(-y)),
+    "tanhshrink": (F.tanhshrink, lambda y: y - torch.tanh(y)),
+    "tanhshrink, turned": (lambda y: -F.tanhshrink(y), lambda y: torch.tanh(y) - y),
     "softplus": (F.softplus, lambda y: torch.log(1 + torch.exp(y))),
     "mish": (F.mish, lambda y: y * torch.tanh(torch.log1p(torch.exp(y)))),
     "softsign": (F.softsign, lambda y: y / (1 + y.abs())),
@@ -182,6 +184,23 @@ NORMS = {
     "detached": (lambda y: y / (y.std(-1, keepdim=True) + 0.1), lambda y: y / (y.detach().std(-1, keepdim=True) + 0.1)),
 }
 SOFTMAX = {
+    "along a leading axis": (lambda y: y.softmax(-1), lambda y: ((e := y.permute(2, 0, 1).exp()) / e.sum(0)).permute(1, 2, 0)),
+    "its exponent computed twice": (
+        lambda y: (-y / 2).softmax(-1),
+        lambda y: torch.exp(-y / 2) / torch.exp(-y / 2).sum(-1, keepdim=True),
+    ),
+    "turned and masked twice": (
+        lambda y: y.mT.masked_fill(MASK.mT, -1e9).softmax(-2).mT,
+        lambda y: (torch.exp(y.mT.masked_fill(MASK.mT, -1e9)) / torch.exp(y.mT.masked_fill(MASK.mT, -1e9)).sum(-2, keepdim=True)).mT,
+    ),
+    "less a maximum that is cut off": (
+        lambda y: y.softmax(-1),
+        lambda y: (e := torch.exp(y - y.detach().amax(-1, keepdim=True))) / e.sum(-1, keepdim=True),
+    ),
+    "an exponential of a sum": (
+        lambda y: y * torch.exp(y.sum(-1, keepdim=True)),
+        lambda y: y * torch.exp(torch.einsum("ntc->nt", y)[..., None]),
+    ),
     "exp / sum": (lambda y: F.softmax(y, -1), by_exp),
     "exp twice": (lambda y: F.softmax(y, -1), lambda y: torch.exp(y) / torch.exp(y).sum(-1, keepdim=True)),
     "less the maximum": (lambda y: F.softmax(y, -1), lambda y: by_exp(y, y.max(-1, keepdim=True).values)),
@@ -363,6 +382,18 @@ GATES = {
         lambda y: y.flip(-1) * torch.sigmoid(y),
         lambda y: y.flip(-1) * (torch.ones_like(y) / (1 + torch.exp(-y))),
     ),
+    "two gates, one by a tensor that is one": (
+        lambda y: torch.sigmoid(F.linear(y, p(V, y))) * torch.sigmoid(y),
+        lambda y: torch.sigmoid(F.linear(y, p(V, y))) * (torch.ones((), dtype=y.dtype) / (1 + torch.exp(-y))),
+    ),
+    "two gates, one by a sum with a tensor that is one": (
+        lambda y: torch.sigmoid(F.linear(y, p(V, y))) * torch.sigmoid(y),
+        lambda y: torch.sigmoid(F.linear(y, p(V, y))) * (1 / (torch.ones((), dtype=y.dtype) + torch.exp(-y))),
+    ),
+    "a divisor that is nearly a gate": (
+        lambda y: torch.sigmoid(F.linear(y, p(V, y))) * (1 / (torch.exp(-y) + torch.full_like(y, 2))),
+        lambda y: torch.sigmoid(F.linear(y, p(V, y))) * (1 / (2 + torch.exp(-y))),
+    ),
     "two gates, one by hand": (
         lambda y: torch.sigmoid(y) * torch.sigmoid(F.linear(y, p(V, y))),
         lambda y: torch.sigmoid(y) * (1 / (1 + torch.exp(-F.linear(y, p(V, y))))),
@@ -414,6 +445,28 @@ MOVES = {
     ),
     "halved in place": (lambda y: F.linear(y, p(W, y)) / 2, lambda y: F.linear(y, p(W, y)).div_(2)),
     "doubled by itself": (lambda y: F.linear(y, p(W, y)).tanh() * y, lambda y: F.linear(y, p(W, y)).tanh().mul(y)),
+    "logsumexp with a maximum": (
+        lambda y: y + torch.logsumexp(y, -1, keepdim=True),
+        lambda y: y + ((m := y.detach().amax(-1, keepdim=True)) + torch.exp(y - m).sum(-1, keepdim=True).log()),
+    ),
+    "a multiple of a product in a product": (
+        lambda y: y * y.flip(1) * y.flip(-1) * 0.5,
+        lambda y: (y * y.flip(1) * 0.5) * y.flip(-1),
+    ),
+    "a scaled product in a product": (
+        lambda y: y * y.flip(1) * y.flip(-1) * p(S, y),
+        lambda y: (y * y.flip(1) * p(S, y)) * y.flip(-1),
+    ),
+    "added by index_put": (
+        lambda y: y + y.flip(-1),
+        lambda y: y.index_put(torch.meshgrid(*map(torch.arange, y.shape), indexing="ij"), y.flip(-1), accumulate=True),
+    ),
+    "an exponent overwritten meanwhile": (
+        lambda y: y.exp() @ p(W, y) + y.exp() @ p(V, y),
+        lambda y: y.exp() @ p(W, y) + ((z := y.clone()).exp() @ p(V, y), z.add_(1))[0],
+    ),
+    "a number subtracted by keyword": (lambda y: y - 2, lambda y: torch.sub(y, other=2)),
+    "upsampled, by position": (lambda y: F.interpolate(y, scale_factor=2)[..., ::2], lambda y: F.interpolate(y, None, 2)[..., ::2]),
     "a residual in place": (lambda y: F.linear(y, p(W, y)) + y, lambda y: F.linear(y, p(W, y)).add_(y)),
     "a cumulative sum in place": (lambda y: F.linear(y, p(W, y)).cumsum(1), lambda y: F.linear(y, p(W, y)).cumsum_(1)),
     "a product in place": (lambda y: F.linear(y, p(W, y)) * y.flip(1), lambda y: F.linear(y, p(W, y)).mul_(y.flip(1))),

@@ -58,6 +58,16 @@ def test_a_rule_without_arguments_is_that_of_zennit(name):
     assert ours == theirs
 
 
+@pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf"), True, "0.1", None])
+@pytest.mark.parametrize(
+    "build", [lambda v: rules.Epsilon(v), lambda v: rules.Gamma(0.25, v), lambda v: rules.AlphaBeta(2, 1, v), lambda v: rules.ZPlus(v)]
+)
+def test_a_stabilizer_is_a_number_of_at_least_0_or_a_function(build, value):
+    with pytest.raises(OptionError, match="must be a finite number of at least 0"):
+        build(value)
+    assert build(zennit.core.Stabilizer(1e-6)) is not None
+
+
 LAYERS = {
     "linear": lambda bias: (nn.Linear(6, 5, bias=bias), (6,)),
     "linear on a sequence": lambda bias: (nn.Linear(6, 5, bias=bias), (4, 6)),

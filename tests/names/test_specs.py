@@ -121,6 +121,11 @@ def test_a_rule_that_may_leave_all_its_numbers_open_may_not_leave_one():
             MethodSpec("lrp", "pair", (("a", 3),))
 
 
+def test_a_rule_whose_dotted_name_has_numbers_may_leave_none_open():
+    with pytest.raises(MethodNameError, match="'alpha' is missing: the rule is spelled alpha_NUM_beta_NUM"):
+        MethodSpec("lrp", "alpha_beta")
+
+
 @st.composite
 def built(draw):
     """Whatever MethodSpec takes: parts that go together, and parts that do not."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from mutants.coverage_map import CoverageMap
 from mutants.mutant import ROOT, SOURCE, Place
 
+READERS = ("tests/engine/test_words.py",)
+"""Files of tests that read the source in place of running it: they cover all of it."""
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -22,9 +25,14 @@ def covering_tests(place: Place, coverage: CoverageMap) -> int:
     found = coverage.covering(place.path, lines)
     if not coverage.runs_at_import(place.path, lines):
         return found
+    found |= _reading(coverage)
     if isinstance(statement, _Function):
         found |= coverage.covering(place.path, range(statement.lineno, (statement.end_lineno or 0) + 1))
     return found | _tests_naming(_defined(statement) | ({owner} if owner else set()), coverage)
+
+
+def _reading(coverage: CoverageMap) -> int:
+    return sum(1 << index for index, test in enumerate(coverage.tests) if test.startswith(READERS))
 
 
 def _tests_naming(names: set[str], coverage: CoverageMap) -> int:

@@ -41,6 +41,9 @@ class _ChangedSource(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         return compile(self.text, self.path, "exec", dont_inherit=True)
 
+    def get_source(self, fullname: str) -> str:
+        return self.text
+
 
 class Selection:
     """A pytest plugin: runs the given tests alone, in the given order, and notes the first that fails."""

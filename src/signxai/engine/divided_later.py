@@ -236,7 +236,7 @@ class DividedLater:
             if isinstance(result, Tensor):
                 self.copied(source, result)
             return
-        inverses = self._inverses.get(source) or ()
+        inverses = self._inverses.get(source)
         if not inverses and not self._ways(source):
             return
         for tensor, move in each_moved(call, result):

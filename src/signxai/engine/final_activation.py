@@ -72,7 +72,7 @@ class Probabilities:
 
     logits: Callable[[], Tensor]
     name: str
-    is_log: bool = False
+    is_log: bool
     base: float = math.e
     sources: tuple[Source, ...] = ()
     is_by_value: bool = False
@@ -141,7 +141,7 @@ KINDS = _table(
     log_softmax=("log_softmax", "special_log_softmax", "_log_softmax"),
     sigmoid=("sigmoid", "sigmoid_", "expit", "special_expit"),
     log_sigmoid=("logsigmoid", "log_sigmoid"),
-    moves=("to", "float", "double", "half", "bfloat16", "type", "dropout", "index_select", "type_as", "permute", "T", "mT", *_SELECTING),
+    moves=("to", "float", "double", "half", "bfloat16", "type", "dropout", "index_select", "type_as", "permute", *_SELECTING),
     joins=("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"),
     scales=(
         *("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"),

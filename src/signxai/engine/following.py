@@ -159,7 +159,7 @@ def place_by_place(call: Call, result: Tensor, find: Find) -> Step | None:
 def norm(call: Call, result: Tensor, find: Find) -> Step | None:
     """A norm over the last axes: over the last alone it is one over features, which have no places of their own."""
     shape, axes = tuple(result.shape), _number(call, 0, "normalized_shape")
-    if isinstance(axes, tuple | list) and len(axes) > 1:
+    if len(axes) > 1:
         return _along(call, lambda given: given, find)
     return _along(call, lambda given: given.contracted(-1).widened(-1, shape[-1]), find)
 

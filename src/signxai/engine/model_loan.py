@@ -83,7 +83,7 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
 
 
 @contextmanager
-def borrowed(model: nn.Module, copy_parameters: bool = False, seed: int = 0, only_model_runs: bool = False) -> Iterator[ModelView]:
+def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs: bool) -> Iterator[ModelView]:
     """Lend a view of the model, in evaluation mode and with frozen parameters; the model itself is not touched.
 
     Args:

@@ -79,7 +79,6 @@ class WrittenByHand:
         self._functions: FreshNotes[tuple[OfOneValue, AsItWas, AsItWas]] = FreshNotes()
         self._differences: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
         self._log_softmaxes: FreshNotes[tuple[AsItWas, Axes]] = FreshNotes()
-        self._reciprocals: FreshNotes[Tensor] = FreshNotes()
         self._sums: FreshNotes[SumOf] = FreshNotes()
         self._factors: FreshNotes[int] = FreshNotes()
         self._masked: FreshNotes[tuple[AsItWas, Tensor]] = FreshNotes()
@@ -89,7 +88,7 @@ class WrittenByHand:
         self._bounds: FreshNotes[tuple[float, float]] = FreshNotes()
         self._shifted: FreshNotes[bool] = FreshNotes()
         self._stacked: FreshNotes[tuple[int, tuple[Node, ...]]] = FreshNotes()
-        self._has_reciprocals = self._moves_matter = False
+        self._moves_matter = False
         self.has_exponentials = False
 
     # Functions of one value
@@ -171,8 +170,7 @@ class WrittenByHand:
     def note_sum(self, result: Tensor, source: Tensor, axes: Axes, name: str, keeps_axes: bool) -> None:
         """Remember a sum along axes, which are counted from the first."""
         self._moves_matter = True
-        leads = axes == tuple(range(len(axes)))  # torch spreads along leading axes by itself
-        self._sums.put(result, SumOf(AsItWas(source), axes, name, keeps_axes or leads))
+        self._sums.put(result, SumOf(AsItWas(source), axes, name, keeps_axes))
 
     def summed_exponential(self, tensor: Tensor) -> tuple[Tensor, Axes] | None:
         """What a tensor is the sum of the exponentials of, and along which axes; None if it is not known to be that."""
@@ -234,10 +232,12 @@ class WrittenByHand:
         return self._are_one(a[0], b[0]) and _are_one_mask(a[1], b[1])
 
     def _are_one(self, x: Tensor, y: Tensor) -> bool:
-        """Whether two tensors are one, or the same difference."""
+        """Whether two tensors are one, the same difference, or computed twice in the same steps."""
+        if x is y:
+            return True
         a, b = self._differences.get(x), self._differences.get(y)
-        if x is y or a is None or b is None:
-            return x is y
+        if a is None or b is None:
+            return _are_computed_alike(x, y)
         if a[0].get() is None or a[0].get() is not b[0].get():
             return False
         return a[1] is b[1] or torch.equal(a[1], b[1])
@@ -262,15 +262,6 @@ class WrittenByHand:
     def is_sum(self, tensor: Tensor) -> bool:
         """Whether a tensor is known as a sum of something."""
         return self._moves_matter and self._sums.get(tensor) is not None
-
-    def note_reciprocal(self, result: Tensor, of: Tensor) -> None:
-        """Remember that a tensor is 1 / another one."""
-        self._has_reciprocals = True
-        self._reciprocals.put(result, of)
-
-    def reciprocal_of(self, tensor: Tensor) -> Tensor | None:
-        """What a tensor is 1 / of; None if it is not known to be that of anything."""
-        return self._reciprocals.get(tensor) if self._has_reciprocals else None
 
     # Matrix products as products that are summed
 
@@ -396,11 +387,33 @@ class WrittenByHand:
 
     def copied(self, source: Tensor, copy: Tensor) -> None:
         """Keep everything of a tensor with the same values."""
-        of_values = (self._functions, self._differences, self._log_softmaxes, self._reciprocals, self._sums, self._factors)
+        of_values = (self._functions, self._differences, self._log_softmaxes, self._sums, self._factors)
         for notes in (*of_values, self._masked, self._bounds, self._shifted):
             note = notes.get(source)
             if note is not None:
                 notes.put(copy, note)  # type: ignore[arg-type]  # its own
+
+
+_MOST_STEPS = 100
+
+
+def _are_computed_alike(x: Tensor, y: Tensor) -> bool:
+    """Whether two tensors have the same values by the same operations on the same tensors: values alone may agree by chance."""
+    if x.shape != y.shape or x.dtype != y.dtype or not torch.equal(x, y):
+        return False
+    pending, seen = [(x.grad_fn, y.grad_fn)], 0
+    while pending and seen < _MOST_STEPS:
+        one, two = pending.pop()
+        seen += 1
+        if one is two:
+            continue
+        if one is None or two is None or type(one) is not type(two) or len(one.next_functions) != len(two.next_functions):
+            return False
+        for (of_one, place), (of_two, other) in zip(one.next_functions, two.next_functions, strict=True):
+            if place != other:
+                return False
+            pending.append((of_one, of_two))
+    return not pending
 
 
 def _are_one_mask(a: Tensor | None, b: Tensor | None) -> bool:

@@ -225,7 +225,6 @@ def one_over(mode: RelevancePass, x: Tensor, compute: Callable[[Tensor], Tensor]
     is_sigmoid = of.form == "1 + exp"
     result = as_function_of(of.root, lambda: compute(x.detach())) if is_sigmoid else PassNode.apply(x, compute)
     mode.by_hand.note_bent(result, of)
-    mode.by_hand.note_reciprocal(result, x)
     mode.divided_later.note_inverse(result, x)
     mode.note_gate(result, 2 if is_sigmoid else DIVISOR)
     return result

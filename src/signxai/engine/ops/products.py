@@ -175,9 +175,6 @@ def product(mode: RelevancePass, call: Call) -> Result:
         return complex_product(mode, call)
     if needs_relevance(a) and needs_relevance(b):
         for exponential, inverse in ((a, b), (b, a)):
-            summed = mode.by_hand.reciprocal_of(inverse)
-            if summed is not None and (softmax := _softmax_by_hand(mode, call, exponential, summed)) is not None:
-                return softmax
             if (mixed := _mixed_by_softmax(mode, call, exponential, inverse, is_inverse=True)) is not None:
                 return mixed
         rank_a, rank_b = mode.gate_rank(a), mode.gate_rank(b)

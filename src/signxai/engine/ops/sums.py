@@ -112,7 +112,7 @@ def shared(mode: RelevancePass, call: Call) -> Result:
 @rule_for("interpolate", "upsample", "upsample_nearest")
 def interpolated(mode: RelevancePass, call: Call) -> Result:
     """Each value by its share; nearest neighbours are copies, as by ``repeat_interleave``."""
-    how = call.named.get("mode", call.rest[2] if len(call.rest) > 2 else "nearest")
+    how = call.named.get("mode", "nearest")
     if not needs_relevance(call.x) or how not in ("nearest", "nearest-exact") or not call.rest_is_constant():
         return shared(mode, call)
     return mode.still_gate(CopyNode.apply(call.x, call.run), call.x)
@@ -247,7 +247,7 @@ def _function_of_one_value(mode: RelevancePass, root: Tensor, call: Call) -> Ten
 
 def _noted_difference(mode: RelevancePass, call: Call, of_second: float, result: Result) -> Result:
     """Remember what was subtracted from a tensor, alike along some axis: a softmax of the result is one of the tensor."""
-    if of_second == -1 and len(call.args) == 2 and needs_relevance(call.args[0]) and isinstance(call.args[1], Tensor):
+    if of_second == -1 and needs_relevance(call.args[0]) and isinstance(call.args[1], Tensor):
         a, b = call.args
         if result.shape == a.shape and b.shape != a.shape:
             mode.by_hand.note_difference(result, a, b)
