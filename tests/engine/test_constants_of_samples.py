@@ -110,7 +110,8 @@ def test_what_a_sample_is_masked_by_or_starts_from_says_nothing_of_another(mix, 
             assert deviation(alone, whole[i : i + 1]) < (1e-11 if dtype == torch.float64 else 1e-4), (name, i)
 
 
-@pytest.mark.parametrize("other", [F.relu, torch.abs, F.silu, lambda s: s.clamp(min=-3.0)], ids=["relu", "abs", "silu", "clamp"])
+@pytest.mark.parametrize("other", [F.relu, torch.abs, F.silu, lambda s: s.clamp(min=-3.0), lambda s: s - s.amax(-1, keepdim=True)],
+                         ids=["relu", "abs", "silu", "clamp", "less a maximum"])  # fmt: skip
 def test_exponents_that_agree_for_one_sample_are_not_one(other):
     model = Mixing(lambda y, k: (other(y).exp() / y.exp().sum(-1, keepdim=True)) * values(y))
     x, given = drawn(N, T, C, seed=6), {"forward_kwargs": {"k": drawn(N, T, seed=7)}}

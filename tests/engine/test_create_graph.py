@@ -446,8 +446,22 @@ class Neighbours(nn.Module):
         return self.last(h.mean(1))
 
 
+class Causal(nn.Module):
+    """Attention to what came before, by torch's function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.last = nn.Linear(5, 3 * 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.embed(x).view(len(x), -1, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        return self.last(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)[:, -2])
+
+
 @pytest.mark.parametrize("method", ["gradient", "lrp_z", "lrp_epsilon_0_1", "lrp_gamma_0_25", "lrp_alpha_2_beta_1"])
-@pytest.mark.parametrize(("kind", "shape"), [(Scalars, "linear"), (Recurrent, "mlp"), (Parametrized, "linear"), (Neighbours, "linear")])
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(Scalars, "linear"), (Recurrent, "mlp"), (Parametrized, "linear"), (Neighbours, "linear"), (Causal, "mlp")]
+)
 def test_derivatives_of_other_networks_are_those_of_finite_differences(kind, shape, method):
     net, x = randomized(kind()), inputs(shape, 2).requires_grad_()
     assert_derivatives(net, x, relevance_by(net, x, method))

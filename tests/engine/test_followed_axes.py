@@ -332,6 +332,19 @@ def test_padding_stands_nowhere(mode):
     is_oracle(net, drawn(2, 3, 40), net.layers["last"], as_it_is, (2,))
 
 
+def test_channels_turned_as_complex_numbers_stay_at_their_places():
+    layers = {"first": nn.Conv1d(3, 6, 3), "last": nn.Conv1d(6, 5, 1), "fc": nn.Linear(5, CLASSES)}
+    turn = torch.polar(torch.ones(7, dtype=torch.float64), torch.arange(7.0, dtype=torch.float64))
+
+    def forward(layers, x):
+        pairs = layers["first"](x).unflatten(1, (3, 2)).transpose(2, 3).contiguous()
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * turn)
+        return layers["fc"](layers["last"](turned.transpose(2, 3).flatten(1, 2)).relu().mean(2))
+
+    net = randomized(Written(forward, **layers))
+    is_oracle(net, drawn(2, 3, 9), net.layers["last"], as_it_is, (2,))
+
+
 ENDS = drawn(2, 1, 6, 1, seed=8)
 
 

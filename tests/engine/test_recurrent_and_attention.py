@@ -23,8 +23,9 @@ def frozen(net: nn.Module) -> nn.Module:
 
 def watched(function, *tensors: Tensor):
     """What a function gives under the watch of a relevance pass, for tensors that relevance passes."""
+    given = [tensor.clone().requires_grad_(True).clone() for tensor in tensors]  # under the pass they would be constants
     with RelevancePass(layer_rules("lrp", "z"), strict=True):
-        return function(*(tensor.clone().requires_grad_(True).clone() for tensor in tensors))
+        return function(*given)
 
 
 def assert_same(got, expected) -> None:

@@ -674,3 +674,19 @@ def test_a_token_that_is_written_over_gets_nothing():
     relevance = explain(Converts(convert).double(), torch.tensor([[5, 6, 7, 8]]), "lrp_epsilon_0_1", 1)
     assert relevance[0, 1] == 0
     assert (relevance[0, [0, 2, 3]] != 0).all()
+
+
+@pytest.mark.parametrize("method", LRP)
+def test_rows_of_a_bag_are_weighed_by_its_weights(method):
+    table, weights = drawn(TOKENS, WIDTH), drawn(1, LENGTH, seed=2).abs()
+    bag, other = (
+        Written(forward, out=nn.Linear(WIDTH, CLASSES))
+        for forward in (
+            lambda m, x: m["out"](F.embedding_bag(x, table, mode="sum", per_sample_weights=weights.repeat(len(x), 1)).tanh()),
+            lambda m, x: m["out"]((F.embedding(x, table) * weights[..., None]).sum(1).tanh()),
+        )
+    )
+    other.load_state_dict(bag.double().state_dict())
+    expected = explain(other.double(), ids(), method, 1)
+    assert np.abs(expected).max() > 0
+    assert deviation(explain(bag, ids(), method, 1), expected) < 1e-12

@@ -56,6 +56,7 @@ def test_a_rule_without_arguments_is_that_of_zennit(name):
         for module in (rules, zennit.rules)
     )
     assert ours == theirs
+    assert isinstance(getattr(rules, name)(), zennit.core.Hook)
 
 
 @pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf"), True, "0.1", None])
