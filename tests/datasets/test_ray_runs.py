@@ -27,8 +27,30 @@ def alone(tmp_path_factory):
     return explain_dataset(network(), source(), METHODS, tmp_path_factory.mktemp("run") / "maps.zarr", batch_size=BATCH).path
 
 
-def started(path, pause):
-    return subprocess.Popen([sys.executable, str(RUN), str(path), str(pause), "2"], stderr=subprocess.PIPE, text=True)
+class Run:
+    """A run in a process of its own; what it says goes to a file, for nobody reads a pipe while it runs."""
+
+    def __init__(self, path, pause):
+        self.said = path.with_name(f"said-{pause}.txt")
+        with self.said.open("w") as file:
+            self.process = subprocess.Popen([sys.executable, str(RUN), str(path), str(pause), "2"], stderr=file)
+
+    def wait_for(self, what, seconds=300):
+        """What ``what`` gives at last, while it runs."""
+        deadline = time.monotonic() + seconds
+        while not (found := what()) and time.monotonic() < deadline and self.process.poll() is None:
+            time.sleep(0.1)
+        if not found:
+            self.kill()
+        assert found, self.said.read_text()
+        return found
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def ends_well(self):
+        assert self.process.wait() == 0, self.said.read_text()
 
 
 def workers_of(process):
@@ -44,35 +66,23 @@ def workers_of(process):
     return found
 
 
-def wait_for(what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := what()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
-
-
 def test_a_lost_worker_loses_nothing(alone, tmp_path):
     path = tmp_path / "maps.zarr"
-    process = started(path, 0.15)
-    worker = wait_for(lambda: path.exists() and workers_of(process))
+    run = Run(path, 0.15)
+    worker = run.wait_for(lambda: path.exists() and workers_of(run.process))
     time.sleep(1)
     os.kill(worker[0], signal.SIGKILL)
-    said = process.communicate()[1]
-    assert process.returncode == 0, said
+    run.ends_well()
     assert contents(path) == contents(alone)
 
 
 def test_a_lost_driver_is_gone_on_with(alone, tmp_path):
     path = tmp_path / "maps.zarr"
-    process = started(path, 0.1)
-    assert wait_for(lambda: path.exists() and len(Store(path).rows()) > 4)
-    process.kill()
-    process.wait()  # not for what it said: its helpers, which live on for a while, hold the other end
-    process.stderr.close()
+    run = Run(path, 0.1)
+    run.wait_for(lambda: path.exists() and len(Store(path).rows()) > 4)
+    run.kill()
     assert not Store(path).is_complete
-    process = started(path, 0)
-    said = process.communicate()[1]
-    assert process.returncode == 0, said
+    Run(path, 0).ends_well()
     assert contents(path) == contents(alone)
     assert [failure.index for failure in Store(path).failed] == [17]
 
