@@ -189,6 +189,10 @@ SOFTMAX = {
         lambda y: (-y / 2).softmax(-1),
         lambda y: torch.exp(-y / 2) / torch.exp(-y / 2).sum(-1, keepdim=True),
     ),
+    "its exponent computed twice, less its maximum": (
+        lambda y: (-y).softmax(-1),
+        lambda y: torch.exp(-y - (-y).amax(-1, keepdim=True)) / torch.exp(-y - (-y).amax(-1, keepdim=True)).sum(-1, keepdim=True),
+    ),
     "turned and masked twice": (
         lambda y: y.mT.masked_fill(MASK.mT, -1e9).softmax(-2).mT,
         lambda y: (torch.exp(y.mT.masked_fill(MASK.mT, -1e9)) / torch.exp(y.mT.masked_fill(MASK.mT, -1e9)).sum(-2, keepdim=True)).mT,

@@ -236,11 +236,9 @@ class WrittenByHand:
         if x is y:
             return True
         a, b = self._differences.get(x), self._differences.get(y)
-        if a is None or b is None:
-            return _are_computed_alike(x, y)
-        if a[0].get() is None or a[0].get() is not b[0].get():
-            return False
-        return a[1] is b[1] or torch.equal(a[1], b[1])
+        if a is not None and b is not None and a[0].get() is not None and a[0].get() is b[0].get():
+            return a[1] is b[1] or torch.equal(a[1], b[1])
+        return _are_computed_alike(x, y)
 
     def note_masked(self, result: Tensor, exponential: Tensor, mask: Tensor) -> bool:
         """Remember an exponential that a constant was multiplied to; returns whether that is a mask of 0 and 1.
