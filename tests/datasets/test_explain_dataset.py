@@ -16,7 +16,7 @@ from torch import nn
 from comparing import deviation
 from signxai import explain
 from signxai.common import InputError, OptionError, StoreError, TargetError
-from signxai.datasets import ArraySource, Store, TorchSource, explain_dataset
+from signxai.datasets import ArraySource, PictureView, SignalView, Store, TorchSource, ValuesView, explain_dataset
 from signxai.engine.prediction import predict
 
 zarr = pytest.importorskip("zarr")
@@ -75,6 +75,12 @@ def test_any_reader_of_zarr_sees_the_same(undisturbed):
     assert group["relevance/gradient"].chunks == (BATCH, 3, 8, 8)
     assert {name for name, _ in group.members()} >= {"relevance", "logits", "target", "label", "key", "absorbed", "manifest"}
     assert group["key"][3] == "3"
+
+
+@pytest.mark.parametrize("view", [PictureView((0.5,) * 3, (0.2,) * 3), SignalView(100.0, ("I",), "mV", 0.3), ValuesView(("age",)), None])
+def test_a_store_says_how_its_entries_are_drawn(view, tmp_path):
+    store = explain_dataset(network(), source(), METHODS[:1], tmp_path / "maps.zarr", view=view)
+    assert store.view == (view or PictureView())
 
 
 def test_entries_are_picked_out(undisturbed):

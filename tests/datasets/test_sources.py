@@ -10,7 +10,7 @@ from PIL import Image
 
 from comparing import deviation
 from signxai.common import InputError, OptionError
-from signxai.datasets import ArraySource, TorchSource, beats_of, image_folder, manifest, windows_of
+from signxai.datasets import ArraySource, SignalView, TorchSource, beats_of, image_folder, manifest, windows_of
 from signxai.models import load_classifier
 from signxai.timeseries import beat_windows, prepare_for_beats, read_signal
 
@@ -158,3 +158,14 @@ def test_a_recording_that_cannot_be_read_is_an_entry_that_fails(tmp_path):
     assert source.entries.keys == [str(tmp_path / "broken.csv")]
     with pytest.raises(InputError, match="broken"):
         source.read(0)
+
+
+@pytest.mark.skipif(not RECORDS, reason="no recordings")
+def test_a_view_says_how_entries_are_drawn(classifier):
+    signal = read_signal(RECORDS[0])
+    drawn = windows_of([RECORDS[0]], 1.0).view
+    assert (drawn.sampling_rate, drawn.lead_names, drawn.units) == (signal.sampling_rate, signal.lead_names, signal.units[0])
+    record = next(path for path in RECORDS if read_signal(path).beats is not None)
+    prepared = prepare_for_beats(read_signal(record)).signal
+    of_beats = beats_of([record], classifier.signal_input).view
+    assert of_beats == SignalView(prepared.sampling_rate, prepared.lead_names, "", classifier.signal_input.before_s)

@@ -18,6 +18,7 @@ from signxai.datasets.recording_sources import RecordingSource, beats_of, window
 from signxai.datasets.run import explain_dataset
 from signxai.datasets.sources import ArraySource, Source
 from signxai.datasets.store import Store
+from signxai.datasets.views import PictureView, View
 from signxai.models import Classifier, load_classifier
 from signxai.timeseries.formats import signal_suffixes
 from signxai.timeseries.signal_input import SignalInput
@@ -89,11 +90,17 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         workers=request.workers,
         progress=sys.stderr.isatty(),
         ray=_spread(request),
+        view=_view(source, classifier),
         **request.options,
     )
     for line in _report(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
+
+
+def _view(source: Source, classifier: Classifier) -> View | None:
+    """How the store's entries are drawn: pictures by what the network's preprocessing ends with."""
+    return PictureView(tuple(classifier.mean), tuple(classifier.std)) if isinstance(source, FileSource) and classifier.mean else None
 
 
 def _spread(request: RunRequest) -> RayOptions | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signxai.datasets.sources import ArraySource, Entries, Source, TorchSource
     from signxai.datasets.store import Store
     from signxai.datasets.store_writer import Failure
+    from signxai.datasets.views import PictureView, SignalView, ValuesView
 
 _HOMES = {
     "file_sources": ("FileSource", "image_folder", "manifest"),
@@ -23,6 +24,7 @@ _HOMES = {
     "sources": ("ArraySource", "Entries", "Source", "TorchSource"),
     "store": ("Store",),
     "store_writer": ("Failure",),
+    "views": ("PictureView", "SignalView", "ValuesView"),
 }
 _HOME = {name: f"signxai.datasets.{module}" for module, names in _HOMES.items() for name in names}
 
@@ -31,11 +33,14 @@ __all__ = [
     "Entries",
     "Failure",
     "FileSource",
+    "PictureView",
     "RayOptions",
     "RecordingSource",
+    "SignalView",
     "Source",
     "Store",
     "TorchSource",
+    "ValuesView",
     "Window",
     "beats_of",
     "explain_dataset",

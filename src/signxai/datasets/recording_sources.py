@@ -15,9 +15,10 @@ import numpy.typing as npt
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.datasets.file_sources import hash_of_sizes
 from signxai.datasets.sources import Class, Entries
+from signxai.datasets.views import SignalView
 from signxai.timeseries.beats import AAMI_CLASSES
 from signxai.timeseries.reading import read_signal
-from signxai.timeseries.signal_input import SignalInput
+from signxai.timeseries.signal_input import AsRecorded, SignalInput
 from signxai.timeseries.signals import Signal
 from signxai.timeseries.windows import beat_windows
 
@@ -54,6 +55,7 @@ class RecordingSource:
         options: of ``read_signal``.
         groups: what belongs together, such as the recordings of one patient, by file; None: each recording by itself.
         kind: what it is, and where it comes from.
+        view: how a window is drawn; None: by its shape.
     """
 
     windows: Sequence[Window]
@@ -61,6 +63,7 @@ class RecordingSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, str] | None = None
     kind: str = "recordings"
+    view: SignalView | None = None
     entries: Entries = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -120,12 +123,14 @@ def windows_of(
         InputError: a recording has no room for a window.
         OptionError: the length is no such number.
     """
-    windows = []
+    windows: list[Window] = []
+    seen: list[Signal] = []
     for file in map(str, files):
         signal = _prepared_signal(file, signal_input, options)
         if signal is None:
             windows.append(Window(file, 0, 0, file))
             continue
+        seen.append(signal)
         length = round(length_s * signal.sampling_rate) if length_s > 0 else 0
         if length < 1:
             raise OptionError(f"length_s={length_s}: at least {1 / signal.sampling_rate:g} s, one sample of {file}")
@@ -133,7 +138,8 @@ def windows_of(
         if not starts:
             raise InputError(f"{file}: has {signal.values.shape[1] / signal.sampling_rate:g} s, less than a window of {length_s:g} s")
         windows += [Window(file, at, at + length, f"{file} {at / signal.sampling_rate:.10g} s") for at in starts]
-    return RecordingSource(windows, signal_input, options, kind=f"windows of {length_s:g} s of {len(files)} recordings")
+    kind = f"windows of {length_s:g} s of {len(files)} recordings"
+    return RecordingSource(windows, signal_input, options, kind=kind, view=_view(seen, signal_input))
 
 
 def beats_of(files: Sequence[str | Path], signal_input: SignalInput, classes: Sequence[str] = (), **options: Any) -> RecordingSource:
@@ -156,19 +162,31 @@ def beats_of(files: Sequence[str | Path], signal_input: SignalInput, classes: Se
     unknown = [name for name in classes if name not in set(AAMI_CLASSES.values())]
     if unknown:
         raise OptionError(f"class {unknown[0]!r}: the AAMI classes are {', '.join(sorted(set(AAMI_CLASSES.values())))}")
-    windows = []
+    windows: list[Window] = []
+    seen: list[Signal] = []
     for file in map(str, files):
         signal = _prepared_signal(file, signal_input, options)
         if signal is None or signal.beats is None:
             windows.append(Window(file, 0, 0, file))
             continue
+        seen.append(signal)
         around = beat_windows(signal, before, after)
         for place, position, name in zip(around.indices, around.beats.positions, around.beats.classes, strict=True):
             if not classes or name in classes:
                 start = int(position) - around.beat_at
                 stop = start + around.values.shape[2]
                 windows.append(Window(file, start, stop, f"{file} beat {int(place)}", name))
-    return RecordingSource(windows, signal_input, options, kind=f"beats of {len(files)} recordings")
+    view = _view(seen, signal_input, beat_at_s=before)
+    return RecordingSource(windows, signal_input, options, kind=f"beats of {len(files)} recordings", view=view)
+
+
+def _view(signals: Sequence[Signal], signal_input: SignalInput, beat_at_s: float = 0.0) -> SignalView | None:
+    """How windows of recordings are drawn: with the names of leads, and the units, that are the same in all of them."""
+    rates, names = {signal.sampling_rate for signal in signals}, {tuple(signal.lead_names) for signal in signals}
+    if len(rates) != 1:
+        return None
+    units = {unit for signal in signals for unit in signal.units} if signal_input.prepare is AsRecorded else set()
+    return SignalView(rates.pop(), names.pop() if len(names) == 1 else (), units.pop() if len(units) == 1 else "", beat_at_s)
 
 
 def _prepared_signal(file: str, signal_input: SignalInput, options: Mapping[str, Any]) -> Signal | None:

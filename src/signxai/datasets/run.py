@@ -18,6 +18,7 @@ from signxai.datasets.reading import batches_of, reason_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
+from signxai.datasets.views import View, view_of_shape
 from signxai.models import move_to
 
 __all__ = ["explain_dataset"]
@@ -43,6 +44,7 @@ def explain_dataset(
     workers: int = 0,
     progress: bool = False,
     ray: RayOptions | None = None,
+    view: View | None = None,
     **options: Any,
 ) -> Store:
     """Explain every entry of a data set by one or several methods, into a store on disk.
@@ -67,6 +69,7 @@ def explain_dataset(
         model_name: what the store calls the model; its class by default.
         workers: processes that read ahead; 0: none.
         ray: how the run is spread over processes and machines by Ray; None: it is not, and ``workers`` read for it.
+        view: how an entry is drawn in reports; None: as the source says, or by its shape.
         progress: whether a bar shows what is done and left, on standard error.
         **options: of ``signxai.explain_all``; each goes to the methods that take it.
 
@@ -93,9 +96,11 @@ def explain_dataset(
     with StoreWriter(Path(store)) as writer:
         if writer.exists:
             writer.resume(run)
-        explainer = BatchExplainer.of(model, plan, source.entries, class_names, _first_sample(source))
+        sample = _first_sample(source)
+        explainer = BatchExplainer.of(model, plan, source.entries, class_names, sample)
         if not writer.exists:
-            writer.create(run, source.entries, batch_size, explainer.arrays(), class_names)
+            shown = view or getattr(source, "view", None) or view_of_shape(sample.shape)
+            writer.create(run, source.entries, batch_size, explainer.arrays(), class_names, shown)
         missing = writer.missing(-(-len(source.entries.keys) // batch_size))
         if ray is None:
             results = _results(explainer, source, missing, writer, workers)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from signxai.common.errors import OptionError
 from signxai.datasets.explaining import class_number
 from signxai.datasets.store_writer import Failure, opened, read_manifest
+from signxai.datasets.views import View, view_of_shape, view_read
 
 __all__ = ["Store"]
 
@@ -32,6 +33,7 @@ class Store:
         run: what was computed: model with a hash of its weights, data set, methods, options, versions.
         failed: the entries that could not be read or explained, whose rows hold NaN.
         class_names: by class; empty: classes are numbered.
+        view: how an entry is drawn.
 
     Raises:
         StoreError: it is no store, of a newer version, or broken.
@@ -43,10 +45,15 @@ class Store:
         attributes = dict(self._group.attrs)
         self.run: dict[str, Any] = attributes["run"]
         self.class_names: list[str] = attributes["class_names"]
+        self.view: View = view_read(attributes["view"]) if "view" in attributes else self._view_by_shape()
         manifest = read_manifest(self.path)
         self.failed = [Failure(index, key, reason) for index, key, reason in manifest["failed"]]
         size = attributes["batch_size"]
         self._done = [(first * size, min(stop * size, len(self))) for first, stop in manifest["done"]]
+
+    def _view_by_shape(self) -> View:
+        """How entries of a store that does not say it are drawn."""
+        return view_of_shape(self._group[f"relevance/{self.methods[0]}"].shape[1:])
 
     def __len__(self) -> int:
         """How many entries the data set has."""

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from signxai.common.errors import StoreError
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.sources import Entries
+from signxai.datasets.views import View, kept
 
 __all__ = ["ArrayKind", "BatchResult", "Failure", "StoreWriter"]
 
@@ -112,7 +113,13 @@ class StoreWriter:
         self._failures = {index: Failure(index, key, reason) for index, key, reason in manifest["failed"]}
 
     def create(
-        self, run: Mapping[str, Any], entries: Entries, batch_size: int, arrays: Mapping[str, ArrayKind], class_names: Sequence[str]
+        self,
+        run: Mapping[str, Any],
+        entries: Entries,
+        batch_size: int,
+        arrays: Mapping[str, ArrayKind],
+        class_names: Sequence[str],
+        view: View,
     ) -> None:
         """Make the store, with what is known of the entries and nothing computed.
 
@@ -122,12 +129,13 @@ class StoreWriter:
             batch_size: entries in one chunk.
             arrays: what is computed of each entry, by name.
             class_names: by class; empty: classes are numbered.
+            view: how an entry is drawn.
         """
         zarr = zarr_package()
         part = self.path.with_name(f".{self.path.name}.part")
         shutil.rmtree(part, ignore_errors=True)  # of a run that was ended while it made one
         count = len(entries.keys)
-        attributes = {"format": FORMAT, "run": dict(run), "class_names": list(class_names), "batch_size": batch_size}
+        attributes = {"format": FORMAT, "run": dict(run), "class_names": list(class_names), "batch_size": batch_size, "view": kept(view)}
         group = zarr.open_group(part, mode="w", zarr_format=3, attributes=attributes)
         for name, values in _known(entries).items():
             dtype = str if values.dtype.kind == "U" else values.dtype
