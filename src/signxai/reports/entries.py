@@ -25,8 +25,8 @@ _TOP = 5
 def blocks(rows: Rows, batch_size: int) -> Iterator[slice]:
     """Places in ``rows`` of which each slice lies in chunks of its own, as many as make a sheet of thumbnails, or one that is larger.
 
-    >>> list(blocks(np.array([0, 1, 40, 70]), 32))
-    [slice(0, 2, None), slice(2, 4, None)]
+    >>> list(blocks(np.array([0, 1, 40, 70]), 16))
+    [slice(0, 3, None), slice(3, 4, None)]
     """
     size = batch_size * max(1, _AT_ONCE // batch_size)
     edges = np.flatnonzero(np.diff(rows // size)) + 1

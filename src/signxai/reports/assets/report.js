@@ -555,7 +555,7 @@ const signxaiReport = (() => {
 
     const layOut = () => {
       const grid = one("#grid");
-      cellHeight = meta.parts.reduce((sum, part) => sum + tileHeight(part), 0) + 70;
+      cellHeight = meta.parts.reduce((sum, part) => sum + tileHeight(part), 0) + 62;
       columns = Math.max(1, Math.floor(grid.clientWidth / CELL_WIDTH));
       grid.style.height = `${Math.ceil(places.length / columns) * cellHeight}px`;
       render();
@@ -595,7 +595,7 @@ const signxaiReport = (() => {
       const key = Object.assign(document.createElement("span"), { className: "key", textContent: entries.keys[place], title: entries.keys[place] });
       const line = Object.assign(document.createElement("span"), { className: "line" });
       line.textContent = words(place);
-      line.title = line.textContent;
+      line.title = entries.label ? `labelled ${entries.label.names[entries.label.of[place]] || "–"}, predicted ${entries.classes[entries.predicted[place]]}` : line.textContent;
       if (entries.right && entries.right[place] === 0) line.classList.add("bad");
       cell.append(key, line);
       cell.addEventListener("focus", () => { current = index; });
@@ -717,6 +717,15 @@ const signxaiReport = (() => {
       ? "Red speaks for the explained class, blue against it. Each map is on its own scale, which ends at its largest value."
       : "Red speaks for the explained class, blue against it. All maps of a method are on one scale, which ends at the 99th percentile of |relevance| over all samples.";
   };
+  const legends = () => all(".legend").forEach((legend) => { // the scale of thumbnails; each map on its own has none that holds for all
+    const method = methodOf(legend);
+    legend.hidden = state.own;
+    legend.replaceChildren(...meta.parts.map((part, index) => {
+      const scale = bar(meta.thumbScales[method][index], part.kind !== "picture");
+      if (part.name) scale.prepend(part.name);
+      return scale;
+    }));
+  });
   const apply = () => {
     if (one("#method")) one("#method").value = String(state.method);
     one("#own").checked = state.own;
@@ -724,6 +733,7 @@ const signxaiReport = (() => {
     all("[data-of-method]").forEach((block) => { block.hidden = !block.closest(".always") && Number(block.dataset.ofMethod) !== state.method; });
     all(".method[data-method]").forEach((block) => block.classList.toggle("chosen", Number(block.dataset.method) === state.method));
     scaleNote();
+    legends();
   };
   const redraw = () => {
     apply();
