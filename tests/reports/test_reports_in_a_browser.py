@@ -239,7 +239,7 @@ def test_nothing_stands_beyond_the_edge(show, report, width):
     page = show("index.html", width=width)
     for name in ("index.html", "gallery.html", "samples/000003.html", "classes/0001.html"):
         page.goto(f"{report.as_uri()}/{name}")
-        page.wait_for_selector("canvas")
+        page.wait_for_selector("body[data-drawn]")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
 
 

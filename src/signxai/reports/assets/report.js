@@ -390,7 +390,7 @@ const signxaiReport = (() => {
 
   const openFigures = async () => {
     const element = one("#payload");
-    if (!element) return;
+    if (!element) { document.body.dataset.drawn = "1"; return; }
     const payload = JSON.parse(element.textContent);
     const inputs = await Promise.all(payload.inputs.map(opened));
     figures = await Promise.all(payload.figures.map(async (figure, number) => ({
