@@ -395,6 +395,34 @@ def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path)
     assert f"gallery.html#cluster=1-{target}:0" in (report / "clusters" / f"1-{target}.html").read_text()
 
 
+class TwoInputs(Store):
+    """The store of pictures as one of a model that takes two inputs: the picture, and three numbers."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.view = {"photo": self.view, "means": ValuesView(("red", "green", "<blue>"))}
+
+    def relevance(self, method, rows=None):
+        found = super().relevance(method, rows)
+        return {"photo": found, "means": found.sum((2, 3))}
+
+    def inputs(self, rows=None):
+        found = super().inputs(rows)
+        return {"photo": found, "means": found.mean((2, 3))}
+
+
+def test_entries_of_several_inputs_have_several_parts(store, tmp_path):
+    report = write_report(TwoInputs(store.path), tmp_path / "report").parent
+    assert [(part["kind"], part["name"]) for part in data(report, "meta")["parts"]] == [("picture", "photo"), ("values", "means")]
+    page = Page(report / "samples" / "000020.html")
+    relevance = store.relevance(METHODS[0], [20])[0]
+    assert np.allclose(drawn(page.payload["figures"][1]["map"], (12, 12))[0], relevance.sum(0), atol=np.abs(relevance).max() / 30)
+    listed = [row for row in page.rows if row and row[0] == "<blue>"]
+    assert len(listed) == len(METHODS)
+    assert close(listed[0][2], relevance[2].sum())
+    assert {path.name for path in (report / "data").iterdir()} >= {"maps-0-0", "maps-0-1", "means-1-1", "input-0"}
+
+
 # The folder, and the command.
 
 

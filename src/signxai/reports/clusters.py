@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +65,11 @@ class Clustering:
         """The numbers of the clusters, the largest first; -1, in none, at the end."""
         sizes = Counter(self.ids.tolist())
         return sorted(sizes, key=lambda number: (number < 0, -sizes[number], number))
+
+    @cached_property
+    def by_place(self) -> dict[int, int]:
+        """The cluster of each entry, by its place in the table."""
+        return dict(zip(self.places.tolist(), self.ids.tolist(), strict=True))
 
     def groups(self, count: int) -> Array:
         """For each of so many entries the place of its cluster in ``clusters``; -1: it is not among them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -87,7 +88,7 @@ class EntryTable:
     ledgers: dict[str, Array]
     classes: Classes
 
-    @property
+    @cached_property
     def is_right(self) -> Array | None:
         """Of each entry 1: predicted as labelled, 0: not, -1: it has no label; None: nobody says which class a label is."""
         if self.labels is None or self.label_classes is None:

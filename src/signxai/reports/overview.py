@@ -149,9 +149,7 @@ def sample_facts(subject: Subject, place: int) -> dict[str, Any]:
         "group": None if table.groups is None else table.groups[place],
         "top": [(int(number), float(logit), float(share)) for number, logit, share in zip(order, logits, probabilities, strict=True)],
         "ledgers": [_ledger(table, method, place) for method in subject.methods],
-        "clusters": [
-            {"clustering": one, "number": int(one.ids[one.places == place][0])} for one in subject.clusterings if place in one.places
-        ],
+        "clusters": [{"clustering": one, "number": one.by_place[place]} for one in subject.clusterings if place in one.by_place],
         "neighbours": [int(table.rows[other]) if 0 <= other < len(table.rows) else None for other in (place - 1, place + 1)],
     }
 

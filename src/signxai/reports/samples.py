@@ -100,7 +100,7 @@ class SampleWriter:
             for method, planes in enumerate(read.planes):
                 self._put(f"maps-{method}-{place}", number, sheet_of_maps(part.thumbs(planes[place][within])))
             values = read.inputs[place]
-            if values is not None:
+            if values is not None and part.kind != "values":
                 self._put(f"input-{place}", number, part.thumb_inputs(values[within]))
         for place in range(sheet.start, sheet.stop):
             self._write_page(place, read, place - block.start)

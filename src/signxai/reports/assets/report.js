@@ -747,7 +747,9 @@ const signxaiReport = (() => {
     kept.set("own", state.own ? "1" : "0");
     kept.set("overlay", state.overlay ? "1" : "0");
     redraw();
-    if (document.body.dataset.page === "gallery" && entries && "method" in change) gallery.show();
+    if (!("method" in change)) return;
+    if ([...hash()].some(([name]) => FILTERS.includes(name))) location.replace(`#${withMethod(hash())}`);
+    if (document.body.dataset.page === "gallery" && entries) gallery.show();
   };
   const nextMethod = () => {
     choose({ method: (state.method + 1) % meta.methods.length });
@@ -799,6 +801,10 @@ const signxaiReport = (() => {
 
   const start = () => {
     dress();
+    if (!window.DecompressionStream) {
+      const text = "This browser is too old to draw maps: Chromium 80, Firefox 113 and Safari 16.4 and later do.";
+      one("main").prepend(element("p", { className: "warning" }, text));
+    }
     startMethod();
     apply();
     document.addEventListener("keydown", onKey);
