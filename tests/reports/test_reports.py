@@ -22,7 +22,7 @@ from signxai.common import OptionError, StoreError
 from signxai.datasets import ArraySource, SignalView, Store, ValuesView, explain_dataset
 from signxai.reports import write_report
 from signxai.reports.folders import MARKER
-from stores import HOSTILE, METHODS, NAMES, pictures
+from stores import HOSTILE, METHODS, NAMES, network, pictures
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +309,22 @@ def test_stores_of_every_kind_have_a_report(case, tmp_path):
     assert ("made without inputs" in (report / "index.html").read_text()) == (case == "without inputs")
     words = " ".join(Page(next(report.glob("samples/*"))).text)
     assert bool(re.search(r"class \d", words)) == (case == "no names")
+
+
+def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 3, 12, 12)).astype("f4")
+    source = ArraySource(values)
+    object.__setattr__(source.entries, "labels", [None if index % 2 else index % 3 for index in range(12)])
+    store = explain_dataset(network(), source, ["gradient"], tmp_path / "maps.zarr")
+    report = write_report(store, tmp_path / "report").parent
+    predicted, labels = store.array("logits").argmax(1), store.array("label")
+    right = (predicted == labels)[::2]
+    assert f"{right.sum()} of {len(right)}" in " ".join(Page(report / "index.html").text)
+    found = [row[2] for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
+    targets = sorted(set(predicted.tolist()))
+    wanted = [right[predicted[::2] == number] for number in targets]
+    assert all(text == "–" if not len(part) else close(text, 100 * part.mean()) for text, part in zip(found, wanted, strict=True))
+    assert data(report, "entries")["right"] == [-1 if row % 2 else int(right[row // 2]) for row in range(12)]
 
 
 def test_maps_that_are_all_zero_have_a_report(tmp_path):
