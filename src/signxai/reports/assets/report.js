@@ -109,8 +109,12 @@ const signxaiReport = (() => {
     const value = Math.sign(share) * share * share * (own || 0) / (end || 1);
     return Math.max(-1, Math.min(1, value));
   });
-  const property = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const tinted = (strength) => `rgba(${property(strength > 0 ? "--for" : "--against")}, ${Math.abs(strength) ** 0.6})`;
+  const properties = new Map(); // asked for once, as the browser lays out the page for each question
+  const property = (name) => {
+    if (!properties.has(name)) properties.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return properties.get(name);
+  };
+  const tinted = (strength) => `rgba(${property(strength > 0 ? "--for" : "--against")}, ${(Math.abs(strength) ** 0.6).toFixed(3)})`;
 
   // ---- Drawing -------------------------------------------------------------------------------------------------------------------
 
@@ -163,19 +167,26 @@ const signxaiReport = (() => {
     return found;
   };
 
+  const LEVELS = 20;
   const drawTrace = (context, box, { xs, ys, strength }) => {
-    if (strength) { // the strongest last, so that no neighbour hides it
-      const order = [...xs.keys()].sort((a, b) => Math.abs(strength[a]) - Math.abs(strength[b]));
+    if (strength) { // a path for each of 2 x 20 colours, the strongest last, so that no neighbour hides it
+      const levels = new Map();
+      strength.forEach((value, at) => {
+        const level = Math.round(value * LEVELS);
+        if (level && !levels.has(level)) levels.set(level, []);
+        if (level) levels.get(level).push(at);
+      });
       context.lineWidth = box.broad;
       context.lineCap = "round";
-      for (const at of order) {
-        if (Math.abs(strength[at]) < 0.004) continue;
-        const [before, after] = [Math.max(0, at - 1), Math.min(xs.length - 1, at + 1)];
-        context.strokeStyle = tinted.cached(strength[at]);
+      for (const level of [...levels.keys()].sort((a, b) => Math.abs(a) - Math.abs(b))) {
+        context.strokeStyle = tinted(level / LEVELS);
         context.beginPath();
-        context.moveTo((xs[before] + xs[at]) / 2, (ys[before] + ys[at]) / 2);
-        context.lineTo(xs[at], ys[at]);
-        context.lineTo((xs[at] + xs[after]) / 2, (ys[at] + ys[after]) / 2);
+        for (const at of levels.get(level)) {
+          const [before, after] = [Math.max(0, at - 1), Math.min(xs.length - 1, at + 1)];
+          context.moveTo((xs[before] + xs[at]) / 2, (ys[before] + ys[at]) / 2);
+          context.lineTo(xs[at], ys[at]);
+          context.lineTo((xs[at] + xs[after]) / 2, (ys[at] + ys[after]) / 2);
+        }
         context.stroke();
       }
     }
@@ -186,18 +197,9 @@ const signxaiReport = (() => {
     xs.forEach((x, at) => (at ? context.lineTo(x, ys[at]) : context.moveTo(x, ys[at])));
     context.stroke();
   };
-  tinted.cached = (() => { // computed styles are slow, and a signal has thousands of points
-    let colours = {};
-    const fresh = () => { colours = { for: property("--for"), against: property("--against") }; };
-    const colour = (strength) => `rgba(${strength > 0 ? colours.for : colours.against}, ${(Math.abs(strength) ** 0.6).toFixed(3)})`;
-    colour.fresh = fresh;
-    return colour;
-  })();
-
   // A signal, a row for each lead; without inputs the relevance itself is the line.
   const drawSignal = (canvas, part, [rows, columns], { map, input, at, end }, width, height, hasAxes) => {
     const context = prepared(canvas, width, height);
-    tinted.cached.fresh();
     const [ink, quiet] = [property("--ink"), property("--quiet")];
     context.font = "12px system-ui, sans-serif";
     const namesWidth = hasAxes ? Math.min(96, Math.max(...part.leads.map((name) => context.measureText(name).width))) : 0;
@@ -812,7 +814,7 @@ const signxaiReport = (() => {
     one("#own").addEventListener("change", (event) => choose({ own: event.target.checked }));
     if (one("#overlay")) one("#overlay").addEventListener("change", (event) => choose({ overlay: event.target.checked }));
     one("#help").addEventListener("click", () => one("#keys").showModal());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { properties.clear(); redraw(); });
     window.addEventListener("resize", () => { figures.forEach(drawFigure); redrawScatter(); });
     all("table.sortable").forEach(sortable);
     if (document.body.dataset.page === "gallery") { gallery.start(); return; }
