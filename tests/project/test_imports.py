@@ -34,6 +34,7 @@ HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
         "import signxai.timeseries; dir(signxai.timeseries)",
         "import signxai.text; dir(signxai.text)",
         "import signxai.datasets; dir(signxai.datasets)",
+        "import signxai.reports; dir(signxai.reports)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -81,6 +82,7 @@ PATHS = {
         "GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_directory",
         "load_language_model", "to_figure", "to_html",
     ],
+    "signxai.reports": ["write_report"],
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": [
         "SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError",
@@ -103,6 +105,7 @@ def test_what_a_path_gives(path):
         "signxai.common",
         "signxai.timeseries",
         "signxai.text",
+        "signxai.reports",
     ],
 )
 def test_all_is_pinned(path):

@@ -450,6 +450,24 @@ def run(
     )
 
 
+@cli.command(cls=ExplainCommand)
+@click.argument("store", type=click.Path(path_type=Path), metavar="MAPS.zarr")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="Where the pages go; an older report is replaced."
+)
+@click.option("--title", default="", metavar="TEXT", help="Of the pages. Without it: the name of the model.")
+@click.option("--method", "-m", "methods", multiple=True, metavar="NAME...", help="Of the store's methods only these, in this order.")
+def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> None:
+    """Write what `signxai run` has stored as pages that a browser opens from disk: classes, a gallery with filters, a page per entry.
+
+    \b
+    signxai report maps.zarr --output report/
+    """
+    from signxai.cli.report_data_sets import ReportRequest, report_data_set
+
+    report_data_set(ReportRequest(store, output, title, tuple(dict.fromkeys(methods))), say=click.echo)
+
+
 @cli.command(cls=TextCommand)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--texts", "file", metavar="FILE", help="Read the texts from a file, one a line; - reads them from the standard input.")

@@ -1,0 +1,166 @@
+"""What the pages on the whole run, its classes and its clusters say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from signxai.common.errors import MethodNameError
+from signxai.names.describe import summary
+from signxai.names.grammar import parse_method
+from signxai.reports.clusters import Clustering, shares
+from signxai.reports.entries import EntryTable
+from signxai.reports.statistics import most_and_least
+from signxai.reports.survey import Subject
+
+__all__ = ["class_facts", "cluster_facts", "confusions", "method_facts", "run_facts", "sample_facts"]
+
+Array = npt.NDArray[Any]
+
+_IN_MATRIX = 30
+_LISTED = 30
+_TARGETS = {
+    "predicted": "the class that is predicted",
+    "label": "the class that the entry is labelled as",
+    "target": "the class that the data set gives for each entry",
+}
+
+
+def run_facts(subject: Subject) -> list[tuple[str, str]]:
+    """What was run, as terms and what they are."""
+    run = subject.store.run
+    model, source, settings, options = run["model"], run["source"], run["settings"], dict(run.get("options", {}))
+    start = "its logit" if options.pop("relevance", "one_hot") == "logit" else "1"
+    target = settings.get("target", "predicted")
+    facts = [
+        ("model", f"{model['name']} ({model['class']}), weights {str(model['weights'])[:12]}"),
+        ("data set", f"{source['kind']}, {source['entries']} entries"),
+        ("explained", _TARGETS.get(target, f"class {subject.table.classes.name(target) if isinstance(target, int) else target}")),
+        ("relevance starts with", start),
+        ("options", _listed(options)),
+        ("settings", _listed({key: value for key, value in settings.items() if key in ("batch_size", "dtype", "seed") or value})),
+        ("versions", ", ".join(f"{name} {version}" for name, version in run["versions"].items())),
+        ("store", str(subject.store.path)),
+    ]
+    return [(term, words) for term, words in facts if words]
+
+
+def _listed(content: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in content.items() if key not in ("target", "keeps_inputs"))
+
+
+def method_facts(methods: Sequence[str], table: EntryTable) -> list[dict[str, Any]]:
+    """Each method with a line of what it means, where its name says it."""
+    return [
+        {"name": name, "meaning": _meaning(name), "absorbs": table.ledger("absorbed", name) is not None, "number": number}
+        for number, name in enumerate(methods)
+    ]
+
+
+def _meaning(name: str) -> str:
+    try:
+        return summary(parse_method(name))
+    except MethodNameError:
+        return "a method of one's own, registered where the run was made"
+
+
+def class_facts(subject: Subject, typicality: Array, number: int) -> dict[str, Any]:
+    """Numbers of one class: of the entries for which it was explained, and of those that are labelled as it."""
+    table = subject.table
+    places = np.flatnonzero(table.targets == number)
+    right = table.is_right
+    labelled = None if table.label_classes is None else np.flatnonzero(table.label_classes == number)
+    return {
+        "number": int(number),
+        "position": int(np.searchsorted(subject.targets, number)),
+        "name": table.classes.name(int(number)),
+        "count": len(places),
+        "accuracy": None if right is None else _share(right[places]),
+        "labelled": None if labelled is None else len(labelled),
+        "recall": None if right is None or labelled is None else _share(right[labelled]),
+        "absorbed": [_quartiles(table.ledger("absorbed", method), places) for method in subject.methods],
+        "typical": [most_and_least(of_method, places) for of_method in typicality],
+        "clusterings": [one for one in subject.clusterings if one.target == number],
+    }
+
+
+def _share(right: Array) -> float | None:
+    """The share of those that are right of those with a label."""
+    known = right[right >= 0]
+    return float(known.mean()) if len(known) else None
+
+
+def _quartiles(ledger: Array | None, places: Array) -> list[float] | None:
+    return None if ledger is None else [float(value) for value in np.percentile(ledger[places], [25, 50, 75])]
+
+
+def confusions(table: EntryTable) -> dict[str, Any] | None:
+    """What is predicted of what: a matrix of up to 30 classes, else the most frequent confusions; None: labels are not known."""
+    if table.label_classes is None or table.labels is None or table.is_right is None:
+        return None
+    known = (table.label_classes >= 0) & (table.predicted >= 0)
+    pairs = Counter(zip(table.label_classes[known].tolist(), table.predicted[known].tolist(), strict=True))
+    present = sorted({number for pair in pairs for number in pair})
+    if len(present) <= _IN_MATRIX:
+        return {"classes": present, "counts": pairs, "most": max(pairs.values(), default=1)}
+    return {"classes": [], "pairs": [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:_LISTED]}
+
+
+def cluster_facts(subject: Subject, clustering: Clustering) -> list[dict[str, Any]]:
+    """Numbers of each cluster: size, shares of labels, predictions and groups, and some of its entries."""
+    return [_cluster(subject.table, clustering, number, position) for position, number in enumerate(clustering.clusters)]
+
+
+def _cluster(table: EntryTable, clustering: Clustering, number: int, position: int) -> dict[str, Any]:
+    members = clustering.members(number)
+    words = {
+        "label": None if table.labels is None else [table.labels[place] for place in members],
+        "predicted": [table.classes.name(int(table.predicted[place])) for place in members],
+        "group": None if table.groups is None else [table.groups[place] for place in members],
+    }
+    return {
+        "number": number,
+        "position": position,
+        "name": f"cluster {number}" if number >= 0 else "in no cluster",
+        "count": len(members),
+        "share": len(members) / len(clustering.ids),
+        "shares": {kind: shares(found) for kind, found in words.items() if found},
+        "members": clustering.some_members(number),
+    }
+
+
+def sample_facts(subject: Subject, place: int) -> dict[str, Any]:
+    """What the page of an entry says of it in words."""
+    table = subject.table
+    order, logits, probabilities = (columns[place] for columns in table.top)
+    right = table.is_right
+    return {
+        "place": place,
+        "row": int(table.rows[place]),
+        "key": table.keys[place],
+        "label": None if table.labels is None else table.labels[place],
+        "target": int(table.targets[place]),
+        "predicted": int(table.predicted[place]),
+        "is_right": None if right is None or right[place] < 0 else bool(right[place]),
+        "group": None if table.groups is None else table.groups[place],
+        "top": [(int(number), float(logit), float(share)) for number, logit, share in zip(order, logits, probabilities, strict=True)],
+        "ledgers": [_ledger(table, method, place) for method in subject.methods],
+        "clusters": [{"clustering": one, "number": one.by_place[place]} for one in subject.clusterings if place in one.by_place],
+        "neighbours": [int(table.rows[other]) if 0 <= other < len(table.rows) else None for other in (place - 1, place + 1)],
+    }
+
+
+def _ledger(table: EntryTable, method: str, place: int) -> list[tuple[str, float, str]]:
+    """The sums of a map, each with what it is."""
+    found = {kind: ledger for kind in ("sum", "absorbed", "rounding") if (ledger := table.ledger(kind, method)) is not None}
+    meanings = {
+        "sum": "of all relevance in the map",
+        "absorbed": "what it started with, less that sum: taken by biases and stabilizers",
+        "rounding": "largest error of 16 bits, as a share of the map's largest value",
+    }
+    lines = [(kind, float(ledger[place]), meanings[kind]) for kind, ledger in found.items()]
+    return [*lines, ("explained logit", float(table.explained[place]), "of the target, before any softmax")]

@@ -1,0 +1,273 @@
+"""Writes a report: two passes over a store, one batch in memory at a time, into a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from signxai.common.errors import OptionError
+from signxai.datasets.store import Store
+from signxai.reports.clusters import Clustering
+from signxai.reports.encoding import rounded, traces
+from signxai.reports.folders import folder_in_the_making
+from signxai.reports.overview import class_facts, cluster_facts, confusions, method_facts, run_facts, sample_facts
+from signxai.reports.packages import jinja_package
+from signxai.reports.pages import Pages
+from signxai.reports.samples import SHEET, SampleWriter, map_payload, sheet_of_maps
+from signxai.reports.statistics import Means
+from signxai.reports.survey import Subject, Survey
+
+__all__ = ["write_report"]
+
+Array = npt.NDArray[Any]
+
+_IN_FULL = 12
+"""So many classes are shown with their maps on the first page."""
+
+
+def write_report(
+    store: Store | str | Path, folder: str | Path, *, title: str = "", methods: Sequence[str] = (), progress: bool = False
+) -> Path:
+    """Write what a store of relevance maps holds as a folder of pages, which a browser opens from disk without any network.
+
+    ``index.html`` has the run, the classes and the failures, ``gallery.html`` all entries with filters, and each entry has a page of its
+    own. Entries are read twice, one batch in memory at a time.
+
+    Args:
+        store: opened, or where it lies.
+        folder: of the report; another report that lies there is replaced.
+        title: of the pages; "": the name of the model.
+        methods: which of the store's methods are shown, in this order; none: all.
+        progress: whether a bar shows what is done and left, on standard error.
+
+    Returns:
+        The first page.
+
+    Raises:
+        StoreError: it is no store, or not one entry of it is explained.
+        OptionError: the store has no such method, something else than a report lies in the folder's place, or jinja2 is missing.
+        OSError: the folder cannot be written.
+
+    >>> import tempfile, torch
+    >>> from signxai.datasets import ArraySource, explain_dataset
+    >>> net, source = torch.nn.Linear(4, 3), ArraySource(torch.ones(10, 4).numpy())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = explain_dataset(net, source, ["gradient"], f"{folder}/maps.zarr")
+    ...     write_report(store, f"{folder}/report").name
+    'index.html'
+    """
+    jinja_package()
+    opened = store if isinstance(store, Store) else Store(store)
+    subject = Subject.of(opened, _chosen(opened, methods))
+    with folder_in_the_making(Path(folder), opened.path) as part:
+        steps = 2 * len(subject.table.rows)
+        with closing(tqdm(total=steps, unit="sample", disable=not progress)) as bar:
+            _Writer(subject, part, title or str(opened.run["model"]["name"])).write(bar.update)
+    return Path(folder) / "index.html"
+
+
+def _chosen(store: Store, methods: Sequence[str]) -> list[str]:
+    missing = [name for name in methods if name not in store.methods]
+    if missing:
+        raise OptionError(f"{store.path} has no {missing[0]!r}; it has {', '.join(store.methods)}")
+    return list(dict.fromkeys(methods)) or store.methods
+
+
+class _Writer:
+    def __init__(self, subject: Subject, folder: Path, title: str) -> None:
+        self._subject, self._folder = subject, folder
+        prefix = _prefix(subject.table.keys)
+        self._short = [key[len(prefix) :] for key in subject.table.keys]
+        common = {
+            "title": title,
+            "prefix": prefix,
+            "short": self._short,
+            "methods": method_facts(subject.methods, subject.table),
+            "parts": subject.parts,
+            "class_name": subject.table.classes.name,
+            "table": subject.table,
+            "has_inputs": subject.has_inputs,
+            "has_right": subject.table.is_right is not None,
+            "has_clusters": bool(subject.clusterings),
+        }
+        self._pages = Pages(folder, common)
+
+    def write(self, step: Callable[[int], Any]) -> None:
+        work = self._folder / "work"
+        work.mkdir()
+        survey = Survey(self._subject, work, step)
+        samples = SampleWriter(self._subject, survey, self._pages, lambda place: sample_facts(self._subject, place))
+        samples.write(step)
+        self._write_means(survey)
+        self._write_meta(survey, samples)
+        self._write_entries(samples.typicality)
+        facts = [class_facts(self._subject, samples.typicality, int(number)) for number in self._subject.targets]
+        self._write_first_pages(facts)
+        for one in facts:
+            self._write_class(one, survey)
+        for number, clustering in enumerate(self._subject.clusterings):
+            self._write_clusters(clustering, survey.of_clusters[number], survey.cluster_traces[number])
+        shutil.rmtree(work)
+
+    def _write_means(self, survey: Survey) -> None:
+        """Sheets of the classes' mean maps."""
+        for place, part in enumerate(self._subject.parts):
+            for number, start in enumerate(range(0, len(self._subject.targets), SHEET)):
+                positions = range(start, min(start + SHEET, len(self._subject.targets)))
+                for method, means in enumerate(survey.means):
+                    planes = np.stack([means[place].of(position) for position in positions])
+                    self._put_sheet(f"means-{method}-{place}/{number:05d}", sheet_of_maps(part.thumbs(planes)))
+                if (of_inputs := survey.traces[place]) is not None:
+                    drawn = np.stack([of_inputs.of(position) for position in positions])
+                    self._put_sheet(f"traces-{place}/{number:05d}", part.thumb_traces(drawn))
+
+    def _put_sheet(self, name: str, content: dict[str, Any]) -> None:
+        self._pages.write_data(f"data/{name}.js", "sheet", {"name": name} | content)
+
+    def _write_meta(self, survey: Survey, samples: SampleWriter) -> None:
+        scales = [[scale.end for scale in of_method] for of_method in survey.scales]
+        thumb_scales = [[scale.end for scale in of_method] for of_method in survey.thumb_scales]
+        content = {
+            "methods": list(self._subject.methods),
+            "parts": [part.described() for part in self._subject.parts],
+            "scales": scales,
+            "thumbScales": thumb_scales,
+            "starts": samples.starts,
+            "sheet": SHEET,
+            "count": len(self._subject.table.rows),
+            "inputs": self._subject.has_inputs,
+        }
+        self._pages.write_data("data/meta.js", "meta", content)
+
+    def _write_entries(self, typicality: Array) -> None:
+        """What the gallery sorts and filters by, a list for each column."""
+        table = self._subject.table
+        right = table.is_right
+        ledgers = {
+            kind: [None if (found := table.ledger(kind, method)) is None else rounded(found) for method in self._subject.methods]
+            for kind in ("sum", "absorbed")
+        }
+        numbers = sorted({*table.targets.tolist(), *table.predicted.tolist()})
+        content = {
+            "rows": table.rows.tolist(),
+            "keys": self._short,
+            "classes": {str(number): table.classes.name(number) for number in numbers},
+            "label": table.labels and _indexed(table.labels),
+            "group": table.groups and _indexed(table.groups),
+            "target": table.targets.tolist(),
+            "predicted": table.predicted.tolist(),
+            "right": None if right is None else right.tolist(),
+            "logit": rounded(table.explained),
+            "typicality": [rounded(of_method) for of_method in typicality],
+            "clusters": {one.page: {"places": one.places.tolist(), "ids": one.ids.tolist()} for one in self._subject.clusterings},
+        }
+        self._pages.write_data("data/entries.js", "entries", content | ledgers)
+
+    def _write_first_pages(self, facts: list[dict[str, Any]]) -> None:
+        store = self._subject.store
+        content = {
+            "facts": run_facts(self._subject),
+            "classes": facts,
+            "in_full": facts if len(facts) <= _IN_FULL else [],
+            "confusions": confusions(self._subject.table),
+            "strange": store.labels_that_are_no_classes() if store.class_names and "label" in store else [],
+            "failed": store.failed,
+            "count": len(store),
+            "is_complete": store.is_complete,
+            "clusterings": self._subject.clusterings,
+            "numbers": _overall(self._subject),
+        }
+        self._pages.write("index.html", "index.html", **content)
+        self._pages.write("gallery.html", "gallery.html")
+
+    def _write_class(self, facts: dict[str, Any], survey: Survey) -> None:
+        position = facts["position"]
+        inputs = [_mean_input(means, position) for means in survey.traces]
+        figures = self._figures([[means.of(position) for means in of_method] for of_method in survey.means])
+        tables = [self._tables([means.of(position) for means in of_method]) for of_method in survey.means]
+        payload = {"inputs": inputs, "figures": figures}
+        self._pages.write(f"classes/{facts['number']:04d}.html", "class.html", payload=payload, one=facts, tables=tables)
+
+    def _write_clusters(self, clustering: Clustering, means: list[Means], of_inputs: list[Means | None]) -> None:
+        facts = cluster_facts(self._subject, clustering)
+        inputs = [_mean_input(mean, one["position"]) for one in facts for mean in of_inputs]
+        figures = [
+            figure | {"method": clustering.method, "input": one["position"] * len(self._subject.parts) + figure["part"]}
+            for one in facts
+            for figure in self._figures([[mean.of(one["position"]) for mean in means]])
+        ]
+        points = {
+            "x": [round(float(value), 4) for value in clustering.points[:, 0]],
+            "y": [round(float(value), 4) for value in clustering.points[:, 1]],
+            "places": clustering.places.tolist(),
+            "rows": self._subject.table.rows[clustering.places].tolist(),
+            "keys": [self._short[place] for place in clustering.places],
+            "groups": clustering.groups(len(self._subject.table.rows))[clustering.places].tolist(),
+            "names": [one["name"] for one in facts],
+            "none": [one["position"] for one in facts if one["number"] < 0],
+        }
+        payload = {"inputs": inputs, "figures": figures, "points": points}
+        tables = [self._tables([mean.of(one["position"]) for mean in means]) for one in facts]
+        self._pages.write(
+            f"clusters/{clustering.page}.html", "clusters.html", payload=payload, clustering=clustering, clusters=facts, tables=tables
+        )
+
+    def _figures(self, planes: list[list[Array]]) -> list[dict[str, Any]]:
+        """Mean maps, by method and part, of the parts that are drawn."""
+        return [
+            {"method": method, "part": place, "input": place, "map": map_payload(plane), "mean": True}
+            for method, of_method in enumerate(planes)
+            for place, plane in enumerate(of_method)
+            if self._subject.parts[place].kind != "values"
+        ]
+
+    def _tables(self, planes: list[Array]) -> list[Any]:
+        """The largest numbers of mean maps whose parts are listed; of those that are drawn in fewer points, nothing."""
+        return [
+            (part, part.largest(plane, None))
+            for part, plane in zip(self._subject.parts, planes, strict=True)
+            if part.kind == "values" and plane.size == int(np.prod(part.shape))
+        ]
+
+
+def _mean_input(means: Means | None, position: int) -> dict[str, Any] | None:
+    return None if means is None else traces(means.of(position))
+
+
+def _overall(subject: Subject) -> dict[str, Any]:
+    right = subject.table.is_right
+    known = None if right is None else right[right >= 0]
+    return {
+        "explained": len(subject.table.rows),
+        "right": None if known is None else int(known.sum()),
+        "labelled": None if known is None else len(known),
+        "absorbed": [
+            None if (found := subject.table.ledger("absorbed", method)) is None else float(np.median(found)) for method in subject.methods
+        ],
+    }
+
+
+def _prefix(keys: Sequence[str]) -> str:
+    """The folder that all keys lie in, which need not be repeated; "": none.
+
+    >>> _prefix(["/data/a/1.png", "/data/b/1.png"]), _prefix(["0", "1"]), _prefix(["a/1"])
+    ('/data/', '', '')
+    """
+    first, last = min(keys), max(keys)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    return first[:common].rpartition("/")[0] + "/" if len(keys) > 1 and "/" in first[:common] else ""
+
+
+def _indexed(words: Sequence[str]) -> dict[str, Any]:
+    """Words by their places in the list of those that are different."""
+    names = sorted(set(words))
+    places = {name: place for place, name in enumerate(names)}
+    return {"names": names, "of": [places[word] for word in words]}

@@ -1,0 +1,520 @@
+"""Reports: what stands on the pages is what the store holds, whatever it holds and whatever it is called."""
+
+import base64
+import json
+import re
+import zlib
+from collections import Counter
+from html import unescape
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("zarr")
+
+import torch
+from torch import nn
+
+from command_line import explained, in_this_process, refused
+from signxai.common import OptionError, StoreError
+from signxai.datasets import ArraySource, SignalView, Store, ValuesView, explain_dataset
+from signxai.reports import write_report
+from signxai.reports.folders import MARKER
+from stores import HOSTILE, METHODS, NAMES, network, pictures
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return pictures(tmp_path_factory.mktemp("store") / "maps.zarr")
+
+
+@pytest.fixture(scope="module")
+def report(store):
+    return write_report(store, store.path.parent / "report", title=f"Title {HOSTILE}").parent
+
+
+class Page(HTMLParser):
+    """The tags of a page, and what its tables and scripts hold."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.tags, self.rows, self.scripts, self.text = [], [], [], []
+        self._stack = []
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._stack.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        while self._stack and self._stack.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "script" in self._stack:
+            self.scripts.append(data)
+            return
+        self.text.append(data)
+        if {"td", "th"} & set(self._stack) and self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+    @property
+    def payload(self):
+        return json.loads(self.scripts[-1])
+
+
+def data(report, name):
+    """What a file of numbers hands to the report's script."""
+    text = (report / "data" / f"{name}.js").read_text(encoding="utf-8")
+    return json.loads(re.fullmatch(r"signxaiReport\.\w+\((.*)\);\n", text, re.S)[1])
+
+
+def unpacked(text, dtype):
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype)
+
+
+def drawn(content, shape):
+    """Maps as the report's script decodes them."""
+    codes = unpacked(content["data"], np.int8).reshape(-1, *shape).astype(float) / 127
+    own = np.array(content["own"]).reshape(-1, 1, 1)
+    return np.sign(codes) * codes**2 * own
+
+
+def summed(store, method, rows=None):
+    return store.relevance(method, store.rows() if rows is None else rows).astype(float).sum(1)
+
+
+def close(text, value):
+    return float(text.replace("−", "-").rstrip("%")) == pytest.approx(value, rel=1e-3, abs=1e-3)
+
+
+def test_the_numbers_of_a_class_are_those_of_the_store(store, report):
+    rows, target, label = store.rows(), store.array("target"), store.array("label")
+    predicted = store.array("logits").argmax(1)
+    by_name = {row[0]: row[1:] for row in Page(report / "index.html").rows if row and row[0] in NAMES and len(row) == 8}
+    assert len(by_name) == len(set(target[rows].tolist()))
+    for number in set(target[rows].tolist()):
+        of_class, of_label = rows[target[rows] == number], rows[label[rows] == number]
+        cells = by_name[NAMES[number]]
+        assert cells[0] == str(len(of_class))
+        assert close(cells[1], 100 * (label[of_class] == predicted[of_class]).mean())
+        assert cells[2] == str(len(of_label))
+        assert close(cells[3], 100 * (label[of_label] == predicted[of_label]).mean())
+        quartiles = np.percentile(store.array("absorbed/lrp_epsilon_0_1", of_class), [50, 25, 75])
+        assert all(map(close, re.findall(r"−?[\d.]+", cells[4]), quartiles))
+
+
+def test_the_confusions_are_those_of_the_store(store, report):
+    rows = store.rows()
+    counts = Counter(zip(store.array("label", rows).tolist(), store.array("logits")[rows].argmax(1).tolist(), strict=True))
+    page = (report / "index.html").read_text()
+    table = re.search(r'<table class="matrix".*?</table>', page, re.S)[0]
+    found = [[int(number) for number in re.findall(r">(\d+)<", row)] for row in table.split("<tr>")[2:]]
+    present = sorted({number for pair in counts for number in pair})
+    assert found == [[counts.get((row, column), 0) for column in present] for row in present]
+
+
+@pytest.mark.parametrize("method", range(len(METHODS)))
+def test_maps_on_pages_and_in_the_gallery_are_those_of_the_store(store, report, method):
+    wanted = summed(store, METHODS[method])
+    sheets = sorted((report / "data" / f"maps-{method}-0").iterdir())
+    found = np.concatenate([drawn(data(report, f"maps-{method}-0/{sheet.stem}"), (12, 12)) for sheet in sheets])
+    largest = np.abs(wanted).max((1, 2), keepdims=True)
+    assert np.abs(found - wanted).max() <= (largest / 127).max()
+    assert np.abs((found - wanted) / largest).max() < 1.1 / 127
+    page = Page(report / "samples" / "000020.html").payload
+    figure = next(one for one in page["figures"] if one.get("method") == method)
+    assert np.allclose(drawn(figure["map"], (12, 12)), summed(store, METHODS[method], [20]), atol=largest.max() / 127)
+
+
+def test_an_entry_of_the_gallery_is_the_one_of_its_row(store, report):
+    entries, rows = data(report, "entries"), store.rows()
+    assert entries["rows"] == rows.tolist()
+    assert entries["keys"] == [key.removeprefix("folder/") for key in store.keys(rows)]
+    assert entries["target"] == store.array("target", rows).tolist()
+    assert entries["right"] == [int(row in set(store.rows(wrong=False).tolist())) for row in rows.tolist()]
+    assert [entries["label"]["names"][place] for place in entries["label"]["of"]] == [NAMES[row % 3] for row in rows]
+    assert np.allclose(entries["sum"][0], store.array("sum/lrp_epsilon_0_1", rows), rtol=1e-4)
+    assert np.allclose(entries["absorbed"][0], store.array("absorbed/lrp_epsilon_0_1", rows), rtol=1e-4)
+    assert entries["absorbed"][1] is None
+
+
+@pytest.mark.parametrize("method", range(len(METHODS)))
+def test_typicality_is_the_cosine_to_the_mean_of_the_class(store, report, method):
+    rows, targets = store.rows(), store.array("target", store.rows())
+    maps = summed(store, METHODS[method]).reshape(len(rows), -1)
+    means = {number: maps[targets == number].mean(0) for number in set(targets.tolist())}
+    wanted = [row @ means[t] / np.linalg.norm(row) / np.linalg.norm(means[t]) for row, t in zip(maps, targets.tolist(), strict=True)]
+    found = np.array(data(report, "entries")["typicality"][method])
+    assert np.allclose(found, wanted, atol=1e-4)
+    number = int(targets[0])
+    order = [place for place in np.argsort(-np.array(wanted)) if targets[place] == number]
+    text = (report / "classes" / f"{number:04d}.html").read_text()
+    section = text.split('<section aria-labelledby="method-')[1 + method]
+    assert [int(place) for place in re.findall(r'data-place="(\d+)"', section)] == [*order[:4], *order[4:][-4:][::-1]]
+
+
+def test_mean_maps_are_means(store, report):
+    number = int(store.array("target", store.rows())[0])
+    payload = Page(report / "classes" / f"{number:04d}.html").payload
+    for method, figure in enumerate(payload["figures"]):
+        wanted = summed(store, METHODS[method], store.rows(target=number)).mean(0)
+        assert np.allclose(drawn(figure["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
+
+
+def test_the_scale_ends_at_the_99th_percentile(store, report):
+    scales = data(report, "meta")["scales"]
+    assert np.allclose([one[0] for one in scales], [np.percentile(np.abs(summed(store, name)), 99) for name in METHODS])
+
+
+def test_the_page_of_an_entry_can_be_read_without_a_script(store, report):
+    page = Page(report / "samples" / "000020.html")
+    words = " ".join(page.text)
+    logits = store.array("logits", [20])[0].astype(float)
+    shares = np.exp(logits) / np.exp(logits).sum()
+    by_name = {row[0]: row[1:] for row in page.rows if len(row) == 3 and row[0] in NAMES}
+    for number, name in enumerate(NAMES):
+        assert close(by_name[name][0], logits[number])
+        assert close(by_name[name][1], 100 * shares[number]) or abs(float(by_name[name][1].rstrip("%")) - 100 * shares[number]) < 0.06
+    ledger = {row[0]: row[1] for row in page.rows if len(row) == 3 and row[0] in ("sum", "absorbed", "explained logit")}
+    assert close(ledger["explained logit"], store.array("explained", [20])[0])
+    sums = [row[1] for row in page.rows if row and row[0] == "sum"]
+    assert all(map(close, sums, [store.array(f"sum/{name}", [20])[0] for name in METHODS]))
+    assert "folder/20" in words
+    assert "softmax" in words
+
+
+def test_failures_are_listed_with_their_reasons(report):
+    page = Page(report / "index.html")
+    assert ["17", "folder/17", "the entry holds NaN or infinity"] in page.rows
+    assert not (report / "samples" / "000017.html").exists()
+
+
+def test_names_stay_text(report):
+    pages = [report / "index.html", report / "gallery.html", *sorted(report.glob("classes/*")), report / "samples" / "000003.html"]
+    for file in pages:
+        page = Page(file)
+        assert {tag for tag, _ in page.tags} & {"img", "b", "iframe"} == set()
+        assert [attributes for tag, attributes in page.tags if tag == "script" and "src" not in attributes] in (
+            [],
+            [{"type": "application/json", "id": "payload"}],
+        )
+        assert [name for _, attributes in page.tags for name in attributes if name.startswith("on")] == []
+    assert f"folder/{HOSTILE}" in " ".join(Page(report / "samples" / "000003.html").text)
+    assert all("</" not in file.read_text() for file in report.glob("data/**/*.js"))
+
+
+def test_pages_load_nothing_from_elsewhere(report):
+    for file in [*report.glob("*.html"), *report.glob("assets/*"), *sorted(report.glob("samples/*"))[:3]]:
+        assert re.findall(r"https?://", file.read_text()) == []
+    page = Page(report / "samples" / "000003.html")
+    linked = [attributes.get("src") or attributes.get("href") for _, attributes in page.tags if {"src", "href"} & set(attributes)]
+    for link in linked:
+        assert link.startswith("#") or (report / "samples" / unescape(link).partition("#")[0]).resolve().exists(), link
+
+
+def test_methods_are_chosen_and_ordered(store, tmp_path):
+    write_report(store, tmp_path / "report", methods=METHODS[::-1])
+    assert data(tmp_path / "report", "meta")["methods"] == METHODS[::-1]
+    write_report(str(store.path), tmp_path / "report", methods=METHODS[1:])
+    assert data(tmp_path / "report", "meta")["methods"] == METHODS[1:]
+    with pytest.raises(OptionError, match=r"has no 'lrp_z'; it has lrp_epsilon_0_1"):
+        write_report(store, tmp_path / "report", methods=["lrp_z"])
+
+
+def series(path, **options):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(2, 3, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(12, 2)).eval()
+    values = np.random.default_rng(0).normal(size=(options.pop("count", 9), 2, options.pop("length", 50))).astype("f4")
+    return explain_dataset(net, ArraySource(values), ["gradient"], path, **options)
+
+
+def test_signals_are_drawn_with_their_leads_and_times(tmp_path):
+    store = series(tmp_path / "maps.zarr", view=SignalView(250.0, ("I", "<II>"), "mV", 0.08))
+    report = write_report(store, tmp_path / "report").parent
+    [part] = data(report, "meta")["parts"]
+    assert (part["leads"], part["units"], part["rate"], part["zero"]) == (["I", "<II>"], "mV", 250.0, 0.08)
+    payload = Page(report / "samples" / "000004.html").payload
+    given, wanted = payload["inputs"][0], store.inputs([4])[0]
+    halves = unpacked(given["data"], np.uint8).reshape(2, -1).astype(np.uint16)
+    codes = (halves[0] + 256 * halves[1]).reshape(2, 50).cumsum(1, dtype=np.uint16)
+    low, high = (np.array(given[name])[:, None] for name in ("low", "high"))
+    assert np.allclose(low + codes / 65535 * (high - low), wanted, atol=1e-3)
+    assert np.allclose(drawn(payload["figures"][1]["map"], (2, 50))[0], store.relevance("gradient", [4])[0], atol=0.01)
+
+
+@pytest.mark.parametrize("length", [2500, 7001])
+def test_long_signals_keep_their_extremes(tmp_path, length):
+    store = series(tmp_path / "maps.zarr", length=length, count=2)
+    report = write_report(store, tmp_path / "report").parent
+    [part] = data(report, "meta")["parts"]
+    assert part["shape"][1] <= 2000
+    assert part["step"] == -(-length // part["shape"][1])
+    page = Page(report / "samples" / "000001.html")
+    assert f"extreme of {part['step']} samples" in " ".join(page.text)
+    found, wanted = drawn(page.payload["figures"][1]["map"], part["shape"])[0], store.relevance("gradient", [1])[0]
+    assert np.allclose(np.abs(found).max(1), np.abs(wanted).max(1), rtol=0.02)
+
+
+def values_store(path, shape=(5,), view=None, **options):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 3)).eval()
+    values = np.random.default_rng(0).normal(size=(options.pop("count", 6), *shape)).astype("f4")
+    return explain_dataset(net, ArraySource(values), options.pop("methods", ["gradient_x_input"]), path, view=view, **options)
+
+
+def test_numbers_are_listed_with_their_names(tmp_path):
+    names = ("age", "<b>weight</b>", "a", "b", "c")
+    store = values_store(tmp_path / "maps.zarr", view=ValuesView(names))
+    page = Page(write_report(store, tmp_path / "report").parent / "samples" / "000002.html")
+    listed = {row[0]: row for row in page.rows if row and row[0] in names}
+    assert set(listed) == set(names)
+    for place, name in enumerate(names):
+        assert close(listed[name][1], store.inputs([2])[0, place])
+        assert close(listed[name][2], store.relevance("gradient_x_input", [2])[0, place])
+
+
+def test_arrays_of_other_shapes_list_their_largest_places(tmp_path):
+    store = values_store(tmp_path / "maps.zarr", shape=(2, 3, 4, 5))
+    page = Page(write_report(store, tmp_path / "report").parent / "samples" / "000002.html")
+    relevance = store.relevance("gradient_x_input", [2])[0]
+    place = np.unravel_index(np.abs(relevance).argmax(), relevance.shape)
+    assert page.rows[[row[0] for row in page.rows].index("place") + 1][0] == ", ".join(map(str, place))
+    assert "Of the 120 numbers (2 x 3 x 4 x 5) the 40" in " ".join(page.text)
+
+
+CASES = {
+    "without inputs": {"keep_inputs": False},
+    "half precision": {"dtype": "float16"},
+    "no labels": {"columns": False},
+    "no names": {"class_names": ()},
+    "one entry": {"count": 1, "failing": None},
+    "one target": {"target": 1},
+    "view of its shape": {"view": None},
+    "view that does not fit": {"view": SignalView(100.0)},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stores_of_every_kind_have_a_report(case, tmp_path):
+    store = pictures(tmp_path / "maps.zarr", **{"count": 10, "failing": 4, **CASES[case]})
+    report = write_report(store, tmp_path / "report").parent
+    assert len(list(report.glob("samples/*"))) == len(store.rows())
+    assert ("made without inputs" in (report / "index.html").read_text()) == (case == "without inputs")
+    words = " ".join(Page(next(report.glob("samples/*"))).text)
+    assert bool(re.search(r"class \d", words)) == (case == "no names")
+
+
+def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 3, 12, 12)).astype("f4")
+    source = ArraySource(values)
+    object.__setattr__(source.entries, "labels", [None if index % 2 else index % 3 for index in range(12)])
+    store = explain_dataset(network(), source, ["gradient"], tmp_path / "maps.zarr")
+    report = write_report(store, tmp_path / "report").parent
+    predicted, labels = store.array("logits").argmax(1), store.array("label")
+    right = (predicted == labels)[::2]
+    assert f"{right.sum()} of {len(right)}" in " ".join(Page(report / "index.html").text)
+    found = [row[2] for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
+    targets = sorted(set(predicted.tolist()))
+    wanted = [right[predicted[::2] == number] for number in targets]
+    assert all(text == "–" if not len(part) else close(text, 100 * part.mean()) for text, part in zip(found, wanted, strict=True))
+    assert data(report, "entries")["right"] == [-1 if row % 2 else int(right[row // 2]) for row in range(12)]
+
+
+def test_maps_that_are_all_zero_have_a_report(tmp_path):
+    net = nn.Linear(4, 2)
+    net.weight.data.zero_()
+    store = explain_dataset(net, ArraySource(np.ones((3, 4), "f4")), ["gradient"], tmp_path / "maps.zarr")
+    report = write_report(store, tmp_path / "report").parent
+    assert data(report, "meta")["scales"] == [[1.0]]
+    assert data(report, "entries")["typicality"] == [[None] * 3]
+    assert "none is more typical" in (report / "index.html").read_text()
+
+
+def test_logits_that_are_not_finite_predict_nothing(tmp_path):
+    import zarr
+
+    store = pictures(tmp_path / "maps.zarr", count=4, failing=None)
+    zarr.open_group(store.path, mode="r+")["logits"][2, 1] = np.inf
+    report = write_report(Store(store.path), tmp_path / "report").parent
+    assert data(report, "entries")["predicted"][2] == -1
+
+
+def test_a_run_that_has_not_ended_says_so(tmp_path, monkeypatch):
+    from signxai.datasets import store_writer
+
+    commit = store_writer.StoreWriter.commit
+
+    def ended(self, result):
+        if result.number == 3:
+            raise KeyboardInterrupt
+        commit(self, result)
+
+    monkeypatch.setattr(store_writer.StoreWriter, "commit", ended)
+    with pytest.raises(KeyboardInterrupt):
+        pictures(tmp_path / "maps.zarr")
+    report = write_report(tmp_path / "maps.zarr", tmp_path / "report").parent
+    assert "The run has not ended: 23 of 60 entries" in " ".join(Page(report / "index.html").text)
+
+
+def test_many_classes_are_a_table(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Linear(6, 40)
+    values = np.random.default_rng(0).normal(size=(300, 6)).astype("f4")
+    store = explain_dataset(net, ArraySource(values, labels=[row % 40 for row in range(300)]), ["gradient"], tmp_path / "maps.zarr")
+    report = write_report(store, tmp_path / "report").parent
+    page = (report / "index.html").read_text()
+    assert "Most frequent confusions" in page
+    assert "data-place" not in page
+    assert len(list(report.glob("classes/*"))) == len(set(store.array("target").tolist()))
+
+
+def clustered(store):
+    """The store with clusters, as ``Store`` hands them out."""
+    rows = store.rows(target=int(store.array("target", store.rows())[0]))
+    target = int(store.array("target", rows[:1])[0])
+    ids = np.arange(len(rows)) % 3 - 1
+    found = SimpleNamespace(
+        rows=rows,
+        embeddings={"tsne": np.random.default_rng(0).normal(size=(len(rows), 2)).astype("f4")},
+        clusterings={"k2": ids, "other": ids * 0},
+        shown="tsne",
+        chosen="k2",
+    )
+    with_clusters = Store(store.path)
+    with_clusters.clustered = lambda: [("gradient_x_input", target)]
+    with_clusters.clusters = lambda method, number: found
+    return with_clusters, rows, ids, target
+
+
+def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path):
+    with_clusters, rows, ids, target = clustered(store)
+    report = write_report(with_clusters, tmp_path / "report").parent
+    page = Page(report / "clusters" / f"1-{target}.html")
+    text = " ".join(" ".join(page.text).split())
+    order = sorted({0, 1}, key=lambda number: (-(ids == number).sum(), number))
+    for position, number in enumerate([*order, -1]):
+        members = rows[ids == number]
+        assert f"{f'cluster {number}' if number >= 0 else 'in no cluster'} {len(members)} entries" in text
+        figure = page.payload["figures"][position]
+        wanted = summed(store, "gradient_x_input", members).mean(0)
+        assert np.allclose(drawn(figure["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
+    entries = data(report, "entries")
+    assert [entries["rows"][place] for place in entries["clusters"][f"1-{target}"]["places"]] == rows.tolist()
+    assert f"clusters/1-{target}.html" in (report / "index.html").read_text()
+    assert f"gallery.html#cluster=1-{target}:0" in (report / "clusters" / f"1-{target}.html").read_text()
+
+
+class TwoInputs(Store):
+    """The store of pictures as one of a model that takes two inputs: the picture, and three numbers."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.view = {"photo": self.view, "means": ValuesView(("red", "green", "<blue>"))}
+
+    def relevance(self, method, rows=None):
+        found = super().relevance(method, rows)
+        return {"photo": found, "means": found.sum((2, 3))}
+
+    def inputs(self, rows=None):
+        found = super().inputs(rows)
+        return {"photo": found, "means": found.mean((2, 3))}
+
+
+def test_entries_of_several_inputs_have_several_parts(store, tmp_path):
+    report = write_report(TwoInputs(store.path), tmp_path / "report").parent
+    assert [(part["kind"], part["name"]) for part in data(report, "meta")["parts"]] == [("picture", "photo"), ("values", "means")]
+    page = Page(report / "samples" / "000020.html")
+    relevance = store.relevance(METHODS[0], [20])[0]
+    assert np.allclose(drawn(page.payload["figures"][1]["map"], (12, 12))[0], relevance.sum(0), atol=np.abs(relevance).max() / 30)
+    listed = [row for row in page.rows if row and row[0] == "<blue>"]
+    assert len(listed) == len(METHODS)
+    assert close(listed[0][2], relevance[2].sum())
+    assert {path.name for path in (report / "data").iterdir()} >= {"maps-0-0", "maps-0-1", "means-1-1", "input-0"}
+
+
+# The folder, and the command.
+
+
+def test_a_report_replaces_a_report_and_nothing_else(store, tmp_path):
+    write_report(store, tmp_path / "report", title="first")
+    (tmp_path / "report" / "left.txt").write_text("of the first")
+    write_report(store, tmp_path / "report", title="second")
+    assert not (tmp_path / "report" / "left.txt").exists()
+    assert "second" in (tmp_path / "report" / "index.html").read_text()
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "cat.txt").write_text("cat")
+    with pytest.raises(OptionError, match="no report of signxai"):
+        write_report(store, other)
+    assert [path.name for path in other.iterdir()] == ["cat.txt"]
+    with pytest.raises(OptionError, match="lies in the store"):
+        write_report(store, store.path / "report")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "report"]
+
+
+def test_an_interruption_leaves_what_was_there(store, tmp_path, monkeypatch):
+    from signxai.reports import samples
+
+    write_report(store, tmp_path / "report")
+    before = {path: path.read_bytes() for path in (tmp_path / "report").rglob("*") if path.is_file()}
+    monkeypatch.setattr(samples.SampleWriter, "_write_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for folder in ("report", "fresh"):
+        with pytest.raises(KeyboardInterrupt):
+            write_report(store, tmp_path / folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert before == {path: path.read_bytes() for path in (tmp_path / "report").rglob("*") if path.is_file()}
+
+
+def test_what_a_killed_writer_left_is_removed_but_no_folder_of_another(store, tmp_path):
+    left = tmp_path / ".report.part"
+    left.mkdir()
+    (left / MARKER).write_text("{}")
+    write_report(store, tmp_path / "report")
+    assert not left.exists()
+    left.mkdir()
+    with pytest.raises(OptionError, match="no report of signxai"):
+        write_report(store, tmp_path / "report")
+
+
+def test_nothing_explained_is_an_error(tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=3, failing=None)
+    manifest = store.path / "manifest" / "zarr.json"
+    content = json.loads(manifest.read_text())
+    content["attributes"]["done"] = []
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="not one entry is explained"):
+        write_report(store.path, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_command_writes_a_report(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = explained(in_this_process("report", store.path, "--output", "report", "--title", "T", "-m", METHODS[1], capsys=capsys))
+    assert said.startswith("59 of 60 entries, ")
+    assert "report/index.html" in said
+    assert data(tmp_path / "report", "meta")["methods"] == [METHODS[1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.zarr", "--output", "report"], ["nowhere.zarr", "no store"]),
+        (["STORE", "--output", "here"], ["here", "no report of signxai"]),
+        (["STORE", "--output", "a/b/report"], ["a/b", "No such file"]),
+        (["STORE", "--output", "report", "-m", "lrp_z"], ["lrp_z", "it has"]),
+        (["STORE"], ["--output"]),
+    ],
+)
+def test_mistakes_end_in_one_line(store, tmp_path, arguments, words, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    given = [str(store.path) if word == "STORE" else word for word in arguments]
+    refused(in_this_process("report", *given, capsys=capsys), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
