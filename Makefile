@@ -8,11 +8,13 @@ STAMP = $(VENV)/.installed-dev
 DEMO_STAMP = $(VENV)/.installed-demo
 ECG_STAMP = $(VENV)/.installed-ecg
 TEXT_STAMP = $(VENV)/.installed-text
+DATA_STAMP = $(VENV)/.installed-data
+DATA_DEMO = out/demo-data
 MUTANTS_STAMP = $(VENV)/.installed-mutants
 MUTANTS ?=
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo demo-ecg demo-text test test-quick test-all test-lowest check mutants bench clean help
+.PHONY: demo demo-ecg demo-text demo-data test test-quick test-all test-lowest check mutants bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,9 +34,13 @@ $(TEXT_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[text]"
 	@touch $@
 
+$(DATA_STAMP): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cluster]"
+	@touch $@
+
 $(STAMP): pyproject.toml $(CONSTRAINT) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINT:%=-c %) -e ".[dev]"
-	@touch $@ $(DEMO_STAMP) $(ECG_STAMP)
+	@touch $@ $(DEMO_STAMP) $(ECG_STAMP) $(DATA_STAMP)
 
 $(MUTANTS_STAMP): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mutants]"
@@ -59,6 +65,14 @@ demo-text: $(TEXT_STAMP)  ## set up and explain a sentence with a small language
 	@mkdir -p out
 	$(BIN)/signxai text "red 4 blue 7 green 11 gray 2 violet 16 blue ?" --model recall_words --method lrp_epsilon_0_1 \
 		--output out/demo-text.html --output out/demo-text.png
+
+demo-data: $(DATA_STAMP)  ## set up and explain 850 bundled pictures, find the clusters of their maps, write a report
+	@mkdir -p $(DATA_DEMO)
+	$(BIN)/python -m zipfile -e examples/tagged_pictures/pictures.zip $(DATA_DEMO)/pictures
+	PYTHONPATH=examples/tagged_pictures $(BIN)/signxai run $(DATA_DEMO)/pictures --model network:load \
+		--method lrp_epsilon_0_25_std_x --method gradient_x_input --store $(DATA_DEMO)/maps.zarr
+	$(BIN)/signxai cluster $(DATA_DEMO)/maps.zarr --method lrp_epsilon_0_25_std_x --class ring
+	$(BIN)/signxai report $(DATA_DEMO)/maps.zarr --output $(DATA_DEMO)/report
 
 test: $(STAMP)  ## set up and run all tests, on all cores (WORKERS=2: in two processes)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
