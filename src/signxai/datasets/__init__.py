@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from signxai.datasets.clusters import Clusters
     from signxai.datasets.file_sources import FileSource, image_folder, manifest
     from signxai.datasets.ray_run import RayOptions
     from signxai.datasets.recording_sources import RecordingSource, Window, beats_of, windows_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from signxai.datasets.views import PictureView, SignalView, ValuesView
 
 _HOMES = {
+    "clusters": ("Clusters",),
     "file_sources": ("FileSource", "image_folder", "manifest"),
     "recording_sources": ("RecordingSource", "Window", "beats_of", "windows_of"),
     "ray_run": ("RayOptions",),
@@ -30,6 +32,7 @@ _HOME = {name: f"signxai.datasets.{module}" for module, names in _HOMES.items() 
 
 __all__ = [
     "ArraySource",
+    "Clusters",
     "Entries",
     "Failure",
     "FileSource",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.common.errors import OptionError
+from signxai.datasets.clusters import Clusters, clustered, clusters_read
 from signxai.datasets.explaining import class_number
 from signxai.datasets.store_writer import Failure, opened, read_manifest
 from signxai.datasets.views import View, view_of_shape, view_read
@@ -160,6 +161,23 @@ class Store:
         array = self._group[name]
         values = array[:] if rows is None else array.oindex[np.asarray(rows, dtype=np.int64)]
         return np.asarray(values)
+
+    def clustered(self) -> list[tuple[str, int]]:
+        """Of which method and class it has clusters, see ``cluster_maps``; in the order of their names."""
+        return clustered(self._group)
+
+    def clusters(self, method: str, target: int | str) -> Clusters:
+        """The clusters among a method's maps of one class.
+
+        Args:
+            method: whose maps.
+            target: the class that they explain, by number or name.
+
+        Raises:
+            OptionError: there are none.
+            TargetError: there is no such class.
+        """
+        return clusters_read(self._group, method, self._number(target))
 
     def labels_that_are_no_classes(self) -> list[str]:
         """The labels, in the order of the alphabet, that are names of no class: whoever has one is never predicted as labelled."""
