@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from signxai.datasets.clusters import Clusters
     from signxai.datasets.file_sources import FileSource, image_folder, manifest
+    from signxai.datasets.patterns import ClusterSettings, cluster_maps
     from signxai.datasets.ray_run import RayOptions
     from signxai.datasets.recording_sources import RecordingSource, Window, beats_of, windows_of
     from signxai.datasets.run import explain_dataset
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "clusters": ("Clusters",),
+    "patterns": ("ClusterSettings", "cluster_maps"),
     "file_sources": ("FileSource", "image_folder", "manifest"),
     "recording_sources": ("RecordingSource", "Window", "beats_of", "windows_of"),
     "ray_run": ("RayOptions",),
@@ -32,6 +34,7 @@ _HOME = {name: f"signxai.datasets.{module}" for module, names in _HOMES.items() 
 
 __all__ = [
     "ArraySource",
+    "ClusterSettings",
     "Clusters",
     "Entries",
     "Failure",
@@ -46,6 +49,7 @@ __all__ = [
     "ValuesView",
     "Window",
     "beats_of",
+    "cluster_maps",
     "explain_dataset",
     "image_folder",
     "manifest",

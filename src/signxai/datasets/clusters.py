@@ -74,6 +74,22 @@ class Clusters:
         numbers, counts = np.unique(self.clusterings[clustering or self.chosen], return_counts=True)
         return {int(number): int(count) for number, count in zip(numbers, counts, strict=True) if number >= 0}
 
+    def eigengap(self) -> int:
+        """After how many eigenvalues the widest gap lies: about as many parts the graph has."""
+        return 1 + int(np.argmax(np.diff(self.eigenvalues))) if len(self.eigenvalues) > 1 else 1
+
+    def nearest(self, cluster: int, count: int = 3) -> Rows:
+        """The entries nearest a cluster's centre in the spectral embedding, as indices into the store, the nearest first.
+
+        Args:
+            cluster: its number in the chosen clustering.
+            count: of entries, at most.
+        """
+        members = np.flatnonzero(self.clusterings[self.chosen] == cluster)
+        points = self.embeddings["spectral"][members].astype(np.float64)
+        distances = np.linalg.norm(points - points.mean(0), axis=1)
+        return np.asarray(self.rows[members[np.argsort(distances, kind="stable")[:count]]])
+
 
 def clustered(group: Any) -> list[tuple[str, int]]:
     """Of which method and class a store has clusters, in the order of their names.

@@ -132,6 +132,12 @@ class Store:
             raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
         return self.array(f"relevance/{method}", rows)
 
+    def values_of_a_map(self, method: str) -> int:
+        """How many values one map of a method has, of all inputs together."""
+        held = self._group[f"relevance/{method}"]
+        arrays = [held] if hasattr(held, "shape") else [array for _, array in held.arrays()]
+        return sum(int(np.prod(array.shape[1:])) for array in arrays)
+
     def inputs(self, rows: Sequence[int] | Rows | None = None) -> Array:
         """Inputs (n, ...), of some entries or all.
 
@@ -178,6 +184,14 @@ class Store:
             TargetError: there is no such class.
         """
         return clusters_read(self._group, method, self._number(target))
+
+    def class_of(self, value: int | str) -> int:
+        """The number of a class that is given by it, or by its name.
+
+        Raises:
+            TargetError: there is none.
+        """
+        return self._number(value)
 
     def labels_that_are_no_classes(self) -> list[str]:
         """The labels, in the order of the alphabet, that are names of no class: whoever has one is never predicted as labelled."""
