@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from signxai.datasets.store import Store
     from signxai.datasets.store_writer import Failure
     from signxai.datasets.views import PictureView, SignalView, ValuesView
+    from signxai.datasets.virelay import export_virelay
 
 _HOMES = {
     "clusters": ("Clusters",),
@@ -29,6 +30,7 @@ _HOMES = {
     "store": ("Store",),
     "store_writer": ("Failure",),
     "views": ("PictureView", "SignalView", "ValuesView"),
+    "virelay": ("export_virelay",),
 }
 _HOME = {name: f"signxai.datasets.{module}" for module, names in _HOMES.items() for name in names}
 
@@ -51,6 +53,7 @@ __all__ = [
     "beats_of",
     "cluster_maps",
     "explain_dataset",
+    "export_virelay",
     "image_folder",
     "manifest",
     "windows_of",
