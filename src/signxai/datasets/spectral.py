@@ -28,8 +28,8 @@ _DENSE = 2500
 """Graphs of up to so many maps are decomposed as dense matrices, exactly."""
 _SCALE = 7
 """The neighbour whose distance is a map's measure, as Zelnik-Manor & Perona have it."""
-_FULL_LIMIT = 40
-"""Larger sets than that may send out a share that falls with the root of their size, as the border of any part of a plane does."""
+_FULL_LIMIT, _FULL_SHARE = 40, 0.2
+"""Larger sets than that, or than that share of all, may send out less, as the border of any part of a plane is: by the root of the size."""
 _DIMENSIONS = (8, 16)
 """Of the embeddings whose trees propose sets."""
 _PARTED = 4.0
@@ -120,13 +120,14 @@ def separated_sets(graph: Any, vectors: Array, limit: float, smallest: int) -> l
     Args:
         graph: the weights (n, n).
         vectors: eigenvectors of its Laplacian (n, m).
-        limit: conductance of a set of up to 40 maps, at most; of larger ones it falls with the root of their size.
+        limit: conductance of a set of up to 40 maps and a fifth of all, at most; of larger ones it falls with the root of their size.
         smallest: maps in a set, at least.
     """
     sets = _proposed(graph, vectors, smallest)
     leaving = conductances(graph, sets)
     sizes = sets.sum(1)
-    apart = leaving <= limit * np.minimum(1, np.sqrt(_FULL_LIMIT / np.maximum(sizes, 1)))
+    largest = min(_FULL_LIMIT, _FULL_SHARE * graph.shape[0])
+    apart = leaving <= limit * np.minimum(1, np.sqrt(largest / np.maximum(sizes, 1)))
     sets, leaving, sizes = sets[apart], leaving[apart], sizes[apart]
     order = np.lexsort((leaving, -sizes))
     sets, leaving = sets[order], leaving[order]
