@@ -15,6 +15,8 @@ from signxai.datasets.map_features import feature_rows, features_of  # noqa: E40
 from signxai.datasets.spectral import conductances, embedding, laplacian_eigen, neighbour_graph, separated_sets  # noqa: E402
 from signxai.datasets.store_writer import StoreWriter  # noqa: E402
 
+connected_components = pytest.importorskip("scipy.sparse.csgraph").connected_components
+
 
 class AsItIs(nn.Module):
     """Two outputs, each the sum of its half of the channels: gradient x input is the input."""
@@ -193,6 +195,14 @@ def test_equal_maps_are_one_cluster(count, tmp_path):
     found = cluster_maps(store_of(maps, tmp_path / "maps.zarr"), "gradient_x_input", 0)
     assert found.sizes() == {0: count}
     assert np.isfinite(found.embeddings["tsne"]).all()
+
+
+def test_equal_maps_hang_together_however_many():
+    """The nearest of many at distance 0 are any, and may leave them in pieces."""
+    features = np.concatenate([np.tile([[0.0, 0.6, 0.8]], (200, 1)), drawn(50)[:, :3]])
+    graph = neighbour_graph(features, 4)[:200, :200]
+    assert connected_components(graph)[0] == 1
+    assert laplacian_eigen(graph, 2, 0)[0][1] > 0.1
 
 
 def test_a_graph_in_pieces_is_its_pieces(tmp_path):
