@@ -468,6 +468,81 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
     report_data_set(ReportRequest(store, output, title, tuple(dict.fromkeys(methods))), say=click.echo)
 
 
+@cli.command(cls=ExplainCommand)
+@click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--method", "-m", "methods", multiple=True, metavar="NAME...", help="Whose maps; all of the store's without it.")
+@click.option("--class", "target", metavar="CLASS", help="Maps that explain this class, by number or name; each in turn without it.")
+@click.option("--label", metavar="CLASS", help="Only entries that are said to belong to this class, by number or name.")
+@click.option("--wrong/--right", default=None, help="Only entries that are predicted otherwise than labelled, or only the others.")
+@click.option(
+    "--side", type=click.IntRange(min=2), default=16, show_default=True, help="Places to which a picture's sides are brought down."
+)
+@click.option(
+    "--smoothing",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="How far a thing may move and still be the same, as a share of a picture's side.",
+)
+@click.option("--neighbours", type=click.IntRange(min=2), help="Of each map in the graph; 8, or half the root of their number, without it.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    default=0.15,
+    show_default=True,
+    help="Share of a cluster's weight in the graph that may leave it.",
+)
+@click.option("--umap", is_flag=True, help="Draw by UMAP rather than t-SNE (extra `umap`).")
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True, help="Of every draw.")
+def cluster(
+    store: Path,
+    methods: tuple[str, ...],
+    target: str | None,
+    label: str | None,
+    wrong: bool | None,
+    side: int,
+    smoothing: float,
+    neighbours: int | None,
+    limit: float,
+    umap: bool,
+    seed: int,
+) -> None:
+    """Find which maps of a class are alike, by spectral relevance analysis, and keep the clusters in the STORE, in place of earlier ones.
+
+    \b
+    signxai cluster maps.zarr
+    signxai cluster maps.zarr --method lrp_epsilon_0_25_std_x --class horse --right
+    """
+    from signxai.cli.cluster_maps import ClusterRequest, find_clusters
+    from signxai.datasets.patterns import ClusterSettings
+
+    settings = ClusterSettings(side, smoothing, neighbours, limit, umap, seed)
+    find_clusters(ClusterRequest(store, tuple(dict.fromkeys(methods)), target, label, wrong, settings), say=click.echo)
+
+
+@cli.command(cls=ExplainCommand)
+@click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--virelay",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write what ViRelAy 1.0 shows: entries, maps and clusters, a project for each method.",
+)
+@click.option("--method", "-m", "methods", multiple=True, metavar="NAME...", help="Whose maps; all of the store's without it.")
+@click.option("--class", "target", metavar="CLASS", help="Only entries of which this class is explained, by number or name.")
+def export(store: Path, folder: Path, methods: tuple[str, ...], target: str | None) -> None:
+    """Write a STORE's entries, maps and clusters as another program reads them.
+
+    \b
+    signxai export maps.zarr --virelay horses --class horse
+    """
+    from signxai.cli.export_maps import ExportRequest, export_maps
+
+    export_maps(ExportRequest(store, folder, tuple(dict.fromkeys(methods)), target), say=click.echo)
+
+
 @cli.command(cls=TextCommand)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--texts", "file", metavar="FILE", help="Read the texts from a file, one a line; - reads them from the standard input.")

@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from signxai.datasets.clusters import Clusters
     from signxai.datasets.file_sources import FileSource, image_folder, manifest
+    from signxai.datasets.patterns import ClusterSettings, cluster_maps
     from signxai.datasets.ray_run import RayOptions
     from signxai.datasets.recording_sources import RecordingSource, Window, beats_of, windows_of
     from signxai.datasets.run import explain_dataset
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
     from signxai.datasets.store import Store
     from signxai.datasets.store_writer import Failure
     from signxai.datasets.views import PictureView, SignalView, ValuesView
+    from signxai.datasets.virelay import export_virelay
 
 _HOMES = {
+    "clusters": ("Clusters",),
+    "patterns": ("ClusterSettings", "cluster_maps"),
     "file_sources": ("FileSource", "image_folder", "manifest"),
     "recording_sources": ("RecordingSource", "Window", "beats_of", "windows_of"),
     "ray_run": ("RayOptions",),
@@ -25,11 +30,14 @@ _HOMES = {
     "store": ("Store",),
     "store_writer": ("Failure",),
     "views": ("PictureView", "SignalView", "ValuesView"),
+    "virelay": ("export_virelay",),
 }
 _HOME = {name: f"signxai.datasets.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ArraySource",
+    "ClusterSettings",
+    "Clusters",
     "Entries",
     "Failure",
     "FileSource",
@@ -43,7 +51,9 @@ __all__ = [
     "ValuesView",
     "Window",
     "beats_of",
+    "cluster_maps",
     "explain_dataset",
+    "export_virelay",
     "image_folder",
     "manifest",
     "windows_of",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.common.errors import OptionError
+from signxai.datasets.clusters import Clusters, clustered, clusters_read
 from signxai.datasets.explaining import class_number
 from signxai.datasets.store_writer import Failure, opened, read_manifest
 from signxai.datasets.views import View, view_of_shape, view_read
@@ -131,6 +132,12 @@ class Store:
             raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
         return self.array(f"relevance/{method}", rows)
 
+    def values_of_a_map(self, method: str) -> int:
+        """How many values one map of a method has, of all inputs together."""
+        held = self._group[f"relevance/{method}"]
+        arrays = [held] if hasattr(held, "shape") else [array for _, array in held.arrays()]
+        return sum(int(np.prod(array.shape[1:])) for array in arrays)
+
     def inputs(self, rows: Sequence[int] | Rows | None = None) -> Array:
         """Inputs (n, ...), of some entries or all.
 
@@ -160,6 +167,31 @@ class Store:
         array = self._group[name]
         values = array[:] if rows is None else array.oindex[np.asarray(rows, dtype=np.int64)]
         return np.asarray(values)
+
+    def clustered(self) -> list[tuple[str, int]]:
+        """Of which method and class it has clusters, see ``cluster_maps``; in the order of their names."""
+        return clustered(self._group)
+
+    def clusters(self, method: str, target: int | str) -> Clusters:
+        """The clusters among a method's maps of one class.
+
+        Args:
+            method: whose maps.
+            target: the class that they explain, by number or name.
+
+        Raises:
+            OptionError: there are none.
+            TargetError: there is no such class.
+        """
+        return clusters_read(self._group, method, self._number(target))
+
+    def class_of(self, value: int | str) -> int:
+        """The number of a class that is given by it, or by its name.
+
+        Raises:
+            TargetError: there is none.
+        """
+        return self._number(value)
 
     def labels_that_are_no_classes(self) -> list[str]:
         """The labels, in the order of the alphabet, that are names of no class: whoever has one is never predicted as labelled."""

@@ -1,0 +1,141 @@
+"""What ``signxai cluster`` does: find clusters among the maps of each class, keep them in the store, say what is in them."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from signxai.common.errors import InputError
+from signxai.datasets.clusters import Clusters
+from signxai.datasets.patterns import LEAST_ENTRIES, ClusterSettings, classes_of, cluster_maps
+from signxai.datasets.store import Rows, Store
+
+__all__ = ["ClusterRequest", "find_clusters"]
+
+_STANDS_OUT, _TIMES = 0.2, 3
+"""A trait is told whose share is larger by that than among the others, or so many times larger."""
+_AT_LEAST = 3
+_TRAITS = 3
+
+
+@dataclass(frozen=True)
+class ClusterRequest:
+    """What the user asked for: see ``signxai cluster --help``."""
+
+    store: Path
+    methods: tuple[str, ...]
+    target: str | None
+    label: str | None
+    wrong: bool | None
+    settings: ClusterSettings
+
+
+def find_clusters(request: ClusterRequest, say: Callable[[str], None]) -> None:
+    """Do what ``signxai cluster`` was asked for.
+
+    Args:
+        request: what to do.
+        say: takes each line of the report.
+
+    Raises:
+        SignxaiError: any mistake in the request; the message says what to do.
+        OSError: the store cannot be written.
+    """
+    store = Store(request.store)
+    for method in request.methods or tuple(store.methods):
+        for target in _targets(store, method, request, say):
+            found = cluster_maps(store, method, target, label=_named(request.label), wrong=request.wrong, settings=request.settings)
+            for line in _report(store, found):
+                say(line)
+
+
+def _targets(store: Store, method: str, request: ClusterRequest, say: Callable[[str], None]) -> list[int]:
+    """The classes whose maps are looked at: the one that is named, or each with enough entries.
+
+    Raises:
+        InputError: none has.
+    """
+    if request.target is not None:
+        return [store.class_of(_given(request.target))]
+    label = _named(request.label)
+    counts = {target: len(store.rows(target=target, label=label, wrong=request.wrong)) for target in classes_of(store, method)}
+    enough = [target for target, count in counts.items() if count >= LEAST_ENTRIES]
+    if not enough:
+        raise InputError(f"{store.path}: no class of which at least {LEAST_ENTRIES} maps are as asked for")
+    for target in sorted(set(counts) - set(enough)):
+        say(f"{_class(store, target)}: {counts[target]} entries, too few for clusters")
+    return enough
+
+
+def _given(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _named(text: str | None) -> int | str | None:
+    return None if text is None else _given(text)
+
+
+def _class(store: Store, target: int) -> str:
+    return f"class {target} ({store.class_names[target]})" if store.class_names else f"class {target}"
+
+
+def _report(store: Store, found: Clusters) -> list[str]:
+    sizes = found.sizes()
+    zeros = len(found.members(-1))
+    counted = f"{len(found.rows)} entries" + (f", {zeros} of whose maps are zero" if zeros else "")
+    parts = "1 cluster" if len(sizes) == 1 else f"{len(sizes)} clusters"
+    head = f"{found.method}, {_class(store, found.target)}: {counted}, eigengap after {found.eigengap()}, {parts}"
+    return [head, *(_line(store, found, number) for number in sizes)]
+
+
+def _line(store: Store, found: Clusters, number: int) -> str:
+    """What is in a cluster, in a line."""
+    members = found.members(number)
+    others = np.setdiff1d(found.rows, members)
+    traits = _traits(store, members, others)
+    size = f"cluster {number}: {len(members)} {'entry' if len(members) == 1 else 'entries'} ({len(members) / len(found.rows):.1%})"
+    return "; ".join([", ".join([size, *traits]), f"nearest its centre {', '.join(store.keys(found.nearest(number)))}"])
+
+
+def _traits(store: Store, members: Rows, others: Rows) -> list[str]:
+    """The labels, groups and predictions that are more frequent among some entries than among the others."""
+    return [
+        f"{kind} {value} {share:.0%}" + (f" (others {elsewhere:.0%})" if len(others) else "")
+        for kind, values in _columns(store).items()
+        for value, share, elsewhere in _standing_out([values[row] for row in members], [values[row] for row in others])
+    ]
+
+
+def _columns(store: Store) -> dict[str, list[str]]:
+    """What is known of each entry, by what it is called."""
+    columns: dict[str, list[str]] = {}
+    if "label" in store:
+        columns["label"] = [_name(store, value) for value in store.array("label").tolist()]
+    if "group" in store:
+        columns["group"] = [str(value) for value in store.array("group")]
+    columns["predicted"] = [_name(store, value) for value in store.predictions().tolist()]
+    return columns
+
+
+def _name(store: Store, value: int | str) -> str:
+    """The name of a class, or its number; of a label that is none, itself."""
+    if isinstance(value, str):
+        return value
+    return store.class_names[value] if store.class_names and value >= 0 else str(value)
+
+
+def _standing_out(members: Sequence[str], others: Sequence[str]) -> list[tuple[str, float, float]]:
+    """The values that stand out, with their shares here and among the others, the most frequent first.
+
+    >>> _standing_out(["cat"] * 4, ["cat"] * 2 + ["dog"] * 6)
+    [('cat', 1.0, 0.25)]
+    """
+    elsewhere = Counter(others)
+    found = []
+    for value, count in Counter(members).most_common():
+        share, other = count / len(members), elsewhere[value] / max(1, len(others))
+        if count >= _AT_LEAST and (share - other >= _STANDS_OUT or (share >= _STANDS_OUT / 2 and share >= _TIMES * other)):
+            found.append((value, share, other))
+    return found[:_TRAITS]
