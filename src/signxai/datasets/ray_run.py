@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import torch
 
-from signxai.common.errors import OptionError, StoreError
+from signxai.common.errors import OptionError, SignxaiError, StoreError
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.reading import read_batch
 from signxai.datasets.sources import Source
-from signxai.datasets.store_writer import BatchResult, Failure, opened, write_chunks
+from signxai.datasets.store_writer import BatchResult, Failure, arrays_of, opened, write_chunks
 
 __all__ = ["RayOptions", "results_by_ray"]
 
 _LEFT_FOR_READING = 0.5
 _BATCHES_IN_A_BLOCK = 4
+_TRIES = 6
+"""So often a batch is begun, where the actor that works on it is lost."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,60 @@ class RayOptions:
 
 
 class _Worker:
-    """An actor: it reads a batch, explains it, and writes its chunks."""
+    """An actor: it reads a batch, explains it, and writes its chunks.
+
+    It gets ready at its first batch, not as it is made: Ray starts an actor that cannot be made again and again. What it cannot do comes
+    back as a row, for what Ray makes of an exception is a page.
+    """
 
     def __init__(self, explainer: Any, source: Any, path: str, threads: int, device: str) -> None:
-        torch.set_num_threads(threads)
-        self.explainer: BatchExplainer = explainer.on(device)
+        self.explainer: BatchExplainer = explainer
         self.source: Source = source
-        self.group = opened(Path(path), "r+")
+        self.path = Path(path)
+        self.threads, self.device = threads, device
+        self.arrays: dict[str, Any] | None = None
+
+    def _get_ready(self) -> dict[str, Any]:
+        torch.set_num_threads(self.threads)
+        self.explainer = self.explainer.on(self.device)
+        return arrays_of(self.path, opened(self.path, "r+"), self.explainer.arrays())
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, list[Any]]:
+        (number,) = rows["number"].tolist()
+        try:
+            return _row(number, failures=self._done(number))
+        except OSError as error:
+            return _row(number, error=(error.errno, error.strerror, error.filename))
+        except SignxaiError as error:
+            return _row(number, error=(None, f"{type(error).__name__}: {error}", None))
+
+    def _done(self, number: int) -> list[dict[str, Any]]:
+        """The failures of a batch whose chunks are written."""
+        self.arrays = self.arrays or self._get_ready()
         size = self.explainer.plan.batch_size
-        numbers, failures = [], []
-        for number in rows["number"].tolist():
-            result = self.explainer.result(read_batch(self.source, number, size))
-            write_chunks(self.group, result, size)
-            numbers.append(number)
-            failures.append(json.dumps([asdict(failure) for failure in result.failures]))
-        return {"number": numbers, "failures": failures}
+        result = self.explainer.result(read_batch(self.source, number, size))
+        write_chunks(self.path, self.arrays, result, size)
+        return [asdict(failure) for failure in result.failures]
+
+
+def _row(
+    number: int, failures: Sequence[dict[str, Any]] = (), error: tuple[int | None, str | None, str | None] | None = None
+) -> dict[str, list[Any]]:
+    return {"number": [number], "failures": [json.dumps(list(failures))], "error": [json.dumps(error)]}
+
+
+def _result(row: dict[str, Any]) -> BatchResult:
+    """What an actor said of a batch.
+
+    Raises:
+        OSError: it could not write.
+        StoreError: it could not do it for another reason.
+    """
+    error = json.loads(row["error"])
+    if error is not None:
+        number, said, file = error
+        raise StoreError(f"a worker ended the run: {said}") if number is None else OSError(number, said, file)
+    return BatchResult(int(row["number"]), {}, [Failure(**failure) for failure in json.loads(row["failures"])])
 
 
 def results_by_ray(
@@ -83,7 +124,8 @@ def results_by_ray(
         options: how the work is spread.
 
     Raises:
-        StoreError: Ray is not installed, or the cluster not to be had.
+        StoreError: Ray is not installed, or the cluster not to be had, or a batch ends one actor after the other.
+        OSError: an actor cannot write to the store.
     """
     if not numbers:
         return
@@ -104,9 +146,24 @@ def results_by_ray(
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=min(share, float(options.threads)),
         num_gpus=options.gpus or None,
+        max_task_retries=_TRIES - 1,
     )
-    for row in done.iter_rows():
-        yield BatchResult(int(row["number"]), {}, [Failure(**failure) for failure in json.loads(row["failures"])])
+    try:
+        for row in done.iter_rows():
+            yield _result(row)
+    except ray.exceptions.RayError as error:
+        raise StoreError(_said_by_ray(error)) from error
+
+
+def _said_by_ray(error: Exception) -> str:
+    """What ended a run, in one line."""
+    if "Died" in type(error).__name__ or "Died" in str(error):
+        return (
+            f"a worker was lost {_TRIES} times with one batch, which most often is a lack of memory: take fewer actors, or smaller "
+            "batches in a new store; what is committed stays"
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"Ray ended the run: {lines[-1] if lines else type(error).__name__}"
 
 
 def _packages() -> tuple[Any, Any]:
@@ -119,12 +176,16 @@ def _packages() -> tuple[Any, Any]:
 def _start(ray: Any, options: RayOptions) -> None:
     if ray.is_initialized():
         return
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=options.address, include_dashboard=None if options.address else False, log_to_driver=False, logging_level=logging.ERROR
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise StoreError(f"no Ray cluster at {options.address or 'this machine'}: {error}") from error
+    finally:
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own
 
 
 def _actors(cluster: dict[str, float], options: RayOptions) -> int:
