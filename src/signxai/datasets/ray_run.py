@@ -18,14 +18,14 @@ from signxai.common.errors import OptionError, SignxaiError, StoreError
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.reading import read_batch
 from signxai.datasets.sources import Source
-from signxai.datasets.store_writer import BatchResult, Failure, arrays_of, opened, write_chunks
+from signxai.datasets.store_writer import BatchResult, Failure, arrays_of, begun, opened, write_chunks
 
 __all__ = ["RayOptions", "results_by_ray"]
 
 _LEFT_FOR_READING = 0.5
 _BATCHES_IN_A_BLOCK = 4
-_TRIES = 6
-"""So often a batch is begun, where the actor that works on it is lost."""
+_LOSSES = 6
+"""So many actors may be lost before a batch gets done, besides each of them once."""
 
 
 @dataclass(frozen=True)
@@ -57,37 +57,42 @@ class RayOptions:
 class _Worker:
     """An actor: it reads a batch, explains it, and writes its chunks.
 
-    It gets ready at its first batch, not as it is made: Ray starts an actor that cannot be made again and again. What it cannot do comes
-    back as a row, for what Ray makes of an exception is a page.
+    It gets ready at its first batch, not as it is made: Ray makes an actor again and again. What it cannot do comes back as a row, for what
+    Ray makes of an exception is a page.
+
+    Args:
+        work: holds the reference to what all actors share: what is computed, and the data set.
+        path: of the store.
+        threads, device: where it runs.
+        most: of the notes of batches that were begun, see ``begun``.
     """
 
-    def __init__(self, explainer: Any, source: Any, path: str, threads: int, device: str) -> None:
-        self.explainer: BatchExplainer = explainer
-        self.source: Source = source
-        self.path = Path(path)
-        self.threads, self.device = threads, device
-        self.arrays: dict[str, Any] | None = None
-
-    def _get_ready(self) -> dict[str, Any]:
-        torch.set_num_threads(self.threads)
-        self.explainer = self.explainer.on(self.device)
-        return arrays_of(self.path, opened(self.path, "r+"), self.explainer.arrays())
+    def __init__(self, work: list[Any], path: str, threads: int, device: str, most: int) -> None:
+        self.work, self.path, self.threads, self.device, self.most = work, Path(path), threads, device, most
+        self.ready: tuple[BatchExplainer, Source, dict[str, Any]] | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, list[Any]]:
         (number,) = rows["number"].tolist()
         try:
-            return _row(number, failures=self._done(number))
+            with begun(self.path, number, self.most):
+                return _row(number, failures=self._done(number))
         except OSError as error:
             return _row(number, error=(error.errno, error.strerror, error.filename))
         except SignxaiError as error:
-            return _row(number, error=(None, f"{type(error).__name__}: {error}", None))
+            return _row(number, error=(None, str(error), None))
+
+    def _get_ready(self) -> tuple[BatchExplainer, Source, dict[str, Any]]:
+        torch.set_num_threads(self.threads)
+        explainer, source = import_module("ray").get(self.work[0])
+        return explainer.on(self.device), source, arrays_of(self.path, opened(self.path, "r+"), explainer.arrays())
 
     def _done(self, number: int) -> list[dict[str, Any]]:
         """The failures of a batch whose chunks are written."""
-        self.arrays = self.arrays or self._get_ready()
-        size = self.explainer.plan.batch_size
-        result = self.explainer.result(read_batch(self.source, number, size))
-        write_chunks(self.path, self.arrays, result, size)
+        self.ready = self.ready or self._get_ready()
+        explainer, source, arrays = self.ready
+        size = explainer.plan.batch_size
+        result = explainer.result(read_batch(source, number, size))
+        write_chunks(self.path, arrays, result, size)
         return [asdict(failure) for failure in result.failures]
 
 
@@ -107,7 +112,7 @@ def _result(row: dict[str, Any]) -> BatchResult:
     error = json.loads(row["error"])
     if error is not None:
         number, said, file = error
-        raise StoreError(f"a worker ended the run: {said}") if number is None else OSError(number, said, file)
+        raise StoreError(said) if number is None else OSError(number, said, file)
     return BatchResult(int(row["number"]), {}, [Failure(**failure) for failure in json.loads(row["failures"])])
 
 
@@ -132,21 +137,21 @@ def results_by_ray(
     ray, data = _packages()
     _start(ray, options)
     data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     cluster = ray.cluster_resources()
     actors = min(_actors(cluster, options), len(numbers))
     share = max(cluster.get("CPU", 1.0) - _LEFT_FOR_READING, 0.1) / actors  # else actors leave none, and the reading waits forever
     device = "cuda" if options.gpus else "cpu"
     blocks = -(-len(numbers) // _BATCHES_IN_A_BLOCK)
     rows = data.from_items([{"number": number} for number in numbers], override_num_blocks=blocks)
+    work = ray.put((explainer, source))
     done = rows.map_batches(
         _Worker,
-        fn_constructor_args=(explainer, source, str(path.resolve()), options.threads, device),
+        fn_constructor_args=([work], str(path.resolve()), options.threads, device, 2 * actors + _LOSSES),
         batch_size=1,
         compute=data.ActorPoolStrategy(size=actors),
         num_cpus=min(share, float(options.threads)),
         num_gpus=options.gpus or None,
-        max_task_retries=_TRIES - 1,
     )
     try:
         for row in done.iter_rows():
@@ -157,11 +162,6 @@ def results_by_ray(
 
 def _said_by_ray(error: Exception) -> str:
     """What ended a run, in one line."""
-    if "Died" in type(error).__name__ or "Died" in str(error):
-        return (
-            f"a worker was lost {_TRIES} times with one batch, which most often is a lack of memory: take fewer actors, or smaller "
-            "batches in a new store; what is committed stays"
-        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"Ray ended the run: {lines[-1] if lines else type(error).__name__}"
 

@@ -105,6 +105,7 @@ def explain_dataset(
             shown = views_of({name: part.shape for name, part in sample.items()}, view or getattr(source, "view", None))
             writer.create(run, source.entries, batch_size, explainer.arrays(), class_names, shown)
         writer.open_arrays(explainer.arrays())
+        writer.forget_begun()
         missing = writer.missing(-(-len(source.entries.keys) // batch_size))
         if ray is None:
             results = _results(explainer, source, missing, writer, workers)

@@ -30,6 +30,7 @@ FORMAT = 1
 MANIFEST = "manifest"
 _ATTRIBUTES = "zarr.json"
 _PART = ".part"
+_BEGUN = ".begun"
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,13 @@ class StoreWriter:
         """
         self._arrays = arrays_of(self.path, self._group, arrays)
 
+    def forget_begun(self) -> None:
+        """Remove the notes of batches that an earlier run has begun."""
+        shutil.rmtree(self.path / MANIFEST / _BEGUN, ignore_errors=True)
+
     def tidy(self) -> None:
         """Remove what writers that were killed have left half written beside its place."""
+        self.forget_begun()
         with _said_of(self.path):
             for part in [*self.path.rglob("*.partial"), self.path / MANIFEST / _PART]:
                 part.unlink(missing_ok=True)
@@ -243,6 +249,41 @@ def _said_of(path: Path, is_new: bool = False) -> Iterator[None]:
             ) from error
         kept = "" if is_new else "; what is committed stays, and the same call goes on"
         raise OSError(error.errno, f"{error.strerror}{kept}", str(path)) from error
+
+
+@contextmanager
+def begun(path: Path, number: int, most: int) -> Iterator[None]:
+    """While entered, keep a note beside the manifest that a batch is worked on; those of lost processes stay, and tell of them.
+
+    Args:
+        path: of the store.
+        number: of the batch.
+        most: so many notes there may be at once, of batches that are worked on and of those that were.
+
+    Raises:
+        StoreError: there are more: one process is lost after the other, and nothing gets done.
+    """
+    note = path / MANIFEST / _BEGUN / str(number)
+    with _said_of(path):
+        note.parent.mkdir(exist_ok=True)
+        with note.open("ab") as file:
+            file.write(b".")
+        notes = sum(_size(one) for one in note.parent.iterdir())
+    if notes > most:
+        raise StoreError(
+            f"{path}: one worker after the other is lost, the last ones over batch {number}, which most often is a lack of memory: take "
+            "fewer actors, or smaller batches in another store; what is committed stays"
+        )
+    yield
+    note.unlink(missing_ok=True)
+
+
+def _size(file: Path) -> int:
+    """In bytes; 0 where another process has removed it meanwhile."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def write_chunks(path: Path, arrays: Mapping[str, Any], result: BatchResult, batch_size: int) -> None:
