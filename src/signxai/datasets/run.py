@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def explain_dataset(
 ) -> Store:
     """Explain every entry of a data set by one or several methods, into a store on disk.
 
-    One batch is in memory at a time. Whatever ends the run, what it has committed stays: the same call goes on where it was ended, and
-    the store's arrays are those of an undisturbed run, byte by byte. An entry that cannot be read or explained is listed in the store's
-    ``failed``, and the run goes on.
+    Two batches are in memory at a time: one is explained while that before it is written. Whatever ends the run, what it has committed
+    stays: the same call goes on where it was ended, and the store's arrays are those of an undisturbed run, byte by byte. An entry that
+    cannot be read or explained is listed in the store's ``failed``, and the run goes on.
 
     Args:
         model: of outputs (N, classes).
@@ -131,11 +132,21 @@ def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:
 
 
 def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int) -> Iterator[BatchResult]:
-    """The batches that are not there yet, with their chunks written."""
-    for batch in batches_of(source, missing, explainer.plan.batch_size, workers, writer.let_go):
-        result = explainer.result(batch)
+    """The batches that are not there yet, with their chunks written: those of one while the next is explained."""
+
+    def written(result: BatchResult) -> BatchResult:
         writer.write(result, explainer.plan.batch_size)
-        yield result
+        return result
+
+    being_written: Future[BatchResult] | None = None
+    with ThreadPoolExecutor(1) as beside:
+        for batch in batches_of(source, missing, explainer.plan.batch_size, workers, writer.let_go):
+            result = explainer.result(batch)
+            if being_written is not None:
+                yield being_written.result()
+            being_written = beside.submit(written, result)
+        if being_written is not None:
+            yield being_written.result()
 
 
 def _commit(
