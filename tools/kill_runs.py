@@ -1,13 +1,15 @@
 """Kill a run over a data set again and again: is its store that of an undisturbed run, byte by byte? python tools/kill_runs.py FOLDER
 
-A run over 5,000 entries is killed (SIGKILL) at 20 random moments, and then, spread by Ray, one of its workers at 10, with the run started
-again each time. It says how many bytes differ.
+A run over 5,000 entries is killed (SIGKILL) at 20 random moments, from before its store is there to its last batches, and started again
+each time; and then, spread by Ray, one of its workers at 10. It says how many files differ, and whether an entry is lost, doubled or
+failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -60,12 +62,25 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     return [int(pid) for pid, _, words in rows if int(pid) in family and "_Worker" in words]
 
 
-def killed_drivers(store: Path, times: int, seconds: float, draw: random.Random) -> int:
-    """Start the run and kill it, as often as asked for, then let it end; how often it was still running when it was killed."""
-    alive = 0
-    for _ in range(times):
+def done_of(store: Path) -> float:
+    """The share of the batches that is committed; less than 0 before the store is there."""
+    try:
+        ranges = json.loads((store / "manifest" / "zarr.json").read_text())["attributes"]["done"]
+    except FileNotFoundError:
+        return -1.0
+    return sum(stop - first for first, stop in ranges) * BATCH / COUNT
+
+
+def killed_drivers(store: Path, times: int, draw: random.Random) -> int:
+    """Start the run and kill it where a random share of it is done, then let it end; how often it was still running when it was killed."""
+    alive, early = 0, times // 5
+    for share in [-1.0] * early + sorted([*(draw.random() for _ in range(times - early - 1)), 0.99]):
         process = started(store)
-        time.sleep(draw.uniform(0.3, 1.0) * seconds)
+        if share < 0:
+            time.sleep(draw.uniform(0.0, 4.0))  # it loads packages, and makes the store
+        while done_of(store) < share and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0.0, 0.03))  # at any place within a batch
         alive += process.poll() is None
         process.kill()
         process.wait()
@@ -75,15 +90,32 @@ def killed_drivers(store: Path, times: int, seconds: float, draw: random.Random)
 
 def killed_workers(store: Path, times: int, draw: random.Random) -> int:
     """Kill workers of a run that Ray spreads, at random moments; how many there were to kill."""
-    process, killed = started(store, actors=2), 0
-    while killed < times and process.poll() is None:
-        time.sleep(draw.uniform(0.5, 3.0))
-        found = workers_of(process)
-        if found:
-            os.kill(draw.choice(found), signal.SIGKILL)
-            killed += 1
-    assert process.wait() == 0
+    killed = 0
+    while killed < times:
+        process = started(store, actors=2)
+        while killed < times and process.poll() is None:
+            time.sleep(draw.uniform(0.1, 1.5))
+            if found := workers_of(process):
+                os.kill(draw.choice(found), signal.SIGKILL)
+                killed += 1
+        assert process.wait() == 0
+        if killed < times:
+            shutil.rmtree(store)  # it was done before all were killed: once more
     return killed
+
+
+def wrong_with(store: Path, wanted: Path) -> str:
+    """What is lost, doubled, failed or unfinished in a store, where it is not in the other; empty if nothing is."""
+    from signxai.datasets import Store
+
+    found, whole = Store(store), Store(wanted)
+    checks = {
+        "keys": found.keys() == [str(index) for index in range(COUNT)],
+        "batches": found.is_complete and done_of(store) == 1,
+        "failures": found.failed == whole.failed and len(found.failed) == len(range(0, COUNT, 499)),
+        "rows": np.array_equal(found.rows(), whole.rows()) and len(found.rows()) + len(found.failed) == COUNT,
+    }
+    return ", ".join(name for name, is_right in checks.items() if not is_right)
 
 
 def main() -> None:
@@ -97,12 +129,10 @@ def main() -> None:
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     draw, wanted = random.Random(0), arguments.folder / "undisturbed.zarr"
-    start = time.monotonic()
     assert started(wanted).wait() == 0
-    seconds = time.monotonic() - start
     undisturbed = contents(wanted)
     for name, disturb in (
-        ("drivers", lambda store: killed_drivers(store, 20, seconds / 4, draw)),
+        ("drivers", lambda store: killed_drivers(store, 20, draw)),
         ("workers", lambda store: killed_workers(store, 10, draw)),
     ):
         store = arguments.folder / f"{name}.zarr"
@@ -110,7 +140,8 @@ def main() -> None:
         found = contents(store)
         different = [file for file in undisturbed if found.get(file) != undisturbed[file]]
         more = len(found) - len(undisturbed)
-        sys.stdout.write(f"{killed} {name} killed; {len(different)} of {len(undisturbed)} files differ, {more} too many\n")
+        differing = f"{len(different)} of {len(undisturbed)} files differ, {more} too many"
+        sys.stdout.write(f"{killed} {name} killed; {differing}; wrong: {wrong_with(store, wanted) or 'nothing'}\n")
         shutil.rmtree(store)
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from signxai.common.errors import OptionError
 from signxai.engine.rule_registration import RuleHandle, register_rule, rules_for
 from signxai.inspecting import HeadRow, Report, Row, inspect_model
-from signxai.methods.batch import SharedResults
-from signxai.methods.explainer import explainer_for, explainers_for
+from signxai.methods.explainer import explain_together, explainer_for, explainers_for
 from signxai.methods.layers_option import LayerOption, LayersOption
 from signxai.methods.registry import MethodHandle, register
 from signxai.names.grammar import MethodSpec
@@ -115,9 +114,7 @@ def explain_all(
     >>> sorted(maps)
     ['gradient', 'gradient_x_sign', 'lrp_z']
     """
-    explainers = explainers_for(model, method_names, options)
-    shared = SharedResults() if len(explainers) > 1 else None
-    return {name: explainer.explain(x, target_class, shared) for name, explainer in explainers.items()}
+    return explain_together(explainers_for(model, method_names, options), x, target_class)
 
 
 def register_method(name: str, analyzer_class: Callable[..., Any]) -> MethodHandle:

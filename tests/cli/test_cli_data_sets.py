@@ -14,7 +14,7 @@ from signxai import explain
 from signxai.datasets import Store, beats_of
 from signxai.models import load_classifier
 
-pytest.importorskip("zarr")
+zarr = pytest.importorskip("zarr")
 
 NETS = """
 import torch
@@ -25,6 +25,14 @@ from signxai.models import Classifier
 def small():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3), nn.Softmax(dim=1))
+
+class Joint(nn.Linear):
+    def forward(self, x, age, scale=1.0):
+        return super().forward(torch.cat([x, age.unsqueeze(1)], 1)) * scale
+
+def joint():
+    torch.manual_seed(0)
+    return Joint(5, 3)
 
 def named():
     return Classifier(small(), to_tensor, ["cat", "dog", "owl"])
@@ -73,6 +81,44 @@ def test_arrays(run, file):
     store = Store("maps.zarr")
     assert deviation(store.relevance("gradient"), explain(load_classifier("nets:small").model, np.load("x.npy"), "gradient", 2)) < 1e-5
     assert store.knows_labels == (file == "x.npz")
+
+
+@pytest.fixture(scope="module")
+def patients(folder):
+    draw = np.random.default_rng(0)
+    x, age = draw.normal(size=(6, 4)).astype(np.float32), draw.normal(size=6).astype(np.float32)
+    np.savez(folder / "patients.npz", x=x, age=age, label=np.arange(6) % 3)
+    np.savez(folder / "labels.npz", label=np.arange(6) % 3, x=x)
+    np.save(folder / "joint_x.npy", x)
+    np.save(folder / "age.npy", age)
+    zarr.save_group(folder / "patients.zarr", x=x, age=age, label=np.arange(6) % 3)
+    return {"x": x, "age": age}
+
+
+@pytest.mark.parametrize("words", [
+    ["patients.npz"], ["patients.zarr"], ["--input", "x=joint_x.npy", "--input", "age=age.npy"], ["labels.npz", "--input", "age=age.npy"],
+], ids=" ".join)  # fmt: skip
+def test_several_inputs(run, patients, words):
+    explained(run("run", *words, "--model", "nets:joint", "-m", "gradient_x_input", "--store", "maps.zarr", "--forward", "scale=2.0"))
+    store = Store("maps.zarr")
+    wanted = explain(load_classifier("nets:joint").model, patients, "gradient_x_input", forward_kwargs={"scale": 2.0})
+    assert sorted(store.input_names) == ["age", "x"]
+    for name, relevance in store.relevance("gradient_x_input").items():
+        assert deviation(relevance, wanted[name]) < 1e-6
+    assert ("label" in store) == ("--input" not in words[:1])
+
+
+def test_of_several_inputs_one_is_explained(run, patients):
+    arguments = ("--model", "nets:joint", "-m", "gradient", "--store", "maps.zarr")
+    explained(run("run", "patients.npz", *arguments, "--explained", "age"))
+    assert list(Store("maps.zarr").relevance("gradient")) == ["age"]
+    refused(run("run", "patients.npz", *arguments, "--explained", "eeg"), "--explained eeg: is none of the inputs x, age")
+    refused(run("run", "patients.npz", *arguments, "--input", "age=age.npy"), "holds 'age' already")
+    refused(run("run", "joint_x.npy", *arguments, "--forward", "scale=2"), "--forward goes with several inputs")
+    refused(run("run", "--input", "x=joint_x.npy", *arguments), "the model also needs 'age': give --input age=FILE")
+    refused(run("run", "--input", "x=photos/cat/a.png", *arguments), "inputs of a data set are arrays")
+    refused(run("run", "photos", "--input", "x=joint_x.npy", *arguments), "--input: goes with arrays")
+    refused(run("run", *arguments), "Missing argument 'SOURCE'")
 
 
 def test_a_broken_photo_is_told_and_the_others_are_explained(run, here):

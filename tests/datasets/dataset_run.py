@@ -1,6 +1,6 @@
-"""A run over a small data set as a process of its own: python dataset_run.py STORE [PAUSE [ACTORS]].
+"""A run over a small data set as a process of its own: python dataset_run.py STORE [PAUSE [ACTORS [SEVERAL]]].
 
-It waits for PAUSE seconds before each entry; with ACTORS it is spread over so many by Ray.
+It waits for PAUSE seconds before each entry; with ACTORS it is spread over so many by Ray; with SEVERAL the network takes several inputs.
 """
 
 import sys
@@ -22,6 +22,25 @@ def network():
     return nn.Sequential(*layers).eval()
 
 
+class Patients(nn.Module):
+    """An ECG, an age, a word of a vocabulary for each of three drugs, and which of them count."""
+
+    def __init__(self):
+        super().__init__()
+        self.ecg = nn.Sequential(nn.Conv1d(2, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(3), nn.Flatten())
+        self.drug = nn.Embedding(7, 4)
+        self.last = nn.Linear(17, 3)
+
+    def forward(self, ecg, age, drugs, counts):
+        drugs = (self.drug(drugs) * counts.unsqueeze(2).float()).mean(1)
+        return self.last(torch.cat([self.ecg(ecg), age.unsqueeze(1), drugs], 1))
+
+
+def patients():
+    torch.manual_seed(0)
+    return Patients().eval()
+
+
 class Slow(ArraySource):
     pause = 0.0
 
@@ -30,9 +49,16 @@ class Slow(ArraySource):
         return super().read(index)
 
 
-def source(pause=0.0):
-    values = np.random.default_rng(0).normal(size=(COUNT, 3, 8, 8)).astype("f4")
-    values[17, 0, 0, 0] = np.nan
+def arrays_of_patients(count=COUNT):
+    draw = np.random.default_rng(0)
+    ecg, age = draw.normal(size=(count, 2, 40)).astype("f4"), draw.normal(size=count).astype("f4")
+    drugs, counts = draw.integers(0, 7, (count, 3)), draw.integers(0, 2, (count, 3)).astype(bool)
+    return {"ecg": ecg, "age": age, "drugs": drugs, "counts": counts}
+
+
+def source(pause=0.0, several=False):
+    values = arrays_of_patients() if several else np.random.default_rng(0).normal(size=(COUNT, 3, 8, 8)).astype("f4")
+    (values["ecg"] if several else values[:, 0])[17, 0, 0] = np.nan
     given = (Slow if pause else ArraySource)(values, labels=[index % 4 for index in range(COUNT)])
     if pause:
         object.__setattr__(given, "pause", pause)
@@ -41,6 +67,7 @@ def source(pause=0.0):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    store, pause, actors = [*sys.argv[1:], *("0", "0")[len(sys.argv) - 2 :]]
+    store, pause, actors, several = [*sys.argv[1:], *("0", "0", "")[len(sys.argv) - 2 :]]
     spread = RayOptions(actors=int(actors)) if int(actors) else None
-    explain_dataset(network(), source(float(pause)), METHODS, store, batch_size=BATCH, ray=spread)
+    net = patients() if several else network()
+    explain_dataset(net, source(float(pause), bool(several)), METHODS, store, batch_size=BATCH, ray=spread)

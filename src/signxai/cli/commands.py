@@ -157,6 +157,12 @@ def _missing_input() -> click.UsageError:
     )
 
 
+def _missing_source() -> click.UsageError:
+    return click.UsageError(
+        "Missing argument 'SOURCE': give a data set, or --input NAME=FILE for each of several inputs", click.get_current_context()
+    )
+
+
 def _signal_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_SIGNAL_OPTIONS):
         command = option(command)
@@ -362,7 +368,7 @@ def inspect(
 
 
 @cli.command(cls=ExplainCommand)
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", type=Input(may_be_folder=True))
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", type=Input(may_be_folder=True))
 @_model_option
 @_weights_option
 @click.option("--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`.")
@@ -375,6 +381,9 @@ def inspect(
     help="What is explained of each entry: predicted, label, target (the column of that name), or one class for all.",
 )
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the methods' names do not set.")
+@_SEVERAL_OPTIONS[0]
+@_SEVERAL_OPTIONS[2]
+@_SEVERAL_OPTIONS[3]
 @click.option("--beats", is_flag=True, help="Of recordings: each annotated beat is an entry, in the network's window about it.")
 @click.option("--beat-classes", metavar="NAMES", help="Of recordings: only beats of these AAMI classes, as V,S.")
 @click.option(
@@ -406,6 +415,9 @@ def run(
     store: Path,
     target: str,
     options: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
     beats: bool,
     beat_classes: str | None,
     window_length: float | None,
@@ -425,12 +437,16 @@ def run(
     """Explain every entry of a data set; ended, the same command goes on where it was. Exit status 3: some entries failed.
 
     SOURCE is a folder of pictures (sub-folders are labels), a table of files (.csv with a column "file"), arrays (.npy; .npz or .zarr
-    with x, and label, group, target), or recordings, one by one or in a folder.
+    with x, and label, group, target), or recordings, one by one or in a folder. Of a network with several inputs arrays by the names of
+    the arguments of its forward instead of x, or --input for each of them.
 
     \b
     signxai run photos/ --method lrp_epsilon_0_25_std_x --store maps.zarr
     signxai run mitdb/ --model ecg_beats --beats --method lrpsign_epsilon_0_25_std_x --store beats.zarr --half
+    signxai run patients.npz --model my_package.nets:joint --method lrp_epsilon_0_1 --store patients.zarr
     """
+    if not (sources or named):
+        raise _missing_source()
     names = tuple(dict.fromkeys(methods))
     if not _may_register_methods(model):
         for name in names:
@@ -438,13 +454,16 @@ def run(
     parsed = option_texts.options_for_all(options)
 
     from signxai.cli.run_data_sets import RunRequest, run_data_set
+    from signxai.cli.several_inputs import SeveralOptions
 
+    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward))
     return run_data_set(
         RunRequest(
             *(sources, model, weights, names, store, target, parsed | ({} if relevance == "one_hot" else {"relevance": relevance})),
             *(batch_size, half, not without_inputs, workers, seed, device),
             *(beats, option_texts.listed(beat_classes), window_length, sampling_rate),
             *(option_texts.listed(units), option_texts.listed(leads), ray, actors),
+            several=several,
         ),
         say=click.echo,
     )

@@ -3,20 +3,20 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from signxai.cli.array_data_sets import ARRAYS, array_source, options_of, refuse_elsewhere
+from signxai.cli.endings import ended_in_a_line
+from signxai.cli.several_inputs import SeveralOptions
 from signxai.common.errors import InputError, OptionError, TargetError
 from signxai.datasets.file_sources import PICTURE_SUFFIXES, FileSource, image_folder, manifest
-from signxai.datasets.packages import zarr_package
 from signxai.datasets.ray_run import RayOptions
 from signxai.datasets.recording_sources import RecordingSource, beats_of, windows_of
 from signxai.datasets.run import explain_dataset
-from signxai.datasets.sources import ArraySource, Source
+from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.views import PictureView, View
 from signxai.models import Classifier, load_classifier
@@ -55,6 +55,7 @@ class RunRequest:
     leads: tuple[str, ...]
     ray: str | None
     actors: int | None
+    several: SeveralOptions = field(default_factory=SeveralOptions)
 
 
 def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
@@ -68,12 +69,21 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         0, or 3 if entries could not be read or explained.
 
     Raises:
+        SystemExit: it was interrupted (130), or told to end (143); a line on standard error says what is kept.
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read, or the store not be written.
     """
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     source = data_source(request, classifier)
-    store = explain_dataset(
+    with ended_in_a_line(request.store):
+        store = _explained(request, classifier, source)
+    for line in _report(store):
+        say(line)
+    return _SOME_FAILED if store.failed else 0
+
+
+def _explained(request: RunRequest, classifier: Classifier, source: Source) -> Store:
+    return explain_dataset(
         classifier.model,
         source,
         request.methods,
@@ -91,11 +101,8 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         progress=sys.stderr.isatty(),
         ray=_spread(request),
         view=_view(source, classifier),
-        **request.options,
+        **{**request.options, **options_of(request.several)},
     )
-    for line in _report(store):
-        say(line)
-    return _SOME_FAILED if store.failed else 0
 
 
 def _view(source: Source, classifier: Classifier) -> View | None:
@@ -136,6 +143,8 @@ def data_source(request: RunRequest, classifier: Classifier) -> Source:
     """
     paths = request.sources
     recordings = _recordings(paths)
+    if not all(path.suffix.lower() in ARRAYS for path in paths):
+        refuse_elsewhere(request.several, paths)
     if recordings:
         _refuse_mixture(paths, recordings)
         return _of_recordings(recordings, request, classifier.signal_input or SignalInput())
@@ -144,8 +153,10 @@ def data_source(request: RunRequest, classifier: Classifier) -> Source:
             raise OptionError(f"{name}: the data set has no recordings ({', '.join(signal_suffixes())})")
     if len(paths) > 1:
         raise OptionError(f"{len(paths)} data sets: give one folder, one table or one file of arrays; several files may be recordings only")
-    (path,) = paths
-    return array_source(path) if path.suffix.lower() in (".npy", ".npz", ".zarr") else _of_files(path, classifier)
+    path = paths[0] if paths else None
+    if path is None or path.suffix.lower() in ARRAYS:
+        return array_source(path, classifier.model, request.several)
+    return _of_files(path, classifier)
 
 
 def _of_files(path: Path, classifier: Classifier) -> FileSource:
@@ -199,49 +210,6 @@ def _of_recordings(files: Sequence[Path], request: RunRequest, signal_input: Sig
     if request.beats:
         return beats_of(files, signal_input, request.beat_classes, **options)
     return windows_of(files, request.window_length or 0.0, signal_input, **options)
-
-
-def array_source(path: Path) -> ArraySource:
-    """Arrays of a file: .npy; .npz and .zarr hold ``x`` and, if wanted, ``label``, ``group`` and ``target``.
-
-    Raises:
-        InputError: no such arrays.
-        OSError: it cannot be opened.
-    """
-    if path.suffix.lower() == ".npy":
-        with path.open("rb"):
-            pass
-        try:
-            return ArraySource(np.load(path, mmap_mode="r", allow_pickle=False), kind=f"array {path.name}")
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
-    arrays = _zarr_arrays(path) if path.suffix.lower() == ".zarr" else _npz_arrays(path)
-    if "x" not in arrays:
-        raise InputError(
-            f"{path}: holds {', '.join(arrays) or 'nothing'}; a data set is the array x (N, ...), and label, group, target (N,)"
-        )
-    columns = [list(arrays[name][:]) if name in arrays else None for name in ("label", "group", "target")]
-    groups = None if columns[1] is None else [str(name) for name in columns[1]]
-    return ArraySource(arrays["x"], columns[0], groups, columns[2], f"arrays {path.name}")
-
-
-def _npz_arrays(path: Path) -> dict[str, Any]:
-    with path.open("rb"):
-        pass
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return {key: content[key] for key in content.files if key in ("x", "label", "group", "target")}
-    except (ValueError, EOFError, BadZipFile, KeyError) as error:
-        raise InputError(f"{path}: no arrays that NumPy reads without unpickling: {error}") from error
-
-
-def _zarr_arrays(path: Path) -> dict[str, Any]:
-    zarr = zarr_package()
-    try:
-        group = zarr.open_group(path, mode="r")
-    except (FileNotFoundError, ValueError, zarr.errors.BaseZarrError) as error:
-        raise InputError(f"{path}: no group of zarr arrays: {error}") from error
-    return {name: group[name] for name in ("x", "label", "group", "target") if name in group}
 
 
 def _counted(count: int, what: str) -> str:

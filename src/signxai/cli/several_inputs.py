@@ -17,7 +17,7 @@ from signxai.engine.model_loan import unwrapped
 from signxai.files import ARRAY_SUFFIXES, array_names, read_array, read_arrays
 from signxai.models import Classifier
 
-__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "read_several"]
+__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "arguments_of", "check_arguments", "read_several"]
 
 Array = npt.NDArray[Any]
 
@@ -140,7 +140,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.add(name, path, classifier, signals)
     read.check_signal_options(signals)
     forward = dict(options.forward)
-    _check_arguments(model, read.files, forward, holding)
+    check_arguments(model, read.files, forward, holding)
     read.check_samples()
     _check_names(read.arrays, options)
     return SeveralInputs(
@@ -158,7 +158,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
 def _holds_several(path: Path, model: nn.Module) -> bool:
     if path.suffix.lower() not in ARRAY_SUFFIXES or len(names := array_names(path)) < 2:
         return False
-    return "x" not in names or set(names) <= set(_arguments(model))
+    return "x" not in names or set(names) <= set(arguments_of(model))
 
 
 def _check_files(paths: Sequence[Path], holding: Sequence[Path], options: SeveralOptions) -> None:
@@ -291,7 +291,7 @@ class _Reading:
 # What the network takes
 
 
-def _arguments(model: nn.Module) -> dict[str, inspect.Parameter]:
+def arguments_of(model: nn.Module) -> dict[str, inspect.Parameter]:
     """The arguments of the network's forward, by name."""
     try:
         return dict(inspect.signature(unwrapped(model).forward).parameters)
@@ -299,11 +299,11 @@ def _arguments(model: nn.Module) -> dict[str, inspect.Parameter]:
         return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
 
 
-def _check_arguments(model: nn.Module, inputs: Mapping[str, Path], forward: Mapping[str, object], holding: Sequence[Path]) -> None:
+def check_arguments(model: nn.Module, inputs: Mapping[str, Path], forward: Mapping[str, object], holding: Sequence[Path]) -> None:
     """Refuse names that the network does not take, and say which it needs besides."""
     if twice := next((name for name in forward if name in inputs), None):
         raise OptionError(f"--forward {twice}: is an input already; leave one of them out")
-    arguments = _arguments(model)
+    arguments = arguments_of(model)
     kinds = {argument.kind for argument in arguments.values()}
     by_name = [
         name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,18 +11,31 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from signxai.api import explain_all
 from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.datasets.parts import ONE, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
-from signxai.datasets.reading import ReadBatch, reason_of
+from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
 from signxai.datasets.sources import Class, Entries
 from signxai.datasets.store_writer import ArrayKind, BatchResult, Failure
 from signxai.engine.prediction import predict
+from signxai.methods.batch import SharedResults
+from signxai.methods.explainer import explain_together, explainers_for
 from signxai.names.grammar import parse_method
 
 __all__ = ["BatchExplainer"]
 
 Array = npt.NDArray[Any]
+Parts = Mapping[str, Array]
+Maps = Mapping[str, Mapping[str, Array]]
+"""Relevance by method, and by the name of the input."""
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What an input is like in every entry: its shape without the batch axis, and its type."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +47,8 @@ class BatchExplainer:
         plan: what is computed.
         entries: of the data set.
         class_names: by class; empty: classes are numbered.
-        sample_shape, sample_dtype: of every entry, without the batch axis.
+        inputs: what every entry consists of, by name.
+        explained: for each method the inputs of which it has maps.
         classes: how many the model has.
     """
 
@@ -42,24 +56,26 @@ class BatchExplainer:
     plan: Plan
     entries: Entries
     class_names: tuple[str, ...]
-    sample_shape: tuple[int, ...]
-    sample_dtype: np.dtype[Any]
+    inputs: Mapping[str, InputKind]
+    explained: Mapping[str, tuple[str, ...]]
     classes: int
 
     @classmethod
-    def of(cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], sample: Array) -> BatchExplainer:
+    def of(cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], sample: Parts) -> BatchExplainer:
         """One for entries like this sample.
 
         Raises:
             SignxaiError: the model does not take it, or a target, a label or an option does not fit the model.
         """
-        logits = predict(model, sample[None], seed=plan.seed, output=plan.output)
+        inputs = {name: InputKind(part.shape, part.dtype) for name, part in sample.items()}
+        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0)
+        logits = explainer._predicted(stacked([sample]))
         if logits.ndim != 2:
             raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
-        explainer = cls(model, plan, entries, tuple(class_names), sample.shape, sample.dtype, logits.shape[1])
+        explainer = replace(explainer, classes=logits.shape[1])
         explainer._check_targets()
-        explainer._explained(sample[None], [explainer._target(0) or 0])
-        return explainer
+        maps, _ = explainer._explained(stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
+        return replace(explainer, explained={method: tuple(parts) for method, parts in maps.items()})
 
     def on(self, device: str) -> BatchExplainer:
         """The same with the model on another device."""
@@ -71,16 +87,21 @@ class BatchExplainer:
         kinds = {"logits": ArrayKind((self.classes,), "float32", nan), "target": ArrayKind((), "int64", -1)}
         kinds["explained"] = ArrayKind((), "float32", nan)
         if self.plan.keeps_inputs:
-            is_float = self.sample_dtype.kind == "f"
-            kinds["input"] = ArrayKind(self.sample_shape, self.plan.dtype if is_float else str(self.sample_dtype), nan if is_float else 0)
-        for method in self.plan.methods:
-            kinds[f"relevance/{method}"] = ArrayKind(self.sample_shape, self.plan.dtype, nan)
+            kinds |= {place_of("input", name): self._kind_of_input(kind) for name, kind in self.inputs.items()}
+        for method, names in self.explained.items():
+            relevance = {name: ArrayKind(self.inputs[name].shape, self.plan.dtype, nan) for name in names}
+            kinds |= {place_of(f"relevance/{method}", name): kind for name, kind in relevance.items()}
             kinds[f"sum/{method}"] = ArrayKind((), "float64", nan)
+            kinds |= {f"sum_by_input/{method}/{name}": ArrayKind((), "float64", nan) for name in names if name}
             if self.plan.dtype == "float16":
                 kinds[f"rounding/{method}"] = ArrayKind((), "float32", nan)
             if _is_lrp(method):
                 kinds[f"absorbed/{method}"] = ArrayKind((), "float64", nan)
         return kinds
+
+    def _kind_of_input(self, kind: InputKind) -> ArrayKind:
+        is_float = kind.dtype.kind == "f"
+        return ArrayKind(kind.shape, self.plan.dtype if is_float else str(kind.dtype), float("nan") if is_float else 0)
 
     def result(self, batch: ReadBatch) -> BatchResult:
         """The rows of a batch; of entries that fail, fill values."""
@@ -93,53 +114,56 @@ class BatchExplainer:
                 indices.append(index)
                 samples.append(sample)
         found, failed = self._computed(indices, samples)
-        failures += failed
         arrays = {name: np.full((len(batch.rows), *kind.shape), kind.fill, kind.dtype) for name, kind in self.arrays().items()}
-        for row, values in found.items():
-            for name, value in values.items():
-                arrays[name][row - batch.rows.start] = value
-        return BatchResult(batch.number, arrays, sorted(failures, key=lambda failure: failure.index))
+        for rows, columns in found:
+            places = np.array(rows) - batch.rows.start
+            for name, values in columns.items():
+                arrays[name][places] = values
+        return BatchResult(batch.number, arrays, sorted([*failures, *failed], key=lambda failure: failure.index))
 
-    def _unfit(self, sample: Array) -> str:
+    def _unfit(self, sample: Parts) -> str:
         """Why a sample is not like the others; empty if it is."""
-        if sample.shape != self.sample_shape:
-            return f"of the shape {sample.shape}, where the first entry has {self.sample_shape}"
-        if sample.dtype.kind != self.sample_dtype.kind:
-            return f"of {sample.dtype}, where the first entry is of {self.sample_dtype}"
+        if sample.keys() != self.inputs.keys():
+            return f"has {_listed(sample)}, where the first entry has {_listed(self.inputs)}"
+        for name, part in sample.items():
+            kind, which = self.inputs[name], f"input {name!r} is " if name else ""
+            if part.shape != kind.shape:
+                return f"{which}of the shape {part.shape}, where the first entry has {kind.shape}"
+            if part.dtype.kind != kind.dtype.kind:
+                return f"{which}of {part.dtype}, where the first entry is of {kind.dtype}"
         return ""
 
-    def _computed(self, indices: Sequence[int], samples: Sequence[Array]) -> tuple[dict[int, dict[str, Array]], list[Failure]]:
-        """The values of entries by index and array, and those that could not be explained, which is tried one by one."""
+    def _computed(self, indices: Sequence[int], samples: Sequence[Parts]) -> tuple[list[tuple[list[int], Parts]], list[Failure]]:
+        """The arrays of entries, with their indices, and those that could not be explained, which is tried one by one."""
         if not indices:
-            return {}, []
+            return [], []
         try:
-            return dict(zip(indices, self._rows(indices, np.stack(samples)), strict=True)), []
+            return [(list(indices), self._columns(indices, stacked(samples)))], []
         except (MethodNameError, OptionError):
             raise
         except SignxaiError as error:
+            if (lost := lost_reader(error)) is not None:
+                raise lost from error
             if len(indices) == 1:
-                return {}, [Failure(indices[0], self.entries.keys[indices[0]], reason_of(error))]
+                return [], [Failure(indices[0], self.entries.keys[indices[0]], reason_of(error))]
         parts = [self._computed([index], [sample]) for index, sample in zip(indices, samples, strict=True)]
-        return {row: values for found, _ in parts for row, values in found.items()}, [one for _, failed in parts for one in failed]
+        return [one for found, _ in parts for one in found], [one for _, failed in parts for one in failed]
 
-    def _rows(self, indices: Sequence[int], x: Array) -> list[dict[str, Array]]:
-        logits = predict(self.model, x, seed=self.plan.seed, output=self.plan.output)
-        given = [self._target(index) for index in indices]
-        best = logits.argmax(1).tolist()
-        targets = [best[row] if target is None else target for row, target in enumerate(given)]
-        maps = self._explained(x, targets)
-        explained = logits[torch.arange(len(targets)), torch.tensor(targets)].cpu()
+    def _columns(self, indices: Sequence[int], x: Array | Parts) -> dict[str, Array]:
+        """What is stored of entries, by array."""
+        maps, logits = self._explained(x, self._targets(indices))
+        targets = self._targets(indices) or logits.argmax(1).tolist()
+        explained = logits[torch.arange(len(targets)), torch.tensor(targets)]
         starts = explained.double().numpy() if self.plan.options.get("relevance") == "logit" else np.ones(len(targets))
-        columns: dict[str, Array] = {
-            "logits": _numpy(logits.float()),
-            "target": np.array(targets),
-            "explained": _numpy(explained.float()),
-        }
+        columns = {"logits": np.asarray(logits.float()), "target": np.array(targets), "explained": np.asarray(explained.float())}
         if self.plan.keeps_inputs:
-            columns["input"] = self._stored("the input", x) if x.dtype.kind == "f" else x
-        for method, relevance in maps.items():
-            columns |= self._columns(method, relevance, starts)
-        return [{name: values[row] for name, values in columns.items()} for row in range(len(indices))]
+            columns |= {place_of("input", name): self._stored_input(name, part) for name, part in parts_of(x).items()}
+        for method, parts in maps.items():
+            columns |= self._of_method(method, parts, starts)
+        return columns
+
+    def _stored_input(self, name: str, values: Array) -> Array:
+        return self._stored(f"the input {name}".rstrip(), values) if values.dtype.kind == "f" else values
 
     def _stored(self, name: str, values: Array) -> Array:
         """Values in the type of the store.
@@ -148,36 +172,50 @@ class BatchExplainer:
             InputError: they are more than it holds.
         """
         with np.errstate(over="ignore"):
-            stored: Array = values.astype(self.plan.dtype)
+            stored: Array = values.astype(self.plan.dtype, copy=False)
         if not np.isfinite(stored).all():
             raise InputError(f"{name}: values of up to {np.abs(values).max():.3g} are more than {self.plan.dtype} holds; store float32")
         return stored
 
-    def _columns(self, method: str, relevance: Array, starts: Array) -> dict[str, Array]:
+    def _of_method(self, method: str, parts: Parts, starts: Array) -> dict[str, Array]:
         """What is stored of a method's maps."""
-        stored = self._stored(method, relevance)
-        total = relevance.reshape(len(relevance), -1).sum(1, dtype=np.float64)
-        columns = {f"relevance/{method}": stored, f"sum/{method}": total}
+        if self.explained[method] != tuple(parts):
+            raise ModelError(
+                f"{method}: has maps of {_listed(parts)}, where those of the first entry are of {_listed(self.explained[method])}"
+            )
+        stored = {name: self._stored(" ".join([method, name]).rstrip(), relevance) for name, relevance in parts.items()}
+        sums = {name: relevance.reshape(len(relevance), -1).sum(1, dtype=np.float64) for name, relevance in parts.items()}
+        total = np.sum(list(sums.values()), axis=0)
+        columns = {place_of(f"relevance/{method}", name): values for name, values in stored.items()} | {f"sum/{method}": total}
+        columns |= {f"sum_by_input/{method}/{name}": values for name, values in sums.items() if name}
         if self.plan.dtype == "float16":
-            flat, short = relevance.reshape(len(relevance), -1), stored.astype(np.float64).reshape(len(relevance), -1)
-            largest = np.abs(flat).max(1)
-            columns[f"rounding/{method}"] = np.abs(flat - short).max(1) / np.where(largest > 0, largest, 1)
+            columns[f"rounding/{method}"] = np.max([_rounding(parts[name], stored[name]) for name in parts], axis=0)
         if _is_lrp(method):
             columns[f"absorbed/{method}"] = starts - total
         return columns
 
-    def _explained(self, x: Array, targets: Sequence[int]) -> dict[str, Array]:
-        maps = explain_all(
-            self.model, x, list(self.plan.methods), list(targets), seed=self.plan.seed, output=self.plan.output, **self.plan.options
-        )
-        return {method: np.asarray(relevance) for method, relevance in maps.items()}
+    def _explained(self, x: Array | Parts, targets: Sequence[int] | None) -> tuple[Maps, Tensor]:
+        """Maps by method and input, and the logits: those that a method has seen on the way, if one has."""
+        plan = self.plan
+        explainers = explainers_for(self.model, plan.methods, {"seed": plan.seed, "output": plan.output, **plan.options})
+        shared, given = SharedResults(len(explainers)), None if targets is None else list(targets)
+        maps = explain_together(explainers, x, given, shared)
+        logits = shared.logits(len(next(iter(parts_of(x).values()))))
+        by_input = {method: {name: np.asarray(part) for name, part in parts_of(relevance).items()} for method, relevance in maps.items()}
+        return by_input, (self._predicted(x) if logits is None else logits).cpu()
 
-    def _target(self, index: int) -> int | None:
-        """The class of which an entry is explained; None: the one that is predicted."""
+    def _predicted(self, x: Array | Parts) -> Tensor:
+        options = {name: self.plan.options[name] for name in ("stochastic", "forward_kwargs") if name in self.plan.options}
+        return predict(self.model, x, seed=self.plan.seed, output=self.plan.output, **options).cpu()
+
+    def _targets(self, indices: Sequence[int]) -> list[int] | None:
+        """The class of which each entry is explained; None: the one that is predicted."""
+        return None if self.plan.target == "predicted" else [self._target(index) for index in indices]
+
+    def _target(self, index: int) -> int:
+        """The class of which an entry is explained, if that is not the one that is predicted."""
         if isinstance(self.plan.target, int):
             return self.plan.target
-        if self.plan.target == "predicted":
-            return None
         classes = self.entries.labels if self.plan.target == "label" else self.entries.targets
         value = None if classes is None else classes[index]
         if value is None:
@@ -225,5 +263,13 @@ def _is_lrp(method: str) -> bool:
     return spec.form.rule is not None and spec.method != "lrpsign" and not spec.multipliers
 
 
-def _numpy(tensor: Tensor) -> Array:
-    return np.asarray(tensor.detach().cpu())
+def _rounding(relevance: Array, stored: Array) -> Array:
+    """The largest error of stored maps (n, ...) as a share of the largest value of each (n,)."""
+    flat, short = relevance.reshape(len(relevance), -1), stored.astype(np.float64).reshape(len(relevance), -1)
+    largest = np.abs(flat).max(1)
+    return np.asarray(np.abs(flat - short).max(1) / np.where(largest > 0, largest, 1))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Inputs as they are spoken of."""
+    return ", ".join(map(repr, names)).replace(repr(ONE), "one array") or "none"

@@ -62,7 +62,7 @@ class Plan:
             raise OptionError(f"batch_size={self.batch_size!r} must be a whole number of at least 1")
         if self.dtype not in DTYPES:
             raise OptionError(f"dtype={self.dtype!r} must be one of {', '.join(DTYPES)}")
-        taken = [name for name in ("at", "as_tensor", "create_graph", "batch_size", "seed", "output", "explained") if name in self.options]
+        taken = [name for name in ("at", "as_tensor", "create_graph", "batch_size", "seed", "output") if name in self.options]
         if taken:
             raise OptionError(f"{taken[0]}= does not go with a run over a data set, which gives maps of the input by settings of its own")
 

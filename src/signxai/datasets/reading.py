@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
-from signxai.common.errors import SignxaiError
+from signxai.common.errors import SignxaiError, StoreError
+from signxai.datasets.parts import parts_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store_writer import Failure
 
-__all__ = ["ReadBatch", "batches_of", "read_batch", "rows_of"]
+__all__ = ["ReadBatch", "batches_of", "lost_reader", "read_batch", "rows_of"]
 
-Array = npt.NDArray[Any]
+Parts = Mapping[str, npt.NDArray[Any]]
+"""What an entry consists of, see ``signxai.datasets.parts``."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,14 @@ class ReadBatch:
         number: of the batch.
         rows: which entries of the data set the batch consists of.
         indices: those that were read.
-        samples: their values, in the same order.
+        samples: the parts of each, by name, in the same order.
         failures: the others.
     """
 
     number: int
     rows: range
     indices: list[int]
-    samples: list[Array]
+    samples: list[Parts]
     failures: list[Failure]
 
 
@@ -53,7 +55,9 @@ def read_batch(source: Source, number: int, batch_size: int) -> ReadBatch:
     return _batch(number, rows, [_read(source, index) for index in rows])
 
 
-def batches_of(source: Source, numbers: Sequence[int], batch_size: int, workers: int) -> Iterator[ReadBatch]:
+def batches_of(
+    source: Source, numbers: Sequence[int], batch_size: int, workers: int, at_start: Callable[[int], None] | None = None
+) -> Iterator[ReadBatch]:
     """The batches of these numbers, in their order.
 
     Args:
@@ -61,31 +65,52 @@ def batches_of(source: Source, numbers: Sequence[int], batch_size: int, workers:
         numbers: of the batches.
         batch_size: entries in each.
         workers: processes that read ahead, two batches each; 0: none.
+        at_start: what each of them does first, given its number.
+
+    Raises:
+        StoreError: one of them was lost.
     """
     if not workers:
         yield from (read_batch(source, number, batch_size) for number in numbers)
         return
     rows = [rows_of(number, batch_size, len(source.entries.keys)) for number in numbers]
-    loader: DataLoader[Array | Failure] = DataLoader(
-        _AsDataset(source), batch_sampler=[list(part) for part in rows], num_workers=workers, collate_fn=list, prefetch_factor=2
+    loader: DataLoader[Parts | Failure] = DataLoader(
+        _AsDataset(source),
+        batch_sampler=[list(part) for part in rows],
+        num_workers=workers,
+        collate_fn=list,
+        prefetch_factor=2,
+        worker_init_fn=at_start,
     )
     for number, part, values in zip(numbers, rows, loader, strict=True):
         yield _batch(number, part, values)
 
 
-class _AsDataset(Dataset[Array | Failure]):
+def lost_reader(error: BaseException | None) -> StoreError | None:
+    """The error for a process that read ahead and is gone, if this one, or what caused it, is torch's for that; else None.
+
+    torch has no class for it, and raises it from a handler of signals, wherever the run just is.
+    """
+    while error is not None:
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            return StoreError("a process that reads ahead was killed, perhaps as memory ran out; run again, with fewer workers")
+        error = error.__cause__
+    return None
+
+
+class _AsDataset(Dataset[Parts | Failure]):
     """A source as torch's loader takes it: an entry that fails is its failure."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
-    def __getitem__(self, index: int) -> Array | Failure:
+    def __getitem__(self, index: int) -> Parts | Failure:
         return _read(self.source, index)
 
 
-def _read(source: Source, index: int) -> Array | Failure:
+def _read(source: Source, index: int) -> Parts | Failure:
     try:
-        return np.asarray(source.read(index))
+        return {name: np.asarray(part) for name, part in parts_of(source.read(index)).items()}
     except (SignxaiError, OSError) as error:
         return Failure(index, source.entries.keys[index], reason_of(error))
 
@@ -95,7 +120,7 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _batch(number: int, rows: range, values: Sequence[Array | Failure]) -> ReadBatch:
+def _batch(number: int, rows: range, values: Sequence[Parts | Failure]) -> ReadBatch:
     read = [(index, value) for index, value in zip(rows, values, strict=True) if not isinstance(value, Failure)]
     failures = [value for value in values if isinstance(value, Failure)]
     return ReadBatch(number, rows, [index for index, _ in read], [value for _, value in read], failures)

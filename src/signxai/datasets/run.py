@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from signxai.common.errors import InputError, SignxaiError
 from signxai.datasets.explaining import BatchExplainer
+from signxai.datasets.parts import parts_of
 from signxai.datasets.plan import Plan
 from signxai.datasets.ray_run import RayOptions, results_by_ray
-from signxai.datasets.reading import batches_of, reason_of
+from signxai.datasets.reading import batches_of, lost_reader, reason_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
-from signxai.datasets.views import View, view_of_shape
+from signxai.datasets.views import Views, views_of
 from signxai.models import move_to
 
 __all__ = ["explain_dataset"]
@@ -44,14 +48,14 @@ def explain_dataset(
     workers: int = 0,
     progress: bool = False,
     ray: RayOptions | None = None,
-    view: View | None = None,
+    view: Views | None = None,
     **options: Any,
 ) -> Store:
     """Explain every entry of a data set by one or several methods, into a store on disk.
 
-    One batch is in memory at a time. Whatever ends the run, what it has committed stays: the same call goes on where it was ended, and
-    the store's arrays are those of an undisturbed run, byte by byte. An entry that cannot be read or explained is listed in the store's
-    ``failed``, and the run goes on.
+    Two batches are in memory at a time: one is explained while that before it is written. Whatever ends the run, what it has committed
+    stays: the same call goes on where it was ended, and the store's arrays are those of an undisturbed run, byte by byte. An entry that
+    cannot be read or explained is listed in the store's ``failed``, and the run goes on.
 
     Args:
         model: of outputs (N, classes).
@@ -69,7 +73,7 @@ def explain_dataset(
         model_name: what the store calls the model; its class by default.
         workers: processes that read ahead; 0: none.
         ray: how the run is spread over processes and machines by Ray; None: it is not, and ``workers`` read for it.
-        view: how an entry is drawn in reports; None: as the source says, or by its shape.
+        view: how an entry is drawn in reports, with several inputs by the name of each; None: as the source says, or by its shape.
         progress: whether a bar shows what is done and left, on standard error.
         **options: of ``signxai.explain_all``; each goes to the methods that take it.
 
@@ -99,8 +103,10 @@ def explain_dataset(
         sample = _first_sample(source)
         explainer = BatchExplainer.of(model, plan, source.entries, class_names, sample)
         if not writer.exists:
-            shown = view or getattr(source, "view", None) or view_of_shape(sample.shape)
+            shown = views_of({name: part.shape for name, part in sample.items()}, view or getattr(source, "view", None))
             writer.create(run, source.entries, batch_size, explainer.arrays(), class_names, shown)
+        writer.open_arrays(explainer.arrays())
+        writer.forget_begun()
         missing = writer.missing(-(-len(source.entries.keys) // batch_size))
         if ray is None:
             results = _results(explainer, source, missing, writer, workers)
@@ -110,8 +116,8 @@ def explain_dataset(
     return Store(store)
 
 
-def _first_sample(source: Source) -> Any:
-    """The first entry that can be read, which says what all are like.
+def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:
+    """The parts of the first entry that can be read, which says what all are like.
 
     Raises:
         InputError: there is none.
@@ -119,18 +125,28 @@ def _first_sample(source: Source) -> Any:
     reason = ""
     for index in range(len(source.entries.keys)):
         try:
-            return source.read(index)
+            return {name: np.asarray(part) for name, part in parts_of(source.read(index)).items()}
         except (SignxaiError, OSError) as error:
             reason = reason or reason_of(error)
     raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")
 
 
 def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int) -> Iterator[BatchResult]:
-    """The batches that are not there yet, with their chunks written."""
-    for batch in batches_of(source, missing, explainer.plan.batch_size, workers):
-        result = explainer.result(batch)
+    """The batches that are not there yet, with their chunks written: those of one while the next is explained."""
+
+    def written(result: BatchResult) -> BatchResult:
         writer.write(result, explainer.plan.batch_size)
-        yield result
+        return result
+
+    being_written: Future[BatchResult] | None = None
+    with ThreadPoolExecutor(1) as beside:
+        for batch in batches_of(source, missing, explainer.plan.batch_size, workers, writer.let_go):
+            result = explainer.result(batch)
+            if being_written is not None:
+                yield being_written.result()
+            being_written = beside.submit(written, result)
+        if being_written is not None:
+            yield being_written.result()
 
 
 def _commit(
@@ -139,9 +155,12 @@ def _commit(
     """Let each batch count as soon as it is written, and show how far the run is."""
     left = sum(_size(number, batch_size, count) for number in missing)
     with tqdm(total=count, initial=count - left, unit="sample", disable=not progress) as bar:
-        for result in results:
-            writer.commit(result)
-            bar.update(_size(result.number, batch_size, count))
+        try:
+            for result in results:
+                writer.commit(result)
+                bar.update(_size(result.number, batch_size, count))
+        except RuntimeError as error:
+            raise (lost_reader(error) or error) from error.__cause__
     writer.tidy()
     for failure in writer.failures:
         _LOG.warning("%s: %s", failure.key, failure.reason)

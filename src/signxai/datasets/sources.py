@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from signxai.common.errors import InputError
+from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.parts import ONE, Entry, as_given, check_names, parts_of
 
 __all__ = ["ArraySource", "Entries", "Source", "TorchSource"]
 
@@ -78,8 +79,8 @@ class Source(Protocol):
     def content_hash(self) -> str:
         """A hash of what can be had of the values without reading all of them, by which a changed data set is noticed."""
 
-    def read(self, index: int) -> Array:
-        """One entry as the network takes it, without the batch axis.
+    def read(self, index: int) -> Entry:
+        """One entry as the network takes it, without the batch axis; of a network with several inputs an array for each, by name.
 
         Raises:
             SignxaiError, OSError: it cannot be read; the message says why.
@@ -88,19 +89,22 @@ class Source(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """An array (N, ...): in memory, mapped from a file, or of zarr.
+    """An array (N, ...): in memory, mapped from a file, or of zarr; for a network with several inputs one of each.
 
     Args:
-        values: the array; anything with ``shape`` and ``values[index]`` does.
+        values: the array; anything with ``shape`` and ``values[index]`` does. Or a mapping of them, by the
+            arguments of the model's forward.
         labels, groups, targets: (N,), as ``Entries`` has them.
         kind: what it is, and where it comes from.
 
     Raises:
-        InputError: no array, or one without a batch axis.
+        InputError: no array, one without a batch axis, or several that differ in how many entries they have.
 
     >>> source = ArraySource(np.zeros((5, 3, 8, 8)), labels=[0, 1, 0, 1, 1])
     >>> len(source.entries.keys), source.read(2).shape
     (5, (3, 8, 8))
+    >>> sorted(ArraySource({"ecg": np.zeros((5, 2, 100)), "age": np.zeros(5)}).read(2))
+    ['age', 'ecg']
     """
 
     values: Any
@@ -111,35 +115,64 @@ class ArraySource:
     entries: Entries = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shape = getattr(self.values, "shape", None)
-        if not shape or len(shape) < 2:
-            raise InputError(f"values of {'no' if shape is None else f'the shape {tuple(shape)},'} shape; an array (N, ...) is needed")
+        count = _count_of(self.values)
         plain = [None if part is None else _plain(part) for part in (self.labels, self.groups, self.targets)]
-        object.__setattr__(self, "entries", Entries([str(index) for index in range(shape[0])], *plain))
+        object.__setattr__(self, "entries", Entries([str(index) for index in range(count)], *plain))
 
     def content_hash(self) -> str:
-        """Of the shape, the type, and at most 16 entries from the first to the last."""
-        count = self.values.shape[0]
+        """Of the names, the shapes, the types, and at most 16 entries from the first to the last."""
+        count = len(self.entries.keys)
         picked = sorted({round(place) for place in np.linspace(0, count - 1, min(count, _LOOKED_AT))})
-        digest = hashlib.sha256(f"{tuple(self.values.shape)} {self.values.dtype}".encode())
-        for index in picked:
-            digest.update(np.ascontiguousarray(_numbers(self.values[index])).tobytes())
+        digest = hashlib.sha256()
+        for name, values in parts_of(self.values).items():
+            digest.update(f"{name}{tuple(values.shape)} {values.dtype}".encode())
+            for index in picked:
+                digest.update(np.ascontiguousarray(_numbers(values[index])).tobytes())
         return digest.hexdigest()
 
-    def read(self, index: int) -> Array:
-        return _as_array(self.values[index])
+    def read(self, index: int) -> Entry:
+        return as_given({name: _as_array(values[index], name) for name, values in parts_of(self.values).items()})
+
+
+def _count_of(values: Any) -> int:
+    """How many entries arrays have.
+
+    Raises:
+        InputError: they are none, or differ in that.
+    """
+    if not isinstance(values, Mapping):
+        shape = getattr(values, "shape", None)
+        if not shape or len(shape) < 2:
+            raise InputError(f"values of {'no' if shape is None else f'the shape {tuple(shape)},'} shape; an array (N, ...) is needed")
+        return int(shape[0])
+    check_names(list(values))
+    shapes = {name: getattr(part, "shape", None) for name, part in values.items()}
+    for name, shape in shapes.items():
+        if not shape:
+            raise InputError(
+                f"input {name!r} of {'no' if shape is None else f'the shape {tuple(shape)},'} shape; an array (N, ...) is needed"
+            )
+    counts = {name: int(shape[0]) for name, shape in shapes.items() if shape}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{name!r} has {count}" for name, count in counts.items())
+        raise InputError(f"the inputs have one number of entries, on the first axis of each, but of these {said}")
+    return next(iter(counts.values()))
 
 
 @dataclass(frozen=True, eq=False)
 class TorchSource:
     """A ``torch.utils.data.Dataset`` that is addressed by index: entries that are a tensor, or begin with one.
 
+    For a network with several inputs an entry is a mapping of tensors, or begins with one; or its first parts are the tensors that
+    ``inputs`` names.
+
     Args:
         dataset: with ``len`` and ``dataset[index]``.
         kind: what it is.
-        has_labels: the second part of each entry is its class, an integer. To know all of them, every entry is read once at the
-            beginning, unless the data set has them as ``targets`` (torchvision's way).
+        has_labels: the part of each entry behind what the network takes is its class, an integer. To know all of them, every entry is
+            read once at the beginning, unless the data set has them as ``targets`` (torchvision's way).
         groups, targets: (N,), as ``Entries`` has them.
+        inputs: which arguments of the model's forward the first parts of an entry are, in their order.
 
     Raises:
         InputError: it has no length, or no labels where they are asked for.
@@ -147,6 +180,8 @@ class TorchSource:
     >>> pairs = torch.utils.data.TensorDataset(torch.zeros(4, 2), torch.tensor([1, 0, 1, 1]))
     >>> TorchSource(pairs, has_labels=True).entries.labels
     [1, 0, 1, 1]
+    >>> sorted(TorchSource(pairs, inputs=["x", "kind"]).read(0))
+    ['kind', 'x']
     """
 
     dataset: Any
@@ -154,6 +189,7 @@ class TorchSource:
     has_labels: bool = False
     groups: Sequence[str] | None = None
     targets: Sequence[Class] | None = None
+    inputs: Sequence[str] = ()
     entries: Entries = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +197,8 @@ class TorchSource:
             count = len(self.dataset)
         except TypeError as error:
             raise InputError(f"{type(self.dataset).__name__} has no length; a data set that is addressed by index is needed") from error
+        if self.inputs:
+            check_names(self.inputs)
         labels = self._labels(count) if self.has_labels else None
         object.__setattr__(self, "entries", Entries([str(index) for index in range(count)], labels, self.groups, self.targets))
 
@@ -168,25 +206,57 @@ class TorchSource:
         known = getattr(self.dataset, "targets", None)
         if known is not None and len(known) == count:
             return _plain(known)
-        return _plain([_second(self.dataset[index], index) for index in range(count)])
+        return _plain([self._parts(index)[1] for index in range(count)])
 
     def content_hash(self) -> str:
         """Of the number of entries and the first of them."""
-        first = self._values(0)
-        return hashlib.sha256(f"{first.shape} {first.dtype}".encode() + np.ascontiguousarray(first).tobytes()).hexdigest()
+        digest = hashlib.sha256()
+        for name, first in parts_of(self._given(0)).items():
+            values = _numbers(first)
+            digest.update(f"{name}{values.shape} {values.dtype}".encode() + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
-    def read(self, index: int) -> Array:
-        return _as_array(self._values(index))
+    def read(self, index: int) -> Entry:
+        given = self._given(index)
+        if isinstance(given, Mapping):
+            check_names(list(given))
+        return as_given({name: _as_array(value, name) for name, value in parts_of(given).items()})
 
-    def _values(self, index: int) -> Array:
-        entry = self.dataset[index]
-        return _numbers(entry[0] if isinstance(entry, tuple | list) else entry)
+    def _given(self, index: int) -> Any:
+        """What the network takes of an entry: a tensor, or a mapping of them."""
+        given, _ = self._parts(index)
+        return given
 
+    def _parts(self, index: int) -> tuple[Any, Any]:
+        """What the network takes of an entry, and what follows; None where nothing does.
 
-def _second(entry: object, index: int) -> object:
-    if not isinstance(entry, tuple | list) or len(entry) < 2:
-        raise InputError(f"entry {index} of the data set is {type(entry).__name__} without a second part, its label")
-    return entry[1]
+        Raises:
+            InputError: it has too few parts, or cannot be read.
+        """
+        entry = self._entry(index)
+        parts = list(entry) if isinstance(entry, tuple | list) else [entry]
+        if self.inputs and isinstance(parts[0], tuple | list):
+            parts = [*parts[0], *parts[1:]]
+        count = 1 if isinstance(parts[0], Mapping) else len(self.inputs) or 1
+        if len(parts) < count + self.has_labels:
+            label = " and a label" if self.inputs else ""
+            wanted = f"{', '.join(self.inputs)}{label}" if self.inputs else "a second part, its label"
+            raise InputError(f"entry {index} of the data set is {type(entry).__name__} of {len(parts)} without {wanted}")
+        if not self.inputs and isinstance(parts[0], tuple | list):
+            raise InputError(
+                f"entry {index} of the data set has several inputs; say by inputs= which arguments of the model's forward they are"
+            )
+        named = self.inputs and not isinstance(parts[0], Mapping)
+        given = dict(zip(self.inputs, parts, strict=False)) if named else parts[0]
+        return given, parts[count] if len(parts) > count else None
+
+    def _entry(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except (SignxaiError, OSError):
+            raise
+        except Exception as error:  # a data set may raise anything
+            raise InputError(f"the data set failed on entry {index}: {type(error).__name__}: {error}") from error
 
 
 def _plain(values: Any) -> list[Any]:
@@ -202,18 +272,22 @@ def _plain(values: Any) -> list[Any]:
     return plain
 
 
-def _as_array(value: Any) -> Array:
-    """Numbers of an entry.
+def _as_array(value: Any, name: str = ONE) -> Array:
+    """Numbers of an entry, or of its part of this name.
 
     Raises:
         InputError: it is no array of numbers, or holds NaN or infinity.
     """
     array = _numbers(value)
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
-        raise InputError(f"the entry is {type(value).__name__} of {array.dtype}, not an array of numbers")
+        raise InputError(f"{_called(name)} is {type(value).__name__} of {array.dtype}, not an array of numbers")
     if array.dtype.kind in "fc" and not np.isfinite(array).all():
-        raise InputError("the entry holds NaN or infinity")
+        raise InputError(f"{_called(name)} holds NaN or infinity")
     return array
+
+
+def _called(name: str) -> str:
+    return f"the entry's input {name!r}" if name else "the entry"
 
 
 def _numbers(value: Any) -> Array:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from signxai.common.errors import OptionError
 from signxai.datasets.clusters import Clusters, clustered, clusters_read
 from signxai.datasets.explaining import class_number
-from signxai.datasets.store_writer import Failure, opened, read_manifest
-from signxai.datasets.views import View, view_of_shape, view_read
+from signxai.datasets.parts import as_given, place_of
+from signxai.datasets.store_writer import Failure, attributes_of, opened, read_array, read_manifest
+from signxai.datasets.views import Views, view_read, views_of
 
 __all__ = ["Store"]
 
@@ -34,7 +35,8 @@ class Store:
         run: what was computed: model with a hash of its weights, data set, methods, options, versions.
         failed: the entries that could not be read or explained, whose rows hold NaN.
         class_names: by class; empty: classes are numbered.
-        view: how an entry is drawn.
+        input_names: of a network with several inputs what they are called; empty: an entry is one array.
+        view: how an entry is drawn; with several inputs a dict from the name of each.
 
     Raises:
         StoreError: it is no store, of a newer version, or broken.
@@ -43,18 +45,19 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._group = opened(self.path, "r")
-        attributes = dict(self._group.attrs)
+        attributes = attributes_of(self.path, self._group)
         self.run: dict[str, Any] = attributes["run"]
         self.class_names: list[str] = attributes["class_names"]
-        self.view: View = view_read(attributes["view"]) if "view" in attributes else self._view_by_shape()
+        self.input_names: list[str] = attributes.get("inputs", [])
+        self.view: Any = view_read(attributes["view"]) if "view" in attributes else self._view_by_shape()
         manifest = read_manifest(self.path)
         self.failed = [Failure(index, key, reason) for index, key, reason in manifest["failed"]]
         size = attributes["batch_size"]
         self._done = [(first * size, min(stop * size, len(self))) for first, stop in manifest["done"]]
 
-    def _view_by_shape(self) -> View:
+    def _view_by_shape(self) -> Views:
         """How entries of a store that does not say it are drawn."""
-        return view_of_shape(self._group[f"relevance/{self.methods[0]}"].shape[1:])
+        return views_of({"": self._group[f"relevance/{self.methods[0]}"].shape[1:]}, None)
 
     def __len__(self) -> int:
         """How many entries the data set has."""
@@ -122,15 +125,15 @@ class Store:
             chosen &= self.array("group") == group
         return np.flatnonzero(chosen)
 
-    def relevance(self, method: str, rows: Sequence[int] | Rows | None = None) -> Array:
-        """Maps of a method (n, ...), of some entries or all.
+    def relevance(self, method: str, rows: Sequence[int] | Rows | None = None) -> Any:
+        """Maps of a method (n, ...), of some entries or all; with several inputs a dict from the name of each that has maps.
 
         Raises:
             OptionError: the store has no such method.
         """
         if method not in self.methods:
             raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
-        return self.array(f"relevance/{method}", rows)
+        return self._of_parts(f"relevance/{method}", rows)
 
     def values_of_a_map(self, method: str) -> int:
         """How many values one map of a method has, of all inputs together."""
@@ -138,13 +141,21 @@ class Store:
         arrays = [held] if hasattr(held, "shape") else [array for _, array in held.arrays()]
         return sum(int(np.prod(array.shape[1:])) for array in arrays)
 
-    def inputs(self, rows: Sequence[int] | Rows | None = None) -> Array:
-        """Inputs (n, ...), of some entries or all.
+    def inputs(self, rows: Sequence[int] | Rows | None = None) -> Any:
+        """Inputs (n, ...), of some entries or all; with several a dict from the name of each.
 
         Raises:
             OptionError: the store was made without them.
         """
-        return self.array("input", rows)
+        if "input" not in self:
+            raise OptionError(f"{self.path} has no 'input'; run with the inputs kept")
+        return self._of_parts("input", rows)
+
+    def _of_parts(self, name: str, rows: Sequence[int] | Rows | None) -> Array | dict[str, Array]:
+        """An array; with several inputs those of each that has one, by name."""
+        names = self.input_names or [""]
+        places = {part: place_of(name, part) for part in names}
+        return as_given({part: self.array(place, rows) for part, place in places.items() if place in self})
 
     def keys(self, rows: Sequence[int] | Rows | None = None) -> list[str]:
         """What entries are called: their files, or indices."""
@@ -164,9 +175,7 @@ class Store:
         """
         if name not in self._group:
             raise OptionError(f"{self.path} has no {name!r}")
-        array = self._group[name]
-        values = array[:] if rows is None else array.oindex[np.asarray(rows, dtype=np.int64)]
-        return np.asarray(values)
+        return read_array(self.path, self._group, name, None if rows is None else np.asarray(rows, dtype=np.int64))
 
     def clustered(self) -> list[tuple[str, int]]:
         """Of which method and class it has clusters, see ``cluster_maps``; in the order of their names."""

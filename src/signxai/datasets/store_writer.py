@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 from signxai.common.errors import StoreError
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.sources import Entries
-from signxai.datasets.views import View, kept
+from signxai.datasets.views import Views, kept
 
 __all__ = ["ArrayKind", "BatchResult", "Failure", "StoreWriter"]
 
@@ -27,7 +28,9 @@ Array = npt.NDArray[Any]
 FORMAT = 1
 """Raised when a store of this version can no longer be read by the one before."""
 MANIFEST = "manifest"
+_ATTRIBUTES = "zarr.json"
 _PART = ".part"
+_BEGUN = ".begun"
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,30 @@ class StoreWriter:
         self._done: set[int] = set()
         self._failures: dict[int, Failure] = {}
         self._group: Any = None
+        self._arrays: dict[str, Any] = {}
 
     def __enter__(self) -> StoreWriter:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(f"{self.path}: another run writes to it; wait for it, or name another store") from error
+        except NotImplementedError as error:
+            raise StoreError(f"{self.path}: lies on a file system that locks no files; name a store on another one") from error
+        except OSError as error:
+            raise OSError(error.errno, f"no store can be written there: {error.strerror}", str(self.path)) from error
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
+
+    def let_go(self, _: int = 0) -> None:
+        """In a forked process: let go of the lock, which would stay for as long as that lives, though the run itself were killed."""
+        open_files = Path("/dev/fd")
+        lock = Path(self._lock.lock_file)
+        for number in [int(name) for name in os.listdir(open_files)] if open_files.is_dir() else []:
+            with suppress(OSError):  # the one by which the folder was listed is closed by now
+                if os.path.samestat(os.fstat(number), lock.stat()):
+                    os.close(number)
 
     @property
     def exists(self) -> bool:
@@ -107,7 +124,7 @@ class StoreWriter:
             StoreError: it is no store, of another run, or of a newer version.
         """
         self._group = opened(self.path, "r+")
-        refuse_other_run(self.path, dict(self._group.attrs).get("run", {}), run)
+        refuse_other_run(self.path, attributes_of(self.path, self._group)["run"], run)
         manifest = read_manifest(self.path)
         self._done = {number for first, stop in manifest["done"] for number in range(first, stop)}
         self._failures = {index: Failure(index, key, reason) for index, key, reason in manifest["failed"]}
@@ -119,7 +136,7 @@ class StoreWriter:
         batch_size: int,
         arrays: Mapping[str, ArrayKind],
         class_names: Sequence[str],
-        view: View,
+        view: Views,
     ) -> None:
         """Make the store, with what is known of the entries and nothing computed.
 
@@ -129,29 +146,40 @@ class StoreWriter:
             batch_size: entries in one chunk.
             arrays: what is computed of each entry, by name.
             class_names: by class; empty: classes are numbered.
-            view: how an entry is drawn.
+            view: how an entry is drawn; with several inputs by the name of each.
         """
-        zarr = zarr_package()
         part = self.path.with_name(f".{self.path.name}.part")
         shutil.rmtree(part, ignore_errors=True)  # of a run that was ended while it made one
-        count = len(entries.keys)
         attributes = {"format": FORMAT, "run": dict(run), "class_names": list(class_names), "batch_size": batch_size, "view": kept(view)}
-        group = zarr.open_group(part, mode="w", zarr_format=3, attributes=attributes)
-        for name, values in _known(entries).items():
-            dtype = str if values.dtype.kind == "U" else values.dtype
-            group.create_array(name, shape=(count,), chunks=(count,), dtype=dtype)[:] = values
-        for name, kind in arrays.items():
-            chunks = (min(batch_size, count), *(size or 1 for size in kind.shape))
-            group.create_array(name, shape=(count, *kind.shape), chunks=chunks, dtype=kind.dtype, fill_value=kind.fill)
-        group.create_group(MANIFEST)
-        _write_manifest(part, set(), {})
-        part.rename(self.path)
-        self._group = zarr.open_group(self.path, mode="r+")
+        if isinstance(view, Mapping):
+            attributes["inputs"] = list(view)
+        with _said_of(self.path, is_new=True):
+            try:
+                _make(part, attributes, entries, batch_size, arrays)
+                part.rename(self.path)
+            except OSError:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+        self._group = zarr_package().open_group(self.path, mode="r+")
+
+    def open_arrays(self, arrays: Mapping[str, ArrayKind]) -> None:
+        """Have the arrays ready to be written to.
+
+        Raises:
+            StoreError: one is missing or broken, or another than the run makes.
+        """
+        self._arrays = arrays_of(self.path, self._group, arrays)
+
+    def forget_begun(self) -> None:
+        """Remove the notes of batches that an earlier run has begun."""
+        shutil.rmtree(self.path / MANIFEST / _BEGUN, ignore_errors=True)
 
     def tidy(self) -> None:
         """Remove what writers that were killed have left half written beside its place."""
-        for part in [*self.path.rglob("*.partial"), self.path / MANIFEST / _PART]:
-            part.unlink(missing_ok=True)
+        self.forget_begun()
+        with _said_of(self.path):
+            for part in [*self.path.rglob("*.partial"), self.path / MANIFEST / _PART]:
+                part.unlink(missing_ok=True)
 
     def missing(self, batches: int) -> list[int]:
         """The numbers of the batches that are not there yet.
@@ -167,21 +195,144 @@ class StoreWriter:
         return [self._failures[index] for index in sorted(self._failures)]
 
     def write(self, result: BatchResult, batch_size: int) -> None:
-        """Write the chunks of a batch, which counts only when it is committed."""
-        write_chunks(self._group, result, batch_size)
+        """Write the chunks of a batch, which counts only when it is committed.
+
+        Raises:
+            StoreError: the store is gone.
+            OSError: it cannot be written, as the disk is full.
+        """
+        write_chunks(self.path, self._arrays, result, batch_size)
 
     def commit(self, result: BatchResult) -> None:
-        """Let a batch whose chunks are written count, from now on and after any interruption."""
-        self._done.add(result.number)
-        self._failures |= {failure.index: failure for failure in result.failures}
-        _write_manifest(self.path, self._done, self._failures)
+        """Let a batch whose chunks are written count, from now on and after any interruption.
+
+        Raises:
+            StoreError, OSError: as ``write`` does.
+        """
+        done = self._done | {result.number}
+        failures = self._failures | {failure.index: failure for failure in result.failures}
+        with _said_of(self.path):
+            _write_manifest(self.path, done, failures)
+        self._done, self._failures = done, failures
 
 
-def write_chunks(group: Any, result: BatchResult, batch_size: int) -> None:
-    """Write a batch's rows into the arrays of a group, a chunk for each array."""
+def _make(path: Path, attributes: dict[str, Any], entries: Entries, batch_size: int, arrays: Mapping[str, ArrayKind]) -> None:
+    """A store in which nothing is computed yet."""
+    count = len(entries.keys)
+    group = zarr_package().open_group(path, mode="w", zarr_format=3, attributes=attributes)
+    for name, values in _known(entries).items():
+        dtype = str if values.dtype.kind == "U" else values.dtype
+        group.create_array(name, shape=(count,), chunks=(count,), dtype=dtype)[:] = values
+    for name, kind in arrays.items():
+        chunks = (min(batch_size, count), *(size or 1 for size in kind.shape))
+        group.create_array(name, shape=(count, *kind.shape), chunks=chunks, dtype=kind.dtype, fill_value=kind.fill)
+    group.create_group(MANIFEST)
+    _write_manifest(path, set(), {})
+
+
+@contextmanager
+def _said_of(path: Path, is_new: bool = False) -> Iterator[None]:
+    """Let what keeps the run from writing be said of its store, and what is to be done about it.
+
+    Raises:
+        StoreError: the store is gone.
+        OSError: it cannot be written.
+    """
+    try:
+        if not is_new and not (path / _ATTRIBUTES).is_file():
+            raise FileNotFoundError
+        yield
+    except OSError as error:
+        if not is_new and not (path / _ATTRIBUTES).is_file():
+            raise StoreError(
+                f"{path}: was removed or moved while the run wrote to it; put it back, or remove what is left, and run again"
+            ) from error
+        kept = "" if is_new else "; what is committed stays, and the same call goes on"
+        raise OSError(error.errno, f"{error.strerror}{kept}", str(path)) from error
+
+
+@contextmanager
+def begun(path: Path, number: int, most: int) -> Iterator[None]:
+    """While entered, keep a note beside the manifest that a batch is worked on; those of lost processes stay, and tell of them.
+
+    Args:
+        path: of the store.
+        number: of the batch.
+        most: so many notes there may be at once, of batches that are worked on and of those that were.
+
+    Raises:
+        StoreError: there are more: one process is lost after the other, and nothing gets done.
+    """
+    note = path / MANIFEST / _BEGUN / str(number)
+    with _said_of(path):
+        note.parent.mkdir(exist_ok=True)
+        with note.open("ab") as file:
+            file.write(b".")
+        notes = sum(_size(one) for one in note.parent.iterdir())
+    if notes > most:
+        raise StoreError(
+            f"{path}: one worker after the other is lost, the last ones over batch {number}, which most often is a lack of memory: take "
+            "fewer actors, or smaller batches in another store; what is committed stays"
+        )
+    yield
+    note.unlink(missing_ok=True)
+
+
+def _size(file: Path) -> int:
+    """In bytes; 0 where another process has removed it meanwhile."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def write_chunks(path: Path, arrays: Mapping[str, Any], result: BatchResult, batch_size: int) -> None:
+    """Write a batch's rows into the arrays of a store, a chunk for each array.
+
+    Raises:
+        StoreError, OSError: as ``StoreWriter.write`` does.
+    """
     start = result.number * batch_size
-    for name, rows in result.arrays.items():
-        group[name][start : start + len(rows)] = rows
+    with _said_of(path):
+        for name, rows in result.arrays.items():
+            arrays[name][start : start + len(rows)] = rows
+
+
+def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[str, Any]:
+    """The arrays of a store that is written to.
+
+    Raises:
+        StoreError: one is missing or broken, or another than these.
+    """
+    arrays = {name: _array(path, group, name) for name in kinds}
+    for name, kind in kinds.items():
+        if arrays[name].shape[1:] != kind.shape or arrays[name].dtype != np.dtype(kind.dtype):
+            came = f"{arrays[name].dtype} {arrays[name].shape[1:]}"
+            raise StoreError(f"{path}: {name} is of {came}, where this run has {kind.dtype} {kind.shape}; remove the store, and run again")
+    return arrays
+
+
+def read_array(path: Path, group: Any, name: str, rows: npt.NDArray[np.int64] | None) -> Array:
+    """Some rows of an array, or all.
+
+    Raises:
+        StoreError: it is broken.
+    """
+    array = _array(path, group, name)
+    try:
+        return np.asarray(array[:] if rows is None else array.oindex[rows])
+    except (ValueError, RuntimeError) as error:
+        raise StoreError(f"{path}: {name} has a broken chunk ({error}); remove the store, and run again") from error
+
+
+def _array(path: Path, group: Any, name: str) -> Any:
+    try:
+        array = group[name]
+    except (KeyError, ValueError, TypeError, FileNotFoundError) as error:
+        raise StoreError(f"{path}: {name} is missing or broken ({type(error).__name__}); remove the store, and run again") from error
+    if not hasattr(array, "oindex"):
+        raise StoreError(f"{path}: {name} is no array but several; say which")
+    return array
 
 
 def opened(path: Path, mode: str) -> Any:
@@ -194,11 +345,23 @@ def opened(path: Path, mode: str) -> Any:
     try:
         group = zarr.open_group(path, mode=mode)
         version = group.attrs["format"]
-    except (KeyError, ValueError, FileNotFoundError, zarr.errors.BaseZarrError) as error:
+    except (KeyError, ValueError, TypeError, FileNotFoundError, NotADirectoryError, zarr.errors.BaseZarrError) as error:
         raise StoreError(f"{path}: no store of relevance maps ({type(error).__name__}); name another place, or remove it") from error
-    if version > FORMAT:
+    if not isinstance(version, int) or version > FORMAT:
         raise StoreError(f"{path}: written by a newer signxai, as format {version}; this one knows format {FORMAT}: update signxai")
     return group
+
+
+def attributes_of(path: Path, group: Any) -> dict[str, Any]:
+    """What a store says of itself.
+
+    Raises:
+        StoreError: it does not say all that it must.
+    """
+    attributes = dict(group.attrs)
+    if missing := [name for name in ("run", "class_names", "batch_size") if name not in attributes]:
+        raise StoreError(f"{path / _ATTRIBUTES}: does not say its {missing[0]}; it is broken: name another place, or remove it")
+    return attributes
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -207,18 +370,23 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises:
         StoreError: it is missing or broken.
     """
-    file = path / MANIFEST / "zarr.json"
+    file = path / MANIFEST / _ATTRIBUTES
     try:
         content: dict[str, Any] = json.loads(file.read_text())["attributes"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{file}: the record of what is in the store is missing or broken ({error})") from error
-    return content
+        return {
+            "done": [(int(a), int(b)) for a, b in content["done"]],
+            "failed": [(int(i), str(k), str(r)) for i, k, r in content["failed"]],
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{file}: the record of what is in the store is missing or broken ({error}); remove the store, and run again"
+        ) from error
 
 
 def _write_manifest(path: Path, done: set[int], failures: Mapping[int, Failure]) -> None:
     listed = [[failure.index, failure.key, failure.reason] for _, failure in sorted(failures.items())]
     content = {"zarr_format": 3, "node_type": "group", "attributes": {"done": _ranges(done), "failed": listed}}
-    file = path / MANIFEST / "zarr.json"
+    file = path / MANIFEST / _ATTRIBUTES
     part = file.with_name(_PART)
     with part.open("w") as stream:
         json.dump(content, stream)

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from signxai.common.errors import OptionError
+from signxai.datasets.parts import ONE, as_given, parts_of
 
-__all__ = ["PictureView", "SignalView", "ValuesView", "View", "kept", "view_of_shape", "view_read"]
+__all__ = ["PictureView", "SignalView", "ValuesView", "View", "Views", "kept", "view_of_shape", "view_read", "views_of"]
 
 _RGB = 3
 
@@ -63,6 +64,8 @@ class ValuesView:
 
 
 View = PictureView | SignalView | ValuesView
+Views = View | Mapping[str, View]
+"""How an entry is drawn; of several inputs each, by its name."""
 
 
 def view_of_shape(shape: Sequence[int]) -> View:
@@ -76,18 +79,42 @@ def view_of_shape(shape: Sequence[int]) -> View:
     return SignalView() if len(shape) == 2 else ValuesView()
 
 
-def kept(view: View) -> dict[str, Any]:
-    """A view as JSON has it.
+def views_of(shapes: Mapping[str, Sequence[int]], given: Views | None) -> Views:
+    """How entries are drawn: as is said, and by the shapes of their parts where nobody says it.
+
+    Raises:
+        OptionError: what is given is not of these parts.
+
+    >>> views_of({"age": (), "ecg": (2, 100)}, {"age": ValuesView(("years",))})["ecg"]
+    SignalView(sampling_rate=None, lead_names=(), units='', zero_at_s=0.0)
+    """
+    said: dict[str, View] = {} if given is None else parts_of(given)
+    if strange := [name for name in said if name not in shapes]:
+        parts = "one array" if ONE in shapes else ", ".join(map(repr, shapes))
+        raise OptionError(
+            f"view={given!r}: {strange[0] or 'one view'!r} is of none of the entries' parts, {parts}; give a view of each by name"
+        )
+    return as_given({name: said.get(name) or view_of_shape(shape) for name, shape in shapes.items()})
+
+
+def kept(view: Views) -> dict[str, Any]:
+    """A view, or several by name, as JSON has it.
 
     >>> view_read(kept(SignalView(360.0, ("MLII",))))
     SignalView(sampling_rate=360.0, lead_names=('MLII',), units='', zero_at_s=0.0)
+    >>> view_read(kept({"age": ValuesView(("years",))}))
+    {'age': ValuesView(names=('years',))}
     """
+    if isinstance(view, Mapping):
+        return {"kind": "several", "views": {name: kept(one) for name, one in view.items()}}
     kind = "picture" if isinstance(view, PictureView) else "signal" if isinstance(view, SignalView) else "values"
     return {"kind": kind} | {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(view).items()}
 
 
-def view_read(content: Mapping[str, Any]) -> View:
-    """The view that ``kept`` made this of."""
+def view_read(content: Mapping[str, Any]) -> Any:
+    """The view that ``kept`` made this of, or the dict of them."""
+    if content["kind"] == "several":
+        return {name: view_read(one) for name, one in content["views"].items()}
     if content["kind"] == "picture":
         return PictureView(tuple(content["mean"]), tuple(content["std"]))
     if content["kind"] == "signal":

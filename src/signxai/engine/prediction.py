@@ -20,7 +20,6 @@ from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.proof_of_reading import refuse_chance
-from signxai.engine.targets import Target
 from signxai.engine.token_ids import Mixed
 
 __all__ = ["NoSoftmaxWrapper", "predict", "remove_softmax"]
@@ -254,21 +253,3 @@ def lost_ids(key: str, mixed: Mixed) -> ModelError:
         f"the model reads an embedding by integers that {operation!r} in {place} computes from the token ids {key!r}, not place by place, "
         f"from which no relevance finds its way back; give those integers as an input of their own, or leave {key!r} out by explained="
     )
-
-
-def predicted_target(
-    model: nn.Module,
-    x: object,
-    batch_size: int | None = None,
-    seed: int = 0,
-    output: OutputOption = None,
-    stochastic: bool = False,
-    forward_kwargs: ForwardKwargs = None,
-) -> Target:
-    """Each sample's predicted class, the largest logit, as ``explain`` takes a target; arguments as for ``predict``.
-
-    >>> import torch
-    >>> predicted_target(torch.nn.Identity(), torch.tensor([[0.0, 2.0], [3.0, 1.0]])).indices.tolist()
-    [[1], [0]]
-    """
-    return Target().resolved(predict(model, x, batch_size, seed, output, stochastic, forward_kwargs))

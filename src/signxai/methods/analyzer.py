@@ -26,7 +26,7 @@ from signxai.engine.mixing import UNMIXED
 from signxai.engine.model_loan import borrowed, unwrapped
 from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError, nobody_writes_to
-from signxai.engine.prediction import ids_or_numbers, predicted_target
+from signxai.engine.prediction import ids_or_numbers, predict
 from signxai.engine.relevance import UnknownOperationWarning
 from signxai.engine.tape import Tape
 from signxai.engine.targets import Target, as_target
@@ -327,8 +327,8 @@ class Analyzer(ABC):
         self, copies_parameters: bool, input_tensor: Any, target_class: Any, shared: SharedResults | None
     ) -> Iterator[list[Batch]]:
         """Borrow the model, and cut input and target into batches as ``batch_size`` says."""
-        if target_class is None and (shared is not None or self.chunks_itself):  # several runs must agree on it
-            target_class = self._predicted(input_tensor, shared or SharedResults())
+        if target_class is None and (self.chunks_itself or (shared is not None and shared.is_for_several)):  # several runs must agree on it
+            target_class = self._predicted(input_tensor, shared or SharedResults(methods=1))
         only_model_runs = not (self.changes_model or self._puts_hooks() or callable(target_class) or self.output is not None)
         loan = borrowed(self.model, copies_parameters, self.seed, only_model_runs)
         with in_turn(self.stochastic), torch.inference_mode(False), torch.enable_grad(), loan as view:
@@ -368,10 +368,12 @@ class Analyzer(ABC):
 
     def _predicted(self, x: Any, shared: SharedResults) -> Target:
         key = ("target", self.batch_size, self.seed)
-        return shared.once(
-            key,
-            lambda: predicted_target(self.model, x, self.batch_size, self.seed, self.output, self.stochastic, self.forward_kwargs),
-        )
+        return shared.once(key, lambda: self._predict(x, shared))
+
+    def _predict(self, x: Any, shared: SharedResults) -> Target:
+        logits = predict(self.model, x, self.batch_size, self.seed, self.output, self.stochastic, self.forward_kwargs)
+        shared.see_logits(0, logits)
+        return Target().resolved(logits)
 
     def _batch(self, view: ModelView, x: Tensor, target: Target, rows: slice, shared: SharedResults | None) -> Batch:
         part = target.rows(rows.start, rows.stop)

@@ -31,10 +31,16 @@ Result = TypeVar("Result")
 
 
 class SharedResults:
-    """What several methods compute alike for one model, input and target: each is computed once."""
+    """What methods compute alike for one model, input and target: each is computed once. And what the network said of the samples.
 
-    def __init__(self) -> None:
+    Args:
+        methods: how many there are. Several agree on the predicted class before the first begins; a single one takes its own pass for that.
+    """
+
+    def __init__(self, methods: int) -> None:
+        self.is_for_several = methods > 1
         self._results: dict[Hashable, Any] = {}
+        self._logits: dict[int, Tensor] = {}
 
     def once(self, key: Hashable, compute: Callable[[], Result]) -> Result:
         """What ``compute`` gave for this key when it was first asked for."""
@@ -42,6 +48,25 @@ class SharedResults:
             self._results[key] = compute()
         result: Result = self._results[key]
         return result
+
+    def see_logits(self, first: int, logits: Tensor) -> None:
+        """Take note of what the network said of samples, from the one of number ``first`` on, at which it has run anyway."""
+        self._logits[first] = logits.detach()
+
+    def logits(self, count: int) -> Tensor | None:
+        """The logits (count, ...) of all samples; None where no method has run the network at each of them.
+
+        >>> shared = SharedResults(methods=1)
+        >>> shared.see_logits(0, torch.zeros(2, 3))
+        >>> shared.logits(3) is None, tuple(shared.logits(2).shape)
+        (True, (2, 3))
+        """
+        parts: list[Tensor] = []
+        while (first := sum(map(len, parts))) < count:
+            if first not in self._logits:
+                return None
+            parts.append(self._logits[first])
+        return torch.cat(parts)[:count]
 
 
 class LayerTurns:
@@ -240,10 +265,15 @@ class Batch:
         Raises:
             ModelError: if the output does not depend on it.
         """
-        if self.shared is None:
+        if self.shared is None or not self.shared.is_for_several:
             return self.backward(GradientPass())
         key = ("gradient", self.rows.start, self.rows.stop, self.relevance, self.seed, self.at)
         return self.shared.once(key, lambda: self.backward(GradientPass())).clone()  # each method may write to its own
+
+    def tell(self, logits: Tensor) -> None:
+        """Let whoever asks afterwards know what the network says of the samples: their logits (n, ...)."""
+        if self.shared is not None:
+            self.shared.see_logits(self.rows.start, logits)
 
     def backward(self, mode: ForwardPass) -> Tensor:
         """Initial relevance carried back along the graph that ``mode`` builds, to the input (or to ``at``), in its shape.
@@ -275,6 +305,7 @@ class Batch:
         outputs = OutputsOf(self.net, names) if names else None
         with outputs or nullcontext():
             logits = self.run(leaf, mode)
+        self.tell(logits)
         watch = Watch(logits) if looks_for_culprit else None
         start = self.initial_relevance(logits)
         results = [gradient_of(logits, leaf, start)] if outputs is None else outputs.gradients(logits, start)

@@ -185,6 +185,7 @@ class GradCAMAnalyzer(Analyzer):
         mode = FeatureMapPass(self.target_layer is None, only)
         with self._capturing(batch.net, mode):
             logits = batch.run(batch.x.detach().requires_grad_(True), mode)
+        batch.tell(logits)
         if not mode.found:
             if not logits.requires_grad:
                 raise cut_graph()

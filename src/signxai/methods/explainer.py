@@ -114,6 +114,20 @@ class Explainer:
         return relevance
 
 
+def explain_together(
+    explainers: Mapping[str, Explainer], x: Any, target_class: Any = None, shared: SharedResults | None = None
+) -> dict[str, Any]:
+    """Explain one decision by several methods of one model, which share what they can.
+
+    Args:
+        explainers: by name.
+        x, target_class: as for ``signxai.explain``.
+        shared: where they share it, for whoever asks for it afterwards; None: nobody does.
+    """
+    shared = shared or SharedResults(len(explainers))
+    return {name: explainer.explain(x, target_class, shared) for name, explainer in explainers.items()}
+
+
 def explainer_for(model: nn.Module, name: str | MethodSpec, options: Mapping[str, Any]) -> Explainer:
     """Bind a method's name and options to a model.
 
