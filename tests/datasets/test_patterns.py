@@ -172,12 +172,14 @@ def test_maps_are_read_in_parts_and_down_sized(tmp_path, monkeypatch):
     maps = np.random.default_rng(0).normal(size=(30, 3, 48, 32))
     store = store_of(maps, tmp_path / "maps.zarr")
     whole = features_of(store, "gradient_x_input", np.arange(30), 16, 0.0)
-    averages = store.relevance("gradient_x_input").astype(np.float64).sum(1).reshape(30, 16, 3, 16, 2).mean((2, 4)).reshape(30, 256)
-    assert np.allclose(whole, averages / np.linalg.norm(averages, axis=1, keepdims=True), atol=1e-12)
+    signed = store.relevance("gradient_x_input").astype(np.float64).sum(1).reshape(30, 16, 3, 16, 2)
+    means = [np.sqrt((np.where(sign * signed > 0, signed, 0) ** 2).mean((2, 4))).reshape(30, 256) for sign in (1, -1)]
+    wanted = np.concatenate(means, axis=1)
+    assert np.allclose(whole, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-12)
     monkeypatch.setattr(map_features, "_AT_ONCE", 7 * 3 * 48 * 32)
     assert np.allclose(features_of(store, "gradient_x_input", np.arange(30), 16, 0.0), whole, atol=1e-14)
-    assert feature_rows(np.ones((2, 5)), ValuesView(), 16, 0.1).shape == (2, 5)
-    assert feature_rows(np.ones((2, 3, 9, 7)), PictureView(), 16, 0.1).shape == (2, 63)
+    assert feature_rows(np.ones((2, 5)), ValuesView(), 16, 0.1).shape == (2, 10)
+    assert feature_rows(np.ones((2, 3, 9, 7)), PictureView(), 16, 0.1).shape == (2, 126)
 
 
 def test_zero_maps_are_in_no_cluster(tmp_path):

@@ -499,7 +499,7 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
 @click.option(
     "--smoothing",
     type=click.FloatRange(min=0, max=1, max_open=True),
-    default=0.1,
+    default=0.05,
     show_default=True,
     help="How far a thing may move and still be the same, as a share of a picture's side.",
 )
@@ -507,7 +507,7 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
 @click.option(
     "--limit",
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
-    default=0.15,
+    default=0.2,
     show_default=True,
     help="Share of a cluster's weight in the graph that may leave it.",
 )

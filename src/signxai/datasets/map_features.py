@@ -1,4 +1,8 @@
-"""Relevance maps made comparable: channels summed, smoothed, down-sized, of one length. Maps are read a chunk at a time."""
+"""Relevance maps made comparable: channels summed, down-sized, smoothed, of one length. Maps are read a chunk at a time.
+
+What speaks for the class and what speaks against it are down-sized apart, by the root of their mean square: fine patterns of both
+signs, which any shift would turn round, do not cancel each other, and a strong place stays strong.
+"""
 
 from __future__ import annotations
 
@@ -55,23 +59,34 @@ def _features(maps: Any, view: Any, side: int, smoothing: float) -> Array:
 
 
 def feature_rows(maps: Array, view: View, side: int, smoothing: float) -> Array:
-    """Maps (n, ...) down-sized, as rows (n, d).
+    """Maps (n, ...) down-sized, as rows (n, d): first what speaks for the class, then what speaks against it.
 
     >>> feature_rows(np.ones((5, 3, 40, 40)), PictureView(), side=16, smoothing=0.1).shape
-    (5, 256)
+    (5, 512)
     >>> feature_rows(np.ones((5, 2, 1000)), SignalView(), side=16, smoothing=0.1).shape
-    (5, 128)
+    (5, 256)
+    >>> from signxai.datasets import ValuesView
+    >>> feature_rows(np.array([[3.0, -2.0]]), ValuesView(), side=16, smoothing=0.1)
+    array([[3., 0., 0., 2.]])
     """
     exact = np.asarray(maps, dtype=np.float64)
+    signed = exact.sum(1) if isinstance(view, PictureView) else exact
+    largest = np.abs(signed).reshape(len(signed), -1).max(1).reshape(-1, *[1] * (signed.ndim - 1))
+    scaled = signed / np.where(largest > 0, largest, 1)  # squares of very large and very small numbers are no floats
+    parts = [_pooled(np.maximum(sign * scaled, 0) ** 2, view, side, smoothing) for sign in (1, -1)]
+    rows = np.sqrt(np.concatenate([part.reshape(len(exact), -1) for part in parts], axis=1))
+    return np.asarray(rows * largest.reshape(-1, 1))
+
+
+def _pooled(values: Array, view: View, side: int, smoothing: float) -> Array:
+    """Values (n, ...), of pictures without channels, averaged over stretches along their axes."""
     if isinstance(view, PictureView):
-        rows, columns = (pooling(length, side, smoothing) for length in exact.shape[2:])
-        pooled = rows @ exact.sum(1) @ columns.T
-    elif isinstance(view, SignalView):
-        pooled = exact @ pooling(exact.shape[-1], side * _FINER, smoothing / _SHARPER).T
-    else:
-        flat = exact.reshape(len(exact), -1)
-        pooled = flat @ pooling(flat.shape[1], _MOST_VALUES, 0.0).T
-    return np.asarray(pooled.reshape(len(exact), -1))
+        rows, columns = (pooling(length, side, smoothing) for length in values.shape[1:])
+        return np.asarray(rows @ values @ columns.T)
+    if isinstance(view, SignalView):
+        return np.asarray(values @ pooling(values.shape[-1], side * _FINER, smoothing / _SHARPER).T)
+    flat = values.reshape(len(values), -1)
+    return np.asarray(flat @ pooling(flat.shape[1], _MOST_VALUES, 0.0).T)
 
 
 def pooling(length: int, places: int, smoothing: float) -> Array:

@@ -50,9 +50,9 @@ class ClusterSettings:
     """
 
     side: int = 16
-    smoothing: float = 0.1
+    smoothing: float = 0.05
     neighbours: int | None = None
-    limit: float = 0.15
+    limit: float = 0.2
     umap: bool = False
     seed: int = 0
 
