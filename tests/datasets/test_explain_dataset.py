@@ -22,6 +22,7 @@ from signxai.engine.prediction import predict
 zarr = pytest.importorskip("zarr")
 
 from dataset_run import BATCH, COUNT, METHODS, network, source  # noqa: E402
+from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor  # noqa: E402
 
 RUN = Path(__file__).with_name("dataset_run.py")
 
@@ -152,12 +153,35 @@ def test_what_a_killed_writer_left_half_written_goes(tmp_path):
     path = tmp_path / "maps.zarr"
     explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
     before = contents(path)
-    left = path / "relevance" / "gradient" / "c" / "0" / "0" / "0" / "0.0123456789abcdef.partial"
+    left = path / "relevance" / "gradient" / "c.0.0.0.0.123.partial"
     left.write_bytes(b"half")
     (path / "manifest" / ".part").write_text("{")
     explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
     assert contents(path) == before
     assert not (path / "manifest" / ".part").exists()
+
+
+@pytest.mark.parametrize(("shape", "dtype", "fill"), [((3, 4), "f4", np.nan), ((), "i8", -1), ((2,), "f2", np.nan), ((), "f8", np.nan)])
+def test_chunks_are_the_files_that_zarr_writes(shape, dtype, fill, tmp_path):
+    values = np.random.default_rng(0).normal(size=(10, *shape)).astype(dtype)
+    values[4:8] = fill
+    for folder in ("by_zarr", "by_us"):
+        made = {"shape": values.shape, "chunks": (4, *shape), "dtype": dtype, "fill_value": fill, "compressors": compressor()}
+        array = zarr.open_group(tmp_path / folder, mode="w").create_array("a", **made, chunk_key_encoding=KEYS)
+        for number in range(3):
+            rows = slice(number * 4, number * 4 + 4)
+            if folder == "by_zarr":
+                array[rows] = values[rows]
+            else:
+                ChunkFiles.of(tmp_path / folder / "a", array).write(number, values[rows])
+    assert contents(tmp_path / "by_zarr") == contents(tmp_path / "by_us")
+    assert len(contents(tmp_path / "by_us")) == 4  # two chunks, and zarr's two files: what holds nothing has no file
+
+
+def test_arrays_that_are_kept_in_another_way_are_not_written_to(tmp_path):
+    array = zarr.open_group(tmp_path / "other.zarr", mode="w").create_array("a", shape=(4,), chunks=(4,), dtype="f4")
+    with pytest.raises(StoreError, match="not of a store of this version"):
+        ChunkFiles.of(tmp_path / "other.zarr" / "a", array)
 
 
 CHANGES = {

@@ -27,6 +27,7 @@ def run(path, **options):
 
 @pytest.mark.parametrize("place", ["_write_manifest", "write_chunks"])
 def test_a_full_disk_loses_nothing(undisturbed, place, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(store_writer, "_SECONDS", 0)
     path, calls, whole = tmp_path / "maps.zarr", [], getattr(store_writer, place)
 
     def full(*arguments):
@@ -94,7 +95,7 @@ def test_a_broken_store_is_refused_and_stays(undisturbed, what, tmp_path):  # no
 
 def test_a_broken_chunk_is_told_when_it_is_read(undisturbed, tmp_path):  # noqa: F811
     path = shutil.copytree(undisturbed.path, tmp_path / "maps.zarr")
-    (path / "logits" / "c" / "0" / "0").write_bytes(b"no chunk")
+    (path / "logits" / "c.0.0").write_bytes(b"no chunk")
     with pytest.raises(StoreError, match="logits has a broken chunk"):
         Store(path).array("logits")
 

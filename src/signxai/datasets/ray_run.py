@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from signxai.common.errors import OptionError, SignxaiError, StoreError
+from signxai.datasets.chunk_files import ChunkFiles
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.reading import read_batch
 from signxai.datasets.sources import Source
@@ -69,7 +70,7 @@ class _Worker:
 
     def __init__(self, work: list[Any], path: str, threads: int, device: str, most: int) -> None:
         self.work, self.path, self.threads, self.device, self.most = work, Path(path), threads, device, most
-        self.ready: tuple[BatchExplainer, Source, dict[str, Any]] | None = None
+        self.ready: tuple[BatchExplainer, Source, dict[str, ChunkFiles]] | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, list[Any]]:
         (number,) = rows["number"].tolist()
@@ -81,7 +82,7 @@ class _Worker:
         except SignxaiError as error:
             return _row(number, error=(None, str(error), None))
 
-    def _get_ready(self) -> tuple[BatchExplainer, Source, dict[str, Any]]:
+    def _get_ready(self) -> tuple[BatchExplainer, Source, dict[str, ChunkFiles]]:
         torch.set_num_threads(self.threads)
         explainer, source = import_module("ray").get(self.work[0])
         return explainer.on(self.device), source, arrays_of(self.path, opened(self.path, "r+"), explainer.arrays())
@@ -92,7 +93,7 @@ class _Worker:
         explainer, source, arrays = self.ready
         size = explainer.plan.batch_size
         result = explainer.result(read_batch(source, number, size))
-        write_chunks(self.path, arrays, result, size)
+        write_chunks(self.path, arrays, result)
         return [asdict(failure) for failure in result.failures]
 
 

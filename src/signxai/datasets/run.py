@@ -135,7 +135,7 @@ def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], 
     """The batches that are not there yet, with their chunks written: those of one while the next is explained."""
 
     def written(result: BatchResult) -> BatchResult:
-        writer.write(result, explainer.plan.batch_size)
+        writer.write(result)
         return result
 
     being_written: Future[BatchResult] | None = None
@@ -161,6 +161,8 @@ def _commit(
                 bar.update(_size(result.number, batch_size, count))
         except RuntimeError as error:
             raise (lost_reader(error) or error) from error.__cause__
+        finally:
+            writer.keep()
     writer.tidy()
     for failure in writer.failures:
         _LOG.warning("%s: %s", failure.key, failure.reason)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from signxai.common.errors import StoreError
+from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.sources import Entries
 from signxai.datasets.views import Views, kept
@@ -31,6 +33,8 @@ MANIFEST = "manifest"
 _ATTRIBUTES = "zarr.json"
 _PART = ".part"
 _BEGUN = ".begun"
+_SECONDS = 0.25
+"""Between manifests: each waits for the disk, as long as a small network takes for a batch or two."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ class StoreWriter:
         self._done: set[int] = set()
         self._failures: dict[int, Failure] = {}
         self._group: Any = None
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[str, ChunkFiles] = {}
+        self._kept_at = -_SECONDS
+        self._is_kept = True
 
     def __enter__(self) -> StoreWriter:
         try:
@@ -194,26 +200,38 @@ class StoreWriter:
         """The entries that could not be read or explained, in their order."""
         return [self._failures[index] for index in sorted(self._failures)]
 
-    def write(self, result: BatchResult, batch_size: int) -> None:
+    def write(self, result: BatchResult) -> None:
         """Write the chunks of a batch, which counts only when it is committed.
 
         Raises:
             StoreError: the store is gone.
             OSError: it cannot be written, as the disk is full.
         """
-        write_chunks(self.path, self._arrays, result, batch_size)
+        write_chunks(self.path, self._arrays, result)
 
     def commit(self, result: BatchResult) -> None:
-        """Let a batch whose chunks are written count, from now on and after any interruption.
+        """Let a batch whose chunks are written count: within a quarter of a second, or as soon as ``keep`` is called, after any
+        interruption, too.
 
         Raises:
             StoreError, OSError: as ``write`` does.
         """
-        done = self._done | {result.number}
-        failures = self._failures | {failure.index: failure for failure in result.failures}
-        with _said_of(self.path):
-            _write_manifest(self.path, done, failures)
-        self._done, self._failures = done, failures
+        self._done.add(result.number)
+        self._failures |= {failure.index: failure for failure in result.failures}
+        self._is_kept = False
+        if monotonic() - self._kept_at > _SECONDS:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write the manifest, if a batch has been committed since it was written.
+
+        Raises:
+            StoreError, OSError: as ``write`` does.
+        """
+        if not self._is_kept:
+            with _said_of(self.path):
+                _write_manifest(self.path, self._done, self._failures)
+            self._kept_at, self._is_kept = monotonic(), True
 
 
 def _make(path: Path, attributes: dict[str, Any], entries: Entries, batch_size: int, arrays: Mapping[str, ArrayKind]) -> None:
@@ -225,7 +243,8 @@ def _make(path: Path, attributes: dict[str, Any], entries: Entries, batch_size: 
         group.create_array(name, shape=(count,), chunks=(count,), dtype=dtype)[:] = values
     for name, kind in arrays.items():
         chunks = (min(batch_size, count), *(size or 1 for size in kind.shape))
-        group.create_array(name, shape=(count, *kind.shape), chunks=chunks, dtype=kind.dtype, fill_value=kind.fill)
+        made = {"shape": (count, *kind.shape), "chunks": chunks, "dtype": kind.dtype, "fill_value": kind.fill}
+        group.create_array(name, **made, compressors=compressor(), chunk_key_encoding=KEYS)
     group.create_group(MANIFEST)
     _write_manifest(path, set(), {})
 
@@ -286,20 +305,19 @@ def _size(file: Path) -> int:
         return 0
 
 
-def write_chunks(path: Path, arrays: Mapping[str, Any], result: BatchResult, batch_size: int) -> None:
+def write_chunks(path: Path, arrays: Mapping[str, ChunkFiles], result: BatchResult) -> None:
     """Write a batch's rows into the arrays of a store, a chunk for each array.
 
     Raises:
         StoreError, OSError: as ``StoreWriter.write`` does.
     """
-    start = result.number * batch_size
     with _said_of(path):
         for name, rows in result.arrays.items():
-            arrays[name][start : start + len(rows)] = rows
+            arrays[name].write(result.number, rows)
 
 
-def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[str, Any]:
-    """The arrays of a store that is written to.
+def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[str, ChunkFiles]:
+    """The arrays of a store that is written to, chunk by chunk.
 
     Raises:
         StoreError: one is missing or broken, or another than these.
@@ -309,7 +327,7 @@ def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[st
         if arrays[name].shape[1:] != kind.shape or arrays[name].dtype != np.dtype(kind.dtype):
             came = f"{arrays[name].dtype} {arrays[name].shape[1:]}"
             raise StoreError(f"{path}: {name} is of {came}, where this run has {kind.dtype} {kind.shape}; remove the store, and run again")
-    return arrays
+    return {name: ChunkFiles.of(path / name, array) for name, array in arrays.items()}
 
 
 def read_array(path: Path, group: Any, name: str, rows: npt.NDArray[np.int64] | None) -> Array:
