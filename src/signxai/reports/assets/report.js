@@ -410,6 +410,7 @@ const signxaiReport = (() => {
 
   const GROUPS = ["#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#9c6b4e", "#ff8ab7", "#6cc5b0", "#97bbf5", "#9498a0"];
   const groupColour = (points, group) => (points.none.includes(group) ? property("--none") : GROUPS[group % GROUPS.length]);
+  const isSquare = (group) => Math.floor(group / GROUPS.length) % 2 === 1; // when the colours are used up
 
   let redrawScatter = () => {};
   const scatter = (points) => {
@@ -425,11 +426,17 @@ const signxaiReport = (() => {
       const radius = points.x.length > 2000 ? 2.2 : 4;
       points.x.forEach((_, index) => {
         context.fillStyle = groupColour(points, points.groups[index]);
+        const [left, top] = at(index);
         context.beginPath();
-        context.arc(...at(index), radius, 0, 2 * Math.PI);
+        if (isSquare(points.groups[index])) context.rect(left - radius, top - radius, 2 * radius, 2 * radius);
+        else context.arc(left, top, radius, 0, 2 * Math.PI);
         context.fill();
       });
-      all("[data-swatch]").forEach((swatch) => { swatch.style.background = groupColour(points, Number(swatch.dataset.swatch)); });
+      all("[data-swatch]").forEach((swatch) => {
+        const group = Number(swatch.dataset.swatch);
+        swatch.style.background = groupColour(points, group);
+        swatch.style.borderRadius = isSquare(group) ? "0" : "";
+      });
     };
     const nearest = (event) => {
       let [found, least] = [-1, 14 ** 2];
@@ -697,7 +704,9 @@ const signxaiReport = (() => {
   const dress = () => { // controls and the list of keys, which are of no use without this script
     const method = element("select", { id: "method" }, ...meta.methods.map((name, number) => new Option(name, number)));
     const box = (id, text) => element("label", {}, element("input", { type: "checkbox", id }), ` ${text}`);
-    const choices = element("div", { className: "choices" }, element("label", {}, "Method ", method), box("own", "each map on its own scale"));
+    const chooser = element("label", {}, "Method ", method);
+    chooser.hidden = document.body.dataset.page === "clusters"; // its maps are of one method
+    const choices = element("div", { className: "choices" }, chooser, box("own", "each map on its own scale"));
     if (meta.inputs && meta.parts.some((part) => part.kind === "picture")) choices.append(box("overlay", "over the input"));
     choices.append(element("button", { type: "button", id: "help" }, "Keys ", element("kbd", {}, "?")));
     one("header").append(choices);
