@@ -1,4 +1,4 @@
-"""The export of a store to ViRelAy and CoRelAy (Anders et al. 2021): HDF5 files, a map of labels, and a project for each method.
+"""The export of a store to ViRelAy (Anders et al. 2021): HDF5 files, a map of labels, and a project for each method.
 
 ViRelAy 1.0 reads ``data`` and ``label`` of the data set, ``attribution``, ``prediction`` and ``label`` of a method's file, and of its
 analysis ``CLASS/index``, ``CLASS/embedding/NAME`` and ``CLASS/cluster/NAME``. A class is found by the label's ``word_net_id``. It draws
