@@ -230,7 +230,12 @@ def sensitivity_n(
     score: str = "logit",
     **run: Unpack[RunOptions],
 ) -> FloatArray:
-    """Sensitivity-n: the mean over subset sizes of ``sensitivity_n_curve``, which see.
+    """Sensitivity-n: of random subsets of n units, the correlation of their relevance with the drop of the score, averaged over n.
+
+    Ancona et al. 2018; ``sensitivity_n_curve`` gives each n's.
+
+    Args:
+        model, x, relevance, target_class, imputer, unit, sizes, samples, score, **run: as for ``sensitivity_n_curve``.
 
     Returns:
         (N,), in [-1, 1]; higher is better; 1 for a linear model and its exact contributions.

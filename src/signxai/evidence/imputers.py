@@ -74,7 +74,7 @@ class Constant(Filled):
     takes_ids = True
 
     def values(self, x: Tensor) -> Tensor:
-        value = torch.as_tensor(self.value, device=x.device)
+        value = torch.as_tensor(np.asarray(_on_cpu(self.value)), device=x.device)
         if not x.is_floating_point() and not torch.equal(value.double(), value.double().round()):
             raise OptionError(f"imputer={self.value!r}: token ids are whole numbers; give the id that stands for nothing, as of padding")
         if value.ndim > x.ndim - 1 or any(
@@ -82,6 +82,10 @@ class Constant(Filled):
         ):
             raise OptionError(f"imputer= is an array of shape {tuple(value.shape)}, which does not fit a sample {tuple(x.shape[1:])}")
         return value.to(x.dtype).reshape(*(1,) * (x.ndim - value.ndim), *value.shape)
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if isinstance(value, Tensor) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +178,8 @@ class Interpolation(Imputer):
         behind = torch.where(removed, length, places).flip(-1).cummin(-1).values.flip(-1)
         left = torch.where(before < 0, behind, before).clamp(max=length - 1)
         right = torch.where(behind == length, before, behind).clamp(min=0)
-        share = (places - left) / (right - left).clamp(min=1)
-        line = x.gather(-1, left) + share.to(x.dtype) * (x.gather(-1, right) - x.gather(-1, left))
+        share = (places - left).to(x.dtype) / (right - left).clamp(min=1)
+        line = x.gather(-1, left) + share * (x.gather(-1, right) - x.gather(-1, left))
         line = torch.where(removed.all(-1, keepdim=True), x.mean(-1, keepdim=True), line)
         return torch.where(removed, line, x)
 
