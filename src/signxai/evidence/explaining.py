@@ -72,6 +72,11 @@ class Explaining:
         if wrong := next((name for name in ("at", "as_tensor", "create_graph") if name in self._own), None):
             raise OptionError(f"{wrong}= does not go with a metric, which compares maps of the input")
 
+    @property
+    def chunk(self) -> int:
+        """Most points that are explained at once."""
+        return self._see.chunk
+
     def points_of_samples(self) -> Points:
         """The samples as they are."""
         return Points(list(range(self.samples)), {})

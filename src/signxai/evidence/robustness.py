@@ -111,14 +111,20 @@ def sensitivities(
 
 
 def _changes(explaining: Explaining, values: dict[Key, Tensor], maps: FloatArray, radius: float, of_range: bool, times: int) -> FloatArray:
-    """||R(x + u) - R(x)|| (N, times); as many points are held at once as go through the model together."""
-    changes = np.empty((explaining.samples, times))
-    for row in range(explaining.samples):
-        draws = generator(explaining.settings.seed, explaining.seeds[row])
-        moved = {key: _moved(part[row], radius, of_range, times, draws) for key, part in values.items()}
-        difference = explaining.maps(Points([row] * times, moved)) - maps[row]
-        changes[row] = np.sqrt((difference * difference).sum(axis=1))
-    return changes
+    """||R(x + u) - R(x)|| (N, times); the points of so many samples are held at once as fill a pass of the model."""
+    changes = []
+    step = max(1, explaining.chunk // times)
+    for start in range(0, explaining.samples, step):
+        own = range(start, min(start + step, explaining.samples))
+        draws = [generator(explaining.settings.seed, explaining.seeds[row]) for row in own]
+        moved = {
+            key: torch.cat([_moved(part[row], radius, of_range, times, drawn) for row, drawn in zip(own, draws, strict=True)])
+            for key, part in values.items()
+        }
+        rows = [row for row in own for _ in range(times)]
+        difference = explaining.maps(Points(rows, moved)) - maps[rows]
+        changes.append(np.sqrt((difference * difference).sum(axis=1)).reshape(len(own), times))
+    return np.concatenate(changes)
 
 
 def _moved(sample: Tensor, radius: float, of_range: bool, times: int, draws: np.random.Generator) -> Tensor:

@@ -22,10 +22,13 @@ def average_ranks(values: FloatArray) -> FloatArray:
     >>> average_ranks(np.array([[3.0, 1.0, 3.0]]))
     array([[2.5, 1. , 2.5]])
     """
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
     ranks = np.empty(values.shape)
-    for row, own in enumerate(values):
-        _, places, counts = np.unique(own, return_inverse=True, return_counts=True)
-        ranks[row] = (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(own.shape)]
+    np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1)[None], axis=1)
+    for row in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1)):
+        _, places, counts = np.unique(values[row], return_inverse=True, return_counts=True)
+        ranks[row] = (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(-1)]
     return ranks
 
 
