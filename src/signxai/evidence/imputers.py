@@ -20,7 +20,7 @@ from torch import Tensor
 
 from signxai.common.errors import OptionError
 from signxai.evidence.draws import generator
-from signxai.evidence.neighbours import from_neighbours
+from signxai.evidence.neighbours import from_neighbours, on_a_line
 from signxai.evidence.options import one_of
 from signxai.evidence.parts import Key
 
@@ -171,17 +171,7 @@ class Interpolation(Imputer):
     """
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
-        removed = removed.expand_as(x)
-        length = x.shape[-1]
-        places = torch.arange(length, device=x.device).expand_as(x)
-        before = torch.where(removed, -1, places).cummax(-1).values
-        behind = torch.where(removed, length, places).flip(-1).cummin(-1).values.flip(-1)
-        left = torch.where(before < 0, behind, before).clamp(max=length - 1)
-        right = torch.where(behind == length, before, behind).clamp(min=0)
-        share = (places - left).to(x.dtype) / (right - left).clamp(min=1)
-        line = x.gather(-1, left) + share * (x.gather(-1, right) - x.gather(-1, left))
-        line = torch.where(removed.all(-1, keepdim=True), x.mean(-1, keepdim=True), line)
-        return torch.where(removed, line, x)
+        return torch.where(removed, on_a_line(x, removed), x)
 
 
 @dataclass(frozen=True)

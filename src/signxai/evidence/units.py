@@ -325,11 +325,13 @@ class Partition:
         for key, index in self._indices.items():
             chosen = torch.from_numpy(padded).to(index.device)
             flat = index.flatten(1)
-            own = (
-                chosen.index_select(1, flat[0]) if len(flat) == 1 else chosen.gather(1, flat[torch.tensor(list(rows), device=index.device)])
-            )
+            own = chosen.index_select(1, flat[0]) if len(flat) == 1 else chosen.gather(1, flat[_index(rows, index.device)])
             masks[key] = own.reshape(len(members), *index.shape[1:])
         return masks
+
+
+def _index(rows: Sequence[int], device: torch.device) -> Tensor:
+    return torch.tensor(list(rows), dtype=torch.int64, device=device)
 
 
 def _by_key(unit: Any, shapes: Mapping[Key, Shape]) -> Mapping[Key, Any]:
