@@ -198,7 +198,7 @@ def test_no_pass_is_larger_than_asked_for_and_none_is_run_twice():
     sizes.clear()
     evidence.srg(Noting(), x, relevance, 0, steps=8, batch_size=5)
     assert max(sizes) == 5
-    assert sum(sizes) == len(x) * (1 + 2 * 8), "the samples, and the points of two curves of 8 steps that share their ends"
+    assert sum(sizes) == len(x) * 2 * 8, "the samples, and the points of two curves of 8 steps that share both ends"
 
 
 def test_several_inputs_are_ranked_together():
@@ -418,6 +418,8 @@ def test_what_methods_and_masks_cannot_be():
         evidence.top_k_intersection(maps, np.ones((4, 1, 16)), k=0)
     with raises(InputError, "box"):
         evidence.box_mask([[(3, 3, 3, 5)]], (8, 8))
+    with raises(InputError, "intervals", "list of them for each"):
+        evidence.interval_mask([(0, 2), (3, 4)], 8)
     with raises(InputError, "sample 1", "boxes"):
         evidence.box_mask([[(0, 0, 2, 2)], []], (8, 8))
 

@@ -2,17 +2,23 @@
 
 import inspect
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from kinds_of_input import KINDS, N, negated
+from places import TOOLS
 from signxai import evidence
 from signxai.common.errors import InputError, OptionError, TargetError
 from signxai.evidence import METRICS
 from signxai.evidence.records import FAMILIES
 from untouched import assert_untouched, state
+
+sys.path.append(str(TOOLS))
+
+import evidence_page
 
 SMALL = {"steps": 4, "samples": 4, "smoothed": 2, "radius": 0.1, "k": 3}
 """Few of everything that is counted."""
@@ -159,3 +165,9 @@ def test_what_needs_a_class_says_so():
         evidence.random_logit(case.net, case.x, "gradient", lambda outputs: outputs.sum(1))
     with pytest.raises(OptionError, match="logit"):
         evidence.deletion(case.net, case.x, case.relevance, lambda outputs: outputs.sum(1))
+
+
+def test_the_page_is_what_the_records_say():
+    page = evidence_page.PAGE.read_text(encoding="utf-8")
+    assert evidence_page.rendered(page) == page, "run python tools/evidence_page.py"
+    assert all(f"`{name}`" in page for name in METRICS)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
 from signxai.evidence.decision import Decision, deciding
 from signxai.evidence.options import FloatArray, RunOptions, Unpack, count, one_of
+from signxai.evidence.parts import Key
 from signxai.evidence.removal import Removal
 
 __all__ = ["Curve", "Steps", "perturbation_curve", "perturbation_curves"]
@@ -164,27 +165,27 @@ def perturbation_curves(
 
 
 def _curves(removal: Removal, ranks: npt.NDArray[np.int64], steps: Steps, orders: tuple[str, ...], score: str) -> dict[str, Curve]:
-    """Each different set of removed units is run once: an order's ends are the other's."""
+    """Each different set of removed units is run once: an order's ends are the other's, and the samples have been run."""
     units = removal.counts
     counts = steps.counts(units)
     intervals = {order: _intervals(order, counts, units) for order in orders}
-    rows, places = _different(intervals)
-    lows, highs = (np.array([interval[place] for interval in rows]) for place in (1, 2))
-    owners = [interval[0] for interval in rows]
-    members = _Between(ranks, np.array(owners), lows, highs)
-    scores = removal.decision.scores(owners, lambda part: removal.points(owners[part], members.of(part)), score)
+    different, places = _different(intervals)
+    scores = removal.decision.scores_here(score)[different[:, 0]]
+    is_changed = different[:, 1] < different[:, 2]
+    scores[is_changed] = _scores_between(removal, ranks, different[is_changed], score)
     return {order: Curve(counts / units[:, None], scores[places[order]]) for order in orders}
 
 
-class _Between:
-    """The units whose ranks lie between two numbers, made for a few points at a time."""
+def _scores_between(removal: Removal, ranks: npt.NDArray[np.int64], intervals: npt.NDArray[np.int64], score: str) -> FloatArray:
+    """The scores of points, each of them a sample without the units of some ranks: (sample, first rank, rank behind the last)."""
+    owners, lows, highs = intervals[:, 0], intervals[:, 1, None], intervals[:, 2, None]
+    rows = owners.tolist()
 
-    def __init__(self, ranks: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], lows: Any, highs: Any) -> None:
-        self.ranks, self.rows, self.lows, self.highs = ranks, rows, lows, highs
+    def points(part: slice) -> dict[Key, Tensor]:
+        own = ranks[owners[part]]
+        return removal.points(rows[part], (own >= lows[part]) & (own < highs[part]))
 
-    def of(self, part: slice) -> npt.NDArray[np.bool_]:
-        ranks = self.ranks[self.rows[part]]
-        return np.asarray((ranks >= self.lows[part, None]) & (ranks < self.highs[part, None]))
+    return removal.decision.scores(rows, points, score)
 
 
 def _intervals(order: str, counts: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -196,10 +197,8 @@ def _intervals(order: str, counts: npt.NDArray[np.int64], units: npt.NDArray[np.
     return np.stack([rows, np.where(is_none, 0, start), np.where(is_none, 0, end)], axis=2)
 
 
-def _different(intervals: Mapping[str, npt.NDArray[np.int64]]) -> tuple[list[tuple[int, int, int]], dict[str, npt.NDArray[np.int64]]]:
-    """Each interval once, sorted by sample, and for each order where its points are among them."""
-    joined = np.concatenate([own.reshape(-1, 3) for own in intervals.values()])
-    rows, inverse = np.unique(joined, axis=0, return_inverse=True)
-    shape = (len(intervals), *next(iter(intervals.values())).shape[:2])
-    places = inverse.reshape(shape)
-    return [tuple(row) for row in rows.tolist()], dict(zip(intervals, places, strict=True))
+def _different(intervals: Mapping[str, npt.NDArray[np.int64]]) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
+    """Each interval once (points, 3), sorted by sample, and for each order where its points are among them."""
+    different, inverse = np.unique(np.concatenate([own.reshape(-1, 3) for own in intervals.values()]), axis=0, return_inverse=True)
+    places = inverse.reshape(len(intervals), *next(iter(intervals.values())).shape[:2])
+    return different, dict(zip(intervals, places, strict=True))

@@ -48,7 +48,7 @@ def box_mask(boxes: Sequence[Any], size: tuple[int, int]) -> BoolArray:
     """
     mask = np.zeros((len(boxes), *size), dtype=bool)
     for row, own in enumerate(boxes):
-        for left, top, right, bottom in own:
+        for left, top, right, bottom in _numbers(own, 4, "boxes"):
             inside = mask[row, max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))]
             if not inside.size:
                 raise InputError(f"box {(left, top, right, bottom)} of sample {row} covers nothing of a picture of {size[0]} x {size[1]}")
@@ -72,12 +72,20 @@ def interval_mask(intervals: Sequence[Any], samples: int, *, sampling_rate: floa
     """
     mask = np.zeros((len(intervals), samples), dtype=bool)
     for row, own in enumerate(intervals):
-        for start, end in own:
+        for start, end in _numbers(own, 2, "intervals"):
             inside = mask[row, max(0, round(start * sampling_rate)) : max(0, round(end * sampling_rate))]
             if not inside.size:
                 raise InputError(f"interval {(start, end)} of signal {row} covers none of its {samples} samples")
             inside[...] = True
     return _each_has_some(mask, "intervals")
+
+
+def _numbers(own: Any, each: int, name: str) -> Sequence[Any]:
+    """The boxes or intervals of one sample, checked."""
+    if len(np.shape(own)) == 0 or (len(own) and np.shape(own)[1:] != (each,)):
+        raise InputError(f"{name}: {own!r} is given for one sample; give a list of them for each, of {each} numbers each")
+    listed: Sequence[Any] = own
+    return listed
 
 
 def _each_has_some(mask: BoolArray, name: str) -> BoolArray:
