@@ -1,6 +1,7 @@
 """What must hold: where the truth is known, what a batch is, that the model is left alone, and what is refused."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -438,3 +439,12 @@ def test_a_model_that_cannot_be_copied_is_refused():
 
     with raises(ModelError, "copied", "locked"):
         evidence.mprt(Locked(), inputs("cnn1d"), "gradient", 0)
+
+
+def test_what_needs_scipy_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    net, x = network("cnn2d"), inputs("cnn2d")
+    with raises(OptionError, "scipy", r"signxai\[evidence\]"):
+        evidence.road(net, x, np.ones(x.shape), 0)
+    signals = inputs("cnn1d")
+    assert np.isfinite(evidence.road(network("cnn1d"), signals, np.ones(signals.shape), 0)).all()

@@ -141,7 +141,7 @@ class NoisyLinear(Imputer):
     """ROAD: each removed value the weighted mean of its neighbours, removed ones among them, plus noise (Rong et al. 2022).
 
     Neighbours weigh by one over their squared distance, that is 1/6 and 1/12 in a picture and 1/2 in a signal; those outside are left out.
-    Where a whole channel is removed, its mean stands there.
+    Where a whole channel is removed, its mean stands there. Along several axes it needs scipy (the extra ``evidence``).
 
     Attributes:
         noise: standard deviation of the normal noise, in units of the input.
