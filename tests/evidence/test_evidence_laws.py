@@ -13,6 +13,7 @@ from networks import drawn, inputs, network, randomized
 from refusals import raises
 from signxai import evidence, explain
 from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.evidence.curves import Steps
 from signxai.evidence.units import Partition
 from signxai.targets import contrast, margin
 from untouched import assert_untouched, state
@@ -200,6 +201,13 @@ def test_no_pass_is_larger_than_asked_for_and_none_is_run_twice():
     evidence.srg(Noting(), x, relevance, 0, steps=8, batch_size=5)
     assert max(sizes) == 5
     assert sum(sizes) == len(x) * 2 * 8, "the samples, and the points of two curves of 8 steps that share both ends"
+
+
+def test_the_units_of_a_step_are_rounded_halves_up():
+    units = np.array([5, 4, 1])
+    np.testing.assert_array_equal(Steps.read(4).counts(units), [[0, 1, 3, 4, 5], [0, 1, 2, 3, 4], [0, 0, 1, 1, 1]])
+    np.testing.assert_array_equal(Steps.read(2, until=0.5).counts(units), [[0, 1, 3], [0, 1, 2], [0, 0, 1]])
+    np.testing.assert_array_equal(Steps.read((0.1,)).counts(units), [[0, 1], [0, 1], [0, 1]])
 
 
 def test_several_inputs_are_ranked_together():

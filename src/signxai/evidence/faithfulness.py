@@ -5,12 +5,12 @@ The first half is made of perturbation curves (``curves``), the second of random
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
 from signxai.evidence.curves import perturbation_curve, perturbation_curves
@@ -18,7 +18,7 @@ from signxai.evidence.decision import Decision, deciding
 from signxai.evidence.draws import generator
 from signxai.evidence.options import FloatArray, RunOptions, Unpack, count, one_of
 from signxai.evidence.parts import Key
-from signxai.evidence.removal import Removal
+from signxai.evidence.removal import BoolArray, Removal
 from signxai.evidence.similarities import pearson
 
 __all__ = ["aopc", "deletion", "faithfulness_correlation", "infidelity", "insertion", "road", "sensitivity_n", "sensitivity_n_curve", "srg"]
@@ -345,11 +345,12 @@ def _best_factor(said: FloatArray, drops: FloatArray) -> FloatArray:
 
 
 class _Study:
-    """Random subsets of the units of some samples, with the relevance that they have."""
+    """Random subsets of the units of some samples, drawn where they are needed, and the relevance that they have."""
 
     def __init__(self, removal: Removal, maps: dict[Key, FloatArray]) -> None:
         self.removal, self.maps = removal, maps
         self.relevance = removal.units.sums(maps)
+        self._last: tuple[int, BoolArray] | None = None
 
     @classmethod
     def of(cls, decision: Decision, relevance: Any, unit: Any, imputer: Any) -> _Study:
@@ -366,53 +367,55 @@ class _Study:
 
     def sums_and_drops(self, sizes: npt.NDArray[np.int64], score: str) -> tuple[FloatArray, FloatArray]:
         """The relevance of each subset, and by how much the score falls without it (N, subsets)."""
-        members = self._members(sizes)
-        sums = (members * self.relevance[:, None]).sum(axis=2)
-        return sums, self._drops(members, score, None)
+        return self._said_and_drops(sizes, score, lambda members, rows, made: (members * self.relevance[rows]).sum(axis=1))
 
     def slopes_and_drops(self, sizes: npt.NDArray[np.int64], score: str) -> tuple[FloatArray, FloatArray]:
         """What slopes say of each subset, the sum of relevance times the change of the input; and by how much the score falls."""
         if not all(self.removal.decision.parts[key].is_floating_point() for key in self.maps):
             raise OptionError("kind='sensitivity': token ids have no slope; take kind='contribution'")
-        slopes: list[FloatArray] = []
-        drops = self._drops(self._members(sizes), score, slopes)
-        return np.concatenate(slopes).reshape(drops.shape), drops
+        return self._said_and_drops(sizes, score, self._slopes)
 
-    def _members(self, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Random subsets of these sizes (N, subsets, width)."""
-        members = np.zeros((*sizes.shape, self.removal.units.width), dtype=bool)
-        for row, units in enumerate(self.removal.counts):
-            draws = self._generator(row, _SUBSETS)
-            for place, size in enumerate(sizes[row]):
-                members[row, place, draws.permutation(units)[:size]] = True
+    def _said_and_drops(self, sizes: npt.NDArray[np.int64], score: str, says: _Says) -> tuple[FloatArray, FloatArray]:
+        """What ``says`` gives of each subset, and the drops; only the points of one pass are held at once."""
+        decision, subsets = self.removal.decision, sizes.shape[1]
+        rows = np.repeat(np.arange(len(sizes)), subsets).tolist()
+        said: list[FloatArray] = []
+
+        def points(part: slice) -> dict[Key, Tensor]:
+            members = np.stack([self._of_row(row, sizes)[place % subsets] for place, row in enumerate(rows[part], part.start)])
+            made = self.removal.points(rows[part], members)
+            said.append(says(members, rows[part], made))
+            return made
+
+        scores = decision.scores(rows, points, score).reshape(sizes.shape)
+        return np.concatenate(said).reshape(sizes.shape), decision.scores_here(score)[:, None] - scores
+
+    def _of_row(self, row: int, sizes: npt.NDArray[np.int64]) -> BoolArray:
+        """The subsets of one sample (subsets, width)."""
+        if self._last is None or self._last[0] != row:
+            self._last = row, self._drawn(row, sizes[row])
+        return self._last[1]
+
+    def _drawn(self, row: int, sizes: npt.NDArray[np.int64]) -> BoolArray:
+        draws, units = self._generator(row, _SUBSETS), int(self.removal.counts[row])
+        members = np.zeros((len(sizes), self.removal.units.width), dtype=bool)
+        for own, size in zip(members, sizes, strict=True):
+            own[draws.permutation(units)[:size]] = True
         return members
 
     def _generator(self, row: int, use: int) -> np.random.Generator:
         return generator(self.removal.decision.settings.seed, self.removal.decision.seeds[row], use)
 
-    def _drops(self, members: npt.NDArray[np.bool_], score: str, slopes: list[FloatArray] | None) -> FloatArray:
-        decision, (samples, subsets, _) = self.removal.decision, members.shape
-        rows = np.repeat(np.arange(samples), subsets).tolist()
-        chosen = members.reshape(samples * subsets, -1)
-        scores = decision.scores(rows, self._points(rows, chosen, slopes), score)
-        return np.asarray(decision.scores_here(score)[:, None] - scores.reshape(samples, subsets))
-
-    def _points(self, rows: list[int], chosen: npt.NDArray[np.bool_], slopes: list[FloatArray] | None) -> Callable[[slice], Any]:
-        def points(part: slice) -> Any:
-            made = self.removal.points(rows[part], chosen[part])
-            if slopes is not None:
-                slopes.append(self._slopes(made, rows[part]))
-            return made
-
-        return points
-
-    def _slopes(self, made: Any, rows: list[int]) -> FloatArray:
+    def _slopes(self, members: BoolArray, rows: list[int], made: Mapping[Key, Tensor]) -> FloatArray:
         total = np.zeros(len(rows))
         for key, own in self.maps.items():
             change = (self.removal.decision.parts[key][rows].double() - made[key].double()).cpu().numpy()
             total += (own[rows] * change).reshape(len(rows), -1).sum(axis=1)
         return total
 
+
+_Says: TypeAlias = "Callable[[BoolArray, list[int], Mapping[Key, Tensor]], FloatArray]"
+"""What a map says of subsets (n, width) of the units of samples, of which points are made."""
 
 _SUBSETS, _SIZES = 2, 3
 """What generators are used for."""

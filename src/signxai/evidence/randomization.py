@@ -74,9 +74,8 @@ def randomization_curve(
     """
     alike = similarity_of(similarity)
     explaining = Explaining(model, x, method_name, target_class, options)
-    points = _points(explaining, count("smoothed", smoothed, 0), noise)
+    maps = partial(_mean_maps, explaining, count("smoothed", smoothed, 0), _checked_noise(noise))
     names = _layers(explaining, layers)
-    maps = partial(_mean_maps, explaining, points)
     own = maps(None)
     found = {name: alike(own, maps(net)) for name, net in random_models(model, names, order, explaining.settings.seed)}
     return RandomizationCurve(tuple(found), np.stack(list(found.values()), axis=1))
@@ -222,30 +221,40 @@ def _run_once(explaining: Explaining, net: nn.Module) -> None:
     deciding(lambda _: None, net, explaining.inputs_of(first), None, explaining.run_options(first))
 
 
-def _points(explaining: Explaining, smoothed: int, noise: float) -> Points:
-    """The samples, or noisy copies of them, those of one sample behind each other."""
-    if not smoothed:
-        return explaining.points_of_samples()
+def _checked_noise(noise: Any) -> float:
     if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 < noise < np.inf:
         raise OptionError(f"noise={noise!r}: a share of the range of the input, more than 0")
-    parts = {}
-    for key, part in explaining.parts.items():
-        if part.is_floating_point():
-            parts[key] = torch.cat([_noisy(part[row], noise, smoothed, explaining, row) for row in range(explaining.samples)])
-    if not parts:
+    return float(noise)
+
+
+def _mean_maps(explaining: Explaining, smoothed: int, noise: float, net: nn.Module | None) -> FloatArray:
+    """The maps of the samples (N, values), or their means over noisy copies; the copies of so many are held at once as fill a pass."""
+    if not smoothed:
+        return explaining.maps(explaining.points_of_samples(), net)
+    step = max(1, explaining.chunk // smoothed)
+    means = []
+    for start in range(0, explaining.samples, step):
+        rows = range(start, min(start + step, explaining.samples))
+        maps = explaining.maps(_noisy_points(explaining, rows, smoothed, noise), net)
+        means.append(maps.reshape(len(rows), smoothed, -1).mean(axis=1))
+    return np.concatenate(means)
+
+
+def _noisy_points(explaining: Explaining, rows: range, times: int, noise: float) -> Points:
+    """Noisy copies of samples, those of one behind each other."""
+    values = {key: part for key, part in explaining.parts.items() if part.is_floating_point()}
+    if not values:
         raise OptionError("token ids cannot be noisy; explain the embeddings (inputs_embeds) instead")
-    return Points([row for row in range(explaining.samples) for _ in range(smoothed)], parts)
+    draws = [generator(explaining.settings.seed, explaining.seeds[row]) for row in rows]
+    parts = {
+        key: torch.cat([_noisy(part[row], noise, times, own) for row, own in zip(rows, draws, strict=True)]) for key, part in values.items()
+    }
+    return Points([row for row in rows for _ in range(times)], parts)
 
 
-def _noisy(sample: torch.Tensor, noise: float, times: int, explaining: Explaining, row: int) -> torch.Tensor:
-    draws = generator(explaining.settings.seed, explaining.seeds[row])
+def _noisy(sample: torch.Tensor, noise: float, times: int, draws: np.random.Generator) -> torch.Tensor:
     size = noise * float(sample.max() - sample.min())
     return sample + torch.from_numpy(size * draws.standard_normal((times, *sample.shape))).to(sample)
-
-
-def _mean_maps(explaining: Explaining, points: Points, net: nn.Module | None) -> FloatArray:
-    maps = explaining.maps(points, net)
-    return np.asarray(maps.reshape(explaining.samples, -1, maps.shape[1]).mean(axis=1))
 
 
 def _other_target(explaining: Explaining, other_class: Any) -> Target:

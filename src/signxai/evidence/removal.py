@@ -19,7 +19,7 @@ from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
 from signxai.evidence.units import Partition
 
-__all__ = ["Removal"]
+__all__ = ["BoolArray", "Removal"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
