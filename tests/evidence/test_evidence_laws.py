@@ -203,6 +203,26 @@ def test_no_pass_is_larger_than_asked_for_and_none_is_run_twice():
     assert sum(sizes) == len(x) * 2 * 8, "the samples, and the points of two curves of 8 steps that share both ends"
 
 
+def test_a_model_that_draws_is_run_point_by_point_with_the_draws_of_the_seed():
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network("cnn1d")
+
+        def forward(self, x):
+            return self.net(torch.nn.functional.dropout(x, 0.3, training=True))
+
+    net, x = Dropping(), inputs("cnn1d")
+    relevance = np.random.default_rng(0).normal(size=x.shape)
+    with raises(ModelError, "stochastic=True"):
+        evidence.srg(net, x, relevance, 0, steps=4)
+    found = evidence.srg(net, x, relevance, 0, steps=4, stochastic=True)
+    alone = [evidence.srg(net, x[row : row + 1], relevance[row : row + 1], 0, steps=4, stochastic=True)[0] for row in range(4)]
+    np.testing.assert_allclose(found, alone, atol=1e-12)
+    assert (found != evidence.srg(net, x, relevance, 0, steps=4, stochastic=True, seed=1)).all()
+    assert np.isfinite(evidence.mprt(net, x, "gradient", 0, stochastic=True)).all()
+
+
 def test_the_units_of_a_step_are_rounded_halves_up():
     units = np.array([5, 4, 1])
     np.testing.assert_array_equal(Steps.read(4).counts(units), [[0, 1, 3, 4, 5], [0, 1, 2, 3, 4], [0, 0, 1, 1, 1]])

@@ -21,7 +21,8 @@ class RunOptions(TypedDict, total=False):
     """How the model is run, by keyword.
 
     Attributes:
-        batch_size: most samples in one forward pass; None: at most 256, and so few that a pass has about four million input values.
+        batch_size: most samples in one forward pass; None: at most 256, and so few that a pass has at most about a
+            million input values on a CPU, and sixteen million elsewhere.
         seed: seeds every random draw; what is drawn for a sample depends on the seed and on the sample's own values, not on its place.
         output: from what the model returns to the tensor that is explained, as for ``signxai.explain``.
         stochastic: the model draws random numbers: each point is run alone, with those of the seed.
