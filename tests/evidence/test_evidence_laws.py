@@ -250,6 +250,24 @@ def test_several_inputs_are_ranked_together():
     np.testing.assert_allclose(alone.scores[:, 1], net(kept, x[1])[:, 0].detach(), atol=1e-12)
 
 
+@pytest.mark.parametrize("imputer", ["mean", "blur", evidence.NoisyLinear(noise=0.0), "interpolation"])
+def test_channels_that_are_last(imputer):
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network("cnn2d")
+
+        def forward(self, x):
+            return self.net(x.movedim(-1, 1))
+
+    x = inputs("cnn2d")
+    relevance = explain(network("cnn2d"), x, "gradient_x_input", 0)
+    wanted = evidence.perturbation_curve(network("cnn2d"), x, relevance, 0, imputer=imputer, steps=4).scores
+    how = {"imputer": evidence.ChannelsLast(imputer), "unit": evidence.Pixel(channel_axis=-1), "steps": 4}
+    found = evidence.perturbation_curve(Turned(), x.movedim(1, -1), np.moveaxis(relevance, 1, -1), 0, **how).scores
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
 def test_token_ids_are_replaced_as_integers():
     net, x = randomized(Words()), torch.tensor([[3, 1, 4, 1, 5, 2]])
     relevance = np.array([[0.0, 3.0, 0.0, 0.0, 9.0, 0.0]])

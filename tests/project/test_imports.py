@@ -79,9 +79,9 @@ PATHS = {
         "SignalInput",
     ],
     "signxai.evidence": [
-        "METRICS", "Blur", "Constant", "Curve", "Imputer", "Interpolation", "Mean", "Metric", "NoisyLinear", "Patch", "Pixel",
-        "RandomizationCurve", "RunOptions", "Spans", "Token", "Unit", "Value", "Window", "aopc", "auc", "average_sensitivity",
-        "beat_spans", "box_mask", "completeness", "deletion", "effective_complexity", "emprt", "entropy",
+        "METRICS", "Blur", "ChannelsLast", "Constant", "Curve", "Imputer", "Interpolation", "Mean", "Metric", "NoisyLinear",
+        "Patch", "Pixel", "RandomizationCurve", "RunOptions", "Spans", "Token", "Unit", "Value", "Window", "aopc", "auc",
+        "average_sensitivity", "beat_spans", "box_mask", "completeness", "deletion", "effective_complexity", "emprt", "entropy",
         "faithfulness_correlation", "gini", "infidelity", "insertion", "interval_mask", "max_sensitivity", "metric", "mprt",
         "perturbation_curve", "perturbation_curves", "pointing_game", "random_logit", "randomization_curve", "relevance_mass",
         "relevance_rank", "road", "sensitivities", "sensitivity_n", "sensitivity_n_curve", "smprt", "srg", "top_k_intersection",

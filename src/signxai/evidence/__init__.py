@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         sensitivity_n_curve,
         srg,
     )
-    from signxai.evidence.imputers import Blur, Constant, Imputer, Interpolation, Mean, NoisyLinear
+    from signxai.evidence.imputers import Blur, ChannelsLast, Constant, Imputer, Interpolation, Mean, NoisyLinear
     from signxai.evidence.localization import auc, pointing_game, relevance_mass, relevance_rank, top_k_intersection
     from signxai.evidence.masks import box_mask, interval_mask
     from signxai.evidence.options import RunOptions
@@ -37,7 +37,7 @@ _HOMES = {
     "faithfulness": (
         *("aopc", "deletion", "faithfulness_correlation", "infidelity", "insertion", "road", "sensitivity_n", "sensitivity_n_curve", "srg"),
     ),
-    "imputers": ("Blur", "Constant", "Imputer", "Interpolation", "Mean", "NoisyLinear"),
+    "imputers": ("Blur", "ChannelsLast", "Constant", "Imputer", "Interpolation", "Mean", "NoisyLinear"),
     "localization": ("auc", "pointing_game", "relevance_mass", "relevance_rank", "top_k_intersection"),
     "masks": ("box_mask", "interval_mask"),
     "options": ("RunOptions",),
@@ -51,6 +51,7 @@ _HOME = {name: f"signxai.evidence.{module}" for module, names in _HOMES.items() 
 __all__ = [
     "METRICS",
     "Blur",
+    "ChannelsLast",
     "Constant",
     "Curve",
     "Imputer",

@@ -24,7 +24,19 @@ from signxai.evidence.neighbours import from_neighbours, on_a_line
 from signxai.evidence.options import one_of
 from signxai.evidence.parts import Key
 
-__all__ = ["Blur", "Constant", "Function", "Imputer", "ImputerLike", "Interpolation", "Mean", "NoisyLinear", "Prepared", "as_imputer"]
+__all__ = [
+    "Blur",
+    "ChannelsLast",
+    "Constant",
+    "Function",
+    "Imputer",
+    "ImputerLike",
+    "Interpolation",
+    "Mean",
+    "NoisyLinear",
+    "Prepared",
+    "as_imputer",
+]
 
 Prepared: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 """From the rows of samples (n,) and the mask of each point to the points."""
@@ -172,6 +184,21 @@ class Interpolation(Imputer):
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
         return torch.where(removed, on_a_line(x, removed), x)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelsLast(Imputer):
+    """An imputer for inputs whose channels are their last axis, as Keras has them: it is given them as the first one behind the samples.
+
+    Attributes:
+        imputer: a word, an ``Imputer``, or whatever else stands for one.
+    """
+
+    imputer: Any
+
+    def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
+        filled = as_imputer(self.imputer)(x.movedim(-1, 1), removed.expand(len(x), *removed.shape[1:]).movedim(-1, 1), seeds)
+        return filled.movedim(1, -1)
 
 
 @dataclass(frozen=True)
