@@ -110,6 +110,19 @@ def test_a_method_that_ignores_the_model_is_found_out():
     assert (np.abs(evidence.mprt(net, x, "gradient", 0)) < 0.5).all()
 
 
+def test_a_map_that_never_changes_passes_no_randomization_test():
+    net, x = network("cnn1d"), inputs("cnn1d")
+    for similarity in ("spearman", "pearson", "spearman_of_magnitudes"):
+        for value in (0.0, 2.0):
+            how = {"similarity": similarity}
+            flat = lambda model, x, target, value=value: torch.full_like(x, value)  # noqa: E731
+            np.testing.assert_array_equal(evidence.mprt(net, x, flat, 0, **how), 1)
+            np.testing.assert_array_equal(evidence.random_logit(net, x, flat, 0, **how), 1)
+            np.testing.assert_array_equal(evidence.emprt(net, x, flat, 0), 0)
+    changing = lambda model, x, target: x if model is net else torch.ones_like(x)  # noqa: E731
+    np.testing.assert_array_equal(evidence.mprt(net, x, changing, 0), 0)
+
+
 # --- what is run -------------------------------------------------------------------------------------------------------------
 
 
