@@ -145,6 +145,30 @@ def test_shares_of_the_top():
         close(evidence.top_k_intersection(maps, inside, k=k), [plain.share_of_top(*pair, k) for pair in pairs])
 
 
+def test_channels_of_a_place_are_pooled_where_the_mask_has_none():
+    maps = np.random.default_rng(0).normal(size=(3, 4, 6, 5))
+    inside = np.random.default_rng(1).random((3, 6, 5)) < 0.4
+    pooled = {"sum": maps.sum(1), "positive": maps.clip(0).sum(1), "max": maps.max(1), "norm": np.linalg.norm(maps, axis=1)}
+    for pool, values in pooled.items():
+        for mask in (inside, inside[:, None]):
+            close(evidence.auc(maps, mask, pool=pool), [plain.auc(*pair) for pair in zip(values, inside, strict=True)])
+    whole = np.repeat(inside[:, None], 4, axis=1)
+    pairs = list(zip(maps, whole, strict=True))
+    close(evidence.auc(maps, whole), [plain.auc(*pair) for pair in pairs])
+    close(evidence.relevance_mass(maps, whole), [plain.relevance_mass(*pair) for pair in pairs])
+    close(evidence.relevance_mass(maps, inside), [plain.relevance_mass(*pair) for pair in pairs])
+
+
+def test_masks_of_several_inputs_count_together():
+    maps = {"signal": np.random.default_rng(0).normal(size=(3, 1, 9)), "table": np.random.default_rng(1).normal(size=(3, 4))}
+    masks = {name: np.random.default_rng(2).random(one.shape) < 0.5 for name, one in maps.items()}
+    values, inside = (np.concatenate([one.reshape(3, -1) for one in parts.values()], axis=1) for parts in (maps, masks))
+    pairs = list(zip(values, inside, strict=True))
+    close(evidence.auc(maps, masks), [plain.auc(*pair) for pair in pairs])
+    close(evidence.relevance_mass(maps, masks), [plain.relevance_mass(*pair) for pair in pairs])
+    close(evidence.gini(maps), [plain.gini(own) for own in values])
+
+
 def test_complexity():
     values = a_map_with_ties()[0]
     close(evidence.gini(values), [plain.gini(own) for own in values])
