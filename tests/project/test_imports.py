@@ -35,6 +35,7 @@ HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
         "import signxai.text; dir(signxai.text)",
         "import signxai.datasets; dir(signxai.datasets)",
         "import signxai.reports; dir(signxai.reports)",
+        "import signxai.evidence; dir(signxai.evidence)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -78,6 +79,14 @@ PATHS = {
         "SpectrumSample", "plot_spectrum_maps", "BEAT_CLASSES", "BeatNetwork", "PreparedSignal", "load_beat_network", "prepare_for_beats",
         "SignalInput",
     ],
+    "signxai.evidence": [
+        "METRICS", "Blur", "ChannelsLast", "Constant", "Curve", "Imputer", "Interpolation", "Mean", "Metric", "NoisyLinear",
+        "Patch", "Pixel", "RandomizationCurve", "RunOptions", "Spans", "Token", "Unit", "Value", "Window", "aopc", "auc",
+        "average_sensitivity", "beat_spans", "box_mask", "completeness", "deletion", "effective_complexity", "emprt", "entropy",
+        "faithfulness_correlation", "gini", "infidelity", "insertion", "interval_mask", "max_sensitivity", "metric", "mprt",
+        "perturbation_curve", "perturbation_curves", "pointing_game", "random_logit", "randomization_curve", "relevance_mass",
+        "relevance_rank", "road", "sensitivities", "sensitivity_n", "sensitivity_n_curve", "smprt", "srg", "top_k_intersection",
+    ],
     "signxai.text": [
         "GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_directory",
         "load_language_model", "to_figure", "to_html",
@@ -104,6 +113,7 @@ def test_what_a_path_gives(path):
         "signxai.torch_signxai.methods.zennit_impl",
         "signxai.common",
         "signxai.timeseries",
+        "signxai.evidence",
         "signxai.text",
         "signxai.reports",
     ],

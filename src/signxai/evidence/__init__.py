@@ -1,0 +1,113 @@
+"""Evidence: how much a relevance map can be trusted, by the metrics of the literature. Each is a function that gives one number per sample.
+
+Importing it loads no torch: each public name is fetched from its module at first use. ``METRICS`` has a record of every metric.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from signxai.evidence.axioms import completeness
+    from signxai.evidence.complexity import effective_complexity, entropy, gini
+    from signxai.evidence.curves import Curve, perturbation_curve, perturbation_curves
+    from signxai.evidence.faithfulness import (
+        aopc,
+        deletion,
+        faithfulness_correlation,
+        infidelity,
+        insertion,
+        road,
+        sensitivity_n,
+        sensitivity_n_curve,
+        srg,
+    )
+    from signxai.evidence.imputers import Blur, ChannelsLast, Constant, Imputer, Interpolation, Mean, NoisyLinear
+    from signxai.evidence.localization import auc, pointing_game, relevance_mass, relevance_rank, top_k_intersection
+    from signxai.evidence.masks import box_mask, interval_mask
+    from signxai.evidence.options import RunOptions
+    from signxai.evidence.randomization import RandomizationCurve, emprt, mprt, random_logit, randomization_curve, smprt
+    from signxai.evidence.records import METRICS, Metric, metric
+    from signxai.evidence.robustness import average_sensitivity, max_sensitivity, sensitivities
+    from signxai.evidence.units import Patch, Pixel, Spans, Token, Unit, Value, Window, beat_spans
+
+_HOMES = {
+    "axioms": ("completeness",),
+    "complexity": ("effective_complexity", "entropy", "gini"),
+    "curves": ("Curve", "perturbation_curve", "perturbation_curves"),
+    "faithfulness": (
+        *("aopc", "deletion", "faithfulness_correlation", "infidelity", "insertion", "road", "sensitivity_n", "sensitivity_n_curve", "srg"),
+    ),
+    "imputers": ("Blur", "ChannelsLast", "Constant", "Imputer", "Interpolation", "Mean", "NoisyLinear"),
+    "localization": ("auc", "pointing_game", "relevance_mass", "relevance_rank", "top_k_intersection"),
+    "masks": ("box_mask", "interval_mask"),
+    "options": ("RunOptions",),
+    "randomization": ("RandomizationCurve", "emprt", "mprt", "random_logit", "randomization_curve", "smprt"),
+    "records": ("METRICS", "Metric", "metric"),
+    "robustness": ("average_sensitivity", "max_sensitivity", "sensitivities"),
+    "units": ("Patch", "Pixel", "Spans", "Token", "Unit", "Value", "Window", "beat_spans"),
+}
+_HOME = {name: f"signxai.evidence.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "METRICS",
+    "Blur",
+    "ChannelsLast",
+    "Constant",
+    "Curve",
+    "Imputer",
+    "Interpolation",
+    "Mean",
+    "Metric",
+    "NoisyLinear",
+    "Patch",
+    "Pixel",
+    "RandomizationCurve",
+    "RunOptions",
+    "Spans",
+    "Token",
+    "Unit",
+    "Value",
+    "Window",
+    "aopc",
+    "auc",
+    "average_sensitivity",
+    "beat_spans",
+    "box_mask",
+    "completeness",
+    "deletion",
+    "effective_complexity",
+    "emprt",
+    "entropy",
+    "faithfulness_correlation",
+    "gini",
+    "infidelity",
+    "insertion",
+    "interval_mask",
+    "max_sensitivity",
+    "metric",
+    "mprt",
+    "perturbation_curve",
+    "perturbation_curves",
+    "pointing_game",
+    "random_logit",
+    "randomization_curve",
+    "relevance_mass",
+    "relevance_rank",
+    "road",
+    "sensitivities",
+    "sensitivity_n",
+    "sensitivity_n_curve",
+    "smprt",
+    "srg",
+    "top_k_intersection",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'signxai.evidence' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,61 @@
+"""Axioms: does the map keep what it promises by its definition?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from signxai.evidence.decision import Decision, deciding
+from signxai.evidence.options import FloatArray, RunOptions, Unpack
+from signxai.evidence.removal import Removal
+
+__all__ = ["completeness"]
+
+
+def completeness(
+    model: nn.Module,
+    x: Any,
+    relevance: Any,
+    target_class: Any = None,
+    *,
+    baseline: Any = 0.0,
+    relative: bool = False,
+    score: str = "logit",
+    **run: Unpack[RunOptions],
+) -> FloatArray:
+    """Completeness: by how much the sum of a map misses what it has to explain (Sundararajan et al. 2017, proposition 1).
+
+    |sum R - (f(x) - f(baseline))|.
+
+    Args:
+        model, x, relevance, target_class, score, **run: as for ``perturbation_curve``.
+        baseline: what the inputs that have relevance are compared with, as an imputer: a number, an array, "mean", a dict of them by input;
+            None: nothing, f(baseline) is 0.
+        relative: divide by |f(x) - f(baseline)|, where that is not 0.
+
+    Returns:
+        (N,), at least 0, in units of the score; lower is better. Maps whose scale is arbitrary, such as Grad-CAM, promise nothing of it.
+
+    >>> import torch
+    >>> model = torch.nn.Linear(2, 1)
+    >>> x = torch.tensor([[1.0, 3.0]])
+    >>> bool(completeness(model, x, (model.weight * x).detach(), 0) < 1e-6)
+    True
+    """
+
+    def work(decision: Decision) -> FloatArray:
+        maps = decision.maps(relevance)
+        total = sum(own.reshape(len(own), -1).sum(axis=1) for own in maps.values())
+        change = decision.scores_here(score) - (0.0 if baseline is None else _baseline_scores(decision, list(maps), baseline, score))
+        size = np.where((change != 0) & relative, np.abs(change), 1.0)
+        return np.asarray(np.abs(total - change) / size)
+
+    return deciding(work, model, x, target_class, run)
+
+
+def _baseline_scores(decision: Decision, keys: list[Any], baseline: Any, score: str) -> FloatArray:
+    """The scores (N,) with all of these inputs removed."""
+    removal = Removal.of(decision, keys, "value", baseline)
+    return removal.scores(range(decision.samples), np.ones((decision.samples, removal.units.width), dtype=bool), score)

@@ -1,0 +1,203 @@
+"""A model's decision on some samples, and how it changes at other points: the one place where metrics run the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signxai.common.errors import InputError, OptionError
+from signxai.engine.forward import OutputOption, run_forward
+from signxai.engine.generators import in_turn
+from signxai.engine.given_inputs import ForwardKwargs, points_of
+from signxai.engine.joint_inputs import JointInputs
+from signxai.engine.mode import GradientPass
+from signxai.engine.model_loan import borrowed
+from signxai.engine.model_view import ModelView
+from signxai.engine.parameters import ParametersWrittenError
+from signxai.engine.prediction import ids_or_numbers
+from signxai.engine.targets import Target, as_target
+from signxai.evidence.draws import seeds_of
+from signxai.evidence.options import FloatArray, count
+from signxai.evidence.parts import Key, maps_of
+from signxai.evidence.scores import Scoring
+
+__all__ = ["Decision", "Settings", "deciding", "rows_of_target", "settings_of"]
+
+Result = TypeVar("Result")
+
+_MOST_POINTS = 256
+_MOST_VALUES = {"cpu": 1 << 20, "other": 1 << 24}
+"""In one forward pass: a CPU is slower where its caches no longer hold the activations."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``RunOptions``, each with its value."""
+
+    batch_size: int | None = None
+    seed: int = 0
+    output: OutputOption = None
+    stochastic: bool = False
+    forward_kwargs: ForwardKwargs = None
+
+    def __post_init__(self) -> None:
+        count("seed", self.seed, at_least=0)
+        if self.batch_size is not None:
+            count("batch_size", self.batch_size)
+
+
+class Decision:
+    """What a model decides on samples, while it is borrowed.
+
+    Args:
+        view: of the model.
+        x, target_class: as for ``signxai.explain``.
+        settings: how the model is run.
+
+    Attributes:
+        parts: the input's parts that can be explained, by key: values on the model's device and of its type, or token ids.
+        logits: of the samples.
+        target: what is explained, one for all samples; None: ``targets`` has one for each.
+        seeds: a number for each sample, by which it draws.
+    """
+
+    def __init__(self, view: ModelView, x: Any, target_class: Any, settings: Settings) -> None:
+        self.settings = settings
+        self._net, self._output = view.net, settings.output and view.of(settings.output)
+        self._draws_from = settings.seed if settings.stochastic else None
+        self.parts, self._joint = self._read(x)
+        self.samples = len(next(iter(self.parts.values())))
+        self.seeds = seeds_of(self.parts)
+        self.activation: str | None = None
+        self.logits = torch.cat(
+            [self._logits(self._as_they_are(part), range(part.start, part.stop)) for part in self._slices(self.samples)]
+        )
+        self._find_target(as_target(view.of(target_class) if callable(target_class) else target_class, self.samples))
+
+    def _read(self, x: Any) -> tuple[dict[Key, Tensor], JointInputs | None]:
+        points, joint = points_of(self._net, x, self.settings.forward_kwargs, may_be_ids=True)
+        points, joint = ids_or_numbers(self._net, points, joint, self._output, self._draws_from)
+        if joint is None:
+            return {0: points}, None
+        if joint.is_own:
+            return {joint.slots[0].key: points}, joint
+        return {slot.key: slot.of(points).to(slot.dtype) if slot.ids is None else slot.ids for slot in joint.slots}, joint
+
+    def _find_target(self, target: Target) -> None:
+        target = target.behind(self.activation) if target.asks_for_activation else target
+        resolved = target.resolved(self.logits)
+        is_indexed = resolved.indices is not None
+        is_of_classes = self.logits.ndim == 2 and resolved.classes is not None
+        self.target: Target | None = Target(resolved.classes if is_of_classes else resolved.indices) if is_indexed else None
+        singles = [] if is_indexed else [target.rows(row, row + 1).resolved(self.logits[row : row + 1]) for row in range(self.samples)]
+        self.targets: list[Target] = singles
+
+    def target_of(self, rows: Sequence[int]) -> Target:
+        """What is explained at points of these samples; of one point, where each has a target of its own."""
+        return self.targets[rows[0]] if self.target is None else rows_of_target(self.target, rows)
+
+    @property
+    def chunk(self) -> int:
+        """Most points in one forward pass."""
+        if self.settings.stochastic:
+            return 1
+        values = sum(part[0].numel() for part in self.parts.values())
+        most = _MOST_VALUES["cpu" if next(iter(self.parts.values())).is_cpu else "other"]
+        return self.settings.batch_size or max(1, min(_MOST_POINTS, most // values))
+
+    def scores(self, rows: Sequence[int], points: Callable[[slice], Mapping[Key, Tensor]], score: str) -> FloatArray:
+        """What is explained at points that are made of samples (points,).
+
+        Args:
+            rows: of which sample each point is made.
+            points: makes those of a slice, by key; parts that it leaves out stay as they are.
+            score: "logit", "probability", "change" or "decision".
+        """
+        scoring = Scoring(score, self)
+        found = [scoring.of(self._logits(points(part), rows[part]), rows[part]) for part in self._slices(len(rows))]
+        return np.concatenate(found) if found else np.zeros(0)
+
+    def scores_here(self, score: str) -> FloatArray:
+        """What is explained at the samples themselves (N,)."""
+        return Scoring(score, self).of(self.logits, range(self.samples))
+
+    def _slices(self, points: int) -> list[slice]:
+        return [slice(start, min(start + self.chunk, points)) for start in range(0, points, self.chunk)]
+
+    def _as_they_are(self, part: slice) -> dict[Key, Tensor]:
+        return {key: value[part].clone() for key, value in self.parts.items()}  # a model may write to its input
+
+    def _logits(self, parts: Mapping[Key, Tensor], rows: Sequence[int]) -> Tensor:
+        mode = GradientPass()
+        logits = self._run(parts, rows, mode)
+        self.activation = mode.taken_off or self.activation
+        return logits
+
+    def _run(self, parts: Mapping[Key, Tensor], rows: Sequence[int], mode: GradientPass) -> Tensor:
+        if self._joint is None:
+            return run_forward(self._net, parts[0], mode, None, self._output, self._draws_from)
+        index = torch.tensor(rows, dtype=torch.int64)
+        whole = {key: parts[key] if key in parts else value[index.to(value.device)] for key, value in self.parts.items()}
+        ids = {slot.key: whole[slot.key] for slot in self._joint.slots if slot.ids is not None}
+        joint = self._joint.at(rows).with_ids(ids)
+        return run_forward(self._net, joint.row_of(whole), mode, None, self._output, self._draws_from, joint)
+
+    def maps(self, relevance: Any) -> dict[Key, FloatArray]:
+        """Relevance by the key of its input.
+
+        Raises:
+            InputError: if a map has another shape than its input, or there is no such input.
+        """
+        maps = maps_of(relevance)
+        for key, own in maps.items():
+            if key not in self.parts:
+                raise InputError(f"relevance has a map for the input {key!r}, and the inputs with values are {list(self.parts)}")
+            if own.shape != tuple(self.parts[key].shape):
+                named = f" of the input {key!r}" if len(self.parts) > 1 else ""
+                raise InputError(
+                    f"relevance{named} has the shape {own.shape}, and x has {tuple(self.parts[key].shape)}: they must be equal"
+                )
+        return maps
+
+
+def rows_of_target(target: Target, rows: Sequence[int]) -> Target:
+    """The target of some of the samples, of one that is an index for each."""
+    assert target.indices is not None
+    return Target(target.indices.cpu()[torch.tensor(list(rows), dtype=torch.int64)])
+
+
+def deciding(work: Callable[[Decision], Result], model: nn.Module, x: Any, target_class: Any, options: Mapping[str, Any]) -> Result:
+    """What ``work`` gives of a model's decision; where somebody writes to its parameters meanwhile, of that of a copy.
+
+    Raises:
+        OptionError: for an option that is none of ``RunOptions``.
+        InputError, ModelError, TargetError: as ``signxai.explain`` does.
+    """
+    settings = settings_of(options)
+    try:
+        with _open(model, x, target_class, settings, copies_parameters=False) as decision:
+            return work(decision)
+    except ParametersWrittenError:
+        with _open(model, x, target_class, settings, copies_parameters=True) as decision:
+            return work(decision)
+
+
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """``RunOptions``, checked."""
+    if unknown := sorted(options.keys() - Settings.__dataclass_fields__.keys()):
+        raise OptionError(f"a metric takes no option {unknown[0]!r}; how the model is run: {', '.join(Settings.__dataclass_fields__)}")
+    return Settings(**options)
+
+
+@contextmanager
+def _open(model: nn.Module, x: Any, target_class: Any, settings: Settings, copies_parameters: bool) -> Iterator[Decision]:
+    only_model_runs = settings.output is None and not callable(target_class)
+    loan = borrowed(model, copies_parameters, settings.seed, only_model_runs)
+    with in_turn(settings.stochastic), torch.inference_mode(False), torch.no_grad(), loan as view:
+        yield Decision(view, x, target_class, settings)

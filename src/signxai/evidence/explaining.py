@@ -1,0 +1,158 @@
+"""Explaining again: at points made of samples, or with another model; for metrics that judge a method rather than one map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from torch import Tensor, nn
+
+from signxai.common.errors import InputError, OptionError
+from signxai.engine.targets import Target
+from signxai.evidence.decision import Decision, Settings, deciding, rows_of_target, settings_of
+from signxai.evidence.options import FloatArray
+from signxai.evidence.parts import Key, flat, maps_of, rows_of, with_parts
+from signxai.methods.explainer import explainer_for
+from signxai.names.grammar import MethodSpec
+
+__all__ = ["Explaining", "Method", "Points"]
+
+Method: TypeAlias = "str | MethodSpec | Callable[[nn.Module, Any, Any], Any]"
+"""A method's name, or a function of model, input and target that returns a map in the shape of the input."""
+
+_RUN = ("batch_size", "seed", "output", "stochastic", "forward_kwargs")
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points that are made of samples.
+
+    Attributes:
+        rows: the sample of each.
+        parts: what is another in them, by key; the rest is as it is.
+    """
+
+    rows: list[int]
+    parts: Mapping[Key, Tensor]
+
+
+class Explaining:
+    """A method on samples, whose target stays what it is for the samples as they are.
+
+    Args:
+        model, x, target_class: as for ``signxai.explain``.
+        method: a name, or a function.
+        options: of the method, and ``RunOptions``.
+
+    Attributes:
+        parts: the input's parts, by key.
+        samples: how many there are.
+        seeds: a number for each, by which it draws.
+        logits: of the samples.
+        settings: how the model is run.
+
+    Raises:
+        OptionError: if the method does not take an option.
+    """
+
+    def __init__(self, model: nn.Module, x: Any, method: Method, target_class: Any, options: Mapping[str, Any]) -> None:
+        self.model, self.x, self.method = model, x, method
+        self.settings: Settings = settings_of({name: value for name, value in options.items() if name in _RUN})
+        self._own = {name: value for name, value in options.items() if name not in _RUN}
+        self._check()
+        run = {name: value for name, value in options.items() if name in _RUN}
+        self._see = deciding(_Seen.of, model, x, target_class, run)
+        self.parts, self.samples, self.seeds, self.logits = self._see.parts, self._see.samples, self._see.seeds, self._see.logits
+
+    def _check(self) -> None:
+        if callable(self.method) and self._own:
+            raise OptionError(f"the method is a function, which takes no option {next(iter(self._own))!r}; bind it by functools.partial")
+        if wrong := next((name for name in ("at", "as_tensor", "create_graph") if name in self._own), None):
+            raise OptionError(f"{wrong}= does not go with a metric, which compares maps of the input")
+
+    @property
+    def chunk(self) -> int:
+        """Most points that are explained at once."""
+        return self._see.chunk
+
+    def points_of_samples(self) -> Points:
+        """The samples as they are."""
+        return Points(list(range(self.samples)), {})
+
+    def maps(self, points: Points, model: nn.Module | None = None, target: Target | None = None) -> FloatArray:
+        """The maps of points, all inputs side by side (points, values).
+
+        Args:
+            points: of the samples.
+            model: another one; None: the model.
+            target: another one than that of the samples, an index for each sample.
+        """
+        found = [self._explained(chunk, self.model if model is None else model, target) for chunk in self._chunks(points)]
+        return np.concatenate(found)
+
+    def _chunks(self, points: Points) -> Iterator[Points]:
+        step = self._see.chunk
+        for start in range(0, len(points.rows), step):
+            part = slice(start, start + step)
+            yield Points(points.rows[part], {key: value[part] for key, value in points.parts.items()})
+
+    def _explained(self, points: Points, model: nn.Module, target: Target | None) -> FloatArray:
+        x = self.inputs_of(points)
+        own = self._see.target_of(points.rows) if target is None else rows_of_target(target, points.rows)
+        relevance = self._called(model, x, own, points)
+        maps = maps_of(relevance, "the method's map")
+        if any(len(one) != len(points.rows) for one in maps.values()):
+            raise InputError(f"the method gave {len(next(iter(maps.values())))} maps for {len(points.rows)} samples")
+        return flat(maps)
+
+    @property
+    def target(self) -> Target | None:
+        """What is explained, one index for each sample; None: a function."""
+        return self._see.target
+
+    def inputs_of(self, points: Points) -> Any:
+        """The points as the model takes them."""
+        return with_parts(self.x, points.parts, points.rows, self.samples)
+
+    def run_options(self, points: Points) -> dict[str, Any]:
+        """How the model is run on the points."""
+        kwargs = self.settings.forward_kwargs
+        own = None if kwargs is None else {name: rows_of(value, points.rows, self.samples) for name, value in kwargs.items()}
+        options = {"seed": self.settings.seed, "output": self.settings.output, "stochastic": self.settings.stochastic}
+        return options if own is None else {**options, "forward_kwargs": own}
+
+    def _called(self, model: nn.Module, x: Any, target: Target, points: Points) -> Any:
+        given = _as_user_gives(target)
+        if not isinstance(self.method, str | MethodSpec):
+            return self.method(model, x, given)
+        return explainer_for(model, self.method, {**self._own, **self.run_options(points)}).explain(x, given)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What remains of a decision when the model is given back."""
+
+    parts: Mapping[Key, Tensor]
+    samples: int
+    seeds: list[int]
+    logits: Tensor
+    target: Target | None
+    targets: list[Target]
+    chunk: int
+
+    @classmethod
+    def of(cls, decision: Decision) -> _Seen:
+        chunk = 1 if decision.target is None else decision.chunk  # a function of the outputs knows only its own sample
+        return cls(decision.parts, decision.samples, decision.seeds, decision.logits, decision.target, decision.targets, chunk)
+
+    def target_of(self, rows: Sequence[int]) -> Target:
+        return self.targets[rows[0]] if self.target is None else rows_of_target(self.target, rows)
+
+
+def _as_user_gives(target: Target) -> Any:
+    """A target as ``explain`` takes it: classes (n,), indices (n, k), or a function."""
+    if target.indices is None:
+        return target.score
+    return target.indices[:, 0].numpy() if target.indices.shape[1] == 1 else target.indices.numpy()

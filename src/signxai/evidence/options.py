@@ -1,0 +1,61 @@
+"""What metrics take beside what they measure: how the model is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from typing_extensions import Unpack
+
+from signxai.common.errors import OptionError
+
+__all__ = ["FloatArray", "RunOptions", "Unpack", "count", "one_of"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class RunOptions(TypedDict, total=False):
+    """How the model is run, by keyword.
+
+    Attributes:
+        batch_size: most samples in one forward pass; None: at most 256, and so few that a pass has at most about a
+            million input values on a CPU, and sixteen million elsewhere.
+        seed: seeds every random draw; what is drawn for a sample depends on the seed and on the sample's own values, not on its place.
+        output: from what the model returns to the tensor that is explained, as for ``signxai.explain``.
+        stochastic: the model draws random numbers: each point is run alone, with those of the seed.
+        forward_kwargs: arguments of the model that are passed on.
+    """
+
+    batch_size: int | None
+    seed: int
+    output: Callable[[Any], Tensor] | None
+    stochastic: bool
+    forward_kwargs: Mapping[str, Any] | None
+
+
+def count(name: str, value: Any, at_least: int = 1) -> int:
+    """Check an option that counts something.
+
+    >>> count("steps", 3)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+        raise OptionError(f"{name}={value!r} must be a whole number of at least {at_least}")
+    return int(value)
+
+
+def one_of(name: str, value: Any, allowed: Mapping[str, Any]) -> Any:
+    """What a word stands for.
+
+    Raises:
+        OptionError: if it is none of those.
+
+    >>> one_of("order", "most", {"most": 1})
+    1
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise OptionError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
+    return allowed[value]

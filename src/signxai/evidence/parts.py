@@ -1,0 +1,81 @@
+"""One input or several, and the maps of them, as one thing: a dict by the key of each part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from signxai.common.errors import InputError
+from signxai.engine.given_inputs import is_structured
+from signxai.evidence.options import FloatArray
+
+__all__ = ["Key", "flat", "maps_of", "parts_of", "rows_of", "with_parts"]
+
+Key: TypeAlias = "int | str"
+"""The keyword or the position of an input; 0 for one input alone."""
+
+
+def parts_of(given: Any) -> dict[Key, Any]:
+    """What was given, by key; what is None is left out.
+
+    >>> sorted(parts_of({"signal": 1, "age": 2})), list(parts_of([[1.0, 2.0]]))
+    (['age', 'signal'], [0])
+    """
+    if isinstance(given, Mapping):
+        return {key: value for key, value in given.items() if value is not None}
+    if is_structured(given):
+        return {key: value for key, value in enumerate(given) if value is not None}
+    return {0: given}
+
+
+def maps_of(relevance: Any, name: str = "relevance") -> dict[Key, FloatArray]:
+    """Relevance maps by the key of their input, in double precision.
+
+    Raises:
+        InputError: if one is no array (N, ...) of finite numbers, or they have different numbers of samples.
+    """
+    maps = {key: _as_map(value, name) for key, value in parts_of(relevance).items()}
+    if len({len(one) for one in maps.values()}) != 1:
+        raise InputError(f"{name} has the shapes {[one.shape for one in maps.values()]}; each part needs one row per sample")
+    return maps
+
+
+def _as_map(value: Any, name: str) -> FloatArray:
+    array = np.asarray(value.detach().cpu().double().numpy() if isinstance(value, Tensor) else value)
+    if array.dtype.kind not in "fiub" or array.ndim < 2 or not array.size:
+        raise InputError(f"{name} of shape {array.shape} and type {array.dtype} is no map; give real numbers (N, ...), as explain does")
+    array = array.astype(np.float64, copy=False)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinity, by which nothing can be ranked; clean it first")
+    return array
+
+
+def flat(maps: Mapping[Key, FloatArray]) -> FloatArray:
+    """All parts of each sample side by side (N, values)."""
+    return np.concatenate([one.reshape(len(one), -1) for one in maps.values()], axis=1)
+
+
+def rows_of(value: Any, rows: list[int], samples: int) -> Any:
+    """The rows of some samples; what has not one row for each is left whole."""
+    if isinstance(value, Tensor):
+        return value[torch.tensor(rows, device=value.device)] if value.ndim and len(value) == samples else value
+    if isinstance(value, np.ndarray):
+        return value[rows] if value.ndim and len(value) == samples else value
+    return value
+
+
+def with_parts(given: Any, parts: Mapping[Key, Tensor], rows: list[int], samples: int) -> Any:
+    """What was given, for some samples, with other values in some parts."""
+
+    def part(key: Key, value: Any) -> Any:
+        return parts[key] if key in parts else rows_of(value, rows, samples)
+
+    if isinstance(given, Mapping):
+        return {key: part(key, value) for key, value in given.items()}
+    if is_structured(given):
+        return tuple(part(key, value) for key, value in enumerate(given))
+    return part(0, given)

@@ -1,0 +1,275 @@
+"""Randomization: does the map change where the model, or what is explained, is another one? If not, it shows the input alone.
+
+These judge a method, which explains again: a sign that is wrong in all of its maps does not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from signxai.common.errors import OptionError, TargetError
+from signxai.engine.targets import Target
+from signxai.evidence.decision import deciding
+from signxai.evidence.draws import generator
+from signxai.evidence.explaining import Explaining, Method, Points
+from signxai.evidence.options import FloatArray, count
+from signxai.evidence.random_models import layers_with_parameters, random_models
+from signxai.evidence.similarities import similarity_of
+
+__all__ = ["RandomizationCurve", "emprt", "mprt", "random_logit", "randomization_curve", "smprt"]
+
+
+@dataclass(frozen=True, eq=False)
+class RandomizationCurve:
+    """How alike maps are to those of random models.
+
+    Attributes:
+        layers: the layer that was made random last, by name.
+        similarities: of the map of the model with that of the random one (N, layers).
+    """
+
+    layers: tuple[str, ...]
+    similarities: FloatArray
+
+
+def randomization_curve(
+    model: nn.Module,
+    x: Any,
+    method_name: Method,
+    target_class: Any = None,
+    *,
+    order: str = "top_down",
+    layers: Sequence[str] | None = None,
+    similarity: Any = "spearman",
+    smoothed: int = 0,
+    noise: float = 0.1,
+    **options: Any,
+) -> RandomizationCurve:
+    """How alike the map stays while layer after layer gets random parameters (Adebayo et al. 2018).
+
+    Args:
+        model, x, target_class: as for ``signxai.explain``; the target stays that of the trained model. The model is copied, never changed.
+        method_name: a method's name, or a function of model, input and target that returns a map.
+        order: "top_down" (cascading from the output), "bottom_up" (from the input), or "independent" (each layer alone).
+        layers: names of the modules that are made random, from the input to the output; None: all with parameters, in the order in which
+            they run.
+        similarity: "spearman" (of signed relevance), "pearson", "spearman_of_magnitudes", or a function of two arrays (n, values).
+        smoothed: explain so many noisy copies of each sample and take the mean of their maps (sMPRT); 0: the sample itself.
+        noise: the noise's standard deviation, as a share of the range of each input of the sample.
+        **options: of the method, and ``RunOptions``; ``seed=`` is also that of the random parameters.
+
+    Returns:
+        The curve. Two constant maps are alike (1), a constant and another one are not (0).
+
+    Raises:
+        OptionError: for an unknown word, option or layer.
+        ModelError: if the model cannot be copied, or has no parameters.
+    """
+    alike = similarity_of(similarity)
+    explaining = Explaining(model, x, method_name, target_class, options)
+    maps = partial(_mean_maps, explaining, count("smoothed", smoothed, 0), _checked_noise(noise))
+    names = _layers(explaining, layers)
+    own = maps(None)
+    found = {name: alike(own, maps(net)) for name, net in random_models(model, names, order, explaining.settings.seed)}
+    return RandomizationCurve(tuple(found), np.stack(list(found.values()), axis=1))
+
+
+def mprt(
+    model: nn.Module,
+    x: Any,
+    method_name: Method,
+    target_class: Any = None,
+    *,
+    order: str = "top_down",
+    layers: Sequence[str] | None = None,
+    similarity: Any = "spearman",
+    **options: Any,
+) -> FloatArray:
+    """Model parameter randomization test: the mean similarity of the map to those of models with more and more random layers.
+
+    Adebayo et al. 2018; the mean over layers as in Hedstroem et al. 2024.
+
+    Args:
+        model, x, method_name, target_class, order, layers, similarity, **options: as for ``randomization_curve``, which gives each layer's.
+
+    Returns:
+        (N,), in [-1, 1]; lower is better: the map depends on what the model has learned. One explanation for each layer, and one.
+    """
+    how: dict[str, Any] = {"order": order, "layers": layers, "similarity": similarity}
+    return np.asarray(randomization_curve(model, x, method_name, target_class, **how, **options).similarities.mean(axis=1))
+
+
+def smprt(
+    model: nn.Module,
+    x: Any,
+    method_name: Method,
+    target_class: Any = None,
+    *,
+    order: str = "bottom_up",
+    layers: Sequence[str] | None = None,
+    similarity: Any = "spearman",
+    smoothed: int = 10,
+    noise: float = 0.1,
+    **options: Any,
+) -> FloatArray:
+    """Smooth MPRT: as ``mprt``, of maps that are averaged over noisy inputs, so that a method's own noise does not pass for sensitivity.
+
+    Hedstroem et al. 2024: noise of a tenth of the input's range, 50 samples in the paper; from the input, as it advises.
+
+    Args:
+        model, x, method_name, target_class, order, layers, similarity, smoothed, noise, **options: as for ``randomization_curve``.
+
+    Returns:
+        (N,), in [-1, 1]; lower is better. ``smoothed`` explanations for each sample and layer, and for the model.
+    """
+    how: dict[str, Any] = {
+        "order": order,
+        "layers": layers,
+        "similarity": similarity,
+        "smoothed": count("smoothed", smoothed),
+        "noise": noise,
+    }
+    return np.asarray(randomization_curve(model, x, method_name, target_class, **how, **options).similarities.mean(axis=1))
+
+
+def emprt(
+    model: nn.Module,
+    x: Any,
+    method_name: Method,
+    target_class: Any = None,
+    *,
+    layers: Sequence[str] | None = None,
+    bins: int = 100,
+    **options: Any,
+) -> FloatArray:
+    """Efficient MPRT: by how much the complexity of the map rises where all parameters are random.
+
+    Hedstroem et al. 2024: (c(R') - c(R)) / c(R), with c the entropy of the histogram of a map's values. It needs no similarity.
+
+    Args:
+        model, x, method_name, target_class, layers, **options: as for ``randomization_curve``; all of ``layers`` are made random.
+        bins: of the histogram, from the least to the largest value of each map.
+
+    Returns:
+        (N,), at least -1; higher is better. Where c(R) is 0, as of a constant map, it is c(R') itself. Two explanations for each sample.
+    """
+    parts = count("bins", bins, 2)
+    explaining = Explaining(model, x, method_name, target_class, options)
+    names = _layers(explaining, layers)
+    *_, (_, net) = random_models(model, names, "bottom_up", explaining.settings.seed)
+    points = explaining.points_of_samples()
+    before, after = (histogram_entropy(explaining.maps(points, one), parts) for one in (None, net))
+    return (after - before) / np.where(before > 0, before, 1.0)
+
+
+def random_logit(
+    model: nn.Module,
+    x: Any,
+    method_name: Method,
+    target_class: Any = None,
+    *,
+    other_class: Any = None,
+    similarity: Any = "spearman",
+    **options: Any,
+) -> FloatArray:
+    """Random logit test: how alike the map is to that of another class (Sixt et al. 2020).
+
+    Args:
+        model, x, method_name, target_class, similarity, **options: as for ``randomization_curve``; outputs (N, classes).
+        other_class: the other class, or one for each sample; None: drawn for each from all but the target by ``seed``.
+
+    Returns:
+        (N,), in [-1, 1]; lower is better. Two explanations for each sample.
+
+    Raises:
+        TargetError: if the outputs are not (N, classes) of at least two, the target is a function, or ``other_class`` is the target.
+    """
+    alike = similarity_of(similarity)
+    explaining = Explaining(model, x, method_name, target_class, options)
+    points = explaining.points_of_samples()
+    target = _other_target(explaining, other_class)
+    return alike(explaining.maps(points), explaining.maps(points, target=target))
+
+
+def histogram_entropy(maps: FloatArray, bins: int) -> FloatArray:
+    """The entropy of the histogram of each row's values (n,), in nats.
+
+    >>> histogram_entropy(np.array([[0.0, 1.0], [2.0, 2.0]]), 10).round(3)
+    array([0.693, 0.   ])
+    """
+    shares = np.stack([np.histogram(row, bins)[0] for row in maps]) / maps.shape[1]
+    return np.asarray(-(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)) + 0.0
+
+
+def _layers(explaining: Explaining, layers: Sequence[str] | None) -> list[str]:
+    names = layers_with_parameters(explaining.model, partial(_run_once, explaining)) if layers is None else list(layers)
+    if isinstance(layers, str) or not names:
+        raise OptionError(f"layers={layers!r}: names of modules with parameters are needed, at least one; the model may have none")
+    return names
+
+
+def _run_once(explaining: Explaining, net: nn.Module) -> None:
+    """Run a copy of the model, whose hooks note what runs, on the first sample."""
+    first = Points([0], {})
+    deciding(lambda _: None, net, explaining.inputs_of(first), None, explaining.run_options(first))
+
+
+def _checked_noise(noise: Any) -> float:
+    if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 < noise < np.inf:
+        raise OptionError(f"noise={noise!r}: a share of the range of the input, more than 0")
+    return float(noise)
+
+
+def _mean_maps(explaining: Explaining, smoothed: int, noise: float, net: nn.Module | None) -> FloatArray:
+    """The maps of the samples (N, values), or their means over noisy copies; the copies of so many are held at once as fill a pass."""
+    if not smoothed:
+        return explaining.maps(explaining.points_of_samples(), net)
+    step = max(1, explaining.chunk // smoothed)
+    means = []
+    for start in range(0, explaining.samples, step):
+        rows = range(start, min(start + step, explaining.samples))
+        maps = explaining.maps(_noisy_points(explaining, rows, smoothed, noise), net)
+        means.append(maps.reshape(len(rows), smoothed, -1).mean(axis=1))
+    return np.concatenate(means)
+
+
+def _noisy_points(explaining: Explaining, rows: range, times: int, noise: float) -> Points:
+    """Noisy copies of samples, those of one behind each other."""
+    values = {key: part for key, part in explaining.parts.items() if part.is_floating_point()}
+    if not values:
+        raise OptionError("token ids cannot be noisy; explain the embeddings (inputs_embeds) instead")
+    draws = [generator(explaining.settings.seed, explaining.seeds[row]) for row in rows]
+    parts = {
+        key: torch.cat([_noisy(part[row], noise, times, own) for row, own in zip(rows, draws, strict=True)]) for key, part in values.items()
+    }
+    return Points([row for row in rows for _ in range(times)], parts)
+
+
+def _noisy(sample: torch.Tensor, noise: float, times: int, draws: np.random.Generator) -> torch.Tensor:
+    size = noise * float(sample.max() - sample.min())
+    return sample + torch.from_numpy(size * draws.standard_normal((times, *sample.shape))).to(sample)
+
+
+def _other_target(explaining: Explaining, other_class: Any) -> Target:
+    target, outputs = explaining.target, explaining.logits.shape
+    if target is None or target.indices is None or len(outputs) != 2 or outputs[1] < 2:
+        raise TargetError(
+            f"the random logit test needs a class as the target and outputs (N, classes) of at least two, not {tuple(outputs)}"
+        )
+    own = target.indices[:, 0].cpu().numpy()
+    others = _drawn(explaining, own, outputs[1]) if other_class is None else np.broadcast_to(np.asarray(other_class), own.shape)
+    if same := np.flatnonzero(others == own).tolist():
+        raise TargetError(f"other_class= is the target of sample {same[0]}; give another class")
+    return Target(torch.from_numpy(np.array(others, dtype=np.int64))[:, None])
+
+
+def _drawn(explaining: Explaining, own: Any, classes: int) -> Any:
+    drawn = [generator(explaining.settings.seed, seed).integers(classes - 1) for seed in explaining.seeds]
+    return np.array([other + (other >= target) for other, target in zip(drawn, own, strict=True)])
