@@ -34,6 +34,7 @@ HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
         "import signxai.timeseries; dir(signxai.timeseries)",
         "import signxai.text; dir(signxai.text)",
         "import signxai.datasets; dir(signxai.datasets)",
+        "import signxai.adapters; dir(signxai.adapters)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -84,6 +85,7 @@ PATHS = {
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": [
         "SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError",
+        "MapError", "MissingPackageError",
     ],
 }  # fmt: skip
 
