@@ -39,7 +39,7 @@ _HOME = {
 }
 
 
-_MODULES = frozenset({"datasets", "evidence", "models", "targets", "text", "timeseries"})
+_MODULES = frozenset({"adapters", "datasets", "evidence", "models", "reports", "targets", "text", "timeseries"})
 """Modules with public names of their own, which are loaded when they are asked for."""
 
 

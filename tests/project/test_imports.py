@@ -36,6 +36,7 @@ HEAVY = ("torch", "torchvision", "zennit", "matplotlib", "numpy", "PIL")
         "import signxai.datasets; dir(signxai.datasets)",
         "import signxai.reports; dir(signxai.reports)",
         "import signxai.evidence; dir(signxai.evidence)",
+        "import signxai.adapters; dir(signxai.adapters)",
     ],
 )
 def test_no_torch_is_loaded_before_it_is_needed(code):
@@ -95,6 +96,7 @@ PATHS = {
     "signxai.common.visualization": ["normalize_relevance_map", "relevance_to_heatmap", "overlay_heatmap"],
     "signxai.common": [
         "SignxaiError", "MethodNameError", "OptionError", "TargetError", "InputError", "ModelError", "ForwardError", "StoreError",
+        "MapError", "MissingPackageError",
     ],
 }  # fmt: skip
 

@@ -3,7 +3,9 @@
 from signxai.common.errors import (
     ForwardError,
     InputError,
+    MapError,
     MethodNameError,
+    MissingPackageError,
     ModelError,
     OptionError,
     SignxaiError,
@@ -11,4 +13,15 @@ from signxai.common.errors import (
     TargetError,
 )
 
-__all__ = ["ForwardError", "InputError", "MethodNameError", "ModelError", "OptionError", "SignxaiError", "StoreError", "TargetError"]
+__all__ = [
+    "ForwardError",
+    "InputError",
+    "MapError",
+    "MethodNameError",
+    "MissingPackageError",
+    "ModelError",
+    "OptionError",
+    "SignxaiError",
+    "StoreError",
+    "TargetError",
+]

@@ -31,3 +31,11 @@ class ForwardError(ModelError, InputError):
 
 class StoreError(SignxaiError, ValueError):
     """A store of relevance maps that is of another run, of a newer version, broken, or in use."""
+
+
+class MapError(SignxaiError, ValueError):
+    """A relevance map that another package refuses; the message says what it is like and what to do."""
+
+
+class MissingPackageError(SignxaiError, ImportError):
+    """A package that is not installed; the message names the extra that it comes with."""

@@ -364,7 +364,7 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         outputs_at: OutputsAt | None = None,
     ) -> Tensor:
         """The integral along the straight path between its ends, which each slice of samples has."""
-        places, weights = _trapezoid(self.steps)
+        places, weights = self.quadrature()
         parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # by the first of some samples: difference, mean gradient, weights of points
 
         def path(samples: slice) -> NextPoints:
@@ -383,7 +383,15 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         for samples, points, (gradients,) in self._gradients(batch, path, gradients_at, outputs_at):
             _, mean, weight = parts[samples.start]
             mean += torch.tensordot(weight[points], gradients, dims=1)
-        return joined([mean * difference for difference, mean, _ in parts.values()])
+        return joined([self.of_mean(mean, difference) for difference, mean, _ in parts.values()])
+
+    def quadrature(self) -> tuple[list[float], list[float]]:
+        """Places of the points on the path, in [0, 1], and the weight of each."""
+        return _trapezoid(self.steps)
+
+    def of_mean(self, mean: Tensor, difference: Tensor) -> Tensor:
+        """The map, from the mean gradient on the path and the difference from the baseline."""
+        return mean * difference
 
     def _baseline_of(self, batch: Batch) -> Tensor:
         inputs = batch.inputs
