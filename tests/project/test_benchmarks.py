@@ -57,6 +57,7 @@ def test_a_quick_run_measures_data_sets_and_leaves_no_store(tmp_path):
     rows = [[cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")] for text in (loops, rays, memory)]
     assert [row[1] for row in rows[:2]] == ["gradient, lrp_epsilon_0_25_std_x, lrp_zplus"] * 2
     assert len([line for line in loops.splitlines() if line.startswith("| 1-D CNN")]) == 3
+    assert [len(row) for row in rows] == [6, 6, 4]
     seconds = [float(cell.removesuffix(" s")) for cell in rows[0][2:4]]
     assert all(value > 0 for value in [*seconds, *map(float, rows[1][2:4])])
     assert abs(float(rows[0][4].split()[0]) - seconds[0] / seconds[1]) < 0.2  # so that more than 1 is a run that takes less
