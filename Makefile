@@ -94,7 +94,7 @@ test-lowest:  ## run all tests on the lowest versions that are supported (Python
 mutants: $(MUTANTS_STAMP)  ## change 300 places of the source, one at a time: do the tests notice? (writes tests/mutants.md)
 	PYTHONPATH=tools $(BIN)/python -m mutants --output tests/mutants.md $(MUTANTS)
 
-bench: $(STAMP)  ## measure against Zennit, Captum and the plain gradient: writes benchmarks/RESULTS.md
+bench: $(STAMP)  ## measure against Zennit, Captum and the plain gradient, and runs over data sets: writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --memory
 
 clean:  ## remove what was set up and generated

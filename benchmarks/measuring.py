@@ -94,6 +94,14 @@ def process_peak_mebibytes() -> float:
     return _status("VmHWM") if CAN_MEASURE_MEMORY else float("nan")
 
 
+def mapped_mebibytes(file: Path) -> float:
+    """How much of a file that this process has mapped is in its resident memory."""
+    if not CAN_MEASURE_MEMORY:
+        return float("nan")
+    _, found, rest = Path("/proc/self/smaps").read_text().partition(f" {file.resolve()}\n")
+    return int(rest.partition("Rss:")[2].split()[0]) / 1024 if found else 0.0
+
+
 def _status(field: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024

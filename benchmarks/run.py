@@ -1,4 +1,4 @@
-"""Measure signxai against Zennit, Captum and the plain gradient: python benchmarks/run.py [--help].
+"""Measure signxai against Zennit, Captum and the plain gradient, and its runs over data sets: python benchmarks/run.py [--help].
 
 The tables are printed and saved as benchmarks/RESULTS.md, each with the time of its measurement: a run of some tables
 (--only overhead memory) replaces those and leaves the others. A run of some methods or networks is saved only where --output says.
@@ -19,6 +19,7 @@ from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 
+import data_sets
 import tables
 import torch
 
@@ -31,6 +32,7 @@ TABLES = {
     "overhead": tables.overhead,
     "memory": tables.memory,
     "path_memory": tables.path_memory,
+    "datasets": data_sets.datasets,
 }
 HEADINGS = {
     "lrp": "LRP: cost and deviation",
@@ -38,8 +40,9 @@ HEADINGS = {
     "overhead": "Overhead on a 10-layer 1-D CNN",
     "memory": "Peak memory",
     "path_memory": "Peak memory of integrated_gradients",
+    "datasets": "Data sets: a run against a loop",
 }
-QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "repeated")
+QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "datasets", "repeated")
 PACKAGES = ("torch", "torchvision", "zennit", "captum", "signxai")
 
 

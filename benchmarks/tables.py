@@ -57,15 +57,16 @@ def all_methods() -> list[str]:
     return list(dict.fromkeys((*BOUNDS, *REPEATED, *OVERHEAD_METHODS)))
 
 
-def marked(value: float, bound: float | None, unit: str = "") -> str:
+def marked(value: float, bound: float | None, unit: str = "", at_least: bool = False) -> str:
     """The bound, and whether it is kept.
 
-    >>> marked(1.2, 1.35), marked(1.4, 1.35), marked(1.4, None)
-    ('1.35 ✓', '1.35 **missed**', '-')
+    >>> marked(1.2, 1.35), marked(1.4, 1.35), marked(1.4, None), marked(1.7, 1.6, at_least=True)
+    ('1.35 ✓', '1.35 **missed**', '-', '1.6 ✓')
     """
     if bound is None or isnan(value):
         return NOTHING if bound is None else f"{bound:g}{unit}"
-    return f"{bound:g}{unit} {'✓' if value <= bound else '**missed**'}"
+    is_kept = value >= bound if at_least else value <= bound
+    return f"{bound:g}{unit} {'✓' if is_kept else '**missed**'}"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

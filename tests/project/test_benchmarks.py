@@ -45,6 +45,25 @@ def test_a_quick_run_writes_its_tables_and_nothing_else(tmp_path):
     assert all(float(row[-1]) < 1e-5 for row in overhead)  # what is written out by hand is the same method
 
 
+def test_a_quick_run_measures_data_sets_and_leaves_no_store(tmp_path):
+    pytest.importorskip("zarr")
+    pytest.importorskip("ray")
+    output, before = tmp_path / "RESULTS.md", set((ROOT / "out").glob("benchmark-*"))
+    done = benchmark("--quick", "--only", "datasets", "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    assert set((ROOT / "out").glob("benchmark-*")) <= before
+    title, loops, rays, memory = output.read_text(encoding="utf-8").split("\n### ")
+    assert "## Data sets: a run against a loop" in title
+    rows = [[cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")] for text in (loops, rays, memory)]
+    assert [row[1] for row in rows[:2]] == ["gradient, lrp_epsilon_0_25_std_x, lrp_zplus"] * 2
+    assert len([line for line in loops.splitlines() if line.startswith("| 1-D CNN")]) == 3
+    assert [len(row) for row in rows] == [6, 6, 4]
+    seconds = [float(cell.removesuffix(" s")) for cell in rows[0][2:4]]
+    assert all(value > 0 for value in [*seconds, *map(float, rows[1][2:4])])
+    assert abs(float(rows[0][4].split()[0]) - seconds[0] / seconds[1]) < 0.2  # so that more than 1 is a run that takes less
+    assert abs(float(rows[1][4].split()[0]) - float(rows[1][3]) / float(rows[1][2])) < 0.01
+
+
 def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):
     output = tmp_path / "RESULTS.md"
     lrp, memory = "## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |", "## Peak memory\n\n| replaced |"
