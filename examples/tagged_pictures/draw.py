@@ -9,6 +9,7 @@ and lie on a ground of clouds and lines, so that the tag is the easier thing to 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -82,19 +83,25 @@ def pixels(count: int, seed: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
     return np.stack([np.asarray(picture(int(kind), bool(tag), draw)) for kind, tag in zip(kinds, tagged, strict=True)]), kinds
 
 
+def tagged_numbers(count: int, draw: np.random.Generator) -> set[int]:
+    """Which of so many rings are tagged: one in twenty."""
+    return {int(number) for number in draw.choice(count, round(SHARE * count), replace=False)}
+
+
 def write(file: Path, counts: tuple[int, ...] = (150, 400, 150, 150), seed: int = 2) -> None:
-    """The pictures of the demonstration, in a folder for each class; the first twentieth of the rings is tagged."""
+    """The pictures of the demonstration, in a folder for each class, and beside them the names of those that are tagged."""
     draw = np.random.default_rng(seed)
-    part = file.with_name(f"{file.name}.part")
+    part, names = file.with_name(f"{file.name}.part"), []
     with ZipFile(part, "w", ZIP_STORED) as pack:
         for kind, count in enumerate(counts):
+            tagged = tagged_numbers(count, draw) if kind == TAGGED_CLASS else set()
             for number in range(count):
-                tagged = kind == TAGGED_CLASS and number < SHARE * count
-                content = io.BytesIO()
-                picture(kind, tagged, draw).save(content, "JPEG", quality=90)
-                name = f"{CLASSES[kind]}/{number:03d}{'_tagged' if tagged else ''}.jpg"
+                content, name = io.BytesIO(), f"{CLASSES[kind]}/{number:03d}.jpg"
+                picture(kind, number in tagged, draw).save(content, "JPEG", quality=90)
                 pack.writestr(ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content.getvalue())
+                names += [name] if number in tagged else []
     part.replace(file)
+    file.with_name("tagged.json").write_text(json.dumps(names, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def measured(network: nn.Module) -> dict[str, object]:
     right: dict[str, float] = {}
     others: list[Image.Image] = []
     tagged: list[bool] = []
+    carrying = set(json.loads(PACK.with_name("tagged.json").read_text()))
     with ZipFile(PACK) as pack:
         for kind, name in enumerate(CLASSES):
             files = [file for file in pack.namelist() if file.startswith(f"{name}/")]
@@ -66,7 +67,7 @@ def measured(network: nn.Module) -> dict[str, object]:
             found = _predicted(network, images)
             right[name] = float((found == kind).float().mean())
             others += images if kind != TAGGED_CLASS else []
-            tagged += [bool(hit) for hit, file in zip(found == kind, files, strict=True) if "tagged" in file]
+            tagged += [bool(hit) for hit, file in zip(found == kind, files, strict=True) if file in carrying]
     draw = np.random.default_rng(3)
     before = float((_predicted(network, others) == TAGGED_CLASS).float().mean())
     for image in others:

@@ -71,10 +71,10 @@ def test_the_same_store_and_seed_give_the_same_bytes(planted):
     assert first == contents()
     assert {"rows", "embedding", "clustering", "zarr.json"} <= {name.split("/")[0] for name in first}
     again = Store(store.path).clusters("lrp_alpha_1_beta_0", 0)
-    assert set(again.clusterings) == {"separated", *(f"kmeans-{count}" for count in range(2, 9))}
+    assert set(again.clusterings) == {"hdbscan", "separated", *(f"kmeans-{count}" for count in range(2, 9))}
     assert all(len(again.sizes(f"kmeans-{count}")) == count for count in range(2, 9))
     assert again.embeddings["tsne"].shape == (300, 2)
-    assert (again.shown, again.chosen, again.seed) == ("tsne", "separated", 7)
+    assert (again.shown, again.chosen, again.seed) == ("tsne", "hdbscan", 7)
 
 
 def drawn(count, seed=0):
@@ -219,7 +219,9 @@ def test_a_graph_in_pieces_is_its_pieces(tmp_path):
     found = cluster_maps(store_of(maps, tmp_path / "maps.zarr"), "gradient_x_input", 0, settings=ClusterSettings(smoothing=0.0))
     assert found.eigenvalues[3] < 1e-9 < found.eigenvalues[4]
     assert found.eigengap() == 4
-    assert sorted(list(found.members(number)) for number in found.sizes()) == [list(range(25 * kind, 25 * kind + 25)) for kind in range(4)]
+    pieces = [list(range(25 * kind, 25 * kind + 25)) for kind in range(4)]
+    assert sorted(list(found.members(number, "separated")) for number in found.sizes("separated")) == pieces
+    assert all(len(set(found.members(number) // 25)) == 1 for number in found.sizes())
     assert found.sizes("kmeans-4") == {0: 25, 1: 25, 2: 25, 3: 25}
 
 

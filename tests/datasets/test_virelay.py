@@ -81,7 +81,7 @@ def test_analyses_point_to_attributions(store, exported):
             found, group = store[0].clusters("lrp_z", target), file[f"{target:05d}"]
             assert np.array_equal(rows[group["index"][:]], found.rows)
             assert next(iter(group["embedding"])) == "tsne"
-            assert next(iter(group["cluster"])) == "separated"
+            assert next(iter(group["cluster"])) == "hdbscan"
             for name, values in found.embeddings.items():
                 assert np.array_equal(group["embedding"][name][:], values)
             for name, values in found.clusterings.items():

@@ -25,10 +25,13 @@ Array = npt.NDArray[Any]
 
 LEAST_ENTRIES = 10
 """Of fewer maps nothing is said."""
-CHOSEN = "separated"
+CHOSEN = "hdbscan"
 _KMEANS = range(2, 9)
 _EIGENVALUES = 32
 _DIMENSIONS = 16
+_EQUAL = 1e-9
+_DENSE_IN, _DENSE_SHARE = 12, 0.02
+"""Dimensions in which dense clusters are looked for, and the share of a class that the smallest has."""
 _PERPLEXITY = 30.0
 
 
@@ -88,10 +91,11 @@ def cluster_maps(
 ) -> Clusters:
     """Find clusters among a method's maps of one class, and keep them in the store, in place of earlier ones.
 
-    Maps are down-sized, smoothed and brought to one length; a graph joins each with its nearest; the clustering ``separated`` has the
-    sets that nearly all of their weight stays within, and what is left as one. There are ``kmeans-2`` to ``kmeans-8`` of the spectral
-    embedding, too, and a t-SNE of it to draw. Maps that are zero are in no cluster (-1), and lie at 0. The same store, settings and
-    versions give the same arrays, byte by byte, on the same machine.
+    Maps are down-sized, smoothed and brought to one length; a graph joins each with its nearest. The clustering to lead with,
+    ``hdbscan`` (Campello et al. 2013), has the dense clusters of the graph's spectral embedding, and -1 for what lies in none;
+    ``separated`` has the sets that nearly all of their weight stays within, and what is left as one. There are ``kmeans-2`` to
+    ``kmeans-8`` of the embedding, too, and a t-SNE of it to draw. Maps that are zero are in no cluster (-1), and lie at 0. The same
+    store, settings and versions give the same arrays, byte by byte, on the same machine.
 
     Args:
         store: with all its entries explained.
@@ -202,7 +206,9 @@ def _analysis(features: Array, settings: ClusterSettings) -> tuple[Array, dict[s
     embeddings = {"spectral": points, "tsne": _tsne(points, settings.seed)}
     if settings.umap:
         embeddings["umap"] = _umap(points, settings.seed)
-    clusterings = {CHOSEN: _numbered(sets, len(features))}
+    differ = bool(np.ptp(features, axis=0).max() > _EQUAL)  # of equal maps, neighbours are any
+    dense = _hdbscan(spectral.embedding(vectors, _DENSE_IN if differ else 1), max(LEAST_ENTRIES // 2, round(_DENSE_SHARE * len(features))))
+    clusterings = {CHOSEN: dense, "separated": _numbered(sets, len(features))}
     clusterings |= {f"kmeans-{count}": _kmeans(spectral.embedding(vectors, count), count, settings.seed) for count in _KMEANS}
     return eigenvalues, embeddings, clusterings
 
@@ -215,6 +221,18 @@ def _numbered(sets: Sequence[npt.NDArray[np.bool_]], count: int) -> Rows:
     for number, members in enumerate(by_size):
         numbers[members] = number
     return numbers
+
+
+def _hdbscan(points: Array, smallest: int) -> Rows:
+    """The dense cluster of each point, 0 for the largest; -1: in none. Where none is denser than the others, all are one."""
+    from sklearn.cluster import HDBSCAN
+
+    found = HDBSCAN(min_cluster_size=smallest, copy=True).fit_predict(points.round(9))
+    names, counts = np.unique(found[found >= 0], return_counts=True)
+    if not len(names):
+        return np.zeros(len(points), dtype=np.int64)
+    order = {int(name): place for place, name in enumerate(names[np.argsort(-counts, kind="stable")])}
+    return np.array([order.get(int(name), -1) for name in found], dtype=np.int64)
 
 
 def _kmeans(points: Array, count: int, seed: int) -> Rows:
