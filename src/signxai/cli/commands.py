@@ -27,6 +27,7 @@ def main() -> None:
     try:
         status = cli.main(standalone_mode=False)
     except click.Abort:
+        click.echo("signxai: interrupted", err=True)
         sys.exit(_INTERRUPTED)
     except (click.ClickException, SignxaiError, OSError) as error:
         click.echo(f"signxai: {_in_one_line(error)}", err=True)
