@@ -1,6 +1,7 @@
 """Exports to ViRelAy: what its files hold is what the store holds, in the places where it looks."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -127,6 +128,23 @@ def test_an_earlier_export_is_replaced_and_nothing_else(store, tmp_path):
     with pytest.raises(StoreError, match="is no folder"):
         export_virelay(store[0], other / "cat.txt")
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["out", "photos"]
+
+
+def test_an_export_takes_nothing_with_it_that_is_no_part_of_one(store, tmp_path):
+    folder = tmp_path / "out"
+    export_virelay(store[0], folder, ["lrp_z"])
+    inner = shutil.copytree(store[0].path, folder / "maps.zarr")
+    with pytest.raises(StoreError, match=r"holds 'maps\.zarr', which no export wrote"):
+        export_virelay(store[0], folder)
+    for place in (inner, inner / "out"):
+        with pytest.raises(StoreError, match="lies in the store"):
+            export_virelay(inner, place)
+    with pytest.raises(StoreError, match="lies in it"):
+        export_virelay(inner, folder)
+    assert len(Store(inner).rows()) == 49
+    (folder / "signxai-export.json").write_text("{}")
+    with pytest.raises(StoreError, match="does not say what the export wrote"):
+        export_virelay(store[0], folder)
 
 
 def test_an_export_that_ends_early_leaves_what_was_there(store, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import zlib
 from collections import Counter
 from html import unescape
@@ -444,9 +445,9 @@ def test_entries_of_several_inputs_have_several_parts(store, tmp_path):
 
 def test_a_report_replaces_a_report_and_nothing_else(store, tmp_path):
     write_report(store, tmp_path / "report", title="first")
-    (tmp_path / "report" / "left.txt").write_text("of the first")
+    (tmp_path / "report" / "data" / "left.js").write_text("of the first")
     write_report(store, tmp_path / "report", title="second")
-    assert not (tmp_path / "report" / "left.txt").exists()
+    assert not (tmp_path / "report" / "data" / "left.js").exists()
     assert "second" in (tmp_path / "report" / "index.html").read_text()
     other = tmp_path / "photos"
     other.mkdir()
@@ -457,6 +458,18 @@ def test_a_report_replaces_a_report_and_nothing_else(store, tmp_path):
     with pytest.raises(OptionError, match="lies in the store"):
         write_report(store, store.path / "report")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "report"]
+
+
+def test_a_report_takes_nothing_with_it_that_is_no_part_of_one(store, tmp_path):
+    report = write_report(store, tmp_path / "report").parent
+    (report / "notes.txt").write_text("mine")
+    with pytest.raises(OptionError, match=r"holds 'notes\.txt', which no report wrote"):
+        write_report(store, report)
+    (report / "notes.txt").unlink()
+    inner = shutil.copytree(store.path, report / "data" / "maps.zarr")
+    with pytest.raises(OptionError, match="lies in it"):
+        write_report(inner, report)
+    assert len(Store(inner).rows()) == 59
 
 
 def test_an_interruption_leaves_what_was_there(store, tmp_path, monkeypatch):

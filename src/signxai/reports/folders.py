@@ -15,6 +15,7 @@ __all__ = ["MARKER", "folder_in_the_making"]
 
 MARKER = "signxai-report.json"
 """The file by which a report is told from other folders."""
+_WRITTEN = {MARKER, "index.html", "gallery.html", "assets", "classes", "clusters", "data", "samples"}
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def folder_in_the_making(folder: Path, store: Path) -> Iterator[Path]:
         store: whose report it is.
 
     Raises:
-        OptionError: something else lies there, or it would lie in the store.
+        OptionError: something else lies there, it would lie in the store, or the store lies in it.
         OSError: it cannot be written.
     """
     place = folder.resolve()
@@ -48,13 +49,22 @@ def folder_in_the_making(folder: Path, store: Path) -> Iterator[Path]:
 def _refuse(folder: Path, place: Path, store: Path) -> None:
     if place == store or store in place.parents:
         raise OptionError(f"{folder}: lies in the store {store}; name a folder outside of it")
+    if place in store.parents:
+        raise OptionError(f"{folder}: the store {store} lies in it, and would be lost with an older report; name another folder")
     if place.exists():
         _refuse_other(folder, place)
+        _refuse_more(folder, place)
 
 
 def _refuse_other(folder: Path, place: Path) -> None:
     if not (place / MARKER).is_file():
         raise OptionError(f"{folder}: is there, and no report of signxai; name another place, or remove it")
+
+
+def _refuse_more(folder: Path, place: Path) -> None:
+    more = sorted({path.name for path in place.iterdir()} - _WRITTEN)
+    if more:
+        raise OptionError(f"{folder}: holds {more[0]!r}, which no report wrote and which would be lost; move it, or name another folder")
 
 
 def _put(part: Path, place: Path, old: Path) -> None:
