@@ -328,6 +328,16 @@ def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
     assert data(report, "entries")["right"] == [-1 if row % 2 else int(right[row // 2]) for row in range(12)]
 
 
+@pytest.mark.parametrize("label", ["zz", "", -1])
+def test_labels_that_are_all_no_class_have_a_report(label, tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 5)).astype("f4")
+    source = ArraySource(values, labels=[label] * 12)
+    store = explain_dataset(nn.Linear(5, 3), source, ["gradient"], tmp_path / "maps.zarr", class_names=["a", "b", "c"])
+    words = " ".join(Page(write_report(store, tmp_path / "report")).text)
+    assert "No entry that is labelled as a class of the model has a prediction." in words
+    assert ("and count as predicted wrongly: zz." in words) == (label == "zz")
+
+
 def test_maps_that_are_all_zero_have_a_report(tmp_path):
     net = nn.Linear(4, 2)
     net.weight.data.zero_()

@@ -106,8 +106,9 @@ def confusions(table: EntryTable) -> dict[str, Any] | None:
     pairs = Counter(zip(table.label_classes[known].tolist(), table.predicted[known].tolist(), strict=True))
     present = sorted({number for pair in pairs for number in pair})
     if len(present) <= _IN_MATRIX:
-        return {"classes": present, "counts": pairs, "most": max(pairs.values(), default=1)}
-    return {"classes": [], "pairs": [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:_LISTED]}
+        return {"known": bool(pairs), "classes": present, "pairs": [], "counts": pairs, "most": max(pairs.values(), default=1)}
+    listed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:_LISTED]
+    return {"known": True, "classes": [], "pairs": listed}
 
 
 def cluster_facts(subject: Subject, clustering: Clustering) -> list[dict[str, Any]]:
