@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from command_line import explained, refused
+from command_line import explained, in_this_process, refused
 from signxai.datasets import ArraySource, Store, explain_dataset
 
 pytest.importorskip("zarr")
@@ -47,6 +47,16 @@ def test_clusters_are_found_told_and_kept(run):
     again = explained(run("cluster", "maps.zarr", "--method", "gradient_x_input", "--class", "pos", "--right", "--label", "0")).splitlines()
     assert len(Store("maps.zarr").clusters("gradient_x_input", 0).rows) == len(Store("maps.zarr").rows(target=0, label=0, wrong=False))
     assert again[0].startswith("gradient_x_input, class 0 (pos): ")
+
+
+def test_classes_and_labels_beyond_the_names_are_numbered(tmp_path, capsys):
+    values = np.random.default_rng(0).normal(size=(12, 3, 16, 16)).astype(np.float32)
+    source = ArraySource(values, labels=[7] * 12)
+    explain_dataset(Channels(), source, ["gradient_x_input"], tmp_path / "few.zarr", target=1, class_names=["pos"])
+    told = explained(in_this_process("cluster", tmp_path / "few.zarr", capsys=capsys))
+    assert told.startswith("gradient_x_input, class 1: 12 entries")
+    assert "label 7" in told
+    assert Store(tmp_path / "few.zarr").clusters("gradient_x_input", 1).class_name == ""
 
 
 def test_an_export_is_written_and_says_how_it_is_opened(run):
