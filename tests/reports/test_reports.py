@@ -1,6 +1,7 @@
 """Reports: what stands on the pages is what the store holds, whatever it holds and whatever it is called."""
 
 import base64
+import errno
 import json
 import re
 import shutil
@@ -482,6 +483,24 @@ def test_a_report_takes_nothing_with_it_that_is_no_part_of_one(store, tmp_path):
     assert len(Store(inner).rows()) == 59
 
 
+def test_empty_folders_are_taken_and_missing_ones_made(store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "no/folder/yet"):
+        assert write_report(store, tmp_path / place).is_file()
+
+
+def test_a_full_disk_is_said_of_the_report(store, tmp_path, monkeypatch):
+    from signxai.reports import pages
+
+    def full(pages, path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pages.Pages, "_put", full)
+    with pytest.raises(OSError, match=f"No space left on device.*{tmp_path / 'report'}"):
+        write_report(store, tmp_path / "report")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interruption_leaves_what_was_there(store, tmp_path, monkeypatch):
     from signxai.reports import samples
 
@@ -530,7 +549,6 @@ def test_the_command_writes_a_report(store, tmp_path, monkeypatch, capsys):
     [
         (["nowhere.zarr", "--output", "report"], ["nowhere.zarr", "no store"]),
         (["STORE", "--output", "here"], ["here", "no report of signxai"]),
-        (["STORE", "--output", "a/b/report"], ["a/b", "No such file"]),
         (["STORE", "--output", "report", "-m", "lrp_z"], ["lrp_z", "it has"]),
         (["STORE"], ["--output"]),
     ],
@@ -538,6 +556,7 @@ def test_the_command_writes_a_report(store, tmp_path, monkeypatch, capsys):
 def test_mistakes_end_in_one_line(store, tmp_path, arguments, words, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "cat.txt").write_text("cat")
     given = [str(store.path) if word == "STORE" else word for word in arguments]
     refused(in_this_process("report", *given, capsys=capsys), *words)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from signxai._version import __version__
 from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.clusters import Clusters
+from signxai.datasets.folders import said_of_folder
 from signxai.datasets.packages import require_export
 from signxai.datasets.renderings import Rendering, rendering_of
 from signxai.datasets.store import Rows, Store
@@ -78,8 +79,9 @@ def export_virelay(
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        projects = _write(_of(opened, part, target), chosen)
-        _replace(part, place)
+        with said_of_folder(place, part):
+            projects = _write(_of(opened, part, target), chosen)
+            _replace(part, place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return [place / project.name for project in projects]
