@@ -1,6 +1,7 @@
 """``signxai cluster`` and ``signxai export`` as a user runs them on a store."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,16 @@ def test_an_export_is_written_and_says_how_it_is_opened(run):
     assert "3 entries of maps.zarr; open them by: virelay out/gradient_x_input.project.yaml" in told
     assert json.loads(Path("out/signxai-export.json").read_text())["entries"] == 3
     assert explained(run("export", "maps.zarr", "--virelay", "out")).startswith("63 entries")
+
+
+def test_a_run_that_has_not_ended_is_not_exported(folder, tmp_path, capsys):
+    part = shutil.copytree(folder / "maps.zarr", tmp_path / "part.zarr")
+    manifest = part / "manifest" / "zarr.json"
+    content = json.loads(manifest.read_text())
+    content["attributes"]["done"] = []
+    manifest.write_text(json.dumps(content))
+    refused(in_this_process("export", part, "--virelay", tmp_path / "out", capsys=capsys), "part.zarr", "has not ended")
+    assert not (tmp_path / "out").exists()
 
 
 WRONG = {

@@ -56,7 +56,7 @@ def export_virelay(
     The files are written beside the folder first. A folder of an earlier export is replaced; any other that is not empty is refused.
 
     Args:
-        store: to be exported, with its inputs.
+        store: to be exported, with all its entries explained, and with its inputs.
         folder: where the files go.
         methods: whose maps; None: of all of its methods.
         target: only entries of which this class is explained, by number or name; None: all.
@@ -67,12 +67,14 @@ def export_virelay(
     Raises:
         OptionError: no such method, no entry of this class, no inputs in the store, or entries that are no pictures and no signals.
         TargetError: no such class.
-        StoreError: the folder holds something else, lies in the store or has it in it, or a package is missing.
+        StoreError: the folder holds something else, lies in the store or has it in it; the store is not complete; or a package is missing.
         OSError: the files cannot be written; then what was there stays.
     """
     require_export()
     opened, place = store if isinstance(store, Store) else Store(store), Path(folder)
     chosen = _methods(opened, methods)
+    if not opened.is_complete:
+        raise StoreError(f"{opened.path}: its run has not ended, and an export of a part would pass for all; let the run end first")
     _refuse_store(place, opened.path)
     _refuse_foreign(place)
     place.parent.mkdir(parents=True, exist_ok=True)
