@@ -100,7 +100,7 @@ def test_the_numbers_of_a_class_are_those_of_the_store(store, report):
     rows, target, label = store.rows(), store.array("target"), store.array("label")
     predicted = store.array("logits").argmax(1)
     by_name = {row[0]: row[1:] for row in Page(report / "index.html").rows if row and row[0] in NAMES and len(row) == 8}
-    assert len(by_name) == len(set(target[rows].tolist()))
+    assert len(by_name) == len({*target[rows].tolist(), *label[rows].tolist()})
     for number in set(target[rows].tolist()):
         of_class, of_label = rows[target[rows] == number], rows[label[rows] == number]
         cells = by_name[NAMES[number]]
@@ -322,7 +322,8 @@ def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
     predicted, labels = store.array("logits").argmax(1), store.array("label")
     right = (predicted == labels)[::2]
     assert f"{right.sum()} of {len(right)}" in " ".join(Page(report / "index.html").text)
-    found = [row[2] for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
+    lines = [row for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
+    found = [row[2] for row in lines if row[1] != "0"]
     targets = sorted(set(predicted.tolist()))
     wanted = [right[predicted[::2] == number] for number in targets]
     assert all(text == "–" if not len(part) else close(text, 100 * part.mean()) for text, part in zip(found, wanted, strict=True))
@@ -337,6 +338,18 @@ def test_labels_that_are_all_no_class_have_a_report(label, tmp_path):
     words = " ".join(Page(write_report(store, tmp_path / "report")).text)
     assert "No entry that is labelled as a class of the model has a prediction." in words
     assert ("and count as predicted wrongly: zz." in words) == (label == "zz")
+
+
+def test_classes_that_are_labelled_and_never_explained_have_a_row(tmp_path):
+    net = nn.Linear(5, 3)
+    nn.init.constant_(net.weight, 0.1)
+    net.bias.data = torch.tensor([9.0, 0.0, 0.0])
+    values = np.random.default_rng(0).normal(size=(12, 5)).astype("f4")
+    source = ArraySource(values, labels=["a"] * 7 + ["b"] * 5)
+    store = explain_dataset(net, source, ["gradient"], tmp_path / "maps.zarr", class_names=["a", "b", "c"])
+    rows = Page(write_report(store, tmp_path / "report")).rows
+    assert ["b", "0", "–", "5", "0.0%", "–", "entries"] in rows
+    assert not [row for row in rows if row[0] == "c"]
 
 
 def test_maps_that_are_all_zero_have_a_report(tmp_path):
