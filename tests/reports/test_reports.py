@@ -432,8 +432,17 @@ def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path)
         assert np.allclose(drawn(figure["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
     entries = data(report, "entries")
     assert [entries["rows"][place] for place in entries["clusters"][f"1-{target}"]["places"]] == rows.tolist()
-    assert f"clusters/1-{target}.html" in (report / "index.html").read_text()
     assert f"gallery.html#cluster=1-{target}:0" in (report / "clusters" / f"1-{target}.html").read_text()
+    page = (report / "index.html").read_text()
+    assert f"</code>, {NAMES[target]}: 2 clusters</a>" in unescape(page)
+    assert page.index("Methods</h2>") < page.index("Clusters</h2>") < page.index(f"clusters/1-{target}.html") < page.index("Classes</h2>")
+
+
+@pytest.mark.parametrize("start", ["one_hot", "logit"])
+def test_what_is_absorbed_is_a_share_of_1_where_relevance_starts_with_it(start, tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=10, failing=None, relevance=start)
+    words = write_report(store, tmp_path / "report").read_text()
+    assert ("as a share of the 1 that relevance starts with; above 1, the map sums to less than 0" in words) == (start == "one_hot")
 
 
 class TwoInputs(Store):
