@@ -1,6 +1,7 @@
 """``signxai cluster`` and ``signxai export`` as a user runs them on a store."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from command_line import explained, refused
+from command_line import explained, in_this_process, refused
 from signxai.datasets import ArraySource, Store, explain_dataset
 
 pytest.importorskip("zarr")
@@ -49,11 +50,31 @@ def test_clusters_are_found_told_and_kept(run):
     assert again[0].startswith("gradient_x_input, class 0 (pos): ")
 
 
+def test_classes_and_labels_beyond_the_names_are_numbered(tmp_path, capsys):
+    values = np.random.default_rng(0).normal(size=(12, 3, 16, 16)).astype(np.float32)
+    source = ArraySource(values, labels=[7] * 12)
+    explain_dataset(Channels(), source, ["gradient_x_input"], tmp_path / "few.zarr", target=1, class_names=["pos"])
+    told = explained(in_this_process("cluster", tmp_path / "few.zarr", capsys=capsys))
+    assert told.startswith("gradient_x_input, class 1: 12 entries")
+    assert "label 7" in told
+    assert Store(tmp_path / "few.zarr").clusters("gradient_x_input", 1).class_name == ""
+
+
 def test_an_export_is_written_and_says_how_it_is_opened(run):
     told = explained(run("export", "maps.zarr", "--virelay", "out", "--class", "neg"))
     assert "3 entries of maps.zarr; open them by: virelay out/gradient_x_input.project.yaml" in told
     assert json.loads(Path("out/signxai-export.json").read_text())["entries"] == 3
     assert explained(run("export", "maps.zarr", "--virelay", "out")).startswith("63 entries")
+
+
+def test_a_run_that_has_not_ended_is_not_exported(folder, tmp_path, capsys):
+    part = shutil.copytree(folder / "maps.zarr", tmp_path / "part.zarr")
+    manifest = part / "manifest" / "zarr.json"
+    content = json.loads(manifest.read_text())
+    content["attributes"]["done"] = []
+    manifest.write_text(json.dumps(content))
+    refused(in_this_process("export", part, "--virelay", tmp_path / "out", capsys=capsys), "part.zarr", "has not ended")
+    assert not (tmp_path / "out").exists()
 
 
 WRONG = {

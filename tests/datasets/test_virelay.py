@@ -1,6 +1,7 @@
 """Exports to ViRelAy: what its files hold is what the store holds, in the places where it looks."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -129,6 +130,23 @@ def test_an_earlier_export_is_replaced_and_nothing_else(store, tmp_path):
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["out", "photos"]
 
 
+def test_an_export_takes_nothing_with_it_that_is_no_part_of_one(store, tmp_path):
+    folder = tmp_path / "out"
+    export_virelay(store[0], folder, ["lrp_z"])
+    inner = shutil.copytree(store[0].path, folder / "maps.zarr")
+    with pytest.raises(StoreError, match=r"holds 'maps\.zarr', which no export wrote"):
+        export_virelay(store[0], folder)
+    for place in (inner, inner / "out"):
+        with pytest.raises(StoreError, match="lies in the store"):
+            export_virelay(inner, place)
+    with pytest.raises(StoreError, match="lies in it"):
+        export_virelay(inner, folder)
+    assert len(Store(inner).rows()) == 49
+    (folder / "signxai-export.json").write_text("{}")
+    with pytest.raises(StoreError, match="does not say what the export wrote"):
+        export_virelay(store[0], folder)
+
+
 def test_an_export_that_ends_early_leaves_what_was_there(store, tmp_path, monkeypatch):
     from signxai.datasets import virelay
 
@@ -139,7 +157,7 @@ def test_an_export_that_ends_early_leaves_what_was_there(store, tmp_path, monkey
         raise OSError("no space left")
 
     monkeypatch.setattr(virelay, "_write_method", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match=f"no space left.*{folder}"):
         export_virelay(store[0], folder)
     assert (folder / "lrp_z.project.yaml").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

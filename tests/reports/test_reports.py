@@ -1,8 +1,10 @@
 """Reports: what stands on the pages is what the store holds, whatever it holds and whatever it is called."""
 
 import base64
+import errno
 import json
 import re
+import shutil
 import zlib
 from collections import Counter
 from html import unescape
@@ -98,7 +100,7 @@ def test_the_numbers_of_a_class_are_those_of_the_store(store, report):
     rows, target, label = store.rows(), store.array("target"), store.array("label")
     predicted = store.array("logits").argmax(1)
     by_name = {row[0]: row[1:] for row in Page(report / "index.html").rows if row and row[0] in NAMES and len(row) == 8}
-    assert len(by_name) == len(set(target[rows].tolist()))
+    assert len(by_name) == len({*target[rows].tolist(), *label[rows].tolist()})
     for number in set(target[rows].tolist()):
         of_class, of_label = rows[target[rows] == number], rows[label[rows] == number]
         cells = by_name[NAMES[number]]
@@ -320,11 +322,34 @@ def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
     predicted, labels = store.array("logits").argmax(1), store.array("label")
     right = (predicted == labels)[::2]
     assert f"{right.sum()} of {len(right)}" in " ".join(Page(report / "index.html").text)
-    found = [row[2] for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
+    lines = [row for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
+    found = [row[2] for row in lines if row[1] != "0"]
     targets = sorted(set(predicted.tolist()))
     wanted = [right[predicted[::2] == number] for number in targets]
     assert all(text == "–" if not len(part) else close(text, 100 * part.mean()) for text, part in zip(found, wanted, strict=True))
     assert data(report, "entries")["right"] == [-1 if row % 2 else int(right[row // 2]) for row in range(12)]
+
+
+@pytest.mark.parametrize("label", ["zz", "", -1])
+def test_labels_that_are_all_no_class_have_a_report(label, tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 5)).astype("f4")
+    source = ArraySource(values, labels=[label] * 12)
+    store = explain_dataset(nn.Linear(5, 3), source, ["gradient"], tmp_path / "maps.zarr", class_names=["a", "b", "c"])
+    words = " ".join(Page(write_report(store, tmp_path / "report")).text)
+    assert "No entry that is labelled as a class of the model has a prediction." in words
+    assert ("and count as predicted wrongly: zz." in words) == (label == "zz")
+
+
+def test_classes_that_are_labelled_and_never_explained_have_a_row(tmp_path):
+    net = nn.Linear(5, 3)
+    nn.init.constant_(net.weight, 0.1)
+    net.bias.data = torch.tensor([9.0, 0.0, 0.0])
+    values = np.random.default_rng(0).normal(size=(12, 5)).astype("f4")
+    source = ArraySource(values, labels=["a"] * 7 + ["b"] * 5)
+    store = explain_dataset(net, source, ["gradient"], tmp_path / "maps.zarr", class_names=["a", "b", "c"])
+    rows = Page(write_report(store, tmp_path / "report")).rows
+    assert ["b", "0", "–", "5", "0.0%", "–", "entries"] in rows
+    assert not [row for row in rows if row[0] == "c"]
 
 
 def test_maps_that_are_all_zero_have_a_report(tmp_path):
@@ -407,8 +432,17 @@ def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path)
         assert np.allclose(drawn(figure["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
     entries = data(report, "entries")
     assert [entries["rows"][place] for place in entries["clusters"][f"1-{target}"]["places"]] == rows.tolist()
-    assert f"clusters/1-{target}.html" in (report / "index.html").read_text()
     assert f"gallery.html#cluster=1-{target}:0" in (report / "clusters" / f"1-{target}.html").read_text()
+    page = (report / "index.html").read_text()
+    assert f"</code>, {NAMES[target]}: 2 clusters</a>" in unescape(page)
+    assert page.index("Methods</h2>") < page.index("Clusters</h2>") < page.index(f"clusters/1-{target}.html") < page.index("Classes</h2>")
+
+
+@pytest.mark.parametrize("start", ["one_hot", "logit"])
+def test_what_is_absorbed_is_a_share_of_1_where_relevance_starts_with_it(start, tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=10, failing=None, relevance=start)
+    words = write_report(store, tmp_path / "report").read_text()
+    assert ("as a share of the 1 that relevance starts with; above 1, the map sums to less than 0" in words) == (start == "one_hot")
 
 
 class TwoInputs(Store):
@@ -444,9 +478,9 @@ def test_entries_of_several_inputs_have_several_parts(store, tmp_path):
 
 def test_a_report_replaces_a_report_and_nothing_else(store, tmp_path):
     write_report(store, tmp_path / "report", title="first")
-    (tmp_path / "report" / "left.txt").write_text("of the first")
+    (tmp_path / "report" / "data" / "left.js").write_text("of the first")
     write_report(store, tmp_path / "report", title="second")
-    assert not (tmp_path / "report" / "left.txt").exists()
+    assert not (tmp_path / "report" / "data" / "left.js").exists()
     assert "second" in (tmp_path / "report" / "index.html").read_text()
     other = tmp_path / "photos"
     other.mkdir()
@@ -457,6 +491,36 @@ def test_a_report_replaces_a_report_and_nothing_else(store, tmp_path):
     with pytest.raises(OptionError, match="lies in the store"):
         write_report(store, store.path / "report")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "report"]
+
+
+def test_a_report_takes_nothing_with_it_that_is_no_part_of_one(store, tmp_path):
+    report = write_report(store, tmp_path / "report").parent
+    (report / "notes.txt").write_text("mine")
+    with pytest.raises(OptionError, match=r"holds 'notes\.txt', which no report wrote"):
+        write_report(store, report)
+    (report / "notes.txt").unlink()
+    inner = shutil.copytree(store.path, report / "data" / "maps.zarr")
+    with pytest.raises(OptionError, match="lies in it"):
+        write_report(inner, report)
+    assert len(Store(inner).rows()) == 59
+
+
+def test_empty_folders_are_taken_and_missing_ones_made(store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "no/folder/yet"):
+        assert write_report(store, tmp_path / place).is_file()
+
+
+def test_a_full_disk_is_said_of_the_report(store, tmp_path, monkeypatch):
+    from signxai.reports import pages
+
+    def full(pages, path, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pages.Pages, "_put", full)
+    with pytest.raises(OSError, match=f"No space left on device.*{tmp_path / 'report'}"):
+        write_report(store, tmp_path / "report")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interruption_leaves_what_was_there(store, tmp_path, monkeypatch):
@@ -507,7 +571,6 @@ def test_the_command_writes_a_report(store, tmp_path, monkeypatch, capsys):
     [
         (["nowhere.zarr", "--output", "report"], ["nowhere.zarr", "no store"]),
         (["STORE", "--output", "here"], ["here", "no report of signxai"]),
-        (["STORE", "--output", "a/b/report"], ["a/b", "No such file"]),
         (["STORE", "--output", "report", "-m", "lrp_z"], ["lrp_z", "it has"]),
         (["STORE"], ["--output"]),
     ],
@@ -515,6 +578,7 @@ def test_the_command_writes_a_report(store, tmp_path, monkeypatch, capsys):
 def test_mistakes_end_in_one_line(store, tmp_path, arguments, words, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "cat.txt").write_text("cat")
     given = [str(store.path) if word == "STORE" else word for word in arguments]
     refused(in_this_process("report", *given, capsys=capsys), *words)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]

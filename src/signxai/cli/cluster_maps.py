@@ -78,7 +78,7 @@ def _named(text: str | None) -> int | str | None:
 
 
 def _class(store: Store, target: int) -> str:
-    return f"class {target} ({store.class_names[target]})" if store.class_names else f"class {target}"
+    return f"class {target} ({store.class_names[target]})" if target < len(store.class_names) else f"class {target}"
 
 
 def _report(store: Store, found: Clusters) -> list[str]:
@@ -123,7 +123,7 @@ def _name(store: Store, value: int | str) -> str:
     """The name of a class, or its number; of a label that is none, itself."""
     if isinstance(value, str):
         return value
-    return store.class_names[value] if store.class_names and value >= 0 else str(value)
+    return store.class_names[value] if 0 <= value < len(store.class_names) else str(value)
 
 
 def _standing_out(members: Sequence[str], others: Sequence[str]) -> list[tuple[str, float, float]]:

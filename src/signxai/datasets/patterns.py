@@ -182,7 +182,7 @@ def _found(store: Store, method: str, target: int, rows: Rows, settings: Cluster
         shown="umap" if settings.umap else "tsne",
         chosen=CHOSEN,
         settings=asdict(settings) | asked | {"neighbours": settings.neighbours_of(int(is_there.sum()))},
-        class_name=store.class_names[target] if store.class_names else "",
+        class_name=store.class_names[target] if target < len(store.class_names) else "",
         seed=settings.seed,
         versions={"signxai": __version__} | {name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
     )

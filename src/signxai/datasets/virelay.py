@@ -21,6 +21,7 @@ import numpy.typing as npt
 from signxai._version import __version__
 from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.clusters import Clusters
+from signxai.datasets.folders import said_of_folder
 from signxai.datasets.packages import require_export
 from signxai.datasets.renderings import Rendering, rendering_of
 from signxai.datasets.store import Rows, Store
@@ -30,6 +31,7 @@ __all__ = ["export_virelay"]
 Array = npt.NDArray[Any]
 
 DATASET, LABELS, MARK = "dataset.h5", "label-map.json", "signxai-export.json"
+_ENDS = ("attribution.h5", "analysis.h5", "project.yaml")
 _ANALYSIS = "spectral"
 _AT_ONCE = 64
 
@@ -54,7 +56,7 @@ def export_virelay(
     The files are written beside the folder first. A folder of an earlier export is replaced; any other that is not empty is refused.
 
     Args:
-        store: to be exported, with its inputs.
+        store: to be exported, with all its entries explained, and with its inputs.
         folder: where the files go.
         methods: whose maps; None: of all of its methods.
         target: only entries of which this class is explained, by number or name; None: all.
@@ -65,19 +67,23 @@ def export_virelay(
     Raises:
         OptionError: no such method, no entry of this class, no inputs in the store, or entries that are no pictures and no signals.
         TargetError: no such class.
-        StoreError: the folder holds something else, or a package is missing.
+        StoreError: the folder holds something else, lies in the store or has it in it; the store is not complete; or a package is missing.
         OSError: the files cannot be written; then what was there stays.
     """
     require_export()
     opened, place = store if isinstance(store, Store) else Store(store), Path(folder)
     chosen = _methods(opened, methods)
+    if not opened.is_complete:
+        raise StoreError(f"{opened.path}: its run has not ended, and an export of a part would pass for all; let the run end first")
+    _refuse_store(place, opened.path)
     _refuse_foreign(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        projects = _write(_of(opened, part, target), chosen)
-        _replace(part, place)
+        with said_of_folder(place, part):
+            projects = _write(_of(opened, part, target), chosen)
+            _replace(part, place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return [place / project.name for project in projects]
@@ -101,6 +107,30 @@ def _refuse_foreign(place: Path) -> None:
         raise StoreError(f"{place}: is no folder; name another place")
     if place.is_dir() and any(place.iterdir()) and not (place / MARK).is_file():
         raise StoreError(f"{place}: holds what no export wrote (there is no {MARK}); name another folder")
+    if (place / MARK).is_file() and (more := sorted({path.name for path in place.iterdir()} - _written(place / MARK))):
+        raise StoreError(f"{place}: holds {more[0]!r}, which no export wrote and which would be lost; move it, or name another folder")
+
+
+def _written(mark: Path) -> set[str]:
+    """The names of the files of an export, by the methods that its mark lists."""
+    try:
+        methods = json.loads(mark.read_text(encoding="utf-8"))["methods"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{mark}: does not say what the export wrote; name another folder") from error
+    return {DATASET, LABELS, MARK, *(f"{method}.{end}" for method in methods for end in _ENDS)}
+
+
+def _refuse_store(place: Path, store: Path) -> None:
+    """Raise if the folder lies in the store, or the store in it.
+
+    Raises:
+        StoreError: it does.
+    """
+    folder, path = place.resolve(), store.resolve()
+    if folder == path or path in folder.parents:
+        raise StoreError(f"{place}: lies in the store {store}; name a folder outside of it")
+    if folder in path.parents:
+        raise StoreError(f"{place}: the store {store} lies in it, and would be lost with an older export; name another folder")
 
 
 def _replace(part: Path, place: Path) -> None:

@@ -17,7 +17,7 @@ from signxai.reports.entries import EntryTable
 from signxai.reports.statistics import most_and_least
 from signxai.reports.survey import Subject
 
-__all__ = ["class_facts", "cluster_facts", "confusions", "method_facts", "run_facts", "sample_facts"]
+__all__ = ["class_facts", "cluster_facts", "confusions", "method_facts", "run_facts", "sample_facts", "unexplained_facts"]
 
 Array = npt.NDArray[Any]
 
@@ -73,19 +73,35 @@ def class_facts(subject: Subject, typicality: Array, number: int) -> dict[str, A
     table = subject.table
     places = np.flatnonzero(table.targets == number)
     right = table.is_right
-    labelled = None if table.label_classes is None else np.flatnonzero(table.label_classes == number)
     return {
         "number": int(number),
         "position": int(np.searchsorted(subject.targets, number)),
         "name": table.classes.name(int(number)),
         "count": len(places),
         "accuracy": None if right is None else _share(right[places]),
-        "labelled": None if labelled is None else len(labelled),
-        "recall": None if right is None or labelled is None else _share(right[labelled]),
+        **_of_labelled(table, number),
         "absorbed": [_quartiles(table.ledger("absorbed", method), places) for method in subject.methods],
         "typical": [most_and_least(of_method, places) for of_method in typicality],
         "clusterings": [one for one in subject.clusterings if one.target == number],
     }
+
+
+def unexplained_facts(subject: Subject) -> list[dict[str, Any]]:
+    """Numbers of the classes that entries are labelled as, and of which no entry was explained."""
+    table = subject.table
+    if table.label_classes is None:
+        return []
+    numbers = np.setdiff1d(table.label_classes[table.label_classes >= 0], subject.targets).tolist()
+    return [{"name": table.classes.name(number), **_of_labelled(table, number)} for number in numbers]
+
+
+def _of_labelled(table: EntryTable, number: int) -> dict[str, Any]:
+    """How many entries are labelled as a class, and the share of those that are predicted as it."""
+    right = table.is_right
+    if right is None or table.label_classes is None:
+        return {"labelled": None, "recall": None}
+    labelled = np.flatnonzero(table.label_classes == number)
+    return {"labelled": len(labelled), "recall": _share(right[labelled])}
 
 
 def _share(right: Array) -> float | None:
@@ -106,8 +122,9 @@ def confusions(table: EntryTable) -> dict[str, Any] | None:
     pairs = Counter(zip(table.label_classes[known].tolist(), table.predicted[known].tolist(), strict=True))
     present = sorted({number for pair in pairs for number in pair})
     if len(present) <= _IN_MATRIX:
-        return {"classes": present, "counts": pairs, "most": max(pairs.values(), default=1)}
-    return {"classes": [], "pairs": [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:_LISTED]}
+        return {"known": bool(pairs), "classes": present, "pairs": [], "counts": pairs, "most": max(pairs.values(), default=1)}
+    listed = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:_LISTED]
+    return {"known": True, "classes": [], "pairs": listed}
 
 
 def cluster_facts(subject: Subject, clustering: Clustering) -> list[dict[str, Any]]:

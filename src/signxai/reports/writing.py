@@ -18,7 +18,7 @@ from signxai.datasets.store import Store
 from signxai.reports.clusters import Clustering
 from signxai.reports.encoding import rounded, traces
 from signxai.reports.folders import folder_in_the_making
-from signxai.reports.overview import class_facts, cluster_facts, confusions, method_facts, run_facts, sample_facts
+from signxai.reports.overview import class_facts, cluster_facts, confusions, method_facts, run_facts, sample_facts, unexplained_facts
 from signxai.reports.packages import jinja_package
 from signxai.reports.pages import Pages
 from signxai.reports.samples import SHEET, SampleWriter, map_payload, sheet_of_maps
@@ -176,6 +176,7 @@ class _Writer:
         content = {
             "facts": run_facts(self._subject),
             "classes": facts,
+            "unexplained": unexplained_facts(self._subject),
             "in_full": facts if len(facts) <= _IN_FULL else [],
             "confusions": confusions(self._subject.table),
             "strange": store.labels_that_are_no_classes() if store.class_names and "label" in store else [],
