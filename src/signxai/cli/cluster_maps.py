@@ -83,8 +83,8 @@ def _class(store: Store, target: int) -> str:
 
 def _report(store: Store, found: Clusters) -> list[str]:
     sizes = found.sizes()
-    zeros = len(found.members(-1))
-    counted = f"{len(found.rows)} entries" + (f", {zeros} of whose maps are zero" if zeros else "")
+    alone = len(found.members(-1))
+    counted = f"{len(found.rows)} entries" + (f", {alone} in no cluster" if alone else "")
     parts = "1 cluster" if len(sizes) == 1 else f"{len(sizes)} clusters"
     head = f"{found.method}, {_class(store, found.target)}: {counted}, eigengap after {found.eigengap()}, {parts}"
     return [head, *(_line(store, found, number) for number in sizes)]
