@@ -304,6 +304,19 @@ def test_nothing_readable_is_an_error(tmp_path):
         explain_dataset(network(), ArraySource(np.full((3, 3, 8, 8), np.nan)), ["gradient"], tmp_path / "maps.zarr")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_source_that_raises_anything_is_an_entry_that_fails(workers, tmp_path):
+    class Lacking(ArraySource):
+        def read(self, index):
+            if index in (0, 2):
+                raise KeyError("no such patient")
+            return super().read(index)
+
+    store = explain_dataset(network(), Lacking(source().values[:5]), ["gradient"], tmp_path / "maps.zarr", workers=workers)
+    assert [failure.index for failure in store.failed] == [0, 2]
+    assert store.failed[1].reason == "the source failed on entry 2: KeyError: 'no such patient'"
+
+
 def test_samples_of_another_shape_fail_alone(tmp_path):
     rows = [(torch.zeros(3, 8, 8), 0), (torch.zeros(3, 9, 9), 1), (torch.ones(3, 8, 8), 2)]
 

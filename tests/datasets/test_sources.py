@@ -87,6 +87,14 @@ def test_broken_and_missing_files_are_errors_when_their_turn_comes(photos):
         image_folder(photos).read(1)
 
 
+def test_a_preprocessing_that_raises_anything_is_an_entry_that_fails(photos):
+    def halves(picture):
+        return picture.of_no_such_name
+
+    with pytest.raises(InputError, match=r"a\.png: preprocess= failed: AttributeError: .*of_no_such_name"):
+        image_folder(photos, halves).read(0)
+
+
 def test_another_content_has_another_hash(photos):
     before = image_folder(photos, pixels).content_hash()
     assert image_folder(photos, pixels).content_hash() == before

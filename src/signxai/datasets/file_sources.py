@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from signxai.common.errors import InputError
+from signxai.common.errors import InputError, SignxaiError
 from signxai.datasets.sources import Class, Entries
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 
@@ -63,7 +63,17 @@ class FileSource:
                 f"{path}: nobody says how a picture becomes the network's input; give preprocess=, or (on the command line) let the "
                 "factory return a signxai.models.Classifier with preprocess=, or give arrays"
             )
-        return np.asarray(self.preprocess(read_image(path)))
+        return _preprocessed(self.preprocess, path)
+
+
+def _preprocessed(preprocess: Preprocess, path: Path) -> Array:
+    picture = read_image(path)
+    try:
+        return np.asarray(preprocess(picture))
+    except (SignxaiError, OSError):
+        raise
+    except Exception as error:  # the user's preprocessing may raise anything
+        raise InputError(f"{path}: preprocess= failed: {type(error).__name__}: {error}") from error
 
 
 def image_folder(folder: str | Path, preprocess: Preprocess | None = None) -> FileSource:
