@@ -21,7 +21,7 @@ from signxai.engine.prediction import predict
 
 zarr = pytest.importorskip("zarr")
 
-from dataset_run import BATCH, COUNT, METHODS, network, source  # noqa: E402
+from dataset_run import BATCH, COUNT, METHODS, arrays_of_patients, network, patients, source  # noqa: E402
 from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor  # noqa: E402
 
 RUN = Path(__file__).with_name("dataset_run.py")
@@ -332,6 +332,18 @@ def test_samples_of_another_shape_fail_alone(tmp_path):
         (1, "of the shape (3, 9, 9), where the first entry has (3, 8, 8)")
     ]
     assert deviation(store.relevance("gradient", [2]), explain(network(), torch.ones(1, 3, 8, 8), "gradient")) < 1e-6
+
+
+def test_whole_numbers_of_a_wider_type_fail_alone(tmp_path):
+    class Widening(ArraySource):
+        def read(self, index):
+            entry = super().read(index)
+            return entry | {"drugs": entry["drugs"].astype("i8" if index == 1 else "i4")}
+
+    store = explain_dataset(patients(), Widening(arrays_of_patients(3)), ["lrp_epsilon_0_1"], tmp_path / "maps.zarr")
+    assert [(failure.index, failure.reason) for failure in store.failed] == [
+        (1, "input 'drugs' is of int64, where the first entry is of int32")
+    ]
 
 
 def test_what_cannot_be_explained_fails_alone(tmp_path):

@@ -129,7 +129,7 @@ class BatchExplainer:
             kind, which = self.inputs[name], f"input {name!r} is " if name else ""
             if part.shape != kind.shape:
                 return f"{which}of the shape {part.shape}, where the first entry has {kind.shape}"
-            if part.dtype.kind != kind.dtype.kind:
+            if not _holds(kind.dtype, part.dtype):
                 return f"{which}of {part.dtype}, where the first entry is of {kind.dtype}"
         return ""
 
@@ -255,6 +255,15 @@ def class_number(value: Class, names: Sequence[str], classes: int) -> int:
         said = f"the classes are {', '.join(names[:10])}" if names else "its classes have numbers only; give class_names="
         raise TargetError(f"class {value!r} is none of the model's: {said}")
     return list(names).index(value)
+
+
+def _holds(kept: np.dtype[Any], given: np.dtype[Any]) -> bool:
+    """Whether values of one type stand in a store of another as what they are, floats but for rounding.
+
+    >>> _holds(np.dtype("uint8"), np.dtype("uint16")), _holds(np.dtype("uint16"), np.dtype("uint8"))
+    (False, True)
+    """
+    return given.kind == kept.kind and (given.kind == "f" or np.can_cast(given, kept))
 
 
 def _is_lrp(method: str) -> bool:
