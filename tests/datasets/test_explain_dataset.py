@@ -99,6 +99,16 @@ def test_entries_are_picked_out(undisturbed):
         undisturbed.rows(group="a")
 
 
+def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
+    values, labels = np.delete(source().values, 17, 0)[:6], [0, -1, 1, 2, -1, 3]
+    numbered = explain_dataset(network(), ArraySource(values, labels), ["gradient"], tmp_path / "numbers.zarr")
+    assert sorted([*numbered.rows(wrong=True), *numbered.rows(wrong=False)]) == [0, 2, 3, 5]
+    given = ["a", "strange", "b", "", "", "c"]
+    named = explain_dataset(network(), ArraySource(values, given), ["gradient"], tmp_path / "names.zarr", class_names="abcd")
+    assert sorted([*named.rows(wrong=True), *named.rows(wrong=False)]) == [0, 1, 2, 5]
+    assert 1 in named.rows(wrong=True)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_batches_of_another_size_give_the_same(undisturbed, batch_size, tmp_path):
     store = explain_dataset(network(), source(), METHODS, tmp_path / "maps.zarr", batch_size=batch_size)

@@ -216,20 +216,20 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _agreement(store: Store) -> str:
-    """How many entries are predicted as labelled, if their labels are the model's classes."""
-    rows, right = store.rows(), len(store.rows(wrong=False))
-    strange = store.labels_that_are_no_classes()
-    if strange:
-        return f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}"
-    return f"{right} of {len(rows)} predicted as labelled ({right / len(rows):.1%})"
+def _agreement(store: Store) -> list[str]:
+    """How many of the entries with a label are predicted as labelled, and which labels are none of the model's classes."""
+    right, wrong = len(store.rows(wrong=False)), len(store.rows(wrong=True))
+    lines = [f"{right} of {right + wrong} predicted as labelled ({right / (right + wrong):.1%})"] if right + wrong else []
+    if strange := store.labels_that_are_no_classes():
+        lines.append(f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}")
+    return lines
 
 
 def _report(store: Store) -> list[str]:
     rows = store.rows()
     lines = [f"{len(rows)} of {len(store)} entries explained by {_counted(len(store.methods), 'method')}: {store.path}"]
     if store.knows_labels and len(rows):
-        lines.append(_agreement(store))
+        lines += _agreement(store)
     for method in store.methods:
         if f"absorbed/{method}" in store and len(rows):
             absorbed = np.median(store.array(f"absorbed/{method}", rows))

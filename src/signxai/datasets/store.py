@@ -103,7 +103,8 @@ class Store:
             label: the class that they are said to belong to.
             predicted: the class of the largest logit.
             group: what they belong to, such as a patient.
-            wrong: True: those whose predicted class is not their label; False: those where it is; None: all.
+            wrong: True: those whose predicted class is not their label; False: those where it is, both without those that have no label;
+                None: all.
 
         Raises:
             OptionError: the store does not have what is asked for.
@@ -120,7 +121,7 @@ class Store:
         if label is not None:
             chosen &= self._has_label(label)
         if wrong is not None:
-            chosen &= (self.predictions() != self._labels()) == wrong
+            chosen &= self._has_any_label() & ((self.predictions() != self._labels()) == wrong)
         if group is not None:
             chosen &= self.array("group") == group
         return np.flatnonzero(chosen)
@@ -213,6 +214,11 @@ class Store:
         if labels.dtype.kind not in "iu" and isinstance(label, str) and label in {str(name) for name in labels}:
             return np.array([str(name) == label for name in labels])
         return np.asarray(self._labels() == self._number(label))
+
+    def _has_any_label(self) -> npt.NDArray[np.bool_]:
+        """Which entries have a label, if only the name of no class."""
+        labels = self.array("label")
+        return np.asarray(labels >= 0) if labels.dtype.kind in "iu" else np.array([str(name) != "" for name in labels])
 
     def _labels(self) -> Rows:
         """The label of each entry as the number of a class (N,); -1 where nobody says."""
