@@ -99,6 +99,17 @@ def test_entries_are_picked_out(undisturbed):
         undisturbed.rows(group="a")
 
 
+def test_entries_are_given_by_indices_or_a_mask(undisturbed):
+    mask = np.arange(COUNT) % 7 == 2
+    assert np.array_equal(undisturbed.relevance("gradient", mask), undisturbed.relevance("gradient", np.flatnonzero(mask)))
+    assert undisturbed.keys(list(map(bool, mask))) == [str(index) for index in range(2, COUNT, 7)]
+    assert undisturbed.array("target", []).shape == (0,)
+    with pytest.raises(OptionError, match=r"the mask is of the shape \(5,\); give \(60,\)"):
+        undisturbed.relevance("gradient", mask[:5])
+    with pytest.raises(OptionError, match="has 60 entries, and no 60; give indices of 0 to 59"):
+        undisturbed.array("target", [0, 60])
+
+
 def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
     values, labels = np.delete(source().values, 17, 0)[:6], [0, -1, 1, 2, -1, 3]
     numbered = explain_dataset(network(), ArraySource(values, labels), ["gradient"], tmp_path / "numbers.zarr")
