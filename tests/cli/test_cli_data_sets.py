@@ -190,6 +190,12 @@ WRONG = {
     "labels of none": (["x.npy", "--target", "label", "--store", "m.zarr"], ["has no labels"]),
     "a class by name": (["x.npy", "--target", "cat", "--store", "m.zarr"], ["cat", "have no names"]),
     "one method's option": (["x.npy", "--option", "gradient:mu=1", "--store", "m.zarr"], ["for all methods"]),
+    "a seed as an option": (["x.npy", "--option", "seed=3", "--store", "m.zarr"], ["--option seed", "give --seed"]),
+    "a view as an option": (
+        ["x.npy", "--option", "view=3", "--store", "m.zarr"],
+        ["--option view", "no option of a method", "leave it out"],
+    ),
+    "inputs as an option": (["x.npy", "--option", "keep_inputs=no", "--store", "m.zarr"], ["give --without-inputs"]),
     "actors alone": (["x.npy", "--actors", "2", "--store", "m.zarr"], ["--actors", "give --ray, too"]),
     "two ways of reading": (["x.npy", "--ray", "--workers", "2", "--store", "m.zarr"], ["--workers", "--ray"]),
     "a text": (["nets.py", "--store", "m.zarr"], ["a data set is"]),

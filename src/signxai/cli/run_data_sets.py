@@ -1,5 +1,6 @@
 """What ``signxai run`` does: find out what the data set is, explain every entry, keep what comes of it in a store."""
 
+import inspect
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,13 @@ __all__ = ["RunRequest", "run_data_set"]
 _OWN_TARGETS = ("predicted", "label", "target")
 _SOME_FAILED = 3
 THIS_MACHINE = "here"
+_SAID_BY = {
+    "method_names": "--method",
+    "dtype": "--half",
+    "keep_inputs": "--without-inputs",
+    **{name: f"--{name.replace('_', '-')}" for name in ("model", "store", "target", "batch_size", "seed", "device", "workers", "ray")},
+}
+"""The options of the command line that say what ``explain_dataset`` takes."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read, or the store not be written.
     """
+    _refuse_settings_of_the_run(request.options)
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     source = data_source(request, classifier)
     with ended_in_a_line(request.store):
@@ -80,6 +89,18 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
     for line in _report(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
+
+
+def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:
+    """Raise if an option of the methods is none, but a setting of the whole run.
+
+    Raises:
+        OptionError: it is; the message says which option of the command line sets it.
+    """
+    for name in options:
+        if name in inspect.signature(explain_dataset).parameters:
+            instead = f"give {_SAID_BY[name]}" if name in _SAID_BY else "leave it out"
+            raise OptionError(f"--option {name}: is no option of a method, but a setting of the run; {instead}")
 
 
 def _explained(request: RunRequest, classifier: Classifier, source: Source) -> Store:
