@@ -308,6 +308,8 @@ WRONG = {
     "an unknown option": ({"banana": 1}, OptionError, "banana"),
     "no batch": ({"batch_size": 0}, OptionError, "batch_size"),
     "a type": ({"dtype": "int8"}, OptionError, "float16"),
+    "fewer than no workers": ({"workers": -1}, OptionError, "workers=-1 must be a whole number of at least 0"),
+    "too few names": ({"class_names": "abc"}, OptionError, "3 names, where the model has 4 classes"),
     "an option without a text": ({"mu": object()}, OptionError, "could not be told from another"),
 }
 
@@ -318,6 +320,18 @@ def test_what_is_wrong_is_said_before_anything_is_written(wrong, tmp_path):
     with pytest.raises(error, match=said):
         explain_dataset(network(), ArraySource(source().values), ["gradient", "gradient_x_sign_mu"], tmp_path / "maps.zarr", **options)
     assert not (tmp_path / "maps.zarr").exists()
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_store_without_a_name_is_refused(place):
+    with pytest.raises(OptionError, match="has no name of its own"):
+        explain_dataset(network(), source(), METHODS, place)
+
+
+def test_a_single_output_may_have_two_names(tmp_path):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).eval()
+    store = explain_dataset(net, ArraySource(np.ones((3, 12))), ["gradient"], tmp_path / "maps.zarr", class_names=["no", "yes"])
+    assert store.class_names == ["no", "yes"]
 
 
 def test_nothing_readable_is_an_error(tmp_path):

@@ -73,6 +73,7 @@ class BatchExplainer:
         if logits.ndim != 2:
             raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
         explainer = replace(explainer, classes=logits.shape[1])
+        explainer._check_names()
         explainer._check_targets()
         maps, _ = explainer._explained(stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
         return replace(explainer, explained={method: tuple(parts) for method, parts in maps.items()})
@@ -221,6 +222,16 @@ class BatchExplainer:
         if value is None:
             raise TargetError(f"{self.entries.keys[index]} has no {self.plan.target}, which is to be explained")
         return class_number(value, self.class_names, self.classes)
+
+    def _check_names(self) -> None:
+        """Let names that are not one for each class be an error; a single output may have the names of both sides of its decision.
+
+        Raises:
+            OptionError: they are.
+        """
+        count = len(self.class_names)
+        if count and count != self.classes and (self.classes, count) != (1, 2):
+            raise OptionError(f"class_names: {count} names, where the model has {self.classes} classes; give one for each, or none")
 
     def _check_targets(self) -> None:
         """Let a class that the model does not have be an error before anything is computed.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from signxai.common.errors import InputError, SignxaiError
+from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.plan import Plan
 from signxai.datasets.ray_run import RayOptions, results_by_ray
@@ -92,6 +92,7 @@ def explain_dataset(
     ...     store.relevance("lrp_z").shape, len(store.failed)
     ((10, 4), 0)
     """
+    _check_workers(workers)
     plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, output)
     model = model if device is None else move_to(model, device)
     run = plan.description(model, source, model_name or type(model).__qualname__)
@@ -112,6 +113,11 @@ def explain_dataset(
             results = results_by_ray(explainer, source, missing, writer.path, ray)
         _commit(results, writer, missing, batch_size, len(source.entries.keys), progress)
     return Store(store)
+
+
+def _check_workers(workers: int) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise OptionError(f"workers={workers!r} must be a whole number of at least 0")
 
 
 def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:

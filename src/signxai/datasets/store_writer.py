@@ -79,10 +79,13 @@ class StoreWriter:
         path: the folder of the store, as ``maps.zarr``.
 
     Raises:
+        OptionError: the path has no name.
         StoreError: on entering, if another run writes to it.
     """
 
     def __init__(self, path: Path) -> None:
+        if not path.name:
+            raise OptionError(f"store {str(path)!r}: has no name of its own; name a folder for it, such as maps.zarr")
         self.path = path
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         self._done: set[int] = set()
