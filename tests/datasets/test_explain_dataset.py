@@ -300,6 +300,14 @@ def test_targets_are_labels_numbers_or_given(tmp_path):
     assert list(given.rows(target="b")) == list(by_label.rows(target=1))
 
 
+def test_integers_of_numpy_are_numbers(tmp_path):
+    values = source().values[:3]
+    store = explain_dataset(network(), ArraySource(values), ["gradient"], tmp_path / "maps.zarr", target=np.int64(3))
+    assert store.run["settings"]["target"] == 3
+    assert list(store.rows(target=np.int64(3))) == [0, 1, 2]
+    assert deviation(store.relevance("gradient"), explain(network(), values, "gradient", 3)) < 1e-5
+
+
 WRONG = {
     "no labels": ({"target": "label"}, TargetError, "has no labels"),
     "a class too high": ({"target": 4}, TargetError, "0 to 3"),

@@ -249,7 +249,7 @@ class BatchExplainer:
                 class_number(value, self.class_names, self.classes)
 
 
-def class_number(value: Class, names: Sequence[str], classes: int) -> int:
+def class_number(value: Class | np.integer[Any], names: Sequence[str], classes: int) -> int:
     """The number of a class that is given by it, or by its name.
 
     Raises:
@@ -258,10 +258,10 @@ def class_number(value: Class, names: Sequence[str], classes: int) -> int:
     >>> class_number("lynx", ["cat", "lynx"], classes=2), class_number(1, [], classes=2)
     (1, 1)
     """
-    if isinstance(value, int):
+    if isinstance(value, int | np.integer):
         if not 0 <= value < classes:
             raise TargetError(f"class {value}: the model has {classes} classes, 0 to {classes - 1}")
-        return value
+        return int(value)
     if value not in names:
         said = f"the classes are {', '.join(names[:10])}" if names else "its classes have numbers only; give class_names="
         raise TargetError(f"class {value!r} is none of the model's: {said}")
