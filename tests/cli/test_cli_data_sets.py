@@ -75,6 +75,19 @@ def test_a_table_explains_its_labels(run):
     assert list(store.rows(group="rex")) == [1]
 
 
+def test_entries_are_counted_among_those_with_a_label(run, folder):
+    np.savez(folder / "some.npz", x=np.load(folder / "x.npy"), label=np.array([0, 1, -1, -1, 2, 0, -1]))
+    told = explained(run("run", "some.npz", "--model", "nets:small", "-m", "gradient", "--store", "some.zarr"))
+    assert f"{len(Store('some.zarr').rows(wrong=False))} of 4 predicted as labelled" in told
+
+
+def test_labels_that_are_no_classes_are_told_beside_the_others(run, folder):
+    (folder / "strange.csv").write_text("file,label\nphotos/cat/a.png,cat\nphotos/dog/a.png,wolf\n")
+    told = explained(run("run", "strange.csv", "--model", "nets:named", "-m", "gradient", "--store", "strange.zarr"))
+    assert "of 2 predicted as labelled" in told
+    assert "none of the model's classes, and count as predicted wrongly: wolf" in told
+
+
 @pytest.mark.parametrize("file", ["x.npy", "x.npz"])
 def test_arrays(run, file):
     explained(run("run", file, "--model", "nets:small", "-m", "gradient", "--store", "maps.zarr", "--target", "2", "--batch-size", "3"))
@@ -177,6 +190,12 @@ WRONG = {
     "labels of none": (["x.npy", "--target", "label", "--store", "m.zarr"], ["has no labels"]),
     "a class by name": (["x.npy", "--target", "cat", "--store", "m.zarr"], ["cat", "have no names"]),
     "one method's option": (["x.npy", "--option", "gradient:mu=1", "--store", "m.zarr"], ["for all methods"]),
+    "a seed as an option": (["x.npy", "--option", "seed=3", "--store", "m.zarr"], ["--option seed", "give --seed"]),
+    "a view as an option": (
+        ["x.npy", "--option", "view=3", "--store", "m.zarr"],
+        ["--option view", "no option of a method", "leave it out"],
+    ),
+    "inputs as an option": (["x.npy", "--option", "keep_inputs=no", "--store", "m.zarr"], ["give --without-inputs"]),
     "actors alone": (["x.npy", "--actors", "2", "--store", "m.zarr"], ["--actors", "give --ray, too"]),
     "two ways of reading": (["x.npy", "--ray", "--workers", "2", "--store", "m.zarr"], ["--workers", "--ray"]),
     "a text": (["nets.py", "--store", "m.zarr"], ["a data set is"]),

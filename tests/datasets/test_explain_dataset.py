@@ -21,7 +21,7 @@ from signxai.engine.prediction import predict
 
 zarr = pytest.importorskip("zarr")
 
-from dataset_run import BATCH, COUNT, METHODS, network, source  # noqa: E402
+from dataset_run import BATCH, COUNT, METHODS, arrays_of_patients, network, patients, source  # noqa: E402
 from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor  # noqa: E402
 
 RUN = Path(__file__).with_name("dataset_run.py")
@@ -97,6 +97,27 @@ def test_entries_are_picked_out(undisturbed):
         undisturbed.rows(label=4)
     with pytest.raises(OptionError, match="has no 'group'"):
         undisturbed.rows(group="a")
+
+
+def test_entries_are_given_by_indices_or_a_mask(undisturbed):
+    mask = np.arange(COUNT) % 7 == 2
+    assert np.array_equal(undisturbed.relevance("gradient", mask), undisturbed.relevance("gradient", np.flatnonzero(mask)))
+    assert undisturbed.keys(list(map(bool, mask))) == [str(index) for index in range(2, COUNT, 7)]
+    assert undisturbed.array("target", []).shape == (0,)
+    with pytest.raises(OptionError, match=r"the mask is of the shape \(5,\); give \(60,\)"):
+        undisturbed.relevance("gradient", mask[:5])
+    with pytest.raises(OptionError, match="has 60 entries, and no 60; give indices of 0 to 59"):
+        undisturbed.array("target", [0, 60])
+
+
+def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
+    values, labels = np.delete(source().values, 17, 0)[:6], [0, -1, 1, 2, -1, 3]
+    numbered = explain_dataset(network(), ArraySource(values, labels), ["gradient"], tmp_path / "numbers.zarr")
+    assert sorted([*numbered.rows(wrong=True), *numbered.rows(wrong=False)]) == [0, 2, 3, 5]
+    given = ["a", "strange", "b", "", "", "c"]
+    named = explain_dataset(network(), ArraySource(values, given), ["gradient"], tmp_path / "names.zarr", class_names="abcd")
+    assert sorted([*named.rows(wrong=True), *named.rows(wrong=False)]) == [0, 1, 2, 5]
+    assert 1 in named.rows(wrong=True)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
@@ -279,6 +300,14 @@ def test_targets_are_labels_numbers_or_given(tmp_path):
     assert list(given.rows(target="b")) == list(by_label.rows(target=1))
 
 
+def test_integers_of_numpy_are_numbers(tmp_path):
+    values = source().values[:3]
+    store = explain_dataset(network(), ArraySource(values), ["gradient"], tmp_path / "maps.zarr", target=np.int64(3))
+    assert store.run["settings"]["target"] == 3
+    assert list(store.rows(target=np.int64(3))) == [0, 1, 2]
+    assert deviation(store.relevance("gradient"), explain(network(), values, "gradient", 3)) < 1e-5
+
+
 WRONG = {
     "no labels": ({"target": "label"}, TargetError, "has no labels"),
     "a class too high": ({"target": 4}, TargetError, "0 to 3"),
@@ -287,6 +316,8 @@ WRONG = {
     "an unknown option": ({"banana": 1}, OptionError, "banana"),
     "no batch": ({"batch_size": 0}, OptionError, "batch_size"),
     "a type": ({"dtype": "int8"}, OptionError, "float16"),
+    "fewer than no workers": ({"workers": -1}, OptionError, "workers=-1 must be a whole number of at least 0"),
+    "too few names": ({"class_names": "abc"}, OptionError, "3 names, where the model has 4 classes"),
     "an option without a text": ({"mu": object()}, OptionError, "could not be told from another"),
 }
 
@@ -299,9 +330,34 @@ def test_what_is_wrong_is_said_before_anything_is_written(wrong, tmp_path):
     assert not (tmp_path / "maps.zarr").exists()
 
 
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_store_without_a_name_is_refused(place):
+    with pytest.raises(OptionError, match="has no name of its own"):
+        explain_dataset(network(), source(), METHODS, place)
+
+
+def test_a_single_output_may_have_two_names(tmp_path):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).eval()
+    store = explain_dataset(net, ArraySource(np.ones((3, 12))), ["gradient"], tmp_path / "maps.zarr", class_names=["no", "yes"])
+    assert store.class_names == ["no", "yes"]
+
+
 def test_nothing_readable_is_an_error(tmp_path):
     with pytest.raises(InputError, match="none of the 3 entries can be read; the first: the entry holds NaN"):
         explain_dataset(network(), ArraySource(np.full((3, 3, 8, 8), np.nan)), ["gradient"], tmp_path / "maps.zarr")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_source_that_raises_anything_is_an_entry_that_fails(workers, tmp_path):
+    class Lacking(ArraySource):
+        def read(self, index):
+            if index in (0, 2):
+                raise KeyError("no such patient")
+            return super().read(index)
+
+    store = explain_dataset(network(), Lacking(source().values[:5]), ["gradient"], tmp_path / "maps.zarr", workers=workers)
+    assert [failure.index for failure in store.failed] == [0, 2]
+    assert store.failed[1].reason == "the source failed on entry 2: KeyError: 'no such patient'"
 
 
 def test_samples_of_another_shape_fail_alone(tmp_path):
@@ -319,6 +375,18 @@ def test_samples_of_another_shape_fail_alone(tmp_path):
         (1, "of the shape (3, 9, 9), where the first entry has (3, 8, 8)")
     ]
     assert deviation(store.relevance("gradient", [2]), explain(network(), torch.ones(1, 3, 8, 8), "gradient")) < 1e-6
+
+
+def test_whole_numbers_of_a_wider_type_fail_alone(tmp_path):
+    class Widening(ArraySource):
+        def read(self, index):
+            entry = super().read(index)
+            return entry | {"drugs": entry["drugs"].astype("i8" if index == 1 else "i4")}
+
+    store = explain_dataset(patients(), Widening(arrays_of_patients(3)), ["lrp_epsilon_0_1"], tmp_path / "maps.zarr")
+    assert [(failure.index, failure.reason) for failure in store.failed] == [
+        (1, "input 'drugs' is of int64, where the first entry is of int32")
+    ]
 
 
 def test_what_cannot_be_explained_fails_alone(tmp_path):

@@ -75,6 +75,17 @@ def test_a_table_that_is_none_says_why(text, said, tmp_path):
         manifest(tmp_path / "table.csv")
 
 
+def test_what_only_looks_like_a_number_is_a_name(tmp_path):
+    labels = ["--5", "+-1", "+4", "9223372036854775807", "9223372036854775808", "9" * 5000]
+    (tmp_path / "table.csv").write_text("\n".join(["file,label", *(f"{index}.png,{label}" for index, label in enumerate(labels))]))
+    assert manifest(tmp_path / "table.csv").entries.labels == ["--5", "+-1", 4, 2**63 - 1, "9223372036854775808", "9" * 5000]
+
+
+def test_a_class_beyond_64_bits_is_refused():
+    with pytest.raises(InputError, match="class 9223372036854775808 is no whole number of 64 bits"):
+        ArraySource(np.zeros((2, 2)), labels=[0, 2**63])
+
+
 def test_broken_and_missing_files_are_errors_when_their_turn_comes(photos):
     (photos / "cats" / "a.png").write_bytes((photos / "cats" / "a.png").read_bytes()[:20])
     source = image_folder(photos, pixels)
@@ -85,6 +96,14 @@ def test_broken_and_missing_files_are_errors_when_their_turn_comes(photos):
         source.read(2)
     with pytest.raises(InputError, match="how a picture becomes the network's input"):
         image_folder(photos).read(1)
+
+
+def test_a_preprocessing_that_raises_anything_is_an_entry_that_fails(photos):
+    def halves(picture):
+        return picture.of_no_such_name
+
+    with pytest.raises(InputError, match=r"a\.png: preprocess= failed: AttributeError: .*of_no_such_name"):
+        image_folder(photos, halves).read(0)
 
 
 def test_another_content_has_another_hash(photos):

@@ -1,5 +1,6 @@
 """What ``signxai run`` does: find out what the data set is, explain every entry, keep what comes of it in a store."""
 
+import inspect
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,13 @@ __all__ = ["RunRequest", "run_data_set"]
 _OWN_TARGETS = ("predicted", "label", "target")
 _SOME_FAILED = 3
 THIS_MACHINE = "here"
+_SAID_BY = {
+    "method_names": "--method",
+    "dtype": "--half",
+    "keep_inputs": "--without-inputs",
+    **{name: f"--{name.replace('_', '-')}" for name in ("model", "store", "target", "batch_size", "seed", "device", "workers", "ray")},
+}
+"""The options of the command line that say what ``explain_dataset`` takes."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read, or the store not be written.
     """
+    _refuse_settings_of_the_run(request.options)
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     source = data_source(request, classifier)
     with ended_in_a_line(request.store):
@@ -80,6 +89,18 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
     for line in _report(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
+
+
+def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:
+    """Raise if an option of the methods is none, but a setting of the whole run.
+
+    Raises:
+        OptionError: it is; the message says which option of the command line sets it.
+    """
+    for name in options:
+        if name in inspect.signature(explain_dataset).parameters:
+            instead = f"give {_SAID_BY[name]}" if name in _SAID_BY else "leave it out"
+            raise OptionError(f"--option {name}: is no option of a method, but a setting of the run; {instead}")
 
 
 def _explained(request: RunRequest, classifier: Classifier, source: Source) -> Store:
@@ -216,20 +237,20 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _agreement(store: Store) -> str:
-    """How many entries are predicted as labelled, if their labels are the model's classes."""
-    rows, right = store.rows(), len(store.rows(wrong=False))
-    strange = store.labels_that_are_no_classes()
-    if strange:
-        return f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}"
-    return f"{right} of {len(rows)} predicted as labelled ({right / len(rows):.1%})"
+def _agreement(store: Store) -> list[str]:
+    """How many of the entries with a label are predicted as labelled, and which labels are none of the model's classes."""
+    right, wrong = len(store.rows(wrong=False)), len(store.rows(wrong=True))
+    lines = [f"{right} of {right + wrong} predicted as labelled ({right / (right + wrong):.1%})"] if right + wrong else []
+    if strange := store.labels_that_are_no_classes():
+        lines.append(f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}")
+    return lines
 
 
 def _report(store: Store) -> list[str]:
     rows = store.rows()
     lines = [f"{len(rows)} of {len(store)} entries explained by {_counted(len(store.methods), 'method')}: {store.path}"]
     if store.knows_labels and len(rows):
-        lines.append(_agreement(store))
+        lines += _agreement(store)
     for method in store.methods:
         if f"absorbed/{method}" in store and len(rows):
             absorbed = np.median(store.array(f"absorbed/{method}", rows))

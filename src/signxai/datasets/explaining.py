@@ -73,6 +73,7 @@ class BatchExplainer:
         if logits.ndim != 2:
             raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
         explainer = replace(explainer, classes=logits.shape[1])
+        explainer._check_names()
         explainer._check_targets()
         maps, _ = explainer._explained(stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
         return replace(explainer, explained={method: tuple(parts) for method, parts in maps.items()})
@@ -129,7 +130,7 @@ class BatchExplainer:
             kind, which = self.inputs[name], f"input {name!r} is " if name else ""
             if part.shape != kind.shape:
                 return f"{which}of the shape {part.shape}, where the first entry has {kind.shape}"
-            if part.dtype.kind != kind.dtype.kind:
+            if not _holds(kind.dtype, part.dtype):
                 return f"{which}of {part.dtype}, where the first entry is of {kind.dtype}"
         return ""
 
@@ -222,6 +223,16 @@ class BatchExplainer:
             raise TargetError(f"{self.entries.keys[index]} has no {self.plan.target}, which is to be explained")
         return class_number(value, self.class_names, self.classes)
 
+    def _check_names(self) -> None:
+        """Let names that are not one for each class be an error; a single output may have the names of both sides of its decision.
+
+        Raises:
+            OptionError: they are.
+        """
+        count = len(self.class_names)
+        if count and count != self.classes and (self.classes, count) != (1, 2):
+            raise OptionError(f"class_names: {count} names, where the model has {self.classes} classes; give one for each, or none")
+
     def _check_targets(self) -> None:
         """Let a class that the model does not have be an error before anything is computed.
 
@@ -238,7 +249,7 @@ class BatchExplainer:
                 class_number(value, self.class_names, self.classes)
 
 
-def class_number(value: Class, names: Sequence[str], classes: int) -> int:
+def class_number(value: Class | np.integer[Any], names: Sequence[str], classes: int) -> int:
     """The number of a class that is given by it, or by its name.
 
     Raises:
@@ -247,14 +258,23 @@ def class_number(value: Class, names: Sequence[str], classes: int) -> int:
     >>> class_number("lynx", ["cat", "lynx"], classes=2), class_number(1, [], classes=2)
     (1, 1)
     """
-    if isinstance(value, int):
+    if isinstance(value, int | np.integer):
         if not 0 <= value < classes:
             raise TargetError(f"class {value}: the model has {classes} classes, 0 to {classes - 1}")
-        return value
+        return int(value)
     if value not in names:
         said = f"the classes are {', '.join(names[:10])}" if names else "its classes have numbers only; give class_names="
         raise TargetError(f"class {value!r} is none of the model's: {said}")
     return list(names).index(value)
+
+
+def _holds(kept: np.dtype[Any], given: np.dtype[Any]) -> bool:
+    """Whether values of one type stand in a store of another as what they are, floats but for rounding.
+
+    >>> _holds(np.dtype("uint8"), np.dtype("uint16")), _holds(np.dtype("uint16"), np.dtype("uint8"))
+    (False, True)
+    """
+    return given.kind == kept.kind and (given.kind == "f" or np.can_cast(given, kept))
 
 
 def _is_lrp(method: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from signxai.common.errors import InputError
-from signxai.datasets.sources import Class, Entries
+from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.sources import Class, Entries, is_of_64_bits
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 
 __all__ = ["FileSource", "image_folder", "manifest"]
@@ -63,7 +64,17 @@ class FileSource:
                 f"{path}: nobody says how a picture becomes the network's input; give preprocess=, or (on the command line) let the "
                 "factory return a signxai.models.Classifier with preprocess=, or give arrays"
             )
-        return np.asarray(self.preprocess(read_image(path)))
+        return _preprocessed(self.preprocess, path)
+
+
+def _preprocessed(preprocess: Preprocess, path: Path) -> Array:
+    picture = read_image(path)
+    try:
+        return np.asarray(preprocess(picture))
+    except (SignxaiError, OSError):
+        raise
+    except Exception as error:  # the user's preprocessing may raise anything
+        raise InputError(f"{path}: preprocess= failed: {type(error).__name__}: {error}") from error
 
 
 def image_folder(folder: str | Path, preprocess: Preprocess | None = None) -> FileSource:
@@ -137,7 +148,12 @@ def _rows(path: Path) -> list[Mapping[str, str]]:
 
 
 def _class(text: str) -> Class:
-    return int(text) if text.lstrip("+-").isdecimal() else text
+    """The class that a field of a table names: a whole number of 64 bits, or a name.
+
+    >>> _class("-3"), _class("--3"), _class("99999999999999999999")
+    (-3, '--3', '99999999999999999999')
+    """
+    return int(text) if re.fullmatch(r"[+-]?\d{1,19}", text) and is_of_64_bits(int(text)) else text
 
 
 def hash_of_sizes(files: Sequence[Path]) -> str:

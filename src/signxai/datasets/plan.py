@@ -56,6 +56,8 @@ class Plan:
             parse_method(name)
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise OptionError(f"methods {', '.join(self.methods) or 'none'}: name at least one, and each once")
+        if isinstance(self.target, np.integer):
+            object.__setattr__(self, "target", int(self.target))
         if isinstance(self.target, bool) or (isinstance(self.target, str) and self.target not in TARGETS):
             raise OptionError(f"target={self.target!r} must be {', '.join(map(repr, TARGETS))} or the number of a class")
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:

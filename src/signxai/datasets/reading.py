@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
-from signxai.common.errors import SignxaiError, StoreError
+from signxai.common.errors import InputError, SignxaiError, StoreError
 from signxai.datasets.parts import parts_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store_writer import Failure
 
-__all__ = ["ReadBatch", "batches_of", "lost_reader", "read_batch", "rows_of"]
+__all__ = ["ReadBatch", "batches_of", "lost_reader", "parts_read", "read_batch", "rows_of"]
 
 Parts = Mapping[str, npt.NDArray[Any]]
 """What an entry consists of, see ``signxai.datasets.parts``."""
@@ -108,9 +108,23 @@ class _AsDataset(Dataset[Parts | Failure]):
         return _read(self.source, index)
 
 
-def _read(source: Source, index: int) -> Parts | Failure:
+def parts_read(source: Source, index: int) -> dict[str, npt.NDArray[Any]]:
+    """The parts of one entry, by name.
+
+    Raises:
+        SignxaiError, OSError: it cannot be read; the message says why.
+    """
     try:
         return {name: np.asarray(part) for name, part in parts_of(source.read(index)).items()}
+    except (SignxaiError, OSError):
+        raise
+    except Exception as error:  # a source may raise anything
+        raise InputError(f"the source failed on entry {index}: {type(error).__name__}: {error}") from error
+
+
+def _read(source: Source, index: int) -> Parts | Failure:
+    try:
+        return parts_read(source, index)
     except (SignxaiError, OSError) as error:
         return Failure(index, source.entries.keys[index], reason_of(error))
 

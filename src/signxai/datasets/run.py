@@ -8,17 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from signxai.common.errors import InputError, SignxaiError
+from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.datasets.explaining import BatchExplainer
-from signxai.datasets.parts import parts_of
 from signxai.datasets.plan import Plan
 from signxai.datasets.ray_run import RayOptions, results_by_ray
-from signxai.datasets.reading import batches_of, lost_reader, reason_of
+from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
@@ -94,6 +92,7 @@ def explain_dataset(
     ...     store.relevance("lrp_z").shape, len(store.failed)
     ((10, 4), 0)
     """
+    _check_workers(workers)
     plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, output)
     model = model if device is None else move_to(model, device)
     run = plan.description(model, source, model_name or type(model).__qualname__)
@@ -116,6 +115,11 @@ def explain_dataset(
     return Store(store)
 
 
+def _check_workers(workers: int) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise OptionError(f"workers={workers!r} must be a whole number of at least 0")
+
+
 def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:
     """The parts of the first entry that can be read, which says what all are like.
 
@@ -125,7 +129,7 @@ def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:
     reason = ""
     for index in range(len(source.entries.keys)):
         try:
-            return {name: np.asarray(part) for name, part in parts_of(source.read(index)).items()}
+            return parts_read(source, index)
         except (SignxaiError, OSError) as error:
             reason = reason or reason_of(error)
     raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")

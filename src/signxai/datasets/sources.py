@@ -34,7 +34,8 @@ class Entries:
         targets: the class of which each is explained; None: nobody says.
 
     Raises:
-        InputError: as many labels, groups or targets as there are keys are not given, or two entries have one key.
+        InputError: as many labels, groups or targets as there are keys are not given, two entries have one key, or a class is
+            a number of more than 64 bits.
     """
 
     keys: Sequence[str]
@@ -49,6 +50,9 @@ class Entries:
                 raise InputError(f"{len(given)} {name} of {len(self.keys)} entries; give one for each")
         if not self.keys:
             raise InputError("the data set has no entries")
+        for value in (value for classes in (self.labels, self.targets) if classes is not None for value in classes):
+            if isinstance(value, int) and not is_of_64_bits(value):
+                raise InputError(f"class {value} is no whole number of 64 bits; number the classes from 0, or give it as a name")
         seen: set[str] = set()
         for key in self.keys:
             if key in seen:
@@ -63,6 +67,11 @@ class Entries:
             for value in part or ():
                 digest.update(repr(value).encode() + b"\0")
         return digest.hexdigest()
+
+
+def is_of_64_bits(number: int) -> bool:
+    """Whether a store can hold a class of this number."""
+    return -(2**63) <= number < 2**63
 
 
 class Source(Protocol):

@@ -103,7 +103,8 @@ class Store:
             label: the class that they are said to belong to.
             predicted: the class of the largest logit.
             group: what they belong to, such as a patient.
-            wrong: True: those whose predicted class is not their label; False: those where it is; None: all.
+            wrong: True: those whose predicted class is not their label; False: those where it is, both without those that have no label;
+                None: all.
 
         Raises:
             OptionError: the store does not have what is asked for.
@@ -120,16 +121,17 @@ class Store:
         if label is not None:
             chosen &= self._has_label(label)
         if wrong is not None:
-            chosen &= (self.predictions() != self._labels()) == wrong
+            chosen &= self._has_any_label() & ((self.predictions() != self._labels()) == wrong)
         if group is not None:
             chosen &= self.array("group") == group
         return np.flatnonzero(chosen)
 
-    def relevance(self, method: str, rows: Sequence[int] | Rows | None = None) -> Any:
-        """Maps of a method (n, ...), of some entries or all; with several inputs a dict from the name of each that has maps.
+    def relevance(self, method: str, rows: Sequence[int] | Array | None = None) -> Any:
+        """Maps of a method (n, ...), of some entries, by their indices or a mask (N,), or all; with several inputs a dict from the name
+        of each that has maps.
 
         Raises:
-            OptionError: the store has no such method.
+            OptionError: the store has no such method, or no such entries.
         """
         if method not in self.methods:
             raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
@@ -141,7 +143,7 @@ class Store:
         arrays = [held] if hasattr(held, "shape") else [array for _, array in held.arrays()]
         return sum(int(np.prod(array.shape[1:])) for array in arrays)
 
-    def inputs(self, rows: Sequence[int] | Rows | None = None) -> Any:
+    def inputs(self, rows: Sequence[int] | Array | None = None) -> Any:
         """Inputs (n, ...), of some entries or all; with several a dict from the name of each.
 
         Raises:
@@ -151,13 +153,13 @@ class Store:
             raise OptionError(f"{self.path} has no 'input'; run with the inputs kept")
         return self._of_parts("input", rows)
 
-    def _of_parts(self, name: str, rows: Sequence[int] | Rows | None) -> Array | dict[str, Array]:
+    def _of_parts(self, name: str, rows: Sequence[int] | Array | None) -> Array | dict[str, Array]:
         """An array; with several inputs those of each that has one, by name."""
         names = self.input_names or [""]
         places = {part: place_of(name, part) for part in names}
         return as_given({part: self.array(place, rows) for part, place in places.items() if place in self})
 
-    def keys(self, rows: Sequence[int] | Rows | None = None) -> list[str]:
+    def keys(self, rows: Sequence[int] | Array | None = None) -> list[str]:
         """What entries are called: their files, or indices."""
         return [str(key) for key in self.array("key", rows)]
 
@@ -167,15 +169,15 @@ class Store:
         is_there = np.isfinite(logits).all(1)
         return np.where(is_there, np.where(np.isfinite(logits), logits, 0).argmax(1), -1)
 
-    def array(self, name: str, rows: Sequence[int] | Rows | None = None) -> Array:
-        """An array of the store by its name, of some entries or all.
+    def array(self, name: str, rows: Sequence[int] | Array | None = None) -> Array:
+        """An array of the store by its name, of some entries, by their indices or a mask (N,), or all.
 
         Raises:
-            OptionError: the store has no such array.
+            OptionError: the store has no such array, or the array no such entries.
         """
         if name not in self._group:
             raise OptionError(f"{self.path} has no {name!r}")
-        return read_array(self.path, self._group, name, None if rows is None else np.asarray(rows, dtype=np.int64))
+        return read_array(self.path, self._group, name, rows)
 
     def clustered(self) -> list[tuple[str, int]]:
         """Of which method and class it has clusters, see ``cluster_maps``; in the order of their names."""
@@ -213,6 +215,11 @@ class Store:
         if labels.dtype.kind not in "iu" and isinstance(label, str) and label in {str(name) for name in labels}:
             return np.array([str(name) == label for name in labels])
         return np.asarray(self._labels() == self._number(label))
+
+    def _has_any_label(self) -> npt.NDArray[np.bool_]:
+        """Which entries have a label, if only the name of no class."""
+        labels = self.array("label")
+        return np.asarray(labels >= 0) if labels.dtype.kind in "iu" else np.array([str(name) != "" for name in labels])
 
     def _labels(self) -> Rows:
         """The label of each entry as the number of a class (N,); -1 where nobody says."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from signxai.common.errors import StoreError
+from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.sources import Entries
@@ -79,10 +79,13 @@ class StoreWriter:
         path: the folder of the store, as ``maps.zarr``.
 
     Raises:
+        OptionError: the path has no name.
         StoreError: on entering, if another run writes to it.
     """
 
     def __init__(self, path: Path) -> None:
+        if not path.name:
+            raise OptionError(f"store {str(path)!r}: has no name of its own; name a folder for it, such as maps.zarr")
         self.path = path
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         self._done: set[int] = set()
@@ -330,17 +333,35 @@ def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[st
     return {name: ChunkFiles.of(path / name, array) for name, array in arrays.items()}
 
 
-def read_array(path: Path, group: Any, name: str, rows: npt.NDArray[np.int64] | None) -> Array:
+def read_array(path: Path, group: Any, name: str, rows: Sequence[int] | Array | None) -> Array:
     """Some rows of an array, or all.
 
     Raises:
         StoreError: it is broken.
+        OptionError: it does not have these rows.
     """
     array = _array(path, group, name)
+    chosen = None if rows is None else _indices(np.asarray(rows), array.shape[0], f"{path}: {name}")
     try:
-        return np.asarray(array[:] if rows is None else array.oindex[rows])
+        return np.asarray(array[:] if chosen is None else array.oindex[chosen])
     except (ValueError, RuntimeError) as error:
         raise StoreError(f"{path}: {name} has a broken chunk ({error}); remove the store, and run again") from error
+
+
+def _indices(rows: Array, count: int, name: str) -> npt.NDArray[np.int64]:
+    """Rows that are given as indices, or by a mask, as indices.
+
+    Raises:
+        OptionError: a mask of another length, or an index out of range.
+    """
+    if rows.dtype == np.bool_:
+        if rows.shape != (count,):
+            raise OptionError(f"{name} has {count} entries, and the mask is of the shape {rows.shape}; give ({count},), or indices")
+        return np.flatnonzero(rows)
+    indices = rows.astype(np.int64)
+    if (outside := indices[(indices < -count) | (indices >= count)]).size:
+        raise OptionError(f"{name} has {count} entries, and no {outside.flat[0]}; give indices of 0 to {count - 1}, or a mask ({count},)")
+    return indices
 
 
 def _array(path: Path, group: Any, name: str) -> Any:
