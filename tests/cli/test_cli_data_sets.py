@@ -68,6 +68,19 @@ def test_a_folder_of_photos(run):
     assert list(store.rows(label="owl")) == [3, 4]
 
 
+def test_notes_beside_photos_are_no_recording(run, folder):
+    (folder / "photos" / "notes.txt").write_text("taken in May")
+    told = explained(run("run", "photos", "--model", "nets:named", "-m", "gradient", "--store", "with_notes.zarr"))
+    assert "5 of 5 entries explained" in told
+    (folder / "photos" / "notes.txt").unlink()
+
+
+def test_a_table_without_files_is_told_to_be_none(run, folder):
+    (folder / "semicolons.csv").write_text("file;label\na.png;cat\n")
+    done = run("run", "semicolons.csv", "--model", "nets:named", "-m", "gradient", "--store", "none.zarr")
+    refused(done, "semicolons.csv", "a table of files has a column called file")
+
+
 def test_a_table_explains_its_labels(run):
     explained(run("run", "table.csv", "--model", "nets:named", "-m", "gradient", "--store", "maps.zarr", "--target", "label"))
     store = Store("maps.zarr")

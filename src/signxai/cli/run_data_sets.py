@@ -29,6 +29,7 @@ __all__ = ["RunRequest", "run_data_set"]
 _OWN_TARGETS = ("predicted", "label", "target")
 _SOME_FAILED = 3
 THIS_MACHINE = "here"
+_MAY_BE_NOTES = frozenset({".csv", ".txt"})
 _SAID_BY = {
     "method_names": "--method",
     "dtype": "--half",
@@ -194,10 +195,16 @@ def _recordings(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         inside = sorted(path.iterdir()) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
-        found += [one for one in inside if one.suffix.lower() in suffixes and not _is_table(one)]
+        beside = suffixes - _MAY_BE_NOTES if path.is_dir() and _has_pictures(path) else suffixes
+        found += [one for one in inside if one.suffix.lower() in beside and not _is_table(one)]
         if not path.suffix and path.with_name(f"{path.name}.hea").is_file():
             found.append(path.with_name(f"{path.name}.hea"))
     return found
+
+
+def _has_pictures(folder: Path) -> bool:
+    """Whether there are pictures in a folder or its sub-folders; text beside them is no recording."""
+    return any(one.suffix.lower() in PICTURE_SUFFIXES for one in folder.rglob("*"))
 
 
 def _refuse_mixture(paths: Sequence[Path], recordings: Sequence[Path]) -> None:
@@ -227,7 +234,9 @@ def _of_recordings(files: Sequence[Path], request: RunRequest, signal_input: Sig
     if request.units:
         options["units"] = request.units if len(request.units) > 1 else request.units[0]
     if request.beats == (request.window_length is not None):
-        raise OptionError(f"{len(files)} recordings: say what is one sample, by --beats or by --window-length SECONDS")
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        table = "; a table of files has a column called file, between commas" if files[0].suffix.lower() == ".csv" else ""
+        raise OptionError(f"{files[0]}{more}: recordings; say what is one sample, by --beats or by --window-length SECONDS{table}")
     if request.beats:
         return beats_of(files, signal_input, request.beat_classes, **options)
     return windows_of(files, request.window_length or 0.0, signal_input, **options)

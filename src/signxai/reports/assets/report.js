@@ -410,7 +410,7 @@ const signxaiReport = (() => {
 
   const GROUPS = ["#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#9c6b4e", "#ff8ab7", "#6cc5b0", "#97bbf5", "#9498a0"];
   const groupColour = (points, group) => (points.none.includes(group) ? property("--none") : GROUPS[group % GROUPS.length]);
-  const isSquare = (group) => Math.floor(group / GROUPS.length) % 2 === 1; // when the colours are used up
+  const isSquare = (points, group) => !points.none.includes(group) && Math.floor(group / GROUPS.length) % 2 === 1; // colours are used up
 
   let redrawScatter = () => {};
   const scatter = (points) => {
@@ -428,14 +428,14 @@ const signxaiReport = (() => {
         context.fillStyle = groupColour(points, points.groups[index]);
         const [left, top] = at(index);
         context.beginPath();
-        if (isSquare(points.groups[index])) context.rect(left - radius, top - radius, 2 * radius, 2 * radius);
+        if (isSquare(points, points.groups[index])) context.rect(left - radius, top - radius, 2 * radius, 2 * radius);
         else context.arc(left, top, radius, 0, 2 * Math.PI);
         context.fill();
       });
       all("[data-swatch]").forEach((swatch) => {
         const group = Number(swatch.dataset.swatch);
         swatch.style.background = groupColour(points, group);
-        swatch.style.borderRadius = isSquare(group) ? "0" : "";
+        swatch.style.borderRadius = isSquare(points, group) ? "0" : "";
       });
     };
     const nearest = (event) => {
