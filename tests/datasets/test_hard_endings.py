@@ -167,7 +167,7 @@ def test_who_ends_a_run_is_told_what_is_kept(number, said, status, tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(RUN.parent)])}
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "maps.zarr" / "logits" / "c").exists() and process.poll() is None:
+    while not (tmp_path / "maps.zarr" / "logits" / "c.0.0").exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(number)
