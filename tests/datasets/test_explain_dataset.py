@@ -53,6 +53,13 @@ def test_the_store_holds_what_explain_gives(undisturbed, method):
     assert deviation(undisturbed.array(f"sum/{method}", rows), wanted.sum((1, 2, 3))) < 1e-4
 
 
+@pytest.mark.parametrize("method", ["smoothgrad_samples_3", "vargrad", "integrated_gradients", "grad_cam", "random_uniform"])
+def test_logits_are_those_of_the_entries_whatever_points_a_method_asks_for(method, tmp_path):
+    store = explain_dataset(network(), source(), [method], tmp_path / "maps.zarr", target=1, batch_size=BATCH)
+    rows = store.rows()
+    assert deviation(store.array("logits", rows), predict(network(), source().values[rows]).numpy()) < 1e-6
+
+
 def test_what_is_absorbed_is_missing_at_the_input(undisturbed):
     rows = undisturbed.rows()
     relevance = undisturbed.relevance(METHODS[1], rows).astype(np.float64)

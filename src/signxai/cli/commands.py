@@ -510,7 +510,7 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
-    help="Share of a cluster's weight in the graph that may leave it.",
+    help="Of the clustering `separated`: share of a cluster's weight in the graph that may leave it.",
 )
 @click.option("--umap", is_flag=True, help="Draw by UMAP rather than t-SNE (extra `umap`).")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True, help="Of every draw.")

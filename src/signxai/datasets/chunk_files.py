@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from signxai.common.errors import StoreError
 
-__all__ = ["ChunkFiles"]
+__all__ = ["KEYS", "ChunkFiles", "compressor"]
 
 Array = npt.NDArray[Any]
 
 _LEVEL = 1
 """Of zstd: maps hardly shrink, and a higher level takes more time than it saves."""
-
 
 KEYS = {"name": "default", "separator": "."}
 """How chunks are called: in one folder for each array, as a folder for each chunk takes as long as the chunk."""

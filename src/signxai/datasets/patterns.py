@@ -44,7 +44,7 @@ class ClusterSettings:
         smoothing: standard deviation as a share of a picture's side, half of it along time: how far a thing may move and still be
             the same.
         neighbours: of each map in the graph; None: 8, or half the root of their number where that is more.
-        limit: share of a cluster's weight that leaves it, at most, see ``separated_sets``.
+        limit: of the clustering ``separated``: share of a set's weight that leaves it, at most, see ``separated_sets``.
         umap: whether there is an embedding by UMAP, too.
         seed: of every draw.
 
