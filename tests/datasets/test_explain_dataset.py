@@ -77,6 +77,22 @@ def test_an_entry_that_fails_is_listed_and_its_rows_are_empty(undisturbed):
     assert undisturbed.is_complete
 
 
+class OneByOne(ArraySource):
+    """The same entries, read by a method of its own."""
+
+    def read(self, index):
+        return super().read(index)
+
+
+@pytest.mark.parametrize("kind", [ArraySource, OneByOne], ids=["together", "one by one"])
+def test_entries_of_an_array_are_the_same_together_and_one_by_one(kind, undisturbed, tmp_path):
+    np.save(tmp_path / "x.npy", source().values)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    store = explain_dataset(network(), kind(mapped, source().labels), METHODS, tmp_path / "maps.zarr", batch_size=BATCH)
+    assert contents(store.path) == contents(undisturbed.path)
+    assert store.failed == undisturbed.failed
+
+
 def test_any_reader_of_zarr_sees_the_same(undisturbed):
     group = zarr.open_group(undisturbed.path, mode="r")
     assert np.array_equal(group["relevance/gradient"][:5], undisturbed.relevance("gradient", range(5)))

@@ -142,6 +142,16 @@ class ArraySource:
     def read(self, index: int) -> Entry:
         return as_given({name: _as_array(values[index], name) for name, values in parts_of(self.values).items()})
 
+    def read_together(self, rows: range) -> Entry | None:
+        """Several entries (n, ...) as they lie in NumPy arrays; None of others, or where ``read`` would refuse one, or is another's."""
+        parts = parts_of(self.values)
+        if type(self).read is not ArraySource.read or not all(
+            isinstance(values, np.ndarray) and values.dtype.kind in "fiub" for values in parts.values()
+        ):
+            return None
+        read = {name: np.asarray(values[rows.start : rows.stop]) for name, values in parts.items()}
+        return as_given(read) if all(part.dtype.kind != "f" or np.isfinite(part).all() for part in read.values()) else None
+
 
 def _count_of(values: Any) -> int:
     """How many entries arrays have.
