@@ -82,7 +82,7 @@ WRONG = {
     "no class": (["cluster", "maps.zarr", "--class", "cow"], ["'cow'", "pos, neg"]),
     "few entries": (["cluster", "maps.zarr", "--class", "neg"], ["3 maps", "at least 10"]),
     "none with that label": (["cluster", "maps.zarr", "--wrong", "--class", "1"], ["at least 10"]),
-    "no limit": (["cluster", "maps.zarr", "--limit", "2"], ["--limit"]),
+    "no smoothing": (["cluster", "maps.zarr", "--smoothing", "2"], ["--smoothing"]),
     "no place": (["export", "maps.zarr"], ["--virelay"]),
     "photos": (["export", "maps.zarr", "--virelay", "photos"], ["photos", "holds what no export wrote"]),
     "an export of no method": (["export", "maps.zarr", "--virelay", "new", "-m", "lrp_z"], ["has no 'lrp_z'"]),

@@ -505,13 +505,6 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
     help="How far a thing may move and still be the same, as a share of a picture's side.",
 )
 @click.option("--neighbours", type=click.IntRange(min=2), help="Of each map in the graph; 8, or half the root of their number, without it.")
-@click.option(
-    "--limit",
-    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
-    default=0.2,
-    show_default=True,
-    help="Of the clustering `separated`: share of a cluster's weight in the graph that may leave it.",
-)
 @click.option("--umap", is_flag=True, help="Draw by UMAP rather than t-SNE (extra `umap`).")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True, help="Of every draw.")
 def cluster(
@@ -523,7 +516,6 @@ def cluster(
     side: int,
     smoothing: float,
     neighbours: int | None,
-    limit: float,
     umap: bool,
     seed: int,
 ) -> None:
@@ -536,7 +528,7 @@ def cluster(
     from signxai.cli.cluster_maps import ClusterRequest, find_clusters
     from signxai.datasets.patterns import ClusterSettings
 
-    settings = ClusterSettings(side, smoothing, neighbours, limit, umap, seed)
+    settings = ClusterSettings(side, smoothing, neighbours, umap, seed)
     find_clusters(ClusterRequest(store, tuple(dict.fromkeys(methods)), target, label, wrong, settings), say=click.echo)
 
 
