@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from signxai.cli.arguments import named_file, named_text
 
 __all__ = [
     "device_option",
+    "in_order",
     "may_register_methods",
     "methods_option",
     "missing",
@@ -20,6 +22,7 @@ __all__ = [
     "signal_options",
     "stored_methods_option",
     "versus_option",
+    "was_given",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,6 +140,11 @@ def missing(argument: str, what: str) -> click.UsageError:
     """The mistake of a command without any input."""
     said = f"Missing argument '{argument}': give {what}, or --input NAME=FILE for each of several inputs"
     return click.UsageError(said, click.get_current_context())
+
+
+def was_given(parameter: str) -> bool:
+    """Whether an option of the command that runs stands on the command line, rather than being what it is by default."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
 def may_register_methods(model: str) -> bool:
