@@ -15,7 +15,7 @@ from signxai.datasets.parts import Entry, parts_of
 from signxai.datasets.sources import Source
 from signxai.datasets.store_writer import Failure
 
-__all__ = ["ReadBatch", "batches_of", "lost_reader", "parts_read", "read_batch", "rows_of"]
+__all__ = ["ReadBatch", "batches_of", "lost_reader", "parts_read", "read_batch", "reason_alone", "reason_of", "rows_of"]
 
 Parts = Mapping[str, npt.NDArray[Any]]
 """What an entry consists of, see ``signxai.datasets.parts``."""
@@ -150,6 +150,17 @@ def _read(source: Source, index: int) -> Parts | Failure:
 def reason_of(error: Exception) -> str:
     """Why an entry failed, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def reason_alone(failure: Failure) -> str:
+    """Why an entry failed, without the file before it that its key names as well.
+
+    >>> reason_alone(Failure(0, "cat/a.png", "photos/cat/a.png: no picture")), reason_alone(Failure(7, "7", "no number"))
+    ('no picture', 'no number')
+    """
+    place, colon, reason = failure.reason.partition(": ")
+    names_it = place == failure.key or failure.key.startswith(f"{place} ") or place.endswith((f"/{failure.key}", f"\\{failure.key}"))
+    return reason if colon and names_it else failure.reason
 
 
 def _batch(number: int, rows: range, values: Sequence[Parts | Failure]) -> ReadBatch:
