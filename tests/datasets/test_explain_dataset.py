@@ -50,6 +50,7 @@ def test_the_store_holds_what_explain_gives(undisturbed, method):
         or deviation(undisturbed.array("logits")[rows], predict(net, values[rows]).numpy()) < 1e-6
     )
     assert np.array_equal(undisturbed.inputs(rows), values[rows])
+    assert np.array_equal(undisturbed.logits_of_targets(rows), undisturbed.array("logits", rows).max(1))
     assert deviation(undisturbed.array(f"sum/{method}", rows), wanted.sum((1, 2, 3))) < 1e-4
 
 
@@ -73,6 +74,7 @@ def test_an_entry_that_fails_is_listed_and_its_rows_are_empty(undisturbed):
         (17, "17", "the entry holds NaN or infinity")
     ]
     assert np.isnan(undisturbed.relevance("gradient", [17])).all()
+    assert np.isnan(undisturbed.logits_of_targets([17])).all()
     assert undisturbed.array("target", [17]) == -1
     assert undisturbed.is_complete
 

@@ -53,7 +53,7 @@ def _starts(store: Store, rows: Rows) -> Rows | float:
     """What relevance started with: 1, or the logit."""
     if store.run["options"].get("relevance") != "logit":
         return 1.0
-    logits = np.asarray(store.array("explained", rows), dtype=np.float64)
+    logits = store.logits_of_targets(rows)
     return np.asarray(np.where(logits == 0, 1, logits))
 
 

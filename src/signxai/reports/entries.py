@@ -118,8 +118,8 @@ class EntryTable:
         ledgers = {name: store.array(name)[rows].astype(np.float64) for name in names if name in store}
         groups = [str(group) for group in store.array("group")[rows]] if "group" in store else None
         keys = [str(key) for key in store.array("key")[rows]]
-        targets = store.array("target")[rows].astype(np.int64)
-        known = (targets, predicted, _logits_of(store, rows, targets, batch_size))
+        logits = np.concatenate([store.logits_of_targets(rows[block]) for block in blocks(rows, batch_size)])
+        known = (store.array("target")[rows].astype(np.int64), predicted, logits)
         return cls(rows, keys, labels, label_classes, groups, *known, top, ledgers, classes)
 
 
@@ -130,15 +130,6 @@ def _predictions(store: Store, rows: Rows, batch_size: int) -> tuple[Rows, tuple
     order, logits, shares = (np.concatenate([one[part] for one in found]) for part in range(3))
     predicted = np.where(np.isfinite(shares).all(1), order[:, 0], -1)
     return predicted.astype(np.int64), (order, logits, shares), count
-
-
-def _logits_of(store: Store, rows: Rows, targets: Rows, batch_size: int) -> Array:
-    """The logit of each entry's target."""
-    found = [
-        np.take_along_axis(store.array("logits", rows[block]), targets[block, None], 1)[:, 0].astype(np.float64)
-        for block in blocks(rows, batch_size)
-    ]
-    return np.concatenate(found)
 
 
 def _top(logits: Array) -> tuple[Array, Array, Array, int]:
