@@ -82,6 +82,7 @@ WRONG = {
     "no class": (["cluster", "maps.zarr", "--class", "cow"], ["'cow'", "pos, neg"]),
     "few entries": (["cluster", "maps.zarr", "--class", "neg"], ["3 maps", "at least 10"]),
     "none with that label": (["cluster", "maps.zarr", "--wrong", "--class", "1"], ["at least 10"]),
+    "wrong and right": (["cluster", "maps.zarr", "--wrong", "--right"], ["--wrong and --right", "give one"]),
     "no limit": (["cluster", "maps.zarr", "--limit", "2"], ["--limit"]),
     "no place": (["export", "maps.zarr"], ["--virelay"]),
     "photos": (["export", "maps.zarr", "--virelay", "photos"], ["photos", "holds what no export wrote"]),
