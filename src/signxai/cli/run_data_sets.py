@@ -236,7 +236,7 @@ def _of_recordings(files: Sequence[Path], request: RunRequest, signal_input: Sig
     if request.beats == (request.window_length is not None):
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         table = "; a table of files has a column called file, between commas" if files[0].suffix.lower() == ".csv" else ""
-        raise OptionError(f"{files[0]}{more}: recordings; say what is one sample, by --beats or by --window-length SECONDS{table}")
+        raise OptionError(f"{files[0]}{more}: recordings; say what is one entry, by --beats or by --window-length SECONDS{table}")
     if request.beats:
         return beats_of(files, signal_input, request.beat_classes, **options)
     return windows_of(files, request.window_length or 0.0, signal_input, **options)
