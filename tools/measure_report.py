@@ -59,17 +59,17 @@ def written(folder: Path, count: int) -> Path:
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = sum(file.stat().st_size for file in report.rglob("*") if file.is_file())
     each = seconds / count / len(METHODS)
-    _LOG.info("written in %.1f s, %.2f ms per sample and method; %.0f MB", seconds, each * 1000, size / 1e6)
+    _LOG.info("written in %.1f s, %.2f ms per entry and method; %.0f MB", seconds, each * 1000, size / 1e6)
     _LOG.info("largest memory %.0f MB, and %.0f MB before", after / 1024, before / 1024)
     return report
 
 
 def opened(report: Path) -> None:
     """Open its pages, with what that took on the log."""
-    sample = sorted((report / "samples").iterdir())[-1]
+    entry = sorted((report / "entries").iterdir())[-1]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name in ("index.html", "gallery.html", "gallery.html#sort=typicality&down=1", f"samples/{sample.name}#target=0"):
+        for name in ("index.html", "gallery.html", "gallery.html#sort=typicality&down=1", f"entries/{entry.name}#target=0"):
             page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
             page.on("console", lambda message: _LOG.error("console: %s", message.text))
             page.on("pageerror", lambda error: _LOG.error("error: %s", error))

@@ -94,6 +94,7 @@ WRONG = {
     "few entries": (["cluster", "maps.zarr", "--class", "neg"], ["3 maps", "at least 10"]),
     "none with that label": (["cluster", "maps.zarr", "--wrong", "--class", "1"], ["at least 10"]),
     "no smoothing": (["cluster", "maps.zarr", "--smoothing", "2"], ["--smoothing"]),
+    "wrong and right": (["cluster", "maps.zarr", "--wrong", "--right"], ["--wrong and --right", "give one"]),
     "no place": (["export", "maps.zarr"], ["--virelay"]),
     "photos": (["export", "maps.zarr", "--virelay", "photos"], ["photos", "holds what no export wrote"]),
     "an export of no method": (["export", "maps.zarr", "--virelay", "new", "-m", "lrp_z"], ["has no 'lrp_z'"]),

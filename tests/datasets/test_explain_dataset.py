@@ -103,10 +103,20 @@ def test_any_reader_of_zarr_sees_the_same(undisturbed):
     assert group["key"][3] == "3"
 
 
-@pytest.mark.parametrize("view", [PictureView((0.5,) * 3, (0.2,) * 3), SignalView(100.0, ("I",), "mV", 0.3), ValuesView(("age",)), None])
+@pytest.mark.parametrize("view", [PictureView((0.5,) * 3, (0.2,) * 3), ValuesView(("age",)), None])
 def test_a_store_says_how_its_entries_are_drawn(view, tmp_path):
     store = explain_dataset(network(), source(), METHODS[:1], tmp_path / "maps.zarr", view=view)
     assert store.view == (view or PictureView())
+
+
+def test_a_view_that_does_not_fit_the_entries_is_refused_before_anything_is_written(tmp_path):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(20, 2))
+    signals = ArraySource(np.zeros((3, 2, 10), "f4"))
+    with pytest.raises(InputError, match=r"the shape \(2, 10\) have the view of a picture, which is \(C, H, W\); give view="):
+        explain_dataset(net, signals, METHODS[:1], tmp_path / "maps.zarr", view=PictureView())
+    assert not (tmp_path / "maps.zarr").exists()
+    view = SignalView(100.0, ("I", "II"), "mV", 0.3, "the beat")
+    assert explain_dataset(net, signals, ["gradient"], tmp_path / "maps.zarr", view=view).view == view
 
 
 def test_entries_are_picked_out(undisturbed):

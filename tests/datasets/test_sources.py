@@ -187,4 +187,14 @@ def test_a_view_says_how_entries_are_drawn(classifier):
     record = next(path for path in RECORDS if read_signal(path).beats is not None)
     prepared = prepare_for_beats(read_signal(record)).signal
     of_beats = beats_of([record], classifier.signal_input).view
-    assert of_beats == SignalView(prepared.sampling_rate, prepared.lead_names, "", classifier.signal_input.before_s)
+    units = "interquartile ranges of the recording's lead"
+    before = classifier.signal_input.before_s
+    assert of_beats == SignalView(prepared.sampling_rate, prepared.lead_names, units, before, "the beat's annotation")
+
+
+def test_leads_that_differ_by_recording_are_called_by_all_their_names(tmp_path):
+    for number, names in enumerate((("MLII", "V1"), ("MLII", "V5"), ("MLII", "V1"))):
+        x = np.random.default_rng(number).normal(size=(2, 300))
+        np.savez(tmp_path / f"{number}.npz", x=x, sampling_rate=100, units="mV", lead_names=names)
+    view = windows_of(sorted(tmp_path.iterdir()), 1.0).view
+    assert (view.lead_names, view.units, view.event) == (("MLII", "channel 2 (V1 or V5 by recording)"), "mV", "")

@@ -2,6 +2,7 @@
 
 import base64
 import errno
+import io
 import json
 import re
 import shutil
@@ -17,14 +18,15 @@ import pytest
 pytest.importorskip("zarr")
 
 import torch
+from PIL import Image
 from torch import nn
 
 from command_line import explained, in_this_process, refused
-from signxai.common import OptionError, StoreError
-from signxai.datasets import ArraySource, SignalView, Store, ValuesView, explain_dataset
+from signxai.common import InputError, OptionError, StoreError
+from signxai.datasets import ArraySource, PictureView, SignalView, Store, ValuesView, cluster_maps, explain_dataset
 from signxai.reports import write_report
 from signxai.reports.folders import MARKER
-from stores import HOSTILE, METHODS, NAMES, network, pictures
+from stores import HOSTILE, METHODS, NAMES, Keyed, network, pictures
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,11 @@ def summed(store, method, rows=None):
     return store.relevance(method, store.rows() if rows is None else rows).astype(float).sum(1)
 
 
+def of_length_1(maps):
+    """Maps (n, ...), each divided by the root of the sum of its squares."""
+    return np.array([one / np.sqrt((one**2).sum()) for one in maps])
+
+
 def close(text, value):
     return float(text.replace("−", "-").rstrip("%")) == pytest.approx(value, rel=1e-3, abs=1e-3)
 
@@ -99,17 +106,16 @@ def close(text, value):
 def test_the_numbers_of_a_class_are_those_of_the_store(store, report):
     rows, target, label = store.rows(), store.array("target"), store.array("label")
     predicted = store.array("logits").argmax(1)
-    by_name = {row[0]: row[1:] for row in Page(report / "index.html").rows if row and row[0] in NAMES and len(row) == 8}
+    by_name = {row[0]: row[1:] for row in Page(report / "index.html").rows if row and row[0] in NAMES and len(row) == 9}
     assert len(by_name) == len({*target[rows].tolist(), *label[rows].tolist()})
     for number in set(target[rows].tolist()):
-        of_class, of_label = rows[target[rows] == number], rows[label[rows] == number]
+        of_class, of_label, so_predicted = (rows[column[rows] == number] for column in (target, label, predicted))
         cells = by_name[NAMES[number]]
-        assert cells[0] == str(len(of_class))
-        assert close(cells[1], 100 * (label[of_class] == predicted[of_class]).mean())
-        assert cells[2] == str(len(of_label))
-        assert close(cells[3], 100 * (label[of_label] == predicted[of_label]).mean())
+        assert [cells[0], cells[1], cells[3]] == [str(len(some)) for some in (of_class, so_predicted, of_label)]
+        assert close(cells[2], 100 * (label[so_predicted] == number).mean())
+        assert close(cells[4], 100 * (predicted[of_label] == number).mean())
         quartiles = np.percentile(store.array("absorbed/lrp_epsilon_0_1", of_class), [50, 25, 75])
-        assert all(map(close, re.findall(r"−?[\d.]+", cells[4]), quartiles))
+        assert all(map(close, re.findall(r"−?[\d.]+", cells[5]), quartiles))
 
 
 def test_the_confusions_are_those_of_the_store(store, report):
@@ -130,7 +136,7 @@ def test_maps_on_pages_and_in_the_gallery_are_those_of_the_store(store, report, 
     largest = np.abs(wanted).max((1, 2), keepdims=True)
     assert np.abs(found - wanted).max() <= (largest / 127).max()
     assert np.abs((found - wanted) / largest).max() < 1.1 / 127
-    page = Page(report / "samples" / "000020.html").payload
+    page = Page(report / "entries" / "000020.html").payload
     figure = next(one for one in page["figures"] if one.get("method") == method)
     assert np.allclose(drawn(figure["map"], (12, 12)), summed(store, METHODS[method], [20]), atol=largest.max() / 127)
 
@@ -151,7 +157,7 @@ def test_an_entry_of_the_gallery_is_the_one_of_its_row(store, report):
 def test_typicality_is_the_cosine_to_the_mean_of_the_class(store, report, method):
     rows, targets = store.rows(), store.array("target", store.rows())
     maps = summed(store, METHODS[method]).reshape(len(rows), -1)
-    means = {number: maps[targets == number].mean(0) for number in set(targets.tolist())}
+    means = {number: of_length_1(maps[targets == number]).mean(0) for number in set(targets.tolist())}
     wanted = [row @ means[t] / np.linalg.norm(row) / np.linalg.norm(means[t]) for row, t in zip(maps, targets.tolist(), strict=True)]
     found = np.array(data(report, "entries")["typicality"][method])
     assert np.allclose(found, wanted, atol=1e-4)
@@ -166,7 +172,7 @@ def test_mean_maps_are_means(store, report):
     number = int(store.array("target", store.rows())[0])
     payload = Page(report / "classes" / f"{number:04d}.html").payload
     for method, figure in enumerate(payload["figures"]):
-        wanted = summed(store, METHODS[method], store.rows(target=number)).mean(0)
+        wanted = of_length_1(summed(store, METHODS[method], store.rows(target=number))).mean(0)
         assert np.allclose(drawn(figure["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
 
 
@@ -176,7 +182,7 @@ def test_the_scale_ends_at_the_99th_percentile(store, report):
 
 
 def test_the_page_of_an_entry_can_be_read_without_a_script(store, report):
-    page = Page(report / "samples" / "000020.html")
+    page = Page(report / "entries" / "000020.html")
     words = " ".join(page.text)
     logits = store.array("logits", [20])[0].astype(float)
     shares = np.exp(logits) / np.exp(logits).sum()
@@ -184,22 +190,22 @@ def test_the_page_of_an_entry_can_be_read_without_a_script(store, report):
     for number, name in enumerate(NAMES):
         assert close(by_name[name][0], logits[number])
         assert close(by_name[name][1], 100 * shares[number]) or abs(float(by_name[name][1].rstrip("%")) - 100 * shares[number]) < 0.06
-    ledger = {row[0]: row[1] for row in page.rows if len(row) == 3 and row[0] in ("sum", "absorbed", "explained logit")}
-    assert close(ledger["explained logit"], store.logits_of_targets([20])[0])
+    ledger = {row[0]: row[1] for row in page.rows if len(row) == 3 and row[0] in ("sum", "absorbed", "logit")}
+    assert close(ledger["logit"], store.logits_of_targets([20])[0])
     sums = [row[1] for row in page.rows if row and row[0] == "sum"]
     assert all(map(close, sums, [store.array(f"sum/{name}", [20])[0] for name in METHODS]))
-    assert "folder/20" in words
-    assert "softmax" in words
+    assert ("h1", {"title": "folder/20"}) in page.tags
+    assert "a probability only of a network whose classes exclude each other" in words
 
 
 def test_failures_are_listed_with_their_reasons(report):
     page = Page(report / "index.html")
-    assert ["17", "folder/17", "the entry holds NaN or infinity"] in page.rows
-    assert not (report / "samples" / "000017.html").exists()
+    assert ["17", "17", "the entry holds NaN or infinity"] in page.rows
+    assert not (report / "entries" / "000017.html").exists()
 
 
 def test_names_stay_text(report):
-    pages = [report / "index.html", report / "gallery.html", *sorted(report.glob("classes/*")), report / "samples" / "000003.html"]
+    pages = [report / "index.html", report / "gallery.html", *sorted(report.glob("classes/*")), report / "entries" / "000003.html"]
     for file in pages:
         page = Page(file)
         assert {tag for tag, _ in page.tags} & {"img", "b", "iframe"} == set()
@@ -208,17 +214,17 @@ def test_names_stay_text(report):
             [{"type": "application/json", "id": "payload"}],
         )
         assert [name for _, attributes in page.tags for name in attributes if name.startswith("on")] == []
-    assert f"folder/{HOSTILE}" in " ".join(Page(report / "samples" / "000003.html").text)
+    assert ("h1", {"title": f"folder/{HOSTILE}"}) in Page(report / "entries" / "000003.html").tags
     assert all("</" not in file.read_text() for file in report.glob("data/**/*.js"))
 
 
 def test_pages_load_nothing_from_elsewhere(report):
-    for file in [*report.glob("*.html"), *report.glob("assets/*"), *sorted(report.glob("samples/*"))[:3]]:
+    for file in [*report.glob("*.html"), *report.glob("assets/*"), *sorted(report.glob("entries/*"))[:3]]:
         assert re.findall(r"https?://", file.read_text()) == []
-    page = Page(report / "samples" / "000003.html")
+    page = Page(report / "entries" / "000003.html")
     linked = [attributes.get("src") or attributes.get("href") for _, attributes in page.tags if {"src", "href"} & set(attributes)]
     for link in linked:
-        assert link.startswith("#") or (report / "samples" / unescape(link).partition("#")[0]).resolve().exists(), link
+        assert link.startswith("#") or (report / "entries" / unescape(link).partition("#")[0]).resolve().exists(), link
 
 
 def test_methods_are_chosen_and_ordered(store, tmp_path):
@@ -242,7 +248,7 @@ def test_signals_are_drawn_with_their_leads_and_times(tmp_path):
     report = write_report(store, tmp_path / "report").parent
     [part] = data(report, "meta")["parts"]
     assert (part["leads"], part["units"], part["rate"], part["zero"]) == (["I", "<II>"], "mV", 250.0, 0.08)
-    payload = Page(report / "samples" / "000004.html").payload
+    payload = Page(report / "entries" / "000004.html").payload
     given, wanted = payload["inputs"][0], store.inputs([4])[0]
     halves = unpacked(given["data"], np.uint8).reshape(2, -1).astype(np.uint16)
     codes = (halves[0] + 256 * halves[1]).reshape(2, 50).cumsum(1, dtype=np.uint16)
@@ -258,7 +264,7 @@ def test_long_signals_keep_their_extremes(tmp_path, length):
     [part] = data(report, "meta")["parts"]
     assert part["shape"][1] <= 2000
     assert part["step"] == -(-length // part["shape"][1])
-    page = Page(report / "samples" / "000001.html")
+    page = Page(report / "entries" / "000001.html")
     assert f"extreme of {part['step']} samples" in " ".join(page.text)
     found, wanted = drawn(page.payload["figures"][1]["map"], part["shape"])[0], store.relevance("gradient", [1])[0]
     assert np.allclose(np.abs(found).max(1), np.abs(wanted).max(1), rtol=0.02)
@@ -274,7 +280,7 @@ def values_store(path, shape=(5,), view=None, **options):
 def test_numbers_are_listed_with_their_names(tmp_path):
     names = ("age", "<b>weight</b>", "a", "b", "c")
     store = values_store(tmp_path / "maps.zarr", view=ValuesView(names))
-    page = Page(write_report(store, tmp_path / "report").parent / "samples" / "000002.html")
+    page = Page(write_report(store, tmp_path / "report").parent / "entries" / "000002.html")
     listed = {row[0]: row for row in page.rows if row and row[0] in names}
     assert set(listed) == set(names)
     for place, name in enumerate(names):
@@ -284,7 +290,7 @@ def test_numbers_are_listed_with_their_names(tmp_path):
 
 def test_arrays_of_other_shapes_list_their_largest_places(tmp_path):
     store = values_store(tmp_path / "maps.zarr", shape=(2, 3, 4, 5))
-    page = Page(write_report(store, tmp_path / "report").parent / "samples" / "000002.html")
+    page = Page(write_report(store, tmp_path / "report").parent / "entries" / "000002.html")
     relevance = store.relevance("gradient_x_input", [2])[0]
     place = np.unravel_index(np.abs(relevance).argmax(), relevance.shape)
     assert page.rows[[row[0] for row in page.rows].index("place") + 1][0] == ", ".join(map(str, place))
@@ -299,7 +305,6 @@ CASES = {
     "one entry": {"count": 1, "failing": None},
     "one target": {"target": 1},
     "view of its shape": {"view": None},
-    "view that does not fit": {"view": SignalView(100.0)},
 }
 
 
@@ -307,9 +312,9 @@ CASES = {
 def test_stores_of_every_kind_have_a_report(case, tmp_path):
     store = pictures(tmp_path / "maps.zarr", **{"count": 10, "failing": 4, **CASES[case]})
     report = write_report(store, tmp_path / "report").parent
-    assert len(list(report.glob("samples/*"))) == len(store.rows())
+    assert len(list(report.glob("entries/*"))) == len(store.rows())
     assert ("made without inputs" in (report / "index.html").read_text()) == (case == "without inputs")
-    words = " ".join(Page(next(report.glob("samples/*"))).text)
+    words = " ".join(Page(next(report.glob("entries/*"))).text)
     assert bool(re.search(r"class \d", words)) == (case == "no names")
 
 
@@ -322,11 +327,11 @@ def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
     predicted, labels = store.array("logits").argmax(1), store.array("label")
     right = (predicted == labels)[::2]
     assert f"{right.sum()} of {len(right)}" in " ".join(Page(report / "index.html").text)
-    lines = [row for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 7]
-    found = [row[2] for row in lines if row[1] != "0"]
-    targets = sorted(set(predicted.tolist()))
-    wanted = [right[predicted[::2] == number] for number in targets]
-    assert all(text == "–" if not len(part) else close(text, 100 * part.mean()) for text, part in zip(found, wanted, strict=True))
+    lines = [row for row in Page(report / "index.html").rows if row and re.fullmatch(r"class \d", row[0]) and len(row) == 8]
+    for row in lines:
+        part = right[predicted[::2] == int(row[0].split()[1])]
+        assert row[2] == str(len(part))
+        assert row[3] == "–" if not len(part) else close(row[3], 100 * part.mean())
     assert data(report, "entries")["right"] == [-1 if row % 2 else int(right[row // 2]) for row in range(12)]
 
 
@@ -348,7 +353,7 @@ def test_classes_that_are_labelled_and_never_explained_have_a_row(tmp_path):
     source = ArraySource(values, labels=["a"] * 7 + ["b"] * 5)
     store = explain_dataset(net, source, ["gradient"], tmp_path / "maps.zarr", class_names=["a", "b", "c"])
     rows = Page(write_report(store, tmp_path / "report")).rows
-    assert ["b", "0", "–", "5", "0.0%", "–", "entries"] in rows
+    assert ["b", "0", "0", "–", "5", "0.0%", "–", "entries"] in rows
     assert not [row for row in rows if row[0] == "c"]
 
 
@@ -427,22 +432,28 @@ def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path)
     for position, number in enumerate([*order, -1]):
         members = rows[ids == number]
         assert f"{f'cluster {number}' if number >= 0 else 'in no cluster'} {len(members)} entries" in text
-        figure = page.payload["figures"][position]
-        wanted = summed(store, "gradient_x_input", members).mean(0)
+        figure = page.payload["figures"][4 * position + 1]
+        wanted = of_length_1(summed(store, "gradient_x_input", members)).mean(0)
         assert np.allclose(drawn(figure["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
     entries = data(report, "entries")
     assert [entries["rows"][place] for place in entries["clusters"][f"1-{target}"]["places"]] == rows.tolist()
     assert f"gallery.html#cluster=1-{target}:0" in (report / "clusters" / f"1-{target}.html").read_text()
     page = (report / "index.html").read_text()
-    assert f"</code>, {NAMES[target]}: 2 clusters</a>" in unescape(page)
+    assert f"</code>, {NAMES[target]}</a>: 2 clusters</h3>" in unescape(page)
+    shown = page.partition("Clusters</h2>")[2].partition("</section>")[0]
+    for number, places in zip(order, np.reshape(re.findall(r'data-place="(\d+)"', shown), (2, 2)), strict=True):
+        assert set(store.rows()[places.astype(int)]) <= set(rows[ids == number])
     assert page.index("Methods</h2>") < page.index("Clusters</h2>") < page.index(f"clusters/1-{target}.html") < page.index("Classes</h2>")
 
 
 @pytest.mark.parametrize("start", ["one_hot", "logit"])
 def test_what_is_absorbed_is_a_share_of_1_where_relevance_starts_with_it(start, tmp_path):
     store = pictures(tmp_path / "maps.zarr", count=10, failing=None, relevance=start)
-    words = write_report(store, tmp_path / "report").read_text()
-    assert ("as a share of the 1 that relevance starts with; above 1, the map sums to less than 0" in words) == (start == "one_hot")
+    report = write_report(store, tmp_path / "report").parent
+    for page in ("index.html", f"classes/{store.array('target')[0]:04d}.html"):
+        words = (report / page).read_text()
+        assert ("</em> is the 1 with which relevance starts, less the sum of the map" in words) == (start == "one_hot")
+        assert ("</em> is the logit of the explained class, with which relevance starts, less the sum" in words) == (start == "logit")
 
 
 class TwoInputs(Store):
@@ -461,10 +472,175 @@ class TwoInputs(Store):
         return {"photo": found, "means": found.mean((2, 3))}
 
 
+def test_clusters_stand_beside_the_others(store, tmp_path):
+    with_clusters, rows, ids, target = clustered(store)
+    report = write_report(with_clusters, tmp_path / "report").parent
+    page = Page(report / "clusters" / f"1-{target}.html")
+    maps = of_length_1(summed(store, "gradient_x_input", rows))
+    pictures = store.inputs(rows).astype(float) + 0.3  # the preprocessing undone
+    wrong = np.isin(rows, store.rows(wrong=True))
+    text = " ".join(" ".join(page.text).split())
+    order = [*sorted({0, 1}, key=lambda number: (-(ids == number).sum(), number)), -1]
+    for position, number in enumerate(order):
+        found = page.payload["figures"][4 * position :][:4]
+        for side, members in enumerate((ids == number, ids != number)):
+            mean_input, mean_map = found[2 * side :][:2]
+            wanted = maps[members].mean(0)
+            assert np.allclose(drawn(mean_map["map"], (12, 12))[0], wanted, atol=np.abs(wanted).max() / 100)
+            image = Image.open(io.BytesIO(base64.b64decode(page.payload["inputs"][mean_input["input"]]["image"].partition(",")[2])))
+            wanted = np.clip(pictures[members].mean(0), 0, 1).transpose(1, 2, 0)
+            assert np.abs(np.asarray(image) / 255 - wanted).max() < 1 / 255
+        assert found[1]["end"] == found[3]["end"]
+        assert f"predicted wrongly: {wrong[ids == number].mean():.1%} (the others {wrong[ids != number].mean():.1%})" in text
+    label = store.array("label", rows)
+    here, elsewhere = label[ids == order[0]], label[ids != order[0]]
+    for number, count in Counter(here.tolist()).items():
+        cells = [str(count), f"{count / len(here):.1%}", f"{(elsewhere == number).mean():.1%}"]
+        assert [NAMES[number], *cells] in page.rows
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"), [([0] * 9, "one cluster: no pattern stands apart"), ([0] * 8 + [-1], "1 of 9 entries in no cluster")]
+)
+def test_one_cluster_is_said_to_be_no_pattern(ids, words, tmp_path):
+    store = series(tmp_path / "maps.zarr", target=1)
+    found = SimpleNamespace(
+        rows=store.rows(), embeddings={"tsne": np.zeros((9, 2))}, clusterings={"k": np.array(ids)}, shown="tsne", chosen="k"
+    )
+    store.clustered = lambda: [("gradient", 1)]
+    store.clusters = lambda method, number: found
+    report = write_report(store, tmp_path / "report").parent
+    for page in ("index.html", "classes/0001.html", "clusters/0-1.html"):
+        assert words in " ".join(Page(report / page).text), page
+    assert ("the others" in (report / "clusters" / "0-1.html").read_text().partition("<section")[2]) == (-1 in ids)
+
+
+class Scaled(Store):
+    """The store with each map multiplied by a number of its own."""
+
+    def relevance(self, method, rows=None):
+        found = super().relevance(method, rows)
+        return found * (10.0 ** (np.arange(len(self))[rows] % 7))[:, None, None, None]
+
+
+def test_large_maps_count_no_more_than_others(store, report, tmp_path):
+    scaled = write_report(Scaled(store.path), tmp_path / "report").parent
+    for method in range(len(METHODS)):
+        same = [np.array(data(folder, "entries")["typicality"][method]) for folder in (report, scaled)]
+        assert np.allclose(*same, atol=1e-4)
+        means = [drawn(data(folder, f"means-{method}-0/00000"), (12, 12)) for folder in (report, scaled)]
+        assert np.allclose(*means, atol=1e-3)
+    assert "each map is brought to one length (L2 norm 1)" in " ".join(Page(report / "index.html").text)
+
+
+def test_a_network_of_one_logit_predicts_nothing_and_is_never_right(tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 5)).astype("f4")
+    source = ArraySource(values, labels=["no", "yes"] * 6)
+    store = explain_dataset(nn.Linear(5, 1), source, ["gradient"], tmp_path / "maps.zarr", class_names=["no", "yes"])
+    report = write_report(store, tmp_path / "report").parent
+    for page in (report / "index.html", report / "classes" / "0000.html", report / "entries" / "000003.html"):
+        words = " ".join(Page(page).text)
+        assert "the logit (no or yes)" in words
+        assert not re.search(r"%|predicted as|precision|softmax of", words), page
+    assert "The network has one logit" in (report / "index.html").read_text()
+    entries = data(report, "entries")
+    assert (entries["predicted"], entries["right"]) == (None, None)
+
+
+def test_pages_are_called_by_what_they_are_of(store, report, tmp_path):
+    with_clusters, _, _, target = clustered(store)
+    called = write_report(with_clusters, tmp_path / "report").parent
+    whole = "Report of an array, explained by Sequential"
+    titles = {
+        "index.html": "Overview",
+        "gallery.html": "Gallery",
+        f"classes/{target:04d}.html": f"Explained class {NAMES[target]}",
+        f"clusters/1-{target}.html": f"Clusters of {NAMES[target]} by gradient_x_input",
+        "entries/000020.html": "Entry 20",
+    }
+    for page, title in titles.items():
+        found = re.search("<title>(.*)</title>", (called / page).read_text())[1]
+        assert unescape(found) == f"{title} – {whole}"
+    assert f"<h1>{whole}</h1>" in (called / "index.html").read_text()
+    assert unescape(re.search("<title>(.*)</title>", (report / "index.html").read_text())[1]) == f"Overview – Title {HOSTILE}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "short"),
+    [
+        (["/data/set/a/1.png", "/data/set/b/2.png"], ["a/1.png", "b/2.png"]),
+        (["/data/set/a/1.png"], ["…/a/1.png"]),
+        (["rec.hea beat 1", "rec.hea beat 2"], ["rec.hea beat 1", "rec.hea beat 2"]),
+    ],
+)
+def test_long_keys_are_short_and_whole_where_one_points(keys, short, tmp_path):
+    source = Keyed(np.ones((len(keys), 4), "f4"), keys)
+    store = explain_dataset(nn.Linear(4, 2), source, ["gradient"], tmp_path / "maps.zarr")
+    report = write_report(store, tmp_path / "report").parent
+    assert data(report, "entries")["keys"] == short
+    for row, key in enumerate(keys):
+        page = Page(report / "entries" / f"{row:06d}.html")
+        assert ("h1", {"title": key}) in page.tags
+        assert short[row] in page.text
+        assert key == short[row] or key not in page.text
+
+
+def with_view(store, view):
+    """The store as one that an earlier run wrote with this view."""
+    from signxai.datasets.views import kept
+
+    file = store.path / "zarr.json"
+    content = json.loads(file.read_text())
+    content["attributes"]["view"] = kept(view)
+    file.write_text(json.dumps(content))
+    return Store(store.path)
+
+
+@pytest.mark.parametrize("act", [lambda store, folder: write_report(store, folder), lambda store, folder: cluster_maps(store, "gradient")])
+def test_a_view_that_does_not_fit_is_said(act, tmp_path):
+    store = with_view(series(tmp_path / "maps.zarr", count=12, target=0), PictureView())
+    with pytest.raises(InputError, match=r"the shape \(2, 50\) have the view of a picture, which is \(C, H, W\)"):
+        act(store, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize(("times", "shared"), [(3, True), (40, False)])
+def test_channels_have_one_scale_if_none_would_be_flat(times, shared, tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 2, 50)).astype("f4") * np.array([[1], [times]], "f4")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(100, 2))
+    store = explain_dataset(net, ArraySource(values), ["gradient"], tmp_path / "maps.zarr", view=SignalView(250.0, event="the beat"))
+    [part] = data(write_report(store, tmp_path / "report").parent, "meta")["parts"]
+    assert part["shared"] == shared
+    assert (part["leads"], part["event"]) == (["channel 1", "channel 2"], "the beat")
+
+
+def test_means_of_numbers_are_listed_with_those_of_the_inputs(tmp_path):
+    store = values_store(tmp_path / "maps.zarr", view=ValuesView(tuple("abcde")), target=1)
+    page = Page(write_report(store, tmp_path / "report").parent / "classes" / "0001.html")
+    means = zip(store.inputs().mean(0), of_length_1(store.relevance("gradient_x_input")).mean(0), strict=True)
+    listed = {row[0]: row[1:3] for row in page.rows if row and row[0] in tuple("abcde")}
+    for name, wanted in zip("abcde", means, strict=True):
+        assert all(map(close, listed[name], wanted))
+
+
+class Masked(nn.Module):
+    """Takes a signal, and which of its samples are there."""
+
+    def forward(self, signal, mask):
+        return (signal * mask).reshape(len(signal), -1)[:, :2]
+
+
+def test_inputs_without_relevance_are_no_part_of_a_report(tmp_path):
+    arrays = {"signal": np.random.default_rng(0).normal(size=(4, 2, 9)).astype("f4"), "mask": np.ones((4, 1, 9), bool)}
+    store = explain_dataset(Masked(), ArraySource(arrays), ["gradient"], tmp_path / "maps.zarr")
+    report = write_report(store, tmp_path / "report").parent
+    assert [part["name"] for part in data(report, "meta")["parts"]] == ["signal"]
+
+
 def test_entries_of_several_inputs_have_several_parts(store, tmp_path):
     report = write_report(TwoInputs(store.path), tmp_path / "report").parent
     assert [(part["kind"], part["name"]) for part in data(report, "meta")["parts"]] == [("picture", "photo"), ("values", "means")]
-    page = Page(report / "samples" / "000020.html")
+    page = Page(report / "entries" / "000020.html")
     relevance = store.relevance(METHODS[0], [20])[0]
     assert np.allclose(drawn(page.payload["figures"][1]["map"], (12, 12))[0], relevance.sum(0), atol=np.abs(relevance).max() / 30)
     listed = [row for row in page.rows if row and row[0] == "<blue>"]
@@ -524,11 +700,11 @@ def test_a_full_disk_is_said_of_the_report(store, tmp_path, monkeypatch):
 
 
 def test_an_interruption_leaves_what_was_there(store, tmp_path, monkeypatch):
-    from signxai.reports import samples
+    from signxai.reports import entry_pages
 
     write_report(store, tmp_path / "report")
     before = {path: path.read_bytes() for path in (tmp_path / "report").rglob("*") if path.is_file()}
-    monkeypatch.setattr(samples.SampleWriter, "_write_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(entry_pages.EntryWriter, "_write_page", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     for folder in ("report", "fresh"):
         with pytest.raises(KeyboardInterrupt):
             write_report(store, tmp_path / folder)

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("zarr")
 
-from signxai.datasets import Store
+from signxai.datasets import SignalView, Store
 from signxai.reports import write_report
 from stores import HOSTILE, NAMES, pictures
 from test_reports import series, values_store
@@ -147,16 +147,16 @@ def test_entries_are_sorted_by_numbers(show, store, name, kind, of):
     assert np.allclose(values[shown], np.sort(values)[::-1][: len(shown)], rtol=1e-4)
 
 
-def test_samples_are_gone_through_as_the_gallery_is_filtered(show, store):
+def test_entries_are_gone_through_as_the_gallery_is_filtered(show, store):
     page = show("gallery.html#target=1")
     places = cells(page)
     page.locator("#grid .cell").nth(1).click()
-    page.wait_for_selector("body[data-page=sample][data-drawn]")
+    page.wait_for_selector("body[data-page=entry][data-drawn]")
     page.wait_for_function("document.querySelector('#position').textContent.includes('filter')")
     rows = store.rows()
     for key, place in (("ArrowRight", places[2]), ("ArrowLeft", places[1])):
         page.keyboard.press(key)
-        page.wait_for_url(f"**/samples/{rows[place]:06d}.html*")
+        page.wait_for_url(f"**/entries/{rows[place]:06d}.html*")
         page.wait_for_function("document.querySelector('#position').textContent.includes('filter')")
     page.keyboard.press("g")
     page.wait_for_url("**/gallery.html#target=1")
@@ -202,7 +202,7 @@ def pixel(page, selector, x, y):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_red_speaks_for_and_blue_against(show, store, scheme):
-    page = show("samples/000020.html", scheme=scheme)
+    page = show("entries/000020.html", scheme=scheme)
     page.wait_for_selector("body[data-drawn]")
     relevance = store.relevance("lrp_epsilon_0_1", [20])[0].sum(0)
     for place, channel in ((relevance.argmax(), 0), (relevance.argmin(), 2)):
@@ -214,7 +214,7 @@ def test_red_speaks_for_and_blue_against(show, store, scheme):
 
 
 def test_the_scale_of_the_colours_has_numbers(show, store):
-    page = show("samples/000020.html")
+    page = show("entries/000020.html")
     page.wait_for_selector("body[data-drawn]")
     maps = store.relevance("lrp_epsilon_0_1", store.rows()).sum(1)
     ends = page.locator("[data-figure='1'] .ends").first.locator("span").all_inner_texts()
@@ -228,10 +228,10 @@ def test_the_scale_of_the_colours_has_numbers(show, store):
 
 def test_classes_are_sorted_by_their_columns(show):
     page = show("index.html")
-    page.get_by_role("button", name="explained", exact=True).click()
+    page.get_by_role("button", name="explained entries", exact=True).click()
     numbers = [int(text) for text in page.locator("#classes tbody td:nth-child(2)").all_inner_texts()]
     assert numbers == sorted(numbers)
-    page.get_by_role("button", name="explained", exact=True).click()
+    page.get_by_role("button", name="explained entries", exact=True).click()
     assert page.locator("#classes tbody td:nth-child(2)").first.inner_text() == str(numbers[-1])
     assert page.locator("#classes a").first.inner_text() in NAMES
 
@@ -239,7 +239,7 @@ def test_classes_are_sorted_by_their_columns(show):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_stands_beyond_the_edge(show, report, width):
     page = show("index.html", width=width)
-    for name in ("index.html", "gallery.html", "samples/000003.html", "classes/0001.html"):
+    for name in ("index.html", "gallery.html", "entries/000003.html", "classes/0001.html"):
         page.goto(f"{report.as_uri()}/{name}")
         page.wait_for_selector("body[data-drawn]")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
@@ -259,7 +259,7 @@ CONTRASTS = """all => all.filter(it => it.offsetParent && it.textContent.trim())
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_can_be_read(show, scheme):
-    page = show("samples/000020.html", scheme=scheme)
+    page = show("entries/000020.html", scheme=scheme)
     page.wait_for_selector("body[data-drawn]")
     found = page.locator("h1, h2, dt, dd, th, td, p, a:not([aria-disabled]):not(.skip), .ends span, label").evaluate_all(CONTRASTS)
     assert len(found) > 40
@@ -270,6 +270,85 @@ def test_words_can_be_read(show, scheme):
 def test_signals_and_numbers_are_drawn(show, make, tmp_path):
     folder = write_report(make(tmp_path / "maps.zarr"), tmp_path / "report").parent
     page = show("gallery.html", folder=folder)
-    for name in ("gallery.html", "samples/000002.html", next(folder.glob("classes/*")).relative_to(folder)):
+    for name in ("gallery.html", "entries/000002.html", next(folder.glob("classes/*")).relative_to(folder)):
         page.goto(f"{folder.as_uri()}/{name}")
-        page.wait_for_selector("canvas" if make is series or not str(name).startswith("samples") else ".bars .for")
+        page.wait_for_selector("canvas" if make is series or not str(name).startswith("entries") else ".bars .for")
+
+
+UNDRAWN = "[...document.querySelectorAll('a.thumb')].filter(it => !it.closest('[hidden]') && !it.querySelector('canvas')).length"
+
+
+@pytest.mark.parametrize("name", ["index.html", "classes/0001.html", "gallery.html"])
+def test_a_print_has_what_nobody_scrolled_to(show, store, name):
+    page = show(name)
+    page.wait_for_selector("body[data-printable]")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # nothing is waited for, as a browser does not
+    assert page.evaluate(UNDRAWN) == 0
+    if name == "gallery.html":
+        assert page.locator(".cell").count() == len(store.rows())
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert name != "gallery.html" or page.locator(".cell").count() < 60
+
+
+def test_a_print_of_thousands_says_what_is_left_out(show, tmp_path):
+    folder = write_report(values_store(tmp_path / "maps.zarr", count=500), tmp_path / "report").parent
+    page = show("gallery.html", folder=folder)
+    page.wait_for_selector("body[data-printable]")
+    assert not page.locator("#printed").is_visible()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#printed").inner_text() == "The first 480 of 500 entries; filters choose others."
+    assert page.locator(".cell").count() == 480
+
+
+BRIGHTNESS = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  canvas.drawImage(document.querySelector('.figure canvas'), 0, 0);
+  const opaque = [...canvas.getImageData(150, 0, 150, 150).data].filter((_, at, all) => all[at - at % 4 + 3] > 250 && at % 4 < 3);
+  return opaque.reduce((sum, value) => sum + value, 0) / opaque.length;
+}"""
+
+
+def test_a_print_is_dark_on_white_whatever_the_screen_is(show, tmp_path):
+    folder = write_report(series(tmp_path / "maps.zarr"), tmp_path / "report").parent
+    page = show("entries/000002.html", folder=folder, scheme="dark")
+    page.wait_for_selector("body[data-drawn]")
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink')"
+    on_screen = page.evaluate(ink)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(ink) != on_screen
+    on_paper = page.evaluate(BRIGHTNESS)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert on_paper < 80 < 150 < page.evaluate(BRIGHTNESS)
+
+
+WRITTEN = """(() => { window.written = []; const { fillText } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+  window.written.push(text);
+  return fillText.call(this, text, ...where);
+}; })()"""
+AXES = {
+    "known": (
+        SignalView(250.0, ("II", "channel 2 (V1 or V5 by recording)"), "mV", 0.08, "the beat's annotation"),
+        "seconds from the beat's annotation",
+    ),
+    "an event": (SignalView(250.0, zero_at_s=0.08), "seconds from the event"),
+    "no event": (SignalView(250.0), "seconds"),
+    "nothing": (SignalView(), "sample, counted from 0"),
+}
+
+
+@pytest.mark.parametrize("case", AXES)
+def test_axes_say_what_they_are(show, case, tmp_path):
+    view, words = AXES[case]
+    folder = write_report(series(tmp_path / "maps.zarr", view=view), tmp_path / "report").parent
+    page = show("index.html", folder=folder)
+    page.add_init_script(WRITTEN)
+    page.goto(f"{folder.as_uri()}/entries/000002.html")
+    page.wait_for_selector("body[data-drawn]")
+    written = page.evaluate("window.written")
+    assert words in written
+    assert " ".join(view.lead_names[1].split() if view.lead_names else ["channel 2"]) in " ".join(written)
+    note = page.locator(".figure .note").all_inner_texts()
+    unit = "Amplitude: in mV" if view.units else "Amplitude: as the network takes it, in a unit that nobody says"
+    assert note == [f"{unit}; all channels on one scale, each about its own middle. Colours: one scale for all channels."]

@@ -204,7 +204,7 @@ def run(
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="Where the pages go; an older report is replaced."
 )
-@click.option("--title", default="", metavar="TEXT", help="Of the pages. Without it: the name of the model.")
+@click.option("--title", default="", metavar="TEXT", help="Of the report. Without it: which data set is explained by which network.")
 @click.option("--method", "-m", "methods", multiple=True, metavar="NAME...", help="Of the store's methods only these, in this order.")
 def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> None:
     """Write what `signxai run` has stored as pages that a browser opens from disk: classes, a gallery with filters, a page per entry.
@@ -222,7 +222,8 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
 @stored_methods_option
 @click.option("--class", "target", metavar="CLASS", help="Maps that explain this class, by number or name; each in turn without it.")
 @click.option("--label", metavar="CLASS", help="Only entries that are said to belong to this class, by number or name.")
-@click.option("--wrong/--right", default=None, help="Only entries that are predicted otherwise than labelled, or only the others.")
+@click.option("--wrong", is_flag=True, help="Only entries that are predicted otherwise than labelled.")
+@click.option("--right", is_flag=True, help="Only entries that are predicted as labelled.")
 @click.option(
     "--side",
     type=click.IntRange(min=2),
@@ -251,7 +252,8 @@ def cluster(
     methods: tuple[str, ...],
     target: str | None,
     label: str | None,
-    wrong: bool | None,
+    wrong: bool,
+    right: bool,
     side: int,
     smoothing: float,
     neighbours: int | None,
@@ -270,7 +272,10 @@ def cluster(
 
     settings = ClusterSettings(side, smoothing, neighbours, umap, seed)
     of_places = tuple(f"--{name}" for name in ("side", "smoothing") if was_given(name))
-    find_clusters(ClusterRequest(store, tuple(dict.fromkeys(methods)), target, label, wrong, settings, of_places), say=click.echo)
+    if wrong and right:
+        raise click.UsageError("--wrong and --right: no entry is both; give one of them, or none for all entries")
+    only = wrong if wrong or right else None
+    find_clusters(ClusterRequest(store, tuple(dict.fromkeys(methods)), target, label, only, settings, of_places), say=click.echo)
 
 
 @click.command(cls=ExplainCommand)

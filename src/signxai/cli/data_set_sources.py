@@ -169,7 +169,7 @@ def _check_samples(files: Sequence[Path], options: RecordingOptions) -> None:
     if options.beats == (options.window_length is not None):
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         table = "; a table of files has a column called file, between commas" if files[0].suffix.lower() == ".csv" else ""
-        raise OptionError(f"{files[0]}{more}: recordings; say what is one sample, by --beats or by --window-length SECONDS{table}")
+        raise OptionError(f"{files[0]}{more}: recordings; say what is one entry, by --beats or by --window-length SECONDS{table}")
     if options.beat_classes and not options.beats:
         raise OptionError("--beat-classes: says which of the beats are taken that --beats takes, and goes with it alone")
 

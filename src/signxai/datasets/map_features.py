@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.datasets.store import Rows, Store
-from signxai.datasets.views import PictureView, SignalView, View
+from signxai.datasets.views import PictureView, SignalView, View, check_fits
 
 __all__ = ["feature_rows", "features_of", "pooling"]
 
@@ -39,6 +39,7 @@ def features_of(store: Store, method: str, rows: Rows, side: int, smoothing: flo
 
     Raises:
         OptionError: the store has no such method.
+        InputError: the store's view does not fit its maps.
     """
     parts = [_features(chunk, store.view, side, smoothing) for chunk in _chunks(store, method, rows)]
     return _of_one_length(np.concatenate(parts))
@@ -54,7 +55,10 @@ def _chunks(store: Store, method: str, rows: Rows) -> Iterator[Any]:
 def _features(maps: Any, view: Any, side: int, smoothing: float) -> Array:
     """Of each entry what is compared, of one part or of several with names."""
     if not isinstance(maps, Mapping):
+        check_fits(view, maps.shape[1:])
         return feature_rows(maps, view, side, smoothing)
+    for name, part in maps.items():
+        check_fits(view[name], part.shape[1:], name)
     return np.concatenate([feature_rows(maps[name], view[name], side, smoothing) for name in maps], axis=1)
 
 

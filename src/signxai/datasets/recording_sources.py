@@ -26,6 +26,9 @@ __all__ = ["RecordingSource", "Window", "beats_of", "windows_of"]
 
 Array = npt.NDArray[Any]
 
+_NAMED = 3
+"""Names of a lead that are all told, at most."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -183,12 +186,41 @@ def beats_of(files: Sequence[str | Path], signal_input: SignalInput, classes: Se
 
 
 def _view(signals: Sequence[Signal], signal_input: SignalInput, beat_at_s: float = 0.0) -> SignalView | None:
-    """How windows of recordings are drawn: with the names of leads, and the units, that are the same in all of them."""
-    rates, names = {signal.sampling_rate for signal in signals}, {tuple(signal.lead_names) for signal in signals}
+    """How windows of recordings are drawn: with the units that are the same in all of them, and what the leads are called."""
+    rates = {signal.sampling_rate for signal in signals}
     if len(rates) != 1:
         return None
-    units = {unit for signal in signals for unit in signal.units} if signal_input.prepare is AsRecorded else set()
-    return SignalView(rates.pop(), names.pop() if len(names) == 1 else (), units.pop() if len(units) == 1 else "", beat_at_s)
+    units = {unit for signal in signals for unit in signal.units} if signal_input.prepare is AsRecorded else {signal_input.units}
+    names = _lead_names([tuple(signal.lead_names) for signal in signals])
+    event = "the beat's annotation" if signal_input.about_beats and beat_at_s else ""
+    return SignalView(rates.pop(), names, units.pop() if len(units) == 1 else "", beat_at_s, event)
+
+
+def _lead_names(recorded: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """What the leads of several recordings are called together; where recordings differ, what each may be.
+
+    >>> _lead_names([("MLII", "V1"), ("MLII", "V5")])
+    ('MLII', 'channel 2 (V1 or V5 by recording)')
+    """
+    if len({len(names) for names in recorded}) != 1:
+        return ()
+    by_place = [list(dict.fromkeys(names)) for names in zip(*recorded, strict=True)]
+    return tuple(_lead_name(place, names) for place, names in enumerate(by_place, 1))
+
+
+def _lead_name(place: int, names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"channel {place} ({_either(names)} by recording)"
+
+
+def _either(names: Sequence[str]) -> str:
+    """Some words, of which one holds.
+
+    >>> _either(["V1", "V5"]), _either(["V1", "V2", "V4", "V5"])
+    ('V1 or V5', 'V1, V2 or 2 others')
+    """
+    if len(names) > _NAMED:
+        return f"{', '.join(names[: _NAMED - 1])} or {len(names) - _NAMED + 1} others"
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _prepared_signal(file: str, signal_input: SignalInput, options: Mapping[str, Any]) -> Signal | None:

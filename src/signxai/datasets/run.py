@@ -170,7 +170,7 @@ def _commit(
 ) -> None:
     """Let each batch count as soon as it is written, and show how far the run is."""
     left = sum(_size(number, batch_size, count) for number in missing)
-    with tqdm(total=count, initial=count - left, unit="sample", disable=not progress) as bar:
+    with tqdm(total=count, initial=count - left, unit="entry", disable=not progress) as bar:
         try:
             for result in results:
                 writer.commit(result)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import InputError, OptionError
 from signxai.datasets.parts import ONE, as_given, parts_of
 
-__all__ = ["PictureView", "SignalView", "ValuesView", "View", "Views", "kept", "view_of_shape", "view_read", "views_of"]
+__all__ = ["PictureView", "SignalView", "ValuesView", "View", "Views", "check_fits", "kept", "view_of_shape", "view_read", "views_of"]
 
 _RGB = 3
 
@@ -37,15 +37,18 @@ class SignalView:
 
     Attributes:
         sampling_rate: samples per second, in Hz; None: nobody says, and samples are counted.
-        lead_names: by lead; empty: leads are numbered.
-        units: of the values, as the network takes them; "": none, as behind a normalization.
-        zero_at_s: where in the entry its event is, such as the beat, in seconds.
+        lead_names: by lead; empty: they are called channels, and numbered.
+        units: of the values, as the network takes them, or what 1 stands for behind a normalization, as "interquartile ranges"; "": nobody
+            says.
+        zero_at_s: where in the entry its event is, in seconds.
+        event: what that is, such as "the beat's annotation"; "": nobody says.
     """
 
     sampling_rate: float | None = None
     lead_names: Sequence[str] = ()
     units: str = ""
     zero_at_s: float = 0.0
+    event: str = ""
 
     def __post_init__(self) -> None:
         if self.sampling_rate is not None and not self.sampling_rate > 0:
@@ -72,11 +75,36 @@ def view_of_shape(shape: Sequence[int]) -> View:
     """How an entry of which nobody says anything is drawn, by its shape.
 
     >>> view_of_shape((3, 224, 224)), view_of_shape((12, 1000)), view_of_shape((5,))
-    (PictureView(mean=(), std=()), SignalView(sampling_rate=None, lead_names=(), units='', zero_at_s=0.0), ValuesView(names=()))
+    (PictureView(mean=(), std=()), SignalView(sampling_rate=None, lead_names=(), units='', zero_at_s=0.0, event=''), ValuesView(names=()))
     """
     if len(shape) == 3 and shape[0] in (1, _RGB):
         return PictureView()
     return SignalView() if len(shape) == 2 else ValuesView()
+
+
+_FITTING = {PictureView: ("a picture", (3,), "(C, H, W)"), SignalView: ("a signal", (1, 2), "(leads, samples)")}
+
+
+def check_fits(view: View, shape: Sequence[int], name: str = ONE) -> None:
+    """Refuse a view by which entries of this shape cannot be drawn.
+
+    Args:
+        view: as somebody said it.
+        shape: of an entry, without the batch axis.
+        name: of the input; "": the only one.
+
+    Raises:
+        InputError: it does not fit.
+
+    >>> check_fits(PictureView(), (3, 8, 8))
+    >>> check_fits(PictureView(), (2, 300))
+    Traceback (most recent call last):
+    signxai.common.errors.InputError: entries of the shape (2, 300) have the view of a picture, which is (C, H, W); give view= another one
+    """
+    what, axes, said = _FITTING.get(type(view), ("numbers", (len(shape),), ""))
+    if len(shape) not in axes:
+        which = f"input {name!r}: " if name else ""
+        raise InputError(f"{which}entries of the shape {tuple(shape)} have the view of {what}, which is {said}; give view= another one")
 
 
 def views_of(shapes: Mapping[str, Sequence[int]], given: Views | None) -> Views:
@@ -84,9 +112,10 @@ def views_of(shapes: Mapping[str, Sequence[int]], given: Views | None) -> Views:
 
     Raises:
         OptionError: what is given is not of these parts.
+        InputError: it does not fit their shapes.
 
     >>> views_of({"age": (), "ecg": (2, 100)}, {"age": ValuesView(("years",))})["ecg"]
-    SignalView(sampling_rate=None, lead_names=(), units='', zero_at_s=0.0)
+    SignalView(sampling_rate=None, lead_names=(), units='', zero_at_s=0.0, event='')
     """
     said: dict[str, View] = {} if given is None else parts_of(given)
     if strange := [name for name in said if name not in shapes]:
@@ -94,6 +123,8 @@ def views_of(shapes: Mapping[str, Sequence[int]], given: Views | None) -> Views:
         raise OptionError(
             f"view={given!r}: {strange[0] or 'one view'!r} is of none of the entries' parts, {parts}; give a view of each by name"
         )
+    for name, view in said.items():
+        check_fits(view, shapes[name], name)
     return as_given({name: said.get(name) or view_of_shape(shape) for name, shape in shapes.items()})
 
 
@@ -101,7 +132,7 @@ def kept(view: Views) -> dict[str, Any]:
     """A view, or several by name, as JSON has it.
 
     >>> view_read(kept(SignalView(360.0, ("MLII",))))
-    SignalView(sampling_rate=360.0, lead_names=('MLII',), units='', zero_at_s=0.0)
+    SignalView(sampling_rate=360.0, lead_names=('MLII',), units='', zero_at_s=0.0, event='')
     >>> view_read(kept({"age": ValuesView(("years",))}))
     {'age': ValuesView(names=('years',))}
     """
@@ -118,5 +149,6 @@ def view_read(content: Mapping[str, Any]) -> Any:
     if content["kind"] == "picture":
         return PictureView(tuple(content["mean"]), tuple(content["std"]))
     if content["kind"] == "signal":
-        return SignalView(content["sampling_rate"], tuple(content["lead_names"]), content["units"], content["zero_at_s"])
+        known = (content["sampling_rate"], tuple(content["lead_names"]), content["units"], content["zero_at_s"])
+        return SignalView(*known, content.get("event", ""))
     return ValuesView(tuple(content["names"]))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,6 @@ __all__ = ["Clustering", "clusterings_of"]
 Array = npt.NDArray[Any]
 
 _MEMBERS = 8
-
-
-class _Found(Protocol):
-    """What a store says of the clusters of a class."""
-
-    rows: Array
-    embeddings: Mapping[str, Array]
-    clusterings: Mapping[str, Array]
-    shown: str
-    chosen: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +56,19 @@ class Clustering:
         sizes = Counter(self.ids.tolist())
         return sorted(sizes, key=lambda number: (number < 0, -sizes[number], number))
 
+    @property
+    def count(self) -> int:
+        """How many clusters there are, the entries in none left out."""
+        return sum(1 for number in self.clusters if number >= 0)
+
+    @property
+    def counted(self) -> str:
+        """The same in words; of a single one, what it means."""
+        if self.count == 1:
+            rest = f", {(self.ids < 0).sum()} of {len(self.ids)} entries in no cluster" if (self.ids < 0).any() else ""
+            return f"one cluster: no pattern stands apart{rest}"
+        return f"{self.count} clusters" if self.count else "no cluster"
+
     @cached_property
     def by_place(self) -> dict[int, int]:
         """The cluster of each entry, by its place in the table."""
@@ -82,6 +85,10 @@ class Clustering:
         """The places of a cluster's entries in the table."""
         return np.asarray(self.places[self.ids == number])
 
+    def rest(self, number: int) -> Array:
+        """The places of the entries that were clustered with them and are not among them."""
+        return np.asarray(self.places[self.ids != number])
+
     def some_members(self, number: int) -> list[int]:
         """A few of them, evenly spaced from the first to the last."""
         members = self.members(number)
@@ -91,14 +98,12 @@ class Clustering:
 
 def clusterings_of(store: Store, methods: Sequence[str], table: EntryTable) -> list[Clustering]:
     """The clusters that a store holds of these methods."""
-    listed = getattr(store, "clustered", None)
-    pairs = listed() if listed is not None else []
-    found = [_clustering(store, methods.index(method), method, target, table) for method, target in pairs if method in methods]
+    found = [_clustering(store, methods.index(method), method, target, table) for method, target in store.clustered() if method in methods]
     return [one for one in found if len(one.places)]
 
 
-def _clustering(store: Any, number: int, method: str, target: int, table: EntryTable) -> Clustering:
-    found: _Found = store.clusters(method, target)
+def _clustering(store: Store, number: int, method: str, target: int, table: EntryTable) -> Clustering:
+    found = store.clusters(method, target)
     rows = np.asarray(found.rows)
     is_there = np.isin(rows, table.rows)
     places = np.searchsorted(table.rows, rows[is_there])
@@ -116,10 +121,14 @@ def _in_two(points: Array) -> Array:
     return np.asarray((plane - low) / np.where(high > low, high - low, 1))
 
 
-def shares(words: Sequence[str], most: int = 6) -> list[tuple[str, int, float]]:
-    """How often each word is there, with its share, the most frequent first.
+def shares(words: Sequence[str], others: Sequence[str], most: int = 6) -> list[tuple[str, int, float, float | None]]:
+    """How often each word is there, with its share and that among other words, the most frequent first; None: there are no others.
 
-    >>> shares(["a", "b", "a"])
-    [('a', 2, 0.6666666666666666), ('b', 1, 0.3333333333333333)]
+    >>> shares(["a", "b", "a", "a"], ["a", "b"])
+    [('a', 3, 0.75, 0.5), ('b', 1, 0.25, 0.5)]
     """
-    return [(word or "none", count, count / len(words)) for word, count in Counter(words).most_common(most)]
+    elsewhere = Counter(others)
+    return [
+        (word or "none", count, count / len(words), elsewhere[word] / len(others) if others else None)
+        for word, count in Counter(words).most_common(most)
+    ]

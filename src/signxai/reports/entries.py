@@ -41,11 +41,26 @@ class Classes:
 
     Attributes:
         names: by number; empty: they are numbered.
-        count: how many the model has.
+        count: how many logits the model has.
     """
 
     names: Sequence[str]
     count: int
+
+    @property
+    def is_one_logit(self) -> bool:
+        """Whether there is a single logit, of which no class is the largest: nothing is predicted, and nothing is right or wrong."""
+        return self.count == 1
+
+    def explained(self, number: int) -> str:
+        """What an explained class is called; the only logit of a model is none of two classes.
+
+        >>> Classes(["no", "yes"], 1).explained(0), Classes(["no", "yes"], 2).explained(0), Classes([], 1).explained(0)
+        ('the logit (no or yes)', 'no', 'the logit')
+        """
+        if not self.is_one_logit or len(self.names) == 1 or number < 0:
+            return self.name(number)
+        return f"the logit ({' or '.join(map(str, self.names))})" if self.names else "the logit"
 
     def name(self, number: int) -> str:
         """What a class is called; of none, a dash.
@@ -69,9 +84,9 @@ class EntryTable:
         label_classes: the same as classes; -1: nobody says, or no class of the model; None: nobody says which class a label is.
         groups: what they belong to; None: nobody says.
         targets: the class that was explained.
-        predicted: the class of the largest logit; -1: logits that are not finite.
+        predicted: the class of the largest logit; -1: logits that are not finite, or a model of one logit.
         explained: the logit of the target.
-        top: the classes of the five largest logits (n, 5), and these logits and their softmax probabilities.
+        top: the classes of the five largest logits (n, 5), these logits, and the softmax of all logits at them.
         ledgers: by the name of an array, such as ``absorbed/lrp_z``, its numbers (n,).
         classes: what classes are called.
     """
@@ -90,8 +105,9 @@ class EntryTable:
 
     @cached_property
     def is_right(self) -> Array | None:
-        """Of each entry 1: predicted as labelled, 0: not, -1: it has no label; None: nobody says which class a label is."""
-        if self.labels is None or self.label_classes is None:
+        """Of each entry 1: predicted as labelled, 0: not, -1: it has no label; None: nobody says which class a label is, or the model has
+        one logit."""
+        if self.labels is None or self.label_classes is None or self.classes.is_one_logit:
             return None
         has_label = np.array([bool(label) for label in self.labels])
         return np.where(has_label, (self.predicted == self.label_classes).astype(int), -1)
@@ -124,11 +140,11 @@ class EntryTable:
 
 
 def _predictions(store: Store, rows: Rows, batch_size: int) -> tuple[Rows, tuple[Array, Array, Array], int]:
-    """The class of the largest logit, the first classes with logits and probabilities, and the number of classes."""
+    """The class of the largest logit, the first classes with logits and their softmax, and the number of classes."""
     found = [_top(store.array("logits", rows[block]).astype(np.float64)) for block in blocks(rows, batch_size)]
     count = found[0][3]
     order, logits, shares = (np.concatenate([one[part] for one in found]) for part in range(3))
-    predicted = np.where(np.isfinite(shares).all(1), order[:, 0], -1)
+    predicted = np.where(np.isfinite(shares).all(1) & (count > 1), order[:, 0], -1)
     return predicted.astype(np.int64), (order, logits, shares), count
 
 

@@ -16,7 +16,8 @@ __all__ = ["MARKER", "folder_in_the_making"]
 
 MARKER = "signxai-report.json"
 """The file by which a report is told from other folders."""
-_WRITTEN = {MARKER, "index.html", "gallery.html", "assets", "classes", "clusters", "data", "samples"}
+_WRITTEN = {MARKER, "index.html", "gallery.html", "assets", "classes", "clusters", "data", "entries", "samples"}
+"""What there may be in one; ``samples`` is where entries were once."""
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from signxai.reports.entries import EntryTable
 from signxai.reports.statistics import most_and_least
 from signxai.reports.survey import Subject
 
-__all__ = ["class_facts", "cluster_facts", "confusions", "method_facts", "run_facts", "sample_facts", "unexplained_facts"]
+__all__ = ["class_facts", "cluster_facts", "confusions", "entry_facts", "method_facts", "report_title", "run_facts", "unexplained_facts"]
 
 Array = npt.NDArray[Any]
 
@@ -28,18 +28,34 @@ _TARGETS = {
     "label": "the class that the entry is labelled as",
     "target": "the class that the data set gives for each entry",
 }
+_SOURCES = {"folder": "the folder", "table": "the table", "array": "an array", "torch": "a torch"}
+"""What stands before the first word of a source's kind, or in its place."""
+_OF_START = {"logit": "the explained class's logit"}
+
+
+def report_title(run: Mapping[str, Any]) -> str:
+    """What a report is called: which data set is explained by which network.
+
+    >>> report_title({"source": {"kind": "folder birds"}, "model": {"name": "vgg16"}})
+    'Report of the folder birds, explained by vgg16'
+    """
+    kind = str(run["source"]["kind"])
+    first, _, rest = kind.partition(" ")
+    source = f"{_SOURCES[first]} {rest}".strip() if first in _SOURCES else kind
+    return f"Report of {source}, explained by {run['model']['name']}"
 
 
 def run_facts(subject: Subject) -> list[tuple[str, str]]:
     """What was run, as terms and what they are."""
     run = subject.store.run
     model, source, settings, options = run["model"], run["source"], run["settings"], dict(run.get("options", {}))
-    start = "its logit" if options.pop("relevance", "one_hot") == "logit" else "1"
+    start = _OF_START.get(options.pop("relevance", "one_hot"), "1")
     target = settings.get("target", "predicted")
+    fixed = f"class {subject.table.classes.explained(target) if isinstance(target, int) else target}"
     facts = [
         ("model", f"{model['name']} ({model['class']}), weights {str(model['weights'])[:12]}"),
         ("data set", f"{source['kind']}, {source['entries']} entries"),
-        ("explained", _TARGETS.get(target, f"class {subject.table.classes.name(target) if isinstance(target, int) else target}")),
+        ("explained class", _TARGETS.get(target, fixed)),
         ("relevance starts with", start),
         ("options", _listed(options)),
         ("settings", _listed({key: value for key, value in settings.items() if key in ("batch_size", "dtype", "seed") or value})),
@@ -69,17 +85,15 @@ def _meaning(name: str) -> str:
 
 
 def class_facts(subject: Subject, typicality: Array, number: int) -> dict[str, Any]:
-    """Numbers of one class: of the entries for which it was explained, and of those that are labelled as it."""
+    """Numbers of one class: of the entries whose explained class it is, of those that are predicted as it, and of those labelled as it."""
     table = subject.table
     places = np.flatnonzero(table.targets == number)
-    right = table.is_right
     return {
         "number": int(number),
         "position": int(np.searchsorted(subject.targets, number)),
-        "name": table.classes.name(int(number)),
+        "name": table.classes.explained(int(number)),
         "count": len(places),
-        "accuracy": None if right is None else _share(right[places]),
-        **_of_labelled(table, number),
+        **_agreement(table, number),
         "absorbed": [_quartiles(table.ledger("absorbed", method), places) for method in subject.methods],
         "typical": [most_and_least(of_method, places) for of_method in typicality],
         "clusterings": [one for one in subject.clusterings if one.target == number],
@@ -89,19 +103,21 @@ def class_facts(subject: Subject, typicality: Array, number: int) -> dict[str, A
 def unexplained_facts(subject: Subject) -> list[dict[str, Any]]:
     """Numbers of the classes that entries are labelled as, and of which no entry was explained."""
     table = subject.table
-    if table.label_classes is None:
+    if table.label_classes is None or table.is_right is None:
         return []
     numbers = np.setdiff1d(table.label_classes[table.label_classes >= 0], subject.targets).tolist()
-    return [{"name": table.classes.name(number), **_of_labelled(table, number)} for number in numbers]
+    return [{"name": table.classes.name(number), **_agreement(table, number)} for number in numbers]
 
 
-def _of_labelled(table: EntryTable, number: int) -> dict[str, Any]:
-    """How many entries are labelled as a class, and the share of those that are predicted as it."""
+def _agreement(table: EntryTable, number: int) -> dict[str, Any]:
+    """How many entries with a label are predicted as a class, and the share of those that are labelled as it (precision); how many are
+    labelled as it, and the share of those that are predicted as it (recall)."""
     right = table.is_right
     if right is None or table.label_classes is None:
-        return {"labelled": None, "recall": None}
-    labelled = np.flatnonzero(table.label_classes == number)
-    return {"labelled": len(labelled), "recall": _share(right[labelled])}
+        return {"predicted": None, "precision": None, "labelled": None, "recall": None}
+    predicted = right[(table.predicted == number) & (right >= 0)]
+    labelled = right[table.label_classes == number]
+    return {"predicted": len(predicted), "precision": _share(predicted), "labelled": len(labelled), "recall": _share(labelled)}
 
 
 def _share(right: Array) -> float | None:
@@ -128,29 +144,46 @@ def confusions(table: EntryTable) -> dict[str, Any] | None:
 
 
 def cluster_facts(subject: Subject, clustering: Clustering) -> list[dict[str, Any]]:
-    """Numbers of each cluster: size, shares of labels, predictions and groups, and some of its entries."""
+    """Numbers of each cluster: size, shares of wrong predictions, labels, predictions and groups in it and elsewhere, some entries."""
     return [_cluster(subject.table, clustering, number, position) for position, number in enumerate(clustering.clusters)]
 
 
 def _cluster(table: EntryTable, clustering: Clustering, number: int, position: int) -> dict[str, Any]:
-    members = clustering.members(number)
-    words = {
-        "label": None if table.labels is None else [table.labels[place] for place in members],
-        "predicted": [table.classes.name(int(table.predicted[place])) for place in members],
-        "group": None if table.groups is None else [table.groups[place] for place in members],
-    }
+    members, others = clustering.members(number), clustering.rest(number)
+    found, elsewhere = _words(table, members), _words(table, others)
     return {
         "number": number,
         "position": position,
         "name": f"cluster {number}" if number >= 0 else "in no cluster",
         "count": len(members),
         "share": len(members) / len(clustering.ids),
-        "shares": {kind: shares(found) for kind, found in words.items() if found},
+        "others": len(others),
+        "wrong": _wrong(table, members),
+        "others_wrong": _wrong(table, others),
+        "shares": {kind: shares(words, elsewhere[kind]) for kind, words in found.items()},
         "members": clustering.some_members(number),
     }
 
 
-def sample_facts(subject: Subject, place: int) -> dict[str, Any]:
+def _words(table: EntryTable, places: Array) -> dict[str, list[str]]:
+    """What is known of entries in words, by what it is."""
+    words: dict[str, list[str]] = {}
+    if table.labels is not None:
+        words["label"] = [table.labels[place] for place in places]
+    if not table.classes.is_one_logit:
+        words["predicted"] = [table.classes.name(int(table.predicted[place])) for place in places]
+    if table.groups is not None:
+        words["group"] = [table.groups[place] for place in places]
+    return words
+
+
+def _wrong(table: EntryTable, places: Array) -> float | None:
+    """The share of entries that are predicted otherwise than labelled, of those with a label."""
+    share = None if table.is_right is None else _share(table.is_right[places])
+    return None if share is None else 1 - share
+
+
+def entry_facts(subject: Subject, place: int) -> dict[str, Any]:
     """What the page of an entry says of it in words."""
     table = subject.table
     order, logits, probabilities = (columns[place] for columns in table.top)
@@ -165,19 +198,37 @@ def sample_facts(subject: Subject, place: int) -> dict[str, Any]:
         "is_right": None if right is None or right[place] < 0 else bool(right[place]),
         "group": None if table.groups is None else table.groups[place],
         "top": [(int(number), float(logit), float(share)) for number, logit, share in zip(order, logits, probabilities, strict=True)],
-        "ledgers": [_ledger(table, method, place) for method in subject.methods],
+        "ledgers": [_ledger(subject, method, place) for method in subject.methods],
         "clusters": [{"clustering": one, "number": one.by_place[place]} for one in subject.clusterings if place in one.by_place],
         "neighbours": [int(table.rows[other]) if 0 <= other < len(table.rows) else None for other in (place - 1, place + 1)],
     }
 
 
-def _ledger(table: EntryTable, method: str, place: int) -> list[tuple[str, float, str]]:
+def _ledger(subject: Subject, method: str, place: int) -> list[tuple[str, float, str]]:
     """The sums of a map, each with what it is."""
-    found = {kind: ledger for kind in ("sum", "absorbed", "rounding") if (ledger := table.ledger(kind, method)) is not None}
+    table = subject.table
+    found = {kind: float(of_all[place]) for kind in ("sum", "absorbed", "rounding") if (of_all := table.ledger(kind, method)) is not None}
+    start = float(table.explained[place]) if subject.starts_with_logit else 1.0
     meanings = {
         "sum": "of all relevance in the map",
-        "absorbed": "what it started with, less that sum: taken by biases and stabilizers",
+        "absorbed": _absorbed(found["absorbed"], start) if "absorbed" in found else "",
         "rounding": "largest error of 16 bits, as a share of the map's largest value",
     }
-    lines = [(kind, float(ledger[place]), meanings[kind]) for kind, ledger in found.items()]
-    return [*lines, ("explained logit", float(table.explained[place]), "of the target, before any softmax")]
+    lines = [(kind, value, meanings[kind]) for kind, value in found.items()]
+    return [*lines, ("logit", float(table.explained[place]), "of the explained class, before any softmax or sigmoid")]
+
+
+def _absorbed(value: float, start: float) -> str:
+    """What an amount of absorbed relevance says of a map, in words.
+
+    >>> _absorbed(1.5, 1.0)
+    'the 1 that relevance starts with, less the sum: biases and stabilizers took more than all of it, so that the map sums to less than 0'
+    """
+    said = f"the {start:.4g} that relevance starts with, less the sum: "
+    share = value / start if start else 0.0
+    if share < 0:
+        return said + "biases gave relevance rather than took it, so that the map sums to more than there was"
+    if share > 1:
+        less = "less" if start > 0 else "more"
+        return said + f"biases and stabilizers took more than all of it, so that the map sums to {less} than 0"
+    return said + "taken by biases and stabilizers on the way to the input"

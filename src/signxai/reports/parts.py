@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.datasets.store import Store
-from signxai.datasets.views import PictureView, SignalView, ValuesView, View
+from signxai.datasets.views import PictureView, SignalView, ValuesView, View, check_fits
 from signxai.reports.encoding import picture_uri, traces
 from signxai.reports.reducing import block_means, extremes, factor_for
 
@@ -69,12 +69,21 @@ class Part(ABC):
         """What is left out of the drawing; "": nothing."""
         return ""
 
-    def traces(self, values: Array) -> Array | None:
-        """Inputs (n, ...) whose mean is drawn with the mean of their maps; None: nothing is."""
+    @property
+    @abstractmethod
+    def average_shape(self) -> tuple[int, ...] | None:
+        """Of what ``averaged`` gives of an input; None: it gives nothing."""
+
+    @abstractmethod
+    def averaged(self, values: Array) -> Array:
+        """Inputs (n, ...) as they are averaged, to be shown beside the mean of their maps, float32."""
+
+    def page_average(self, mean: Array) -> dict[str, Any] | None:
+        """A mean of them as a page draws it; None: it is listed."""
         return None
 
-    def thumb_traces(self, drawn: Array) -> dict[str, Any]:
-        """What ``traces`` gives, as the gallery draws it."""
+    def thumb_averages(self, means: Array) -> dict[str, Any]:
+        """Means (n, ...) of them as the overview draws them."""
         return {}
 
     def largest(self, relevance: Array, value: Array | None) -> list[dict[str, Any]]:
@@ -89,7 +98,7 @@ class Part(ABC):
 
 @dataclass(frozen=True)
 class PicturePart(Part):
-    """A picture (C, H, W), or (H, W)."""
+    """A picture (C, H, W)."""
 
     kind = "picture"
     view: PictureView
@@ -105,7 +114,7 @@ class PicturePart(Part):
 
     @property
     def note(self) -> str:
-        summed = "Relevance is summed over the channels. " if len(self.shape) > 2 and self.shape[0] > 1 else ""
+        summed = "Relevance is summed over the channels. " if self.shape[0] > 1 else ""
         return summed + (f"Each point is the mean of {self._factor} x {self._factor} pixels." if self._factor > 1 else "")
 
     def planes(self, relevance: Array) -> Array:
@@ -144,7 +153,17 @@ class PicturePart(Part):
     @property
     def is_spread(self) -> bool:
         """Whether pictures are shown from black to white, as nobody says what their values mean."""
-        return len(self.view.mean) != (self.shape[0] if len(self.shape) > 2 else 1)
+        return len(self.view.mean) != self.shape[0]
+
+    @property
+    def average_shape(self) -> tuple[int, ...]:
+        return _RGB if self.shape[0] == _RGB else 1, *self.plane_shape
+
+    def averaged(self, values: Array) -> Array:
+        return block_means(self._pixels(values), self._factor)
+
+    def page_average(self, mean: Array) -> dict[str, Any]:
+        return {"image": picture_uri(_bytes(mean[None])[0])}
 
 
 @dataclass(frozen=True)
@@ -180,25 +199,32 @@ class SignalPart(Part):
     def thumbs(self, planes: Array) -> Array:
         return extremes(planes[:, :_THUMB_LEADS], factor_for(planes.shape[-1], _THUMB_SAMPLES))
 
-    def traces(self, values: Array) -> Array:
+    @property
+    def average_shape(self) -> tuple[int, int]:
+        return self.plane_shape
+
+    def averaged(self, values: Array) -> Array:
         return _trace(values.astype(np.float32).reshape(len(values), *self._rows), self._factor)
 
+    def page_average(self, mean: Array) -> dict[str, Any]:
+        return traces(mean)
+
     def page_input(self, value: Array) -> dict[str, Any]:
-        return traces(self.traces(value[None]))
+        return traces(self.averaged(value[None]))
 
     def thumb_inputs(self, values: Array) -> dict[str, Any]:
-        return self.thumb_traces(self.traces(values))
+        return self.thumb_averages(self.averaged(values))
 
-    def thumb_traces(self, drawn: Array) -> dict[str, Any]:
-        whole = drawn[:, :_THUMB_LEADS]
+    def thumb_averages(self, means: Array) -> dict[str, Any]:
+        whole = means[:, :_THUMB_LEADS]
         return traces(_trace(whole, factor_for(whole.shape[-1], _THUMB_SAMPLES)))
 
     def described(self) -> dict[str, Any]:
         rate = self.view.sampling_rate
         leads = list(self.view.lead_names)
-        names = leads if len(leads) == self._leads else [f"lead {lead + 1}" for lead in range(self._leads)]
-        axis = {"rate": None if rate is None else rate / self._factor, "step": self._factor, "zero": self.view.zero_at_s}
-        return self._described() | axis | {"leads": names, "units": self.view.units}
+        names = leads if len(leads) == self._leads else [f"channel {lead + 1}" for lead in range(self._leads)]
+        said = {"units": self.view.units, "zero": self.view.zero_at_s, "event": self.view.event}
+        return self._described() | said | {"leads": names, "rate": None if rate is None else rate / self._factor, "step": self._factor}
 
 
 @dataclass(frozen=True)
@@ -226,6 +252,13 @@ class ValuesPart(Part):
             return ""
         shape = " x ".join(map(str, self.shape))
         return f"Of the {self._count} numbers ({shape}) the {_LISTED} with the largest relevance are listed."
+
+    @property
+    def average_shape(self) -> tuple[int, int] | None:
+        return self.plane_shape if self._factor == 1 else None
+
+    def averaged(self, values: Array) -> Array:
+        return values.astype(np.float32).reshape(len(values), 1, -1)
 
     def planes(self, relevance: Array) -> Array:
         return extremes(relevance.astype(np.float32).reshape(len(relevance), 1, -1), self._factor)
@@ -269,21 +302,25 @@ def named(content: Any) -> dict[str, Any]:
 
 
 def parts_of(store: Store, row: int) -> list[Part]:
-    """What of a store's entries is drawn.
+    """What of a store's entries is drawn: the inputs that have relevance.
 
     Args:
         store: of relevance maps.
         row: of an entry that was explained.
+
+    Raises:
+        InputError: the store's view does not fit its maps.
     """
     maps = named(store.relevance(store.methods[0], [row]))
-    return [_part(name, view, maps[name].shape[1:]) for name, view in named(store.view).items()]
+    return [_part(name, view, maps[name].shape[1:]) for name, view in named(store.view).items() if name in maps]
 
 
 def _part(name: str, view: View, shape: Sequence[int]) -> Part:
-    """How an input of this shape is drawn; a view that does not fit it gives way to its numbers."""
-    if isinstance(view, PictureView) and len(shape) in (2, 3) and all(shape):
+    """How an input of this shape is drawn; of one without any values, nothing."""
+    check_fits(view, shape, name)
+    if isinstance(view, PictureView) and all(shape):
         return PicturePart(name, tuple(shape), view)
-    if isinstance(view, SignalView) and len(shape) in (1, 2) and all(shape):
+    if isinstance(view, SignalView) and all(shape):
         return SignalPart(name, tuple(shape), view)
     return ValuesPart(name, tuple(shape), view if isinstance(view, ValuesView) else ValuesView())
 

@@ -1,4 +1,4 @@
-"""Means of maps over the entries of a class or a cluster, how typical each entry is, and the scale that all maps share."""
+"""Means of maps of one length over the entries of a class or a cluster, how typical each entry is, and the scale that all maps share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Means", "Scale", "most_and_least"]
+__all__ = ["Means", "Scale", "lengths_of", "most_and_least"]
 
 Array = npt.NDArray[Any]
 
@@ -20,22 +20,37 @@ _BLOCKS = 64
 _PERCENTILE = 99.0
 
 
+def lengths_of(parts: Sequence[Array]) -> Array:
+    """The length (L2) of each of n maps, with all its parts (n, ...); of a map that is 0, 1, so that anything can be divided by it.
+
+    >>> lengths_of([np.array([[3.0], [0.0]]), np.array([[4.0], [0.0]])])
+    array([5., 1.])
+    """
+    rows = np.concatenate([part.reshape(len(part), -1).astype(np.float64) for part in parts], axis=1)
+    largest = np.abs(rows).max(1, initial=0)
+    largest = np.where(largest > 0, largest, 1)  # squares of very large and very small numbers are no floats
+    lengths = np.linalg.norm(rows / largest[:, None], axis=1) * largest
+    return np.asarray(np.where(lengths > 0, lengths, 1))
+
+
 class Means:
-    """Means of planes (rows, columns) over groups of entries, of which one block is seen at a time.
+    """Means of planes, or of inputs, over groups of entries, of which one block is seen at a time.
 
     Args:
         groups: of each entry the number of its group (n,); -1: of none.
         count: of groups.
-        shape: of a plane.
+        shape: of what is averaged.
         folder: where sums lie that are too large for memory.
 
     >>> means = Means(np.array([0, 1, 0]), 2, (1, 2), Path())
     >>> means.add(slice(0, 3), np.array([[[1.0, 0.0]], [[5.0, 5.0]], [[3.0, 0.0]]]))
     >>> means.of(0).tolist()
     [[2.0, 0.0]]
+    >>> means.without(1).tolist()
+    [[2.0, 0.0]]
     """
 
-    def __init__(self, groups: Array, count: int, shape: tuple[int, int], folder: Path) -> None:
+    def __init__(self, groups: Array, count: int, shape: tuple[int, ...], folder: Path) -> None:
         self._groups = groups
         self._counts = np.bincount(groups[groups >= 0], minlength=count)
         self._sums: Array = _zeros((count, *shape), folder)
@@ -47,8 +62,13 @@ class Means:
             self._sums[group] += planes[groups == group].sum(0, dtype=np.float64)
 
     def of(self, group: int) -> Array:
-        """The mean of a group (rows, columns); of an empty one, 0."""
+        """The mean of a group; of an empty one, 0."""
         return np.asarray(self._sums[group] / max(1, int(self._counts[group])))
+
+    def without(self, group: int) -> Array:
+        """The mean of all that are in another group; 0 where none is."""
+        others = np.arange(len(self._counts)) != group
+        return np.asarray(self._sums[others].sum(0) / max(1, int(self._counts[others].sum())))
 
     def products(self, block: slice, planes: Array) -> tuple[Array, Array, Array]:
         """Of each plane its product with the mean of its group, and the squared lengths of both (n,)."""

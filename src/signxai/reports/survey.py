@@ -15,12 +15,15 @@ from signxai.datasets.store import Store
 from signxai.reports.clusters import Clustering, clusterings_of
 from signxai.reports.entries import EntryTable, blocks
 from signxai.reports.parts import Part, named, parts_of
-from signxai.reports.statistics import Means, Scale
+from signxai.reports.statistics import Means, Scale, lengths_of
 
 __all__ = ["Subject", "Survey"]
 
 Array = npt.NDArray[Any]
 Step = Callable[[int], Any]
+
+_MOST_APART = 4
+"""Times by which the ranges of channels with one scale differ, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,7 @@ class Subject:
 
         Raises:
             StoreError: not one entry was explained.
+            InputError: the store's view does not fit its maps.
         """
         batch_size = int(store.run["settings"]["batch_size"])
         table = EntryTable.read(store, methods, batch_size)
@@ -63,6 +67,11 @@ class Subject:
     def targets(self) -> Array:
         """The classes that were explained, each once, in their order."""
         return np.unique(self.table.targets)
+
+    @property
+    def starts_with_logit(self) -> bool:
+        """Whether relevance starts with the logit of the explained class; else with 1."""
+        return bool(self.store.run.get("options", {}).get("relevance") == "logit")
 
     @property
     def has_inputs(self) -> bool:
@@ -91,10 +100,12 @@ class Survey:
         step: is told of the entries that are read.
 
     Attributes:
-        means: by method and part, over the classes in the order of ``subject.targets``.
-        traces: of signals by part, the same of the inputs; None: none is drawn.
+        means: by method and part, over the classes in the order of ``subject.targets``, of maps of length 1 (L2, all parts together), so
+            that few large ones do not stand for all.
+        inputs: by part, the same of the inputs themselves; None: none is shown, as of pictures.
         scales, thumb_scales: by method and part, where the colours of pages and of the gallery end.
-        of_clusters: for each clustering by part, the means of its clusters; and of the inputs.
+        ranges: of signals by part, the sum over all entries of the range of each channel; None: it is none, or inputs are not stored.
+        of_clusters, inputs_of_clusters: for each clustering by part, the means of its clusters, and of their inputs.
     """
 
     def __init__(self, subject: Subject, folder: Path, step: Step) -> None:
@@ -102,9 +113,10 @@ class Survey:
         self._subject, self._folder = subject, folder
         groups, count = np.searchsorted(subject.targets, subject.table.targets), len(subject.targets)
         self.means = [[self._means(groups, count, part) for part in subject.parts] for _ in methods]
-        self.traces = [self._traces(groups, count, part) for part in subject.parts]
+        self.inputs = [None if part.kind == "picture" else self._inputs(groups, count, part) for part in subject.parts]
+        self.ranges = [np.zeros(part.plane_shape[0]) if part.kind == "signal" and subject.has_inputs else None for part in subject.parts]
         self.of_clusters = [self._of_clustering(one, self._means) for one in subject.clusterings]
-        self.cluster_traces = [self._of_clustering(one, self._traces) for one in subject.clusterings]
+        self.inputs_of_clusters = [self._of_clustering(one, self._inputs) for one in subject.clusterings]
         self.scales, self.thumb_scales = ([[Scale(len(subject.blocks)) for _ in parts] for _ in methods] for _ in range(2))
         for number, block in enumerate(subject.blocks):
             self._take(number, block)
@@ -113,8 +125,9 @@ class Survey:
     def _means(self, groups: Array, count: int, part: Part) -> Means:
         return Means(groups, count, part.plane_shape, self._folder)
 
-    def _traces(self, groups: Array, count: int, part: Part) -> Means | None:
-        return self._means(groups, count, part) if self._subject.has_inputs and part.kind == "signal" else None
+    def _inputs(self, groups: Array, count: int, part: Part) -> Means | None:
+        shape = part.average_shape if self._subject.has_inputs else None
+        return None if shape is None else Means(groups, count, shape, self._folder)
 
     def _of_clustering(self, clustering: Clustering, make: Callable[[Array, int, Part], Any]) -> list[Any]:
         groups = clustering.groups(len(self._subject.table.rows))
@@ -122,23 +135,44 @@ class Survey:
 
     def _take(self, number: int, block: slice) -> None:
         for method, name in enumerate(self._subject.methods):
-            for place, (part, maps) in enumerate(zip(self._subject.parts, self._subject.maps(name, block), strict=True)):
-                self._take_planes(number, block, (method, place), part, part.planes(maps))
-        if any(self.traces):
+            found = zip(self._subject.parts, self._subject.maps(name, block), strict=True)
+            planes = [part.planes(maps) for part, maps in found]
+            lengths = lengths_of(planes)[:, None, None]
+            for place, of_part in enumerate(planes):
+                self._take_scales(number, (method, place), of_part)
+                self._take_means(block, (method, place), of_part / lengths)
+        if any(self.inputs) or any(map(any, self.inputs_of_clusters)):
             for place, values in enumerate(self._subject.inputs(block)):
-                self._take_traces(block, place, values)
+                self._take_inputs(block, place, values)
 
-    def _take_planes(self, number: int, block: slice, where: tuple[int, int], part: Part, planes: Array) -> None:
+    def _take_scales(self, number: int, where: tuple[int, int], planes: Array) -> None:
+        method, place = where
+        self.scales[method][place].add(number, planes)
+        self.thumb_scales[method][place].add(number, self._subject.parts[place].thumbs(planes))
+
+    def _take_means(self, block: slice, where: tuple[int, int], planes: Array) -> None:
+        """Take in planes of maps of length 1."""
         method, place = where
         self.means[method][place].add(block, planes)
-        self.scales[method][place].add(number, planes)
-        self.thumb_scales[method][place].add(number, part.thumbs(planes))
         for clustering, means in zip(self._subject.clusterings, self.of_clusters, strict=True):
             if clustering.method == method:
                 means[place].add(block, planes)
 
-    def _take_traces(self, block: slice, place: int, values: Array | None) -> None:
-        drawn = None if values is None else self._subject.parts[place].traces(values)
-        for means in (self.traces[place], *(found[place] for found in self.cluster_traces)):
-            if means is not None and drawn is not None:
-                means.add(block, drawn)
+    def _take_inputs(self, block: slice, place: int, values: Array | None) -> None:
+        wanted = [means for means in (self.inputs[place], *(found[place] for found in self.inputs_of_clusters)) if means is not None]
+        if wanted and values is not None:
+            averaged = self._subject.parts[place].averaged(values)
+            self._take_ranges(place, averaged)
+            for means in wanted:
+                means.add(block, averaged)
+
+    def _take_ranges(self, place: int, averaged: Array) -> None:
+        ranges = self.ranges[place]
+        if ranges is not None:
+            ranges += np.ptp(averaged, axis=-1).sum(0, dtype=np.float64)
+
+    def have_one_scale(self, place: int) -> bool:
+        """Whether the channels of a signal are drawn on one scale: none of them moves so little beside another that its line were flat."""
+        ranges = self.ranges[place]
+        moving = np.zeros(0) if ranges is None else ranges[ranges > 0]
+        return not len(moving) or bool(moving.max() <= _MOST_APART * moving.min())

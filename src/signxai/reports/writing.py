@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,24 @@ from tqdm import tqdm
 
 from signxai.common.errors import OptionError
 from signxai.datasets.store import Store
+from signxai.reports.cluster_pages import cluster_page, listed_of, page_average
 from signxai.reports.clusters import Clustering
-from signxai.reports.encoding import rounded, traces
+from signxai.reports.encoding import rounded
+from signxai.reports.entry_pages import SHEET, EntryWriter, map_payload, sheet_of_maps
 from signxai.reports.folders import folder_in_the_making
-from signxai.reports.overview import class_facts, cluster_facts, confusions, method_facts, run_facts, sample_facts, unexplained_facts
+from signxai.reports.keys import common_folder, short_keys
+from signxai.reports.overview import (
+    class_facts,
+    cluster_facts,
+    confusions,
+    entry_facts,
+    method_facts,
+    report_title,
+    run_facts,
+    unexplained_facts,
+)
 from signxai.reports.packages import jinja_package
 from signxai.reports.pages import Pages
-from signxai.reports.samples import SHEET, SampleWriter, map_payload, sheet_of_maps
 from signxai.reports.statistics import Means
 from signxai.reports.survey import Subject, Survey
 
@@ -30,7 +40,9 @@ __all__ = ["write_report"]
 Array = npt.NDArray[Any]
 
 _IN_FULL = 12
-"""So many classes are shown with their maps on the first page."""
+"""So many classes, and clusterings, are shown with their maps on the first page."""
+_CLUSTERS, _OF_EACH = 6, 2
+"""So many clusters of each are shown there, by so many entries."""
 
 
 def write_report(
@@ -44,7 +56,7 @@ def write_report(
     Args:
         store: opened, or where it lies.
         folder: of the report; another report that lies there is replaced.
-        title: of the pages; "": the name of the model.
+        title: of the report; "": which data set is explained by which model.
         methods: which of the store's methods are shown, in this order; none: all.
         progress: whether a bar shows what is done and left, on standard error.
 
@@ -53,6 +65,7 @@ def write_report(
 
     Raises:
         StoreError: it is no store, or not one entry of it is explained.
+        InputError: what the store says of how entries are drawn does not fit them.
         OptionError: the store has no such method, something else than a report lies in the folder's place, or jinja2 is missing.
         OSError: the folder cannot be written.
 
@@ -69,8 +82,8 @@ def write_report(
     subject = Subject.of(opened, _chosen(opened, methods))
     with folder_in_the_making(Path(folder), opened.path) as part:
         steps = 2 * len(subject.table.rows)
-        with closing(tqdm(total=steps, unit="sample", disable=not progress)) as bar:
-            _Writer(subject, part, title or str(opened.run["model"]["name"])).write(bar.update)
+        with closing(tqdm(total=steps, unit="entry", disable=not progress)) as bar:
+            _Writer(subject, part, title or report_title(opened.run)).write(bar.update)
     return Path(folder) / "index.html"
 
 
@@ -84,37 +97,44 @@ def _chosen(store: Store, methods: Sequence[str]) -> list[str]:
 class _Writer:
     def __init__(self, subject: Subject, folder: Path, title: str) -> None:
         self._subject, self._folder = subject, folder
-        prefix = _prefix(subject.table.keys)
-        self._short = [key[len(prefix) :] for key in subject.table.keys]
+        keys = [*subject.table.keys, *(failure.key for failure in subject.store.failed)]
+        self._short = dict(zip(keys, short_keys(keys), strict=True))
         common = {
             "title": title,
-            "prefix": prefix,
+            "prefix": common_folder(keys),
             "short": self._short,
             "methods": method_facts(subject.methods, subject.table),
             "parts": subject.parts,
-            "class_name": subject.table.classes.name,
+            "class_name": subject.table.classes.explained,
             "table": subject.table,
             "has_inputs": subject.has_inputs,
             "has_right": subject.table.is_right is not None,
+            "is_one_logit": subject.table.classes.is_one_logit,
+            "starts_with_logit": subject.starts_with_logit,
             "has_clusters": bool(subject.clusterings),
         }
         self._pages = Pages(folder, common)
+
+    @property
+    def _names(self) -> list[str]:
+        """What the entries of the table are called on pages."""
+        return [self._short[key] for key in self._subject.table.keys]
 
     def write(self, step: Callable[[int], Any]) -> None:
         work = self._folder / "work"
         work.mkdir()
         survey = Survey(self._subject, work, step)
-        samples = SampleWriter(self._subject, survey, self._pages, lambda place: sample_facts(self._subject, place))
-        samples.write(step)
+        entries = EntryWriter(self._subject, survey, self._pages, lambda place: entry_facts(self._subject, place))
+        entries.write(step)
         self._write_means(survey)
-        self._write_meta(survey, samples)
-        self._write_entries(samples.typicality)
-        facts = [class_facts(self._subject, samples.typicality, int(number)) for number in self._subject.targets]
+        self._write_meta(survey, entries)
+        self._write_entries(entries.typicality)
+        facts = [class_facts(self._subject, entries.typicality, int(number)) for number in self._subject.targets]
         self._write_first_pages(facts)
         for one in facts:
             self._write_class(one, survey)
         for number, clustering in enumerate(self._subject.clusterings):
-            self._write_clusters(clustering, survey.of_clusters[number], survey.cluster_traces[number])
+            self._write_clusters(clustering, survey.of_clusters[number], survey.inputs_of_clusters[number])
         shutil.rmtree(work)
 
     def _write_means(self, survey: Survey) -> None:
@@ -125,22 +145,22 @@ class _Writer:
                 for method, means in enumerate(survey.means):
                     planes = np.stack([means[place].of(position) for position in positions])
                     self._put_sheet(f"means-{method}-{place}/{number:05d}", sheet_of_maps(part.thumbs(planes)))
-                if (of_inputs := survey.traces[place]) is not None:
+                if (of_inputs := survey.inputs[place]) is not None and part.kind == "signal":
                     drawn = np.stack([of_inputs.of(position) for position in positions])
-                    self._put_sheet(f"traces-{place}/{number:05d}", part.thumb_traces(drawn))
+                    self._put_sheet(f"traces-{place}/{number:05d}", part.thumb_averages(drawn))
 
     def _put_sheet(self, name: str, content: dict[str, Any]) -> None:
         self._pages.write_data(f"data/{name}.js", "sheet", {"name": name} | content)
 
-    def _write_meta(self, survey: Survey, samples: SampleWriter) -> None:
+    def _write_meta(self, survey: Survey, entries: EntryWriter) -> None:
         scales = [[scale.end for scale in of_method] for of_method in survey.scales]
         thumb_scales = [[scale.end for scale in of_method] for of_method in survey.thumb_scales]
         content = {
             "methods": list(self._subject.methods),
-            "parts": [part.described() for part in self._subject.parts],
+            "parts": [part.described() | {"shared": survey.have_one_scale(place)} for place, part in enumerate(self._subject.parts)],
             "scales": scales,
             "thumbScales": thumb_scales,
-            "starts": samples.starts,
+            "starts": entries.starts,
             "sheet": SHEET,
             "count": len(self._subject.table.rows),
             "inputs": self._subject.has_inputs,
@@ -158,12 +178,13 @@ class _Writer:
         numbers = sorted({*table.targets.tolist(), *table.predicted.tolist()})
         content = {
             "rows": table.rows.tolist(),
-            "keys": self._short,
-            "classes": {str(number): table.classes.name(number) for number in numbers},
+            "keys": self._names,
+            "folder": common_folder(list(self._short)),
+            "classes": {str(number): table.classes.explained(number) for number in numbers},
             "label": table.labels and _indexed(table.labels),
             "group": table.groups and _indexed(table.groups),
             "target": table.targets.tolist(),
-            "predicted": table.predicted.tolist(),
+            "predicted": None if table.classes.is_one_logit else table.predicted.tolist(),
             "right": None if right is None else right.tolist(),
             "logit": rounded(table.explained),
             "typicality": [rounded(of_method) for of_method in typicality],
@@ -183,43 +204,32 @@ class _Writer:
             "failed": store.failed,
             "count": len(store),
             "is_complete": store.is_complete,
-            "clusterings": self._subject.clusterings,
+            "clusterings": [{"of": one, "shown": self._some_clusters(one)} for one in self._subject.clusterings],
             "numbers": _overall(self._subject),
         }
         self._pages.write("index.html", "index.html", **content)
         self._pages.write("gallery.html", "gallery.html")
 
+    def _some_clusters(self, clustering: Clustering) -> list[dict[str, Any]]:
+        """The largest clusters with a few entries of each, as the first page shows them; of many clusterings, none."""
+        if len(self._subject.clusterings) > _IN_FULL:
+            return []
+        found = [one for one in cluster_facts(self._subject, clustering) if one["number"] >= 0][:_CLUSTERS]
+        return [one | {"members": one["members"][:_OF_EACH]} for one in found]
+
     def _write_class(self, facts: dict[str, Any], survey: Survey) -> None:
         position = facts["position"]
-        inputs = [_mean_input(means, position) for means in survey.traces]
-        figures = self._figures([[means.of(position) for means in of_method] for of_method in survey.means])
-        tables = [self._tables([means.of(position) for means in of_method]) for of_method in survey.means]
+        of_inputs = [None if means is None else means.of(position) for means in survey.inputs]
+        inputs = [page_average(part, mean) for part, mean in zip(self._subject.parts, of_inputs, strict=True)]
+        planes = [[means.of(position) for means in of_method] for of_method in survey.means]
+        figures = self._figures(planes)
+        tables = [self._tables(of_method, of_inputs) for of_method in planes]
         payload = {"inputs": inputs, "figures": figures}
         self._pages.write(f"classes/{facts['number']:04d}.html", "class.html", payload=payload, one=facts, tables=tables)
 
     def _write_clusters(self, clustering: Clustering, means: list[Means], of_inputs: list[Means | None]) -> None:
-        facts = cluster_facts(self._subject, clustering)
-        inputs = [_mean_input(mean, one["position"]) for one in facts for mean in of_inputs]
-        figures = [
-            figure | {"method": clustering.method, "input": one["position"] * len(self._subject.parts) + figure["part"]}
-            for one in facts
-            for figure in self._figures([[mean.of(one["position"]) for mean in means]])
-        ]
-        points = {
-            "x": [round(float(value), 4) for value in clustering.points[:, 0]],
-            "y": [round(float(value), 4) for value in clustering.points[:, 1]],
-            "places": clustering.places.tolist(),
-            "rows": self._subject.table.rows[clustering.places].tolist(),
-            "keys": [self._short[place] for place in clustering.places],
-            "groups": clustering.groups(len(self._subject.table.rows))[clustering.places].tolist(),
-            "names": [one["name"] for one in facts],
-            "none": [one["position"] for one in facts if one["number"] < 0],
-        }
-        payload = {"inputs": inputs, "figures": figures, "points": points}
-        tables = [self._tables([mean.of(one["position"]) for mean in means]) for one in facts]
-        self._pages.write(
-            f"clusters/{clustering.page}.html", "clusters.html", payload=payload, clustering=clustering, clusters=facts, tables=tables
-        )
+        content = cluster_page(self._subject, clustering, means, of_inputs, self._names)
+        self._pages.write(f"clusters/{clustering.page}.html", "clusters.html", **content)
 
     def _figures(self, planes: list[list[Array]]) -> list[dict[str, Any]]:
         """Mean maps, by method and part, of the parts that are drawn."""
@@ -230,17 +240,10 @@ class _Writer:
             if self._subject.parts[place].kind != "values"
         ]
 
-    def _tables(self, planes: list[Array]) -> list[Any]:
-        """The largest numbers of mean maps whose parts are listed; of those that are drawn in fewer points, nothing."""
-        return [
-            (part, part.largest(plane, None))
-            for part, plane in zip(self._subject.parts, planes, strict=True)
-            if part.kind == "values" and plane.size == int(np.prod(part.shape))
-        ]
-
-
-def _mean_input(means: Means | None, position: int) -> dict[str, Any] | None:
-    return None if means is None else traces(means.of(position))
+    def _tables(self, planes: list[Array], of_inputs: list[Array | None]) -> list[Any]:
+        """The largest numbers of mean maps whose parts are listed."""
+        found = zip(self._subject.parts, planes, of_inputs, strict=True)
+        return [line for part, plane, given in found for line in listed_of(part, plane, given)]
 
 
 def _overall(subject: Subject) -> dict[str, Any]:
@@ -254,17 +257,6 @@ def _overall(subject: Subject) -> dict[str, Any]:
             None if (found := subject.table.ledger("absorbed", method)) is None else float(np.median(found)) for method in subject.methods
         ],
     }
-
-
-def _prefix(keys: Sequence[str]) -> str:
-    """The folder that all keys lie in, which need not be repeated; "": none.
-
-    >>> _prefix(["/data/a/1.png", "/data/b/1.png"]), _prefix(["0", "1"]), _prefix(["a/1"])
-    ('/data/', '', '')
-    """
-    first, last = min(keys), max(keys)
-    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
-    return first[:common].rpartition("/")[0] + "/" if len(keys) > 1 and "/" in first[:common] else ""
 
 
 def _indexed(words: Sequence[str]) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class SignalInput:
         before_s, after_s: where the network's window begins and ends about a beat's annotation, in seconds; None: the network
             takes whatever stretch it is given.
         highest_hz: the highest frequency that the preparation lets pass; None: half of the sampling rate.
+        units: of what ``prepare`` gives, or what 1 stands for behind a normalization; "": nobody says. Of values as they were recorded the
+            recording says it.
 
     Raises:
         OptionError: one of before_s and after_s without the other.
@@ -64,6 +66,7 @@ class SignalInput:
     before_s: float | None = None
     after_s: float | None = None
     highest_hz: float | None = None
+    units: str = ""
 
     def __post_init__(self) -> None:
         if (self.before_s is None) != (self.after_s is None):

@@ -11,6 +11,12 @@ const signxaiReport = (() => {
     set(key, value) { try { sessionStorage.setItem(`signxai-${key}`, value); } catch { /* nothing is kept */ } },
   };
 
+  const element = (name, properties = {}, ...children) => {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  };
+
   let meta = null;
   let entries = null;
   const state = { method: 0, own: kept.get("own") === "1", overlay: kept.get("overlay") === "1" };
@@ -197,16 +203,48 @@ const signxaiReport = (() => {
     xs.forEach((x, at) => (at ? context.lineTo(x, ys[at]) : context.moveTo(x, ys[at])));
     context.stroke();
   };
-  // A signal, a row for each lead; without inputs the relevance itself is the line.
+  // Of each row of a signal the lowest and highest value that it has room for.
+  const amplitudes = (part, input, at, rows) => {
+    const [lows, highs] = [input.low, input.high].map((all) => all.slice(at * rows, (at + 1) * rows));
+    const spans = lows.map((low, row) => highs[row] - low);
+    const most = Math.max(...spans);
+    const ends = lows.map((low, row) => {
+      const [middle, half] = [(low + highs[row]) / 2, (part.shared ? most : spans[row]) / 2];
+      return [middle - half, middle + half];
+    });
+    return { ends, spans };
+  };
+  const saidOfAmplitudes = (part, input) => {
+    if (!input) return "The line is the relevance itself, all channels on one scale.";
+    const unit = part.units ? `in ${part.units}` : "as the network takes it, in a unit that nobody says";
+    const scale = part.shared ? "all channels on one scale, each about its own middle" : "each channel from its lowest to its highest value";
+    return `Amplitude: ${unit}${part.leads.length > 1 ? `; ${scale}` : ""}. Colours: one scale for all channels.`;
+  };
+  const inLines = (context, text, width) => { // as many words in a line as there is room for
+    const lines = [];
+    for (const word of text.split(" ")) {
+      const longer = lines.length ? `${lines[lines.length - 1]} ${word}` : word;
+      if (lines.length && context.measureText(longer).width <= width) lines[lines.length - 1] = longer; else lines.push(word);
+    }
+    return lines;
+  };
+  const NAMES_WIDTH = 96;
+  const writeName = (context, name, middle, room) => {
+    const lines = inLines(context, name, NAMES_WIDTH).slice(0, Math.max(1, Math.floor(room / 14)));
+    lines.forEach((line, at) => context.fillText(line, 0, middle + 14 * (at - (lines.length - 1) / 2), NAMES_WIDTH));
+  };
+
+  // A signal, a row for each channel; without inputs the relevance itself is the line.
   const drawSignal = (canvas, part, [rows, columns], { map, input, at, end }, width, height, hasAxes) => {
     const context = prepared(canvas, width, height);
     const [ink, quiet] = [property("--ink"), property("--quiet")];
-    context.font = "12px system-ui, sans-serif";
-    const namesWidth = hasAxes ? Math.min(96, Math.max(...part.leads.map((name) => context.measureText(name).width))) : 0;
+    context.font = "600 12px system-ui, sans-serif";
+    const namesWidth = hasAxes ? Math.min(NAMES_WIDTH, Math.max(...part.leads.map((name) => context.measureText(name).width))) : 0;
     const left = hasAxes ? namesWidth + 64 : 3;
     const [right, below] = hasAxes ? [10, 38] : [3, 2];
     const each = (height - below - (hasAxes ? 6 : 2)) / rows;
     const strength = map && strengths(map.own[at], end);
+    const scales = input && amplitudes(part, input, at, rows);
     const xs = Float32Array.from({ length: columns }, (_, x) => left + (columns > 1 ? x / (columns - 1) : 0.5) * (width - left - right));
     for (let lead = 0; lead < rows; lead += 1) {
       const top = lead * each + (hasAxes ? 6 : 2) + each * 0.08;
@@ -214,8 +252,10 @@ const signxaiReport = (() => {
       const trace = at * rows + lead;
       const values = map && Float32Array.from({ length: columns }, (_, x) => strength[map.codes[trace * columns + x] + 127]);
       const ys = Float32Array.from({ length: columns }, (_, x) => {
-        const share = input ? input.codes[trace * columns + x] / 65535 : (values[x] + 1) / 2;
-        return top + room * (1 - (input && input.high[trace] === input.low[trace] ? 0.5 : share));
+        if (!input) return top + room * (0.5 - values[x] / 2);
+        const [bottom, end] = scales.ends[lead];
+        const value = input.low[trace] + (input.codes[trace * columns + x] / 65535) * scales.spans[lead];
+        return top + room * (end > bottom && scales.spans[lead] ? (end - value) / (end - bottom) : 0.5);
       });
       drawTrace(context, { ink, broad: hasAxes ? 7 : 4, thin: hasAxes ? 1.1 : 0.8 }, { xs, ys, strength: values });
       if (!hasAxes) continue;
@@ -223,22 +263,21 @@ const signxaiReport = (() => {
       context.textAlign = "left";
       context.fillStyle = ink;
       context.font = "600 12px system-ui, sans-serif";
-      context.fillText(part.leads[lead], 0, top + room / 2, 96);
+      writeName(context, part.leads[lead], top + room / 2, each);
       context.font = "11px system-ui, sans-serif";
       context.textAlign = "right";
       context.fillStyle = quiet;
-      const [low, high] = input ? [input.low[trace], input.high[trace]] : [-end, end];
+      const [low, high] = input ? scales.ends[lead] : [-end, end];
       context.fillText(digits(high, 3), left - 8, top + 4);
-      if (room > 40) context.fillText(part.units && input ? part.units : "", left - 8, top + room / 2);
       context.fillText(digits(low, 3), left - 8, top + room - 4);
     }
     if (hasAxes) drawTime(context, part, xs, columns, { left, width, height, right, quiet });
   };
 
   const drawTime = (context, part, xs, columns, { left, width, height, right, quiet }) => {
-    const unit = part.rate ? 1 / part.rate : part.step;
+    const step = part.rate ? 1 / part.rate : part.step;
     const zero = part.rate ? part.zero : 0;
-    const [first, last] = [-zero, (columns - 1) * unit - zero];
+    const [first, last] = [-zero, (columns - 1) * step - zero];
     const base = height - 32;
     context.strokeStyle = context.fillStyle = quiet;
     context.lineWidth = 1;
@@ -255,7 +294,8 @@ const signxaiReport = (() => {
       context.fillText(digits(value, 4), x, base + 6);
     }
     context.stroke();
-    context.fillText(part.rate ? (zero ? "time from the event in s" : "time in s") : "sample", (left + width - right) / 2, base + 19);
+    const unit = zero ? `seconds from ${part.event || "the event"}` : "seconds";
+    context.fillText(part.rate ? unit : "sample, counted from 0", (left + width - right) / 2, base + 19);
   };
 
   const drawValues = (canvas, [rows, columns], { map, at, end }, width, height) => {
@@ -288,18 +328,22 @@ const signxaiReport = (() => {
     return canvas;
   };
 
+  const sheetsOf = (part, index, method, isMean) => { // of its maps, and of what lies under them
+    if (isMean) return [`means-${method}-${index}`, part.kind === "signal" && meta.inputs && `traces-${index}`];
+    return [`maps-${method}-${index}`, meta.inputs && part.kind !== "values" && `input-${index}`];
+  };
   const drawTiles = async (holder, method, isMean, place) => {
     const number = isMean ? Math.floor(place / meta.sheet) : sheetOf(place);
     const at = isMean ? place - number * meta.sheet : place - meta.starts[number];
     const name = padded(number, 5);
-    const wanted = `${method} ${place} ${state.own} ${state.overlay}`;
+    const wanted = `${method} ${place} ${state.own} ${state.overlay} ${property("--ink")}`;
+    if (holder.dataset.drawn === wanted) return;
     holder.dataset.wanted = wanted;
     let canvases = 0;
     for (const [index, part] of meta.parts.entries()) {
-      const map = await sheet(`${isMean ? "means" : "maps"}-${method}-${index}/${name}`);
-      const underlay = isMean ? (part.kind === "signal" && meta.inputs ? "traces" : "") : (meta.inputs && part.kind !== "values" ? "input" : "");
-      const input = underlay ? await sheet(`${underlay}-${index}/${name}`) : null;
+      const [map, input] = await Promise.all(sheetsOf(part, index, method, isMean).map((kind) => kind && sheet(`${kind}/${name}`)));
       if (holder.dataset.wanted !== wanted) return;
+      holder.dataset.drawn = "";
       const end = state.own || isMean ? map.own[at] : meta.thumbScales[method][index];
       const given = { map, input, at, end };
       if (part.kind === "picture") {
@@ -312,6 +356,7 @@ const signxaiReport = (() => {
         else drawValues(canvas, part.thumb, given, WIDE, tileHeight(part));
       }
     }
+    holder.dataset.drawn = wanted;
   };
   const fit = (canvas, part, given, number) => {
     drawPicture(canvas, part.thumb, given);
@@ -370,15 +415,16 @@ const signxaiReport = (() => {
   };
 
   const drawFigure = (figure) => {
+    const isCompared = document.body.dataset.page === "clusters"; // four stand side by side
     const part = meta.parts[figure.part];
     const holder = figure.holder;
-    const end = figure.map && (state.own || figure.mean ? figure.map.own[0] || 1 : meta.scales[figure.method][figure.part]);
+    const end = figure.map && (state.own || figure.mean ? figure.end || figure.map.own[0] || 1 : meta.scales[figure.method][figure.part]);
     const given = { map: figure.map, input: figure.input, at: 0, end };
     const canvas = document.createElement("canvas");
     if (part.kind === "picture") {
       drawPicture(canvas, part.shape, given);
       const size = Math.max(...part.shape);
-      const scale = Math.max(1, Math.floor(300 / size));
+      const scale = Math.max(1, Math.floor((isCompared ? 180 : 300) / size));
       canvas.classList.add("pixels");
       canvas.style.width = `${part.shape[1] * scale}px`;
     } else {
@@ -388,6 +434,7 @@ const signxaiReport = (() => {
     }
     holder.replaceChildren(canvas);
     if (figure.map) holder.append(bar(end, part.kind === "signal"));
+    if (figure.note) holder.append(element("p", { className: "note" }, figure.note));
   };
 
   const openFigures = async () => {
@@ -401,6 +448,12 @@ const signxaiReport = (() => {
       map: await opened(figure.map),
       input: inputs[figure.input] || null,
     })));
+    const said = new Set(); // once on a page
+    for (const figure of figures.filter((one) => meta.parts[one.part].kind === "signal")) {
+      const note = saidOfAmplitudes(meta.parts[figure.part], figure.input);
+      if (!said.has(note)) figure.note = note;
+      said.add(note);
+    }
     figures.forEach(drawFigure);
     if (payload.points) scatter(payload.points);
     document.body.dataset.drawn = "1";
@@ -454,9 +507,45 @@ const signxaiReport = (() => {
     });
     canvas.addEventListener("click", (event) => {
       const found = nearest(event);
-      if (found >= 0) location.href = `${root()}samples/${padded(points.rows[found], 6)}.html`;
+      if (found >= 0) location.href = `${root()}entries/${padded(points.rows[found], 6)}.html`;
     });
     redrawScatter();
+  };
+
+  // ---- Print -----------------------------------------------------------------------------------------------------------------------
+
+  const PRINTED = 480; // thumbnails at most
+  let rounds = 0;
+  const idle = () => new Promise((resolve) => { (window.requestIdleCallback || ((call) => setTimeout(call, 20)))(resolve); });
+  // What a print shows has to be there before it is asked for, as the browser does not wait: steps are done one by one while nothing else is.
+  const ahead = async (steps) => {
+    rounds += 1;
+    const round = rounds;
+    delete document.body.dataset.printable;
+    for (const step of steps) {
+      await idle();
+      if (round !== rounds) return;
+      await step();
+    }
+    document.body.dataset.printable = "1";
+  };
+  const thumbs = () => all("a.thumb[data-place], a.mean[data-mean]").filter((link) => link.querySelector(".tiles") && !link.closest("[hidden]")).slice(0, PRINTED);
+  const drawAhead = () => {
+    if (document.body.dataset.page === "gallery") return gallery.loadAhead();
+    return ahead(thumbs().map((link) => () => drawThumb(link)));
+  };
+  const printing = (is) => {
+    document.documentElement.classList.toggle("printing", is); // light, as paper is
+    properties.clear();
+    if (document.body.dataset.page === "gallery") gallery.print(is);
+    apply();
+    figures.forEach(drawFigure);
+    redrawScatter();
+    return Promise.all(thumbs().map(drawThumb));
+  };
+  const print = async () => {
+    await printing(true);
+    window.print();
   };
 
   // ---- Filters -------------------------------------------------------------------------------------------------------------------
@@ -522,6 +611,7 @@ const signxaiReport = (() => {
     const CELL_WIDTH = WIDE + 24;
     let cellHeight = 0;
     let current = 0;
+    let isPrinted = false;
 
     const fill = (select, options) => {
       select.replaceChildren(new Option("any", ""), ...options.map(([value, text]) => new Option(text, value)));
@@ -530,13 +620,13 @@ const signxaiReport = (() => {
     const fillFilters = () => {
       const form = one("#filters");
       fill(form.target, classes(entries.target));
-      fill(form.predicted, classes(entries.predicted));
+      if (entries.predicted) fill(form.predicted, classes(entries.predicted));
       for (const name of ["label", "group"]) if (entries[name]) fill(form[name], entries[name].names.filter(Boolean).map((word) => [word, word]));
       fill(form.cluster, Object.entries(entries.clusters).flatMap(([page, found]) => [...new Set(found.ids)].sort((a, b) => a - b).map((number) => {
         const [method, target] = page.split("-");
         return [`${page}:${number}`, `${entries.classes[target]}, ${meta.methods[method]}: ${number < 0 ? "none" : number}`];
       })));
-      const has = { label: entries.label, right: entries.right, group: entries.group, clusters: Object.keys(entries.clusters).length };
+      const has = { predicted: entries.predicted, label: entries.label, right: entries.right, group: entries.group, clusters: Object.keys(entries.clusters).length };
       all("[data-needs]").forEach((label) => { label.hidden = !has[label.dataset.needs]; });
       for (const option of form.sort.options) {
         if (["absorbed", "typicality", "sum"].includes(option.value)) option.disabled = entries[option.value].every((column) => !column);
@@ -556,6 +646,18 @@ const signxaiReport = (() => {
       one("#nothing").hidden = places.length > 0;
       clear();
       layOut();
+      loadAhead();
+    };
+    const loadAhead = () => {
+      const most = Math.floor((0.75 * MOST_SHEETS) / (2 * meta.parts.length));
+      const numbers = [...new Set(places.slice(0, PRINTED).map(sheetOf))].slice(0, most);
+      const kinds = meta.parts.flatMap((part, index) => sheetsOf(part, index, state.method, false)).filter(Boolean);
+      return ahead(numbers.map((number) => () => Promise.all(kinds.map((kind) => sheet(`${kind}/${padded(number, 5)}`)))));
+    };
+    const print = (is) => {
+      isPrinted = is;
+      one("#printed").textContent = places.length > PRINTED ? `The first ${PRINTED} of ${places.length} entries; filters choose others.` : "";
+      render();
     };
     const clear = () => {
       for (const cell of cells.values()) { watcher.unobserve(cell); seen.delete(cell); cell.remove(); }
@@ -572,8 +674,9 @@ const signxaiReport = (() => {
 
     const render = () => { // only what is near the window is in the page
       const top = one("#grid").getBoundingClientRect().top;
-      const first = Math.max(0, Math.floor((-top - 300) / cellHeight)) * columns;
-      const last = Math.min(places.length, Math.max(0, Math.ceil((window.innerHeight - top + 300) / cellHeight)) * columns);
+      const first = isPrinted ? 0 : Math.max(0, Math.floor((-top - 300) / cellHeight)) * columns;
+      const end = isPrinted ? PRINTED : Math.max(0, Math.ceil((window.innerHeight - top + 300) / cellHeight)) * columns;
+      const last = Math.min(places.length, end);
       for (const [index, cell] of cells) {
         if ((index < first || index >= last) && cell !== document.activeElement) {
           watcher.unobserve(cell);
@@ -587,6 +690,7 @@ const signxaiReport = (() => {
       one("#grid").append(...fresh);
       for (const cell of fresh) watcher.observe(cell);
       for (const [index, cell] of cells) lay(cell, index);
+      if (isPrinted) one("#grid").append(...[...cells].sort(([a], [b]) => a - b).map(([, cell]) => cell));
     };
     const lay = (cell, index) => {
       Object.assign(cell.style, { left: `${(index % columns) * CELL_WIDTH}px`, top: `${Math.floor(index / columns) * cellHeight}px` });
@@ -598,13 +702,13 @@ const signxaiReport = (() => {
       const cell = document.createElement("a");
       const filters = withMethod(hash());
       cell.className = "thumb cell";
-      cell.href = `${root()}samples/${padded(entries.rows[place], 6)}.html${filters && `#${filters}`}`;
+      cell.href = `${root()}entries/${padded(entries.rows[place], 6)}.html${filters && `#${filters}`}`;
       cell.dataset.place = place;
       cell.style.height = `${cellHeight - 12}px`;
-      const key = Object.assign(document.createElement("span"), { className: "key", textContent: entries.keys[place], title: entries.keys[place] });
+      const key = Object.assign(document.createElement("span"), { className: "key", textContent: entries.keys[place], title: entries.folder + entries.keys[place] });
       const line = Object.assign(document.createElement("span"), { className: "line" });
       line.textContent = words(place);
-      line.title = entries.label ? `labelled ${entries.label.names[entries.label.of[place]] || "–"}, predicted ${entries.classes[entries.predicted[place]]}` : line.textContent;
+      line.title = line.textContent;
       if (entries.right && entries.right[place] === 0) line.classList.add("bad");
       cell.append(key, line);
       cell.addEventListener("focus", () => { current = index; });
@@ -612,11 +716,11 @@ const signxaiReport = (() => {
       return withTiles(cell);
     };
     const words = (place) => {
-      const predicted = entries.classes[entries.predicted[place]];
       const label = entries.label && entries.label.names[entries.label.of[place]];
-      const wrong = entries.right && entries.right[place] === 0;
-      const target = entries.target[place] === entries.predicted[place] ? "" : `, explained: ${entries.classes[entries.target[place]]}`;
-      return `${wrong ? `${label} as ${predicted}` : label && label !== predicted ? `${predicted} (label ${label})` : predicted}${target}`;
+      if (!entries.predicted) return label ? `label ${label}` : "";
+      const predicted = entries.classes[entries.predicted[place]];
+      const target = entries.target[place] === entries.predicted[place] ? "" : `, explained class ${entries.classes[entries.target[place]]}`;
+      return `predicted ${predicted}${label && label !== predicted ? `, label ${label}` : ""}${target}`;
     };
 
     const put = (filters, isTyping) => {
@@ -659,10 +763,10 @@ const signxaiReport = (() => {
       render();
       document.body.dataset.drawn = "1";
     };
-    return { start, show };
+    return { start, show, print, loadAhead };
   })();
 
-  // ---- The page of a sample ------------------------------------------------------------------------------------------------------
+  // ---- The page of an entry ------------------------------------------------------------------------------------------------------
 
   const steps = async () => {
     const { place } = JSON.parse(one("#payload").textContent);
@@ -686,19 +790,15 @@ const signxaiReport = (() => {
 
   // ---- What pages have in common -------------------------------------------------------------------------------------------------
 
-  const element = (name, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
   const KEYS = [
-    ["← →", "the sample before and after, as the gallery is filtered; in the gallery, the thumbnail beside"],
+    ["← →", "the entry before and after, as the gallery is filtered; in the gallery, the thumbnail beside"],
     ["m", "next method"],
     ["s", "one scale for all maps of a method, or one for each map"],
     ["i", "maps of pictures over the input, or alone"],
     ["g", "gallery"],
     ["o", "overview"],
     ["/", "in the gallery: search"],
+    ["Ctrl p", "print, with all thumbnails of the page (of the gallery, the first 480)"],
     ["?", "this list"],
   ];
   const dress = () => { // controls and the list of keys, which are of no use without this script
@@ -726,7 +826,7 @@ const signxaiReport = (() => {
     if (!note) return;
     note.textContent = state.own
       ? "Red speaks for the explained class, blue against it. Each map is on its own scale, which ends at its largest value."
-      : "Red speaks for the explained class, blue against it. All maps of a method are on one scale, which ends at the 99th percentile of |relevance| over all samples.";
+      : "Red speaks for the explained class, blue against it. All maps of a method, with all their channels, are on one scale, which ends at the 99th percentile of |relevance| over all entries.";
   };
   const legends = () => all(".legend").forEach((legend) => { // the scale of thumbnails; each map on its own has none that holds for all
     const method = methodOf(legend);
@@ -751,6 +851,7 @@ const signxaiReport = (() => {
     seen.forEach(drawThumb);
     figures.forEach(drawFigure);
     redrawScatter();
+    drawAhead();
   };
   const choose = (change) => {
     Object.assign(state, change);
@@ -771,9 +872,14 @@ const signxaiReport = (() => {
   const go = (name) => { const link = one(`.steps [data-go="${name}"]`) || one(`[data-go="${name}"]`); if (link && link.href) location.href = link.href; };
 
   const onKey = (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "p") {
+      event.preventDefault();
+      print();
+      return;
+    }
     const typing = event.target.closest("select, input:not([type=checkbox])");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || one("#keys").open) return;
-    const isSample = document.body.dataset.page === "sample";
+    const isEntry = document.body.dataset.page === "entry";
     const done = {
       m: nextMethod,
       s: () => choose({ own: !state.own }),
@@ -782,8 +888,8 @@ const signxaiReport = (() => {
       o: () => go("overview"),
       "?": () => one("#keys").showModal(),
       "/": () => one("#filters") && one("#filters").text.focus(),
-      ArrowLeft: isSample && (() => go("prev")),
-      ArrowRight: isSample && (() => go("next")),
+      ArrowLeft: isEntry && (() => go("prev")),
+      ArrowRight: isEntry && (() => go("next")),
     }[event.key];
     if (!done) return;
     event.preventDefault();
@@ -825,10 +931,13 @@ const signxaiReport = (() => {
     one("#help").addEventListener("click", () => one("#keys").showModal());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { properties.clear(); redraw(); });
     window.addEventListener("resize", () => { figures.forEach(drawFigure); redrawScatter(); });
+    window.addEventListener("beforeprint", () => printing(true));
+    window.addEventListener("afterprint", () => printing(false));
     all("table.sortable").forEach(sortable);
     if (document.body.dataset.page === "gallery") { gallery.start(); return; }
     watchThumbs();
-    if (document.body.dataset.page === "sample") {
+    drawAhead();
+    if (document.body.dataset.page === "entry") {
       steps();
       window.addEventListener("hashchange", steps);
     }

@@ -14,7 +14,7 @@ from signxai.reports.pages import Pages
 from signxai.reports.parts import Part
 from signxai.reports.survey import Subject, Survey
 
-__all__ = ["SHEET", "SampleWriter", "map_payload", "sheet_of_maps"]
+__all__ = ["SHEET", "EntryWriter", "map_payload", "sheet_of_maps"]
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ class _Block:
 
 
 @dataclass(eq=False)
-class SampleWriter:
+class EntryWriter:
     """Writes what belongs to single entries.
 
     Attributes:
@@ -124,7 +124,7 @@ class SampleWriter:
             "drawn": drawn,
             "tables": [list(self._tables(read, method, within)) for method in methods],
         }
-        self.pages.write(f"samples/{self.subject.table.rows[place]:06d}.html", "sample.html", **content)
+        self.pages.write(f"entries/{self.subject.table.rows[place]:06d}.html", "entry.html", **content)
 
     def _tables(self, read: _Block, method: int, within: int) -> Iterator[tuple[Part, list[dict[str, Any]]]]:
         """The numbers of the parts that are listed rather than drawn."""
