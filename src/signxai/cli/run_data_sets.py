@@ -1,12 +1,16 @@
 """What ``signxai run`` does: find out what the data set is, explain every entry, keep what comes of it in a store."""
 
 import inspect
+import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
+import click
 import numpy as np
 
 from signxai.cli.array_data_sets import ARRAYS, array_source, options_of, refuse_elsewhere
@@ -85,11 +89,32 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
     _refuse_settings_of_the_run(request.options)
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     source = data_source(request, classifier)
-    with ended_in_a_line(request.store):
+    with ended_in_a_line(request.store), _logged_on_stderr():
         store = _explained(request, classifier, source)
     for line in _report(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
+
+
+@contextmanager
+def _logged_on_stderr() -> Iterator[None]:
+    """While entered, let what the run logs, as that it goes on with an earlier one, be lines on standard error."""
+    logger = logging.getLogger("signxai.datasets.run")
+    handler, level = _OnStderr(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+class _OnStderr(logging.Handler):
+    """Lines on standard error, wherever that leads when each is written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
 
 
 def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:
@@ -111,7 +136,7 @@ def _explained(request: RunRequest, classifier: Classifier, source: Source) -> S
         request.methods,
         request.store,
         target=_target(request.target, classifier),
-        class_names=[classifier.short_name(index) for index in range(len(classifier.class_names))],
+        class_names=_class_names(classifier),
         batch_size=request.batch_size,
         dtype="float16" if request.half else "float32",
         keep_inputs=request.keep_inputs,
@@ -125,6 +150,19 @@ def _explained(request: RunRequest, classifier: Classifier, source: Source) -> S
         view=_view(source, classifier),
         **{**request.options, **options_of(request.several)},
     )
+
+
+def _class_names(classifier: Classifier) -> list[str]:
+    """What classes are called: in short, in full where that is the name of several, and with the number where that is, too.
+
+    >>> from torch import nn
+    >>> _class_names(Classifier(nn.Identity(), class_names=["N (normal)", "crane", "N (noise)", "crane"]))
+    ['N (normal)', 'crane (1)', 'N (noise)', 'crane (3)']
+    """
+    numbers = range(len(classifier.class_names))
+    short, full = [classifier.short_name(index) for index in numbers], list(classifier.class_names)
+    names = [full[index] if short.count(short[index]) > 1 else short[index] for index in numbers]
+    return [f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
 
 
 def _view(source: Source, classifier: Classifier) -> View | None:
@@ -255,11 +293,25 @@ def _agreement(store: Store) -> list[str]:
     return lines
 
 
+def _alike(store: Store) -> list[str]:
+    """The labels that are names and differ only in case, or in how accents are encoded: most often these are one, spelled in two ways."""
+    labels = store.array("label") if "label" in store else np.zeros(0, dtype=np.int64)
+    names = sorted({str(name) for name in labels} - {""}) if labels.dtype.kind not in "iu" else []
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(normalize("NFC", name).casefold(), []).append(name)
+    found = [" and ".join(map(repr, group)) for group in spellings.values() if len(group) > 1]
+    return [f"labels that differ only in case or in accents, and count as different: {', '.join(found[:5])}"] if found else []
+
+
 def _report(store: Store) -> list[str]:
     rows = store.rows()
     lines = [f"{len(rows)} of {len(store)} entries explained by {_counted(len(store.methods), 'method')}: {store.path}"]
     if store.knows_labels and len(rows):
         lines += _agreement(store)
+    elif "label" in store and not store.predicts_classes:
+        lines.append("the network has one logit, which predicts no class: how many are predicted as labelled is not told")
+    lines += _alike(store)
     for method in store.methods:
         if f"absorbed/{method}" in store and len(rows):
             absorbed = np.median(store.array(f"absorbed/{method}", rows))

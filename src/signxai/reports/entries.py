@@ -66,10 +66,11 @@ class EntryTable:
         rows: their indices in the store.
         keys: what they are called.
         labels: what they are labelled as, in words, "" where nobody says; None: of none.
-        label_classes: the same as classes; -1: nobody says, or no class of the model; None: nobody says which class a label is.
+        label_classes: the same as classes; -1: nobody says, or no class of the model; None: nobody says which class a label is, or the
+            network has one logit, which predicts none of several.
         groups: what they belong to; None: nobody says.
         targets: the class that was explained.
-        predicted: the class of the largest logit; -1: logits that are not finite.
+        predicted: the class of the largest logit; -1: logits that are not finite, or one only.
         explained: the logit of the target.
         top: the classes of the five largest logits (n, 5), and these logits and their softmax probabilities.
         ledgers: by the name of an array, such as ``absorbed/lrp_z``, its numbers (n,).
@@ -127,7 +128,7 @@ def _predictions(store: Store, rows: Rows, batch_size: int) -> tuple[Rows, tuple
     found = [_top(store.array("logits", rows[block]).astype(np.float64)) for block in blocks(rows, batch_size)]
     count = found[0][3]
     order, logits, shares = (np.concatenate([one[part] for one in found]) for part in range(3))
-    predicted = np.where(np.isfinite(shares).all(1), order[:, 0], -1)
+    predicted = np.where(np.isfinite(shares).all(1) & (count > 1), order[:, 0], -1)
     return predicted.astype(np.int64), (order, logits, shares), count
 
 
@@ -148,9 +149,10 @@ def _labels(store: Store, rows: Rows, classes: Classes) -> tuple[list[str] | Non
     labels = store.array("label")[rows]
     if labels.dtype.kind in "iu":
         numbers = labels.astype(np.int64)
-        return ["" if number < 0 else classes.name(int(number)) for number in numbers], numbers
+        words = ["" if number < 0 else classes.name(int(number)) for number in numbers]
+        return words, np.where(numbers < classes.count, numbers, -1) if classes.count > 1 else None
     words = [str(label) for label in labels]
-    if not store.class_names:
+    if not store.class_names or classes.count == 1:
         return words, None
     places = {str(name): number for number, name in reversed(list(enumerate(store.class_names)))}
     return words, np.array([places.get(word, -1) for word in words], dtype=np.int64)
