@@ -1,6 +1,7 @@
 """``signxai run`` as a user runs it: a folder, a table, arrays and recordings into a store."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from command_line import explained, in_a_process, refused
 from comparing import deviation
 from places import PACKAGE_DATA
 from signxai import explain
-from signxai.datasets import Store, beats_of
+from signxai.datasets import PictureView, Store, beats_of, explain_dataset, image_folder
 from signxai.models import load_classifier
 
 zarr = pytest.importorskip("zarr")
@@ -36,6 +37,9 @@ def joint():
 
 def named():
     return Classifier(small(), to_tensor, ["cat", "dog", "owl"])
+
+def shown():
+    return Classifier(small(), to_tensor, ["cat (a pet)", "dog", "owl"], (0.5,) * 3, (0.25,) * 3)
 """
 
 
@@ -147,22 +151,75 @@ def test_of_several_inputs_one_is_explained(run, patients):
     refused(run("run", *arguments), "Missing argument 'SOURCE'")
 
 
-def test_a_broken_photo_is_told_and_the_others_are_explained(run, here):
+def test_a_broken_photo_is_told_and_the_others_are_explained(run, here, caplog):
     (here / "some" / "cat").mkdir(parents=True)
     for name, size in (("a", 30), ("b", None)):
         photo = (here / "photos" / "cat" / f"{name}.png").read_bytes()
         (here / "some" / "cat" / f"{name}.png").write_bytes(photo[:size])
     done = run("run", "some", "--model", "nets:named", "-m", "gradient", "--store", "maps.zarr")
     assert done.returncode == 3
-    assert "1 of 2 entries explained" in done.stdout
-    assert "1 entries failed, the first cat/a.png: some/cat/a.png" in done.stdout
+    assert "1 of 2 entries explained by 1 method: maps.zarr" in done.stdout
+    assert "1 of 2 entries failed:\n  cat/a.png: neither a picture" in done.stdout
+    assert done.stdout.endswith("\nto look at them: signxai report maps.zarr --output report\n")
+    assert (done.stderr, caplog.messages) == ("", []), "what failed is told once"
+
+
+def test_what_failed_is_told_by_its_most_frequent_reasons(run, here):
+    values = np.load("x.npy")
+    for row, value in enumerate((np.nan, np.inf, 1e30)):
+        values[row, 0, 0, 0] = value
+    np.save("odd.npy", values)
+    lines = run("run", "odd.npy", "--model", "nets:small", "-m", "gradient", "--store", "odd.zarr", "--half").stdout.splitlines()
+    assert lines[0] == "4 of 7 entries explained by 1 method: odd.zarr"
+    assert lines[1:3] == ["3 of 7 entries failed:", "  0 and 1 more: the entry holds NaN or infinity"]
+    assert lines[3].startswith("  2: the input: values of up to 1e+30 are more than float16 holds")
+
+
+def test_the_command_and_python_write_one_store(run, here):
+    """The same folder, by the words of the command line and by a classifier in Python: every file has the same bytes."""
+    methods = ["gradient", "lrp_epsilon_0_1"]
+    (here / "some" / "cat").mkdir(parents=True)
+    (here / "some" / "cat" / "a.png").write_bytes(b"no picture")
+    (here / "some" / "cat" / "b.png").write_bytes((here / "photos" / "cat" / "b.png").read_bytes())
+    explain_dataset(load_classifier("nets:shown"), image_folder("some"), methods, "python.zarr", model_name="nets:shown", target="cat")
+    done = run("run", "some", "--model", "nets:shown", "-m", *methods, "--store", "shell.zarr", "--target", "cat")
+    assert done.returncode == 3
+    files = {file.relative_to("shell.zarr") for file in Path("shell.zarr").rglob("*") if file.is_file()}
+    assert files == {file.relative_to("python.zarr") for file in Path("python.zarr").rglob("*") if file.is_file()}
+    assert [file for file in sorted(files) if (Path("shell.zarr") / file).read_bytes() != (Path("python.zarr") / file).read_bytes()] == []
+    assert Store("shell.zarr").view == PictureView((0.5,) * 3, (0.25,) * 3)
+    assert run("run", "some", "--model", "nets:shown", "-m", *methods, "--store", "python.zarr", "--target", "cat").returncode == 3
+
+
+ABSORBED = {
+    "nothing": (1.0, 0.0, "one_hot", "lrp_z: median 0 of the relevance absorbed on the way to the input\n"),
+    "a share of the logit": (1.0, 2.0, "logit", "lrp_z: median 0.5 of the relevance absorbed on the way to the input\n"),
+    "more than all": (-1.0, 4.0, "one_hot", "lrp_z: median 2 of the relevance absorbed on the way to the input (more than all: what"),
+    "less than nothing": (
+        3.0,
+        -2.0,
+        "one_hot",
+        "lrp_z: median -0.5 of the relevance absorbed on the way to the input (less than 0: biases",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ABSORBED)
+def test_what_is_absorbed_is_told_as_a_share_and_explained_where_it_is_odd(case, run):
+    """Of the logit 2 w + b of two ones the inputs get 2 w / (2 w + b)."""
+    weight, bias, start, said = ABSORBED[case]
+    np.save("ones.npy", np.ones((3, 2), dtype=np.float32))
+    lines = [f"    torch.nn.init.constant_(net.{name}, {value})\n" for name, value in (("weight", weight), ("bias", bias))]
+    Path("biased.py").write_text("import torch\ndef net():\n    net = torch.nn.Linear(2, 2)\n" + "".join(lines) + "    return net\n")
+    sys.modules.pop("biased", None)
+    assert said in explained(run("run", "ones.npy", "--model", "biased:net", "-m", "lrp_z", "--store", "o.zarr", "--relevance", start))
 
 
 def test_the_same_command_again_changes_nothing(run, here):
     command = ("run", "x.npz", "--model", "nets:small", "-m", "smoothgrad_samples_2", "--store", "maps.zarr", "--seed", "3")
     first = explained(run(*command))
     before = {path: path.stat().st_mtime_ns for path in (here / "maps.zarr").rglob("0")}
-    assert explained(run(*command)) == first
+    assert explained(run(*command)) == f"all 7 entries are already in maps.zarr; nothing to do\n{first}"
     assert {path: path.stat().st_mtime_ns for path in (here / "maps.zarr").rglob("0")} == before
     refused(run(*command[:-1], "4"), "of another run", "settings.seed was 3 and is 4")
 
@@ -199,7 +256,6 @@ def test_a_run_by_ray(run, folder):
 WRONG = {
     "no store": (["x.npy"], ["--store"]),
     "two data sets": (["x.npy", "x.npz", "--store", "m.zarr"], ["2 data sets"]),
-    "beats of photos": (["photos", "--beats", "--store", "m.zarr"], ["--beats", "no recordings"]),
     "labels of none": (["x.npy", "--target", "label", "--store", "m.zarr"], ["has no labels"]),
     "a class by name": (["x.npy", "--target", "cat", "--store", "m.zarr"], ["cat", "have no names"]),
     "one method's option": (["x.npy", "--option", "gradient:mu=1", "--store", "m.zarr"], ["for all methods"]),
@@ -215,6 +271,55 @@ WRONG = {
     "a folder of both": ([PACKAGE_DATA, "--store", "m.zarr"], ["recordings (233_1655s.hea) and pictures (chelsea.png)"]),
     "a recording": ([PACKAGE_DATA / "233_1655s.hea", "--store", "m.zarr"], ["--beats or by --window-length"]),
 }
+
+
+OF_RECORDINGS = {
+    "--beats": [],
+    "--beat-classes": ["V"],
+    "--window-length": ["1"],
+    "--sampling-rate": ["360"],
+    "--units": ["mV"],
+    "--leads": ["I"],
+}
+SOURCES = {
+    "photos": "photos is a folder",
+    "table.csv": "table.csv is a table",
+    "x.npy": "x.npy holds arrays",
+    "x.npz": "x.npz holds arrays",
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("option", OF_RECORDINGS)
+def test_options_of_recordings_are_refused_elsewhere_before_the_network_is_loaded(run, option, source):
+    arguments = (option, *OF_RECORDINGS[option], "--model", "nowhere:net", "-m", "gradient", "--store", "m.zarr")
+    refused(run("run", source, *arguments), f"{option}: goes with recordings (", SOURCES[source])
+
+
+@pytest.mark.parametrize(("options", "said"), {
+    "windows of a network of beats": (["--window-length", "1"], "--window-length: the network takes windows about beats, 1.2 s before"),
+    "beats beside windows": (["--window-length", "1", "--beats"], "by --beats or by --window-length"),
+    "classes of windows": (["--window-length", "1", "--beat-classes", "V"], "--beat-classes: says which of the beats"),
+    "no such class": (["--beats", "--beat-classes", "W"], "class 'W': the AAMI classes are"),
+    "actors": (["--beats", "--actors", "2"], "--actors"),
+    "inputs": (["--beats", "--input", "x=x.npy"], "--input: goes with arrays"),
+    "another rate": (["--beats", "--sampling-rate", "100"], "is sampled at 360 Hz, not 100 Hz"),
+}.values())  # fmt: skip
+def test_options_that_do_not_go_with_recordings_are_refused(run, options, said):
+    record = PACKAGE_DATA / "233_1655s.hea"
+    refused(run("run", record, *options, "--model", "ecg_beats", "-m", "gradient", "--store", "m.zarr"), said)
+
+
+def test_beats_for_a_network_that_takes_none_are_refused(run):
+    record = PACKAGE_DATA / "233_1655s.hea"
+    done = run("run", record, "--beats", "--model", "nets:small", "-m", "gradient", "--store", "m.zarr")
+    refused(done, "--beats: the network does not say where its window about a beat lies", "--window-length SECONDS")
+
+
+def test_a_recording_that_lacks_a_word_asks_for_the_option(run, here):
+    (here / "bare.csv").write_text("I (mV)\n0.1\n0.2\n0.3\n")
+    done = run("run", "bare.csv", "--window-length", "1", "--model", "nets:small", "-m", "gradient", "--store", "m.zarr")
+    refused(done, "does not say its sampling rate; give --sampling-rate, in Hz")
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -42,6 +42,7 @@ def test_clusters_are_found_told_and_kept(run):
     told = explained(run("cluster", "maps.zarr")).splitlines()
     assert told[0] == "class 1 (neg): 3 entries, too few for clusters"
     assert told[1].startswith("gradient_x_input, class 0 (pos): 60 entries, eigengap after ")
+    assert told[-1] == "to look at them: signxai report maps.zarr --output report"
     assert any("12 entries (20.0%), group b camera 100% (others 0%); nearest its centre " in line for line in told[2:])
     found = Store("maps.zarr").clusters("gradient_x_input", "pos")
     assert list(range(48, 60)) in [found.members(number).tolist() for number in found.sizes()]
@@ -57,6 +58,16 @@ def test_labels_beyond_the_names_are_numbered(tmp_path, capsys):
     told = explained(in_this_process("cluster", tmp_path / "few.zarr", capsys=capsys))
     assert told.startswith("gradient_x_input, class 1 (neg): 12 entries")
     assert "label 7" in told
+    assert "no groups: none of the maps lie closer together than the others, so all are one cluster\n" in told
+
+
+@pytest.mark.parametrize("option", [("--side", "8"), ("--smoothing", "0.1")])
+def test_what_is_about_places_is_refused_for_lists_of_numbers(option, tmp_path, capsys):
+    values = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
+    explain_dataset(Channels(), ArraySource(values), ["gradient_x_input"], tmp_path / "few.zarr", target=1)
+    done = in_this_process("cluster", tmp_path / "few.zarr", *option, capsys=capsys)
+    refused(done, f"{option[0]}: goes with maps of pictures and signals", "few.zarr are lists of numbers")
+    assert "12 entries" in explained(in_this_process("cluster", tmp_path / "few.zarr", "--neighbours", "4", capsys=capsys))
 
 
 def test_an_export_is_written_and_says_how_it_is_opened(run):
@@ -82,7 +93,7 @@ WRONG = {
     "no class": (["cluster", "maps.zarr", "--class", "cow"], ["'cow'", "pos, neg"]),
     "few entries": (["cluster", "maps.zarr", "--class", "neg"], ["3 maps", "at least 10"]),
     "none with that label": (["cluster", "maps.zarr", "--wrong", "--class", "1"], ["at least 10"]),
-    "no limit": (["cluster", "maps.zarr", "--limit", "2"], ["--limit"]),
+    "no smoothing": (["cluster", "maps.zarr", "--smoothing", "2"], ["--smoothing"]),
     "no place": (["export", "maps.zarr"], ["--virelay"]),
     "photos": (["export", "maps.zarr", "--virelay", "photos"], ["photos", "holds what no export wrote"]),
     "an export of no method": (["export", "maps.zarr", "--virelay", "new", "-m", "lrp_z"], ["has no 'lrp_z'"]),

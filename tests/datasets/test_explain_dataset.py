@@ -50,6 +50,7 @@ def test_the_store_holds_what_explain_gives(undisturbed, method):
         or deviation(undisturbed.array("logits")[rows], predict(net, values[rows]).numpy()) < 1e-6
     )
     assert np.array_equal(undisturbed.inputs(rows), values[rows])
+    assert np.array_equal(undisturbed.logits_of_targets(rows), undisturbed.array("logits", rows).max(1))
     assert deviation(undisturbed.array(f"sum/{method}", rows), wanted.sum((1, 2, 3))) < 1e-4
 
 
@@ -73,8 +74,25 @@ def test_an_entry_that_fails_is_listed_and_its_rows_are_empty(undisturbed):
         (17, "17", "the entry holds NaN or infinity")
     ]
     assert np.isnan(undisturbed.relevance("gradient", [17])).all()
+    assert np.isnan(undisturbed.logits_of_targets([17])).all()
     assert undisturbed.array("target", [17]) == -1
     assert undisturbed.is_complete
+
+
+class OneByOne(ArraySource):
+    """The same entries, read by a method of its own."""
+
+    def read(self, index):
+        return super().read(index)
+
+
+@pytest.mark.parametrize("kind", [ArraySource, OneByOne], ids=["together", "one by one"])
+def test_entries_of_an_array_are_the_same_together_and_one_by_one(kind, undisturbed, tmp_path):
+    np.save(tmp_path / "x.npy", source().values)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    store = explain_dataset(network(), kind(mapped, source().labels), METHODS, tmp_path / "maps.zarr", batch_size=BATCH)
+    assert contents(store.path) == contents(undisturbed.path)
+    assert store.failed == undisturbed.failed
 
 
 def test_any_reader_of_zarr_sees_the_same(undisturbed):
@@ -379,7 +397,7 @@ def test_samples_of_another_shape_fail_alone(tmp_path):
 
     store = explain_dataset(network(), TorchSource(Rows(), has_labels=True), ["gradient"], tmp_path / "maps.zarr")
     assert [(failure.index, failure.reason) for failure in store.failed] == [
-        (1, "of the shape (3, 9, 9), where the first entry has (3, 8, 8)")
+        (1, "of the shape (3, 9, 9), where the first entry, 0, has (3, 8, 8)")
     ]
     assert deviation(store.relevance("gradient", [2]), explain(network(), torch.ones(1, 3, 8, 8), "gradient")) < 1e-6
 
@@ -392,7 +410,7 @@ def test_whole_numbers_of_a_wider_type_fail_alone(tmp_path):
 
     store = explain_dataset(patients(), Widening(arrays_of_patients(3)), ["lrp_epsilon_0_1"], tmp_path / "maps.zarr")
     assert [(failure.index, failure.reason) for failure in store.failed] == [
-        (1, "input 'drugs' is of int64, where the first entry is of int32")
+        (1, "input 'drugs' is of int64, where the first entry, 0, is of int32")
     ]
 
 

@@ -12,7 +12,7 @@ zarr = pytest.importorskip("zarr")
 
 from planted import picture, pictures, trained  # noqa: E402
 from signxai.datasets.map_features import feature_rows, features_of  # noqa: E402
-from signxai.datasets.spectral import conductances, embedding, laplacian_eigen, neighbour_graph, separated_sets  # noqa: E402
+from signxai.datasets.spectral import embedding, laplacian_eigen, neighbour_graph  # noqa: E402
 from signxai.datasets.store_writer import StoreWriter  # noqa: E402
 
 connected_components = pytest.importorskip("scipy.sparse.csgraph").connected_components
@@ -71,7 +71,7 @@ def test_the_same_store_and_seed_give_the_same_bytes(planted):
     assert first == contents()
     assert {"rows", "embedding", "clustering", "zarr.json"} <= {name.split("/")[0] for name in first}
     again = Store(store.path).clusters("lrp_alpha_1_beta_0", 0)
-    assert set(again.clusterings) == {"hdbscan", "separated", *(f"kmeans-{count}" for count in range(2, 9))}
+    assert set(again.clusterings) == {"hdbscan", *(f"kmeans-{count}" for count in range(2, 9))}
     assert all(len(again.sizes(f"kmeans-{count}")) == count for count in range(2, 9))
     assert again.embeddings["tsne"].shape == (300, 2)
     assert (again.shown, again.chosen, again.seed) == ("tsne", "hdbscan", 7)
@@ -125,30 +125,6 @@ def test_a_large_graph_has_the_eigenvalues_of_a_dense_one(monkeypatch):
     assert np.allclose(dense[0], sparse[0], atol=1e-10)
     apart = np.flatnonzero((np.diff(dense[0], prepend=-1) > 1e-3) & (np.diff(dense[0], append=3) > 1e-3))
     assert np.allclose(abs((dense[1] * sparse[1]).sum(0))[apart], 1, atol=1e-8)
-
-
-def test_conductance_is_the_share_of_weight_that_leaves():
-    graph = neighbour_graph(drawn(40), 5)
-    weights, members = graph.toarray(), np.arange(40) < 12
-    leaving, volume = weights[members][:, ~members].sum(), weights[members].sum()
-    assert np.allclose(conductances(graph, np.array([members, ~members])), leaving / min(volume, weights.sum() - volume))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_nothing_stands_apart_in_a_cloud(seed):
-    """Points of a ball without any structure."""
-    features = np.random.default_rng(seed).normal(size=(300, 5))
-    graph = neighbour_graph(features, 9)
-    assert separated_sets(graph, laplacian_eigen(graph, 16, 0)[1], 0.15, 5) == []
-
-
-def test_groups_stand_apart_whole():
-    draw = np.random.default_rng(3)
-    sizes = (200, 60, 20)
-    features = np.concatenate([draw.normal(size=(size, 5)) + 9 * np.eye(5)[place] for place, size in enumerate(sizes)])
-    graph = neighbour_graph(features, 8)
-    found = separated_sets(graph, laplacian_eigen(graph, 16, 0)[1], 0.15, 5)
-    assert sorted(tuple(np.flatnonzero(one)) for one in found) == [tuple(range(200, 260)), tuple(range(260, 280))]
 
 
 def spikes(count, at, draw):
@@ -220,9 +196,8 @@ def test_a_graph_in_pieces_is_its_pieces(tmp_path):
     assert found.eigenvalues[3] < 1e-9 < found.eigenvalues[4]
     assert found.eigengap() == 4
     pieces = [list(range(25 * kind, 25 * kind + 25)) for kind in range(4)]
-    assert sorted(list(found.members(number, "separated")) for number in found.sizes("separated")) == pieces
+    assert sorted(list(found.members(number, "kmeans-4")) for number in found.sizes("kmeans-4")) == pieces
     assert all(len(set(found.members(number) // 25)) == 1 for number in found.sizes())
-    assert found.sizes("kmeans-4") == {0: 25, 1: 25, 2: 25, 3: 25}
 
 
 def test_entries_are_picked_by_class_label_and_being_wrong(tmp_path):
@@ -242,7 +217,6 @@ WRONG = {
     "a class without maps": ({"target": 1}, InputError, "0 maps of gradient_x_input explain class 1"),
     "no smoothing": ({"settings": {"smoothing": -1.0}}, OptionError, "smoothing=-1.0"),
     "no neighbours": ({"settings": {"neighbours": 1}}, OptionError, "neighbours=1"),
-    "no limit": ({"settings": {"limit": 1.0}}, OptionError, "limit=1.0"),
     "one place": ({"settings": {"side": 1}}, OptionError, "side=1"),
     "a seed below 0": ({"settings": {"seed": -1}}, OptionError, "seed=-1"),
 }

@@ -185,7 +185,7 @@ def test_the_page_of_an_entry_can_be_read_without_a_script(store, report):
         assert close(by_name[name][0], logits[number])
         assert close(by_name[name][1], 100 * shares[number]) or abs(float(by_name[name][1].rstrip("%")) - 100 * shares[number]) < 0.06
     ledger = {row[0]: row[1] for row in page.rows if len(row) == 3 and row[0] in ("sum", "absorbed", "explained logit")}
-    assert close(ledger["explained logit"], store.array("explained", [20])[0])
+    assert close(ledger["explained logit"], store.logits_of_targets([20])[0])
     sums = [row[1] for row in page.rows if row and row[0] == "sum"]
     assert all(map(close, sums, [store.array(f"sum/{name}", [20])[0] for name in METHODS]))
     assert "folder/20" in words

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from signxai.common.errors import InputError
+from signxai.cli.run_results import next_step
+from signxai.common.errors import InputError, OptionError
 from signxai.datasets.clusters import Clusters
+from signxai.datasets.parts import parts_of
 from signxai.datasets.patterns import LEAST_ENTRIES, ClusterSettings, classes_of, cluster_maps
 from signxai.datasets.store import Rows, Store
+from signxai.datasets.views import ValuesView
 
 __all__ = ["ClusterRequest", "find_clusters"]
 
@@ -22,7 +25,9 @@ _TRAITS = 3
 
 @dataclass(frozen=True)
 class ClusterRequest:
-    """What the user asked for: see ``signxai cluster --help``."""
+    """What the user asked for: see ``signxai cluster --help``; ``of_places`` are those of its options that were given and say which
+    places of maps are alike.
+    """
 
     store: Path
     methods: tuple[str, ...]
@@ -30,6 +35,7 @@ class ClusterRequest:
     label: str | None
     wrong: bool | None
     settings: ClusterSettings
+    of_places: tuple[str, ...] = ()
 
 
 def find_clusters(request: ClusterRequest, say: Callable[[str], None]) -> None:
@@ -44,11 +50,23 @@ def find_clusters(request: ClusterRequest, say: Callable[[str], None]) -> None:
         OSError: the store cannot be written.
     """
     store = Store(request.store)
+    _refuse_without_places(store, request.of_places)
     for method in request.methods or tuple(store.methods):
         for target in _targets(store, method, request, say):
             found = cluster_maps(store, method, target, label=_named(request.label), wrong=request.wrong, settings=request.settings)
             for line in _report(store, found):
                 say(line)
+    say(next_step(store))
+
+
+def _refuse_without_places(store: Store, options: Sequence[str]) -> None:
+    """Raise if it is said which places are alike, and the store's maps have none.
+
+    Raises:
+        OptionError: it is.
+    """
+    if options and all(isinstance(view, ValuesView) for view in parts_of(store.view).values()):
+        raise OptionError(f"{options[0]}: goes with maps of pictures and signals, and those of {store.path} are lists of numbers")
 
 
 def _targets(store: Store, method: str, request: ClusterRequest, say: Callable[[str], None]) -> list[int]:
@@ -85,9 +103,19 @@ def _report(store: Store, found: Clusters) -> list[str]:
     sizes = found.sizes()
     alone = len(found.members(-1))
     counted = f"{len(found.rows)} entries" + (f", {alone} in no cluster" if alone else "")
-    parts = "1 cluster" if len(sizes) == 1 else f"{len(sizes)} clusters"
-    head = f"{found.method}, {_class(store, found.target)}: {counted}, eigengap after {found.eigengap()}, {parts}"
+    head = f"{found.method}, {_class(store, found.target)}: {counted}, eigengap after {found.eigengap()}, {_parts(len(sizes))}"
     return [head, *(_line(store, found, number) for number in sizes)]
+
+
+def _parts(count: int) -> str:
+    """How many clusters there are; where there are not several, what that means.
+
+    >>> _parts(3), _parts(1)
+    ('3 clusters', 'no groups: none of the maps lie closer together than the others, so all are one cluster')
+    """
+    if count > 1:
+        return f"{count} clusters"
+    return "no groups: none of the maps lie closer together than the others" + ", so all are one cluster" * count
 
 
 def _line(store: Store, found: Clusters, number: int) -> str:

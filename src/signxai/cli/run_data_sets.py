@@ -3,37 +3,30 @@
 import inspect
 import logging
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from unicodedata import normalize
 
-import click
-import numpy as np
-
-from signxai.cli.array_data_sets import ARRAYS, array_source, options_of, refuse_elsewhere
+from signxai.cli.array_data_sets import options_of
+from signxai.cli.data_set_sources import RecordingOptions, found_data_set
 from signxai.cli.endings import ended_in_a_line
+from signxai.cli.run_results import report_of_run
 from signxai.cli.several_inputs import SeveralOptions
+from signxai.cli.signal_files import as_written_here
 from signxai.common.errors import InputError, OptionError, TargetError
-from signxai.datasets.file_sources import PICTURE_SUFFIXES, FileSource, image_folder, manifest
 from signxai.datasets.ray_run import RayOptions
-from signxai.datasets.recording_sources import RecordingSource, beats_of, windows_of
 from signxai.datasets.run import explain_dataset
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
-from signxai.datasets.views import PictureView, View
 from signxai.models import Classifier, load_classifier
-from signxai.timeseries.formats import signal_suffixes
-from signxai.timeseries.signal_input import SignalInput
 
 __all__ = ["RunRequest", "run_data_set"]
 
 _OWN_TARGETS = ("predicted", "label", "target")
 _SOME_FAILED = 3
+_LOG_OF_RUNS = logging.getLogger(explain_dataset.__module__)
 THIS_MACHINE = "here"
-_MAY_BE_NOTES = frozenset({".csv", ".txt"})
 _SAID_BY = {
     "method_names": "--method",
     "dtype": "--half",
@@ -60,15 +53,10 @@ class RunRequest:
     workers: int
     seed: int
     device: str
-    beats: bool
-    beat_classes: tuple[str, ...]
-    window_length: float | None
-    sampling_rate: float | None
-    units: tuple[str, ...]
-    leads: tuple[str, ...]
-    ray: str | None
-    actors: int | None
-    several: SeveralOptions = field(default_factory=SeveralOptions)
+    ray: str | None = None
+    actors: int | None = None
+    of_recordings: RecordingOptions = field(default_factory=RecordingOptions)
+    of_several: SeveralOptions = field(default_factory=SeveralOptions)
 
 
 def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
@@ -87,34 +75,14 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         OSError: a file cannot be read, or the store not be written.
     """
     _refuse_settings_of_the_run(request.options)
+    data_set = found_data_set(request.sources, request.of_recordings, request.of_several)
+    ray = _spread(request)
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
-    source = data_source(request, classifier)
-    with ended_in_a_line(request.store), _logged_on_stderr():
-        store = _explained(request, classifier, source)
-    for line in _report(store):
+    with ended_in_a_line(request.store), _logged_by(say), _said_as_here():
+        store = _explained(request, classifier, data_set.source(classifier), ray)
+    for line in report_of_run(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
-
-
-@contextmanager
-def _logged_on_stderr() -> Iterator[None]:
-    """While entered, let what the run logs, as that it goes on with an earlier one, be lines on standard error."""
-    logger = logging.getLogger("signxai.datasets.run")
-    handler, level = _OnStderr(), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
-
-
-class _OnStderr(logging.Handler):
-    """Lines on standard error, wherever that leads when each is written."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage(), err=True)
 
 
 def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:
@@ -129,45 +97,63 @@ def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:
             raise OptionError(f"--option {name}: is no option of a method, but a setting of the run; {instead}")
 
 
-def _explained(request: RunRequest, classifier: Classifier, source: Source) -> Store:
+@contextmanager
+def _logged_by(say: Callable[[str], None]) -> Iterator[None]:
+    """While entered, that a run goes on with an earlier one is a line of the report; of entries that fail it tells at its end."""
+    level, handler = _LOG_OF_RUNS.level, _Told(say)
+    _LOG_OF_RUNS.setLevel(logging.INFO)
+    _LOG_OF_RUNS.addHandler(handler)
+    _LOG_OF_RUNS.addFilter(_is_no_warning)
+    try:
+        yield
+    finally:
+        _LOG_OF_RUNS.removeFilter(_is_no_warning)
+        _LOG_OF_RUNS.removeHandler(handler)
+        _LOG_OF_RUNS.setLevel(level)
+
+
+def _is_no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno != logging.WARNING
+
+
+class _Told(logging.Handler):
+    """What is logged, as lines of the report."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(record.getMessage())
+
+
+@contextmanager
+def _said_as_here() -> Iterator[None]:
+    """While entered, errors speak of the command line's options rather than of arguments in Python."""
+    try:
+        yield
+    except (InputError, OptionError) as error:
+        raise type(error)(as_written_here(str(error))) from error
+
+
+def _explained(request: RunRequest, classifier: Classifier, source: Source, ray: RayOptions | None) -> Store:
     return explain_dataset(
-        classifier.model,
+        classifier,
         source,
         request.methods,
         request.store,
         target=_target(request.target, classifier),
-        class_names=_class_names(classifier),
         batch_size=request.batch_size,
         dtype="float16" if request.half else "float32",
         keep_inputs=request.keep_inputs,
         seed=request.seed,
         device=request.device,
-        output=classifier.output,
         model_name=request.model,
         workers=request.workers,
         progress=sys.stderr.isatty(),
-        ray=_spread(request),
-        view=_view(source, classifier),
-        **{**request.options, **options_of(request.several)},
+        ray=ray,
+        **{**request.options, **options_of(request.of_several)},
     )
-
-
-def _class_names(classifier: Classifier) -> list[str]:
-    """What classes are called: in short, in full where that is the name of several, and with the number where that is, too.
-
-    >>> from torch import nn
-    >>> _class_names(Classifier(nn.Identity(), class_names=["N (normal)", "crane", "N (noise)", "crane"]))
-    ['N (normal)', 'crane (1)', 'N (noise)', 'crane (3)']
-    """
-    numbers = range(len(classifier.class_names))
-    short, full = [classifier.short_name(index) for index in numbers], list(classifier.class_names)
-    names = [full[index] if short.count(short[index]) > 1 else short[index] for index in numbers]
-    return [f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
-
-
-def _view(source: Source, classifier: Classifier) -> View | None:
-    """How the store's entries are drawn: pictures by what the network's preprocessing ends with."""
-    return PictureView(tuple(classifier.mean), tuple(classifier.std)) if isinstance(source, FileSource) and classifier.mean else None
 
 
 def _spread(request: RunRequest) -> RayOptions | None:
@@ -193,132 +179,3 @@ def _target(text: str, classifier: Classifier) -> str | int:
     if not classifier.class_names:
         raise TargetError(f"--target {text}: give {', '.join(_OWN_TARGETS)} or the number of a class; this network's have no names")
     return classifier.class_index(text, len(classifier.class_names))
-
-
-def data_source(request: RunRequest, classifier: Classifier) -> Source:
-    """The data set that the command line's words mean.
-
-    Raises:
-        InputError, OptionError: none, or more than one.
-    """
-    paths = request.sources
-    recordings = _recordings(paths)
-    if not all(path.suffix.lower() in ARRAYS for path in paths):
-        refuse_elsewhere(request.several, paths)
-    if recordings:
-        _refuse_mixture(paths, recordings)
-        return _of_recordings(recordings, request, classifier.signal_input or SignalInput())
-    for given, name in ((request.beats, "--beats"), (request.window_length is not None, "--window-length")):
-        if given:
-            raise OptionError(f"{name}: the data set has no recordings ({', '.join(signal_suffixes())})")
-    if len(paths) > 1:
-        raise OptionError(f"{len(paths)} data sets: give one folder, one table or one file of arrays; several files may be recordings only")
-    path = paths[0] if paths else None
-    if path is None or path.suffix.lower() in ARRAYS:
-        return array_source(path, classifier.model, request.several)
-    return _of_files(path, classifier)
-
-
-def _of_files(path: Path, classifier: Classifier) -> FileSource:
-    if path.is_dir():
-        return image_folder(path, classifier.preprocess)
-    if path.suffix.lower() == ".csv":
-        return manifest(path, classifier.preprocess)
-    raise InputError(f"{path}: a data set is a folder of pictures or recordings, a table (.csv), recordings, or arrays (.npy, .npz, .zarr)")
-
-
-def _recordings(paths: Sequence[Path]) -> list[Path]:
-    """The recordings among the paths and in the folders; of a table of files none, though it is called .csv."""
-    suffixes = {suffix for suffix in signal_suffixes() if suffix not in (".npy", ".npz", ".dat", ".atr")}
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
-        beside = suffixes - _MAY_BE_NOTES if path.is_dir() and _has_pictures(path) else suffixes
-        found += [one for one in inside if one.suffix.lower() in beside and not _is_table(one)]
-        if not path.suffix and path.with_name(f"{path.name}.hea").is_file():
-            found.append(path.with_name(f"{path.name}.hea"))
-    return found
-
-
-def _has_pictures(folder: Path) -> bool:
-    """Whether there are pictures in a folder or its sub-folders; text beside them is no recording."""
-    return any(one.suffix.lower() in PICTURE_SUFFIXES for one in folder.rglob("*"))
-
-
-def _refuse_mixture(paths: Sequence[Path], recordings: Sequence[Path]) -> None:
-    """Raise if pictures lie beside the recordings of a folder."""
-    for folder in (path for path in paths if path.is_dir()):
-        picture = next((one for one in sorted(folder.iterdir()) if one.suffix.lower() in PICTURE_SUFFIXES), None)
-        if picture is not None:
-            raise InputError(
-                f"{folder}: holds recordings ({recordings[0].name}) and pictures ({picture.name}); name the recordings one by one"
-            )
-
-
-def _is_table(path: Path) -> bool:
-    """Whether a file is a table of files: CSV that has a column of that name."""
-    if path.suffix.lower() != ".csv":
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return "file" in [name.strip() for name in file.readline().split(",")]
-
-
-def _of_recordings(files: Sequence[Path], request: RunRequest, signal_input: SignalInput) -> RecordingSource:
-    options: dict[str, object] = {}
-    if request.sampling_rate is not None:
-        options["sampling_rate"] = request.sampling_rate
-    if request.leads:
-        options["lead_names"] = request.leads
-    if request.units:
-        options["units"] = request.units if len(request.units) > 1 else request.units[0]
-    if request.beats == (request.window_length is not None):
-        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        table = "; a table of files has a column called file, between commas" if files[0].suffix.lower() == ".csv" else ""
-        raise OptionError(f"{files[0]}{more}: recordings; say what is one sample, by --beats or by --window-length SECONDS{table}")
-    if request.beats:
-        return beats_of(files, signal_input, request.beat_classes, **options)
-    return windows_of(files, request.window_length or 0.0, signal_input, **options)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _agreement(store: Store) -> list[str]:
-    """How many of the entries with a label are predicted as labelled, and which labels are none of the model's classes."""
-    right, wrong = len(store.rows(wrong=False)), len(store.rows(wrong=True))
-    lines = [f"{right} of {right + wrong} predicted as labelled ({right / (right + wrong):.1%})"] if right + wrong else []
-    if strange := store.labels_that_are_no_classes():
-        lines.append(f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}")
-    return lines
-
-
-def _alike(store: Store) -> list[str]:
-    """The labels that are names and differ only in case, or in how accents are encoded: most often these are one, spelled in two ways."""
-    labels = store.array("label") if "label" in store else np.zeros(0, dtype=np.int64)
-    names = sorted({str(name) for name in labels} - {""}) if labels.dtype.kind not in "iu" else []
-    spellings: dict[str, list[str]] = {}
-    for name in names:
-        spellings.setdefault(normalize("NFC", name).casefold(), []).append(name)
-    found = [" and ".join(map(repr, group)) for group in spellings.values() if len(group) > 1]
-    return [f"labels that differ only in case or in accents, and count as different: {', '.join(found[:5])}"] if found else []
-
-
-def _report(store: Store) -> list[str]:
-    rows = store.rows()
-    lines = [f"{len(rows)} of {len(store)} entries explained by {_counted(len(store.methods), 'method')}: {store.path}"]
-    if store.knows_labels and len(rows):
-        lines += _agreement(store)
-    elif "label" in store and not store.predicts_classes:
-        lines.append("the network has one logit, which predicts no class: how many are predicted as labelled is not told")
-    lines += _alike(store)
-    for method in store.methods:
-        if f"absorbed/{method}" in store and len(rows):
-            absorbed = np.median(store.array(f"absorbed/{method}", rows))
-            lines.append(f"{method}: median {absorbed:.3g} of the relevance absorbed on the way to the input")
-    reasons = Counter(failure.reason for failure in store.failed)
-    if reasons:
-        lines.append(f"{len(store.failed)} entries failed, the first {store.failed[0].key}: {store.failed[0].reason}")
-    if len(reasons) > 1:
-        lines += [f"{count} times: {reason}" for reason, count in reasons.most_common(5)]
-    return lines

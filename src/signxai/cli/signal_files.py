@@ -19,7 +19,7 @@ from signxai.timeseries.signal_input import SignalInput
 from signxai.timeseries.signals import VOLTS, Signal
 from signxai.timeseries.windows import BeatWindows, beat_windows
 
-__all__ = ["Excerpt", "Recording", "SignalBatch", "SignalOptions", "are_signals", "read_signals"]
+__all__ = ["Excerpt", "Recording", "SignalBatch", "SignalOptions", "are_signals", "as_written_here", "read_signals"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -240,7 +240,7 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
     try:
         recorded = read_signal(path, sampling_rate=options.sampling_rate, lead_names=options.leads or None, units=units, check=False)
     except (InputError, OptionError) as error:
-        raise type(error)(_as_written_here(str(error))) from error
+        raise type(error)(as_written_here(str(error))) from error
     try:
         prepared = wanted.prepare(recorded)
         signal, values = prepared.signal, np.asarray(prepared.values)
@@ -253,13 +253,16 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
     return Recording(path.name, recorded, signal, values)
 
 
-def _as_written_here(message: str) -> str:
+_OPTIONS = {"sampling_rate=": "--sampling-rate", "lead_names=": "--leads", "units=": "--units", "length_s=": "--window-length"}
+
+
+def as_written_here(message: str) -> str:
     """The library's message with the arguments as options.
 
-    >>> _as_written_here("give units=, such as 'mV'")
+    >>> as_written_here("give units=, such as 'mV'")
     "give --units, such as 'mV'"
     """
-    for argument, option in {"sampling_rate=": "--sampling-rate", "lead_names=": "--leads", "units=": "--units"}.items():
+    for argument, option in _OPTIONS.items():
         message = message.replace(f"{argument},", f"{option},").replace(argument, f"{option} ")
     return message
 

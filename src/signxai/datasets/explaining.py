@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
-from signxai.datasets.parts import ONE, parts_of, place_of, stacked
+from signxai.datasets.parts import ONE, as_given, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
 from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
 from signxai.datasets.sources import Class, Entries
@@ -96,7 +96,6 @@ class BatchExplainer:
         """The arrays that a store holds of every entry."""
         nan = float("nan")
         kinds = {"logits": ArrayKind((self.classes,), "float32", nan), "target": ArrayKind((), "int64", -1)}
-        kinds["explained"] = ArrayKind((), "float32", nan)
         if self.plan.keeps_inputs:
             kinds |= {place_of("input", name): self._kind_of_input(kind) for name, kind in self.inputs.items()}
         for method, names in self.explained.items():
@@ -116,21 +115,35 @@ class BatchExplainer:
 
     def result(self, batch: ReadBatch) -> BatchResult:
         """The rows of a batch; of entries that fail, fill values."""
+        indices, x, failures = self._fit(batch)
+        found, failed = self._computed(indices, x)
+        failures = sorted([*failures, *failed], key=lambda failure: failure.index)
+        return BatchResult(batch.number, self._in_rows(batch.rows, found), failures)
+
+    def _in_rows(self, rows: range, found: Sequence[tuple[list[int], Parts]]) -> dict[str, Array]:
+        """The arrays of a batch, with fill values in the rows of which nothing was found."""
+        kinds = self.arrays()
+        if len(found) == 1 and len(found[0][0]) == len(rows):
+            return {name: np.asarray(found[0][1][name], kind.dtype) for name, kind in kinds.items()}
+        arrays = {name: np.full((len(rows), *kind.shape), kind.fill, kind.dtype) for name, kind in kinds.items()}
+        for indices, columns in found:
+            for name, values in columns.items():
+                arrays[name][np.array(indices) - rows.start] = values
+        return arrays
+
+    def _fit(self, batch: ReadBatch) -> tuple[list[int], Array | Parts, list[Failure]]:
+        """The entries that are like the others, by their indices and together, and the failures: of reading, and those that are not."""
+        if batch.together is not None and not self._unfit({name: part[0] for name, part in batch.together.items()}):
+            return batch.indices, as_given(batch.together), []
         failures, indices, samples = list(batch.failures), [], []
-        for index, sample in zip(batch.indices, batch.samples, strict=True):
+        for index, sample in zip(batch.indices, batch.entries(), strict=True):
             reason = self._unfit(sample)
             if reason:
                 failures.append(Failure(index, self.entries.keys[index], reason))
             else:
                 indices.append(index)
                 samples.append(sample)
-        found, failed = self._computed(indices, samples)
-        arrays = {name: np.full((len(batch.rows), *kind.shape), kind.fill, kind.dtype) for name, kind in self.arrays().items()}
-        for rows, columns in found:
-            places = np.array(rows) - batch.rows.start
-            for name, values in columns.items():
-                arrays[name][places] = values
-        return BatchResult(batch.number, arrays, sorted([*failures, *failed], key=lambda failure: failure.index))
+        return indices, stacked(samples) if samples else {}, failures
 
     def _unfit(self, sample: Parts) -> str:
         """Why a sample is not like the others; empty if it is."""
@@ -148,12 +161,12 @@ class BatchExplainer:
         """How the entry is spoken of which the others must be like."""
         return f"the first entry, {self.first},"
 
-    def _computed(self, indices: Sequence[int], samples: Sequence[Parts]) -> tuple[list[tuple[list[int], Parts]], list[Failure]]:
+    def _computed(self, indices: Sequence[int], x: Array | Parts) -> tuple[list[tuple[list[int], Parts]], list[Failure]]:
         """The arrays of entries, with their indices, and those that could not be explained, which is tried one by one."""
         if not indices:
             return [], []
         try:
-            return [(list(indices), self._columns(indices, stacked(samples)))], []
+            return [(list(indices), self._columns(indices, x))], []
         except (MethodNameError, OptionError):
             raise
         except SignxaiError as error:
@@ -161,21 +174,27 @@ class BatchExplainer:
                 raise lost from error
             if len(indices) == 1:
                 return [], [Failure(indices[0], self.entries.keys[indices[0]], reason_of(error))]
-        parts = [self._computed([index], [sample]) for index, sample in zip(indices, samples, strict=True)]
+        alone = [as_given({name: part[place : place + 1] for name, part in parts_of(x).items()}) for place in range(len(indices))]
+        parts = [self._computed([index], entry) for index, entry in zip(indices, alone, strict=True)]
         return [one for found, _ in parts for one in found], [one for _, failed in parts for one in failed]
 
     def _columns(self, indices: Sequence[int], x: Array | Parts) -> dict[str, Array]:
         """What is stored of entries, by array."""
         maps, logits = self._explained(x, self._targets(indices))
         targets = self._targets(indices) or logits.argmax(1).tolist()
-        explained = logits[torch.arange(len(targets)), torch.tensor(targets)]
-        starts = explained.double().numpy() if self.plan.options.get("relevance") == "logit" else np.ones(len(targets))
-        columns = {"logits": np.asarray(logits.float()), "target": np.array(targets), "explained": np.asarray(explained.float())}
+        columns = {"logits": np.asarray(logits.float()), "target": np.array(targets)}
+        starts = self._starts(logits, targets)
         if self.plan.keeps_inputs:
             columns |= {place_of("input", name): self._stored_input(name, part) for name, part in parts_of(x).items()}
         for method, parts in maps.items():
             columns |= self._of_method(method, parts, starts)
         return columns
+
+    def _starts(self, logits: Tensor, targets: Sequence[int]) -> Array:
+        """What the relevance of each entry (n,) is, before any is carried back."""
+        if self.plan.options.get("relevance") != "logit":
+            return np.ones(len(targets))
+        return np.asarray(logits[torch.arange(len(targets)), torch.tensor(targets)].double())
 
     def _stored_input(self, name: str, values: Array) -> Array:
         return self._stored(f"the input {name}".rstrip(), values) if values.dtype.kind == "f" else values

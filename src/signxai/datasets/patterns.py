@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -44,7 +43,6 @@ class ClusterSettings:
         smoothing: standard deviation as a share of a picture's side, half of it along time: how far a thing may move and still be
             the same.
         neighbours: of each map in the graph; None: 8, or half the root of their number where that is more.
-        limit: of the clustering ``separated``: share of a set's weight that leaves it, at most, see ``separated_sets``.
         umap: whether there is an embedding by UMAP, too.
         seed: of every draw.
 
@@ -55,7 +53,6 @@ class ClusterSettings:
     side: int = 16
     smoothing: float = 0.05
     neighbours: int | None = None
-    limit: float = 0.2
     umap: bool = False
     seed: int = 0
 
@@ -64,7 +61,6 @@ class ClusterSettings:
             "side": (self.side >= 2, "at least 2 places"),
             "smoothing": (0 <= self.smoothing < 1, "a share of the side, from 0 to less than 1"),
             "neighbours": (self.neighbours is None or self.neighbours >= 2, "at least 2, or None"),
-            "limit": (0 < self.limit < 1, "a share between 0 and 1"),
             "seed": (0 <= self.seed < 2**32, "a whole number from 0 to 4294967295"),
         }
         for name, (is_right, said) in checks.items():
@@ -92,10 +88,10 @@ def cluster_maps(
     """Find clusters among a method's maps of one class, and keep them in the store, in place of earlier ones.
 
     Maps are down-sized, smoothed and brought to one length; a graph joins each with its nearest. The clustering to lead with,
-    ``hdbscan`` (Campello et al. 2013), has the dense clusters of the graph's spectral embedding, and -1 for what lies in none;
-    ``separated`` has the sets that nearly all of their weight stays within, and what is left as one. There are ``kmeans-2`` to
-    ``kmeans-8`` of the embedding, too, and a t-SNE of it to draw. Maps that are zero are in no cluster (-1), and lie at 0. The same
-    store, settings and versions give the same arrays, byte by byte, on the same machine.
+    ``hdbscan`` (Campello et al. 2013), has the dense clusters of the graph's spectral embedding, and -1 for what lies in none; where
+    nothing is denser than the rest, all are one cluster. There are ``kmeans-2`` to ``kmeans-8`` of the embedding, too, and a t-SNE of it
+    to draw. Maps that are zero are in no cluster (-1), and lie at 0. The same store, settings and versions give the same arrays, byte by
+    byte, on the same machine.
 
     Args:
         store: with all its entries explained.
@@ -202,25 +198,26 @@ def _analysis(features: Array, settings: ClusterSettings) -> tuple[Array, dict[s
     graph = spectral.neighbour_graph(features, settings.neighbours_of(len(features)))
     eigenvalues, vectors = spectral.laplacian_eigen(graph, min(_EIGENVALUES, len(features)), settings.seed)
     points = spectral.embedding(vectors, _DIMENSIONS)
-    sets = spectral.separated_sets(graph, vectors, settings.limit, max(LEAST_ENTRIES // 2, len(features) // 100))
     embeddings = {"spectral": points, "tsne": _tsne(points, settings.seed)}
     if settings.umap:
         embeddings["umap"] = _umap(points, settings.seed)
     differ = bool(np.ptp(features, axis=0).max() > _EQUAL)  # of equal maps, neighbours are any
     dense = _hdbscan(spectral.embedding(vectors, _DENSE_IN if differ else 1), max(LEAST_ENTRIES // 2, round(_DENSE_SHARE * len(features))))
-    clusterings = {CHOSEN: dense, "separated": _numbered(sets, len(features))}
-    clusterings |= {f"kmeans-{count}": _kmeans(spectral.embedding(vectors, count), count, settings.seed) for count in _KMEANS}
+    clusterings = {CHOSEN: dense} | {
+        f"kmeans-{count}": _kmeans(spectral.embedding(vectors, count), count, settings.seed) for count in _KMEANS
+    }
     return eigenvalues, embeddings, clusterings
 
 
-def _numbered(sets: Sequence[npt.NDArray[np.bool_]], count: int) -> Rows:
-    """The number of each map's set (count,), 0 for the largest; what is in none is a set, too."""
-    rest = ~np.any([np.zeros(count, dtype=bool), *sets], axis=0)
-    by_size = sorted([rest, *sets] if rest.any() else sets, key=lambda one: -int(one.sum()))
-    numbers = np.zeros(count, dtype=np.int64)
-    for number, members in enumerate(by_size):
-        numbers[members] = number
-    return numbers
+def _by_size(found: Rows) -> Rows:
+    """Numbers of clusters anew, 0 for the largest; -1, in none, stays.
+
+    >>> _by_size(np.array([4, 4, -1, 2, 2, 2])).tolist()
+    [1, 1, -1, 0, 0, 0]
+    """
+    names, counts = np.unique(found[found >= 0], return_counts=True)
+    order = {int(name): place for place, name in enumerate(names[np.argsort(-counts, kind="stable")])}
+    return np.array([order.get(int(name), -1) for name in found], dtype=np.int64)
 
 
 def _hdbscan(points: Array, smallest: int) -> Rows:
@@ -228,11 +225,7 @@ def _hdbscan(points: Array, smallest: int) -> Rows:
     from sklearn.cluster import HDBSCAN
 
     found = HDBSCAN(min_cluster_size=smallest, copy=True).fit_predict(points.round(9))
-    names, counts = np.unique(found[found >= 0], return_counts=True)
-    if not len(names):
-        return np.zeros(len(points), dtype=np.int64)
-    order = {int(name): place for place, name in enumerate(names[np.argsort(-counts, kind="stable")])}
-    return np.array([order.get(int(name), -1) for name in found], dtype=np.int64)
+    return _by_size(found) if (found >= 0).any() else np.zeros(len(points), dtype=np.int64)
 
 
 def _kmeans(points: Array, count: int, seed: int) -> Rows:
@@ -240,8 +233,7 @@ def _kmeans(points: Array, count: int, seed: int) -> Rows:
     from sklearn.cluster import KMeans
 
     differing = len(np.unique(points.round(9), axis=0))
-    found = KMeans(min(count, differing), n_init=10, random_state=seed).fit_predict(points.round(9))
-    return _numbered([found == number for number in np.unique(found)], len(points))
+    return _by_size(KMeans(min(count, differing), n_init=10, random_state=seed).fit_predict(points.round(9)))
 
 
 def _start(points: Array) -> Array:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
 from signxai.common.errors import InputError, SignxaiError, StoreError
-from signxai.datasets.parts import parts_of
+from signxai.datasets.parts import Entry, parts_of
 from signxai.datasets.sources import Source, as_text
 from signxai.datasets.store_writer import Failure
 
-__all__ = ["ReadBatch", "batches_of", "lost_reader", "parts_read", "read_batch", "rows_of"]
+__all__ = ["ReadBatch", "batches_of", "lost_reader", "parts_read", "read_batch", "reason_alone", "reason_of", "rows_of"]
 
 Parts = Mapping[str, npt.NDArray[Any]]
 """What an entry consists of, see ``signxai.datasets.parts``."""
@@ -31,6 +31,7 @@ class ReadBatch:
         indices: those that were read.
         samples: the parts of each, by name, in the same order.
         failures: the others.
+        together: the parts of all (n, ...), by name, where they were read so, in place of ``samples``.
     """
 
     number: int
@@ -38,6 +39,21 @@ class ReadBatch:
     indices: list[int]
     samples: list[Parts]
     failures: list[Failure]
+    together: Parts | None = None
+
+    def entries(self) -> list[Parts]:
+        """The parts of each that was read, by name, however it was."""
+        if self.together is None:
+            return self.samples
+        return [{name: part[place] for name, part in self.together.items()} for place in range(len(self.indices))]
+
+
+@runtime_checkable
+class ReadsTogether(Protocol):
+    """A source that can give entries that follow one another at once, which entry by entry takes longer than a small network does."""
+
+    def read_together(self, rows: range) -> Entry | None:
+        """What ``read`` gives of entries, along a first axis; None where they have to be read one by one."""
 
 
 def rows_of(number: int, batch_size: int, count: int) -> range:
@@ -52,6 +68,8 @@ def rows_of(number: int, batch_size: int, count: int) -> range:
 def read_batch(source: Source, number: int, batch_size: int) -> ReadBatch:
     """One batch of a source."""
     rows = rows_of(number, batch_size, len(source.entries.keys))
+    if isinstance(source, ReadsTogether) and (entries := source.read_together(rows)) is not None:
+        return ReadBatch(number, rows, list(rows), [], [], parts_of(entries))
     return _batch(number, rows, [_read(source, index) for index in rows])
 
 
@@ -132,6 +150,17 @@ def _read(source: Source, index: int) -> Parts | Failure:
 def reason_of(error: Exception) -> str:
     """Why an entry failed, in one line."""
     return as_text(" ".join(str(error).split()) or type(error).__name__)
+
+
+def reason_alone(failure: Failure) -> str:
+    """Why an entry failed, without the file before it that its key names as well.
+
+    >>> reason_alone(Failure(0, "cat/a.png", "photos/cat/a.png: no picture")), reason_alone(Failure(7, "7", "no number"))
+    ('no picture', 'no number')
+    """
+    place, colon, reason = failure.reason.partition(": ")
+    names_it = place == failure.key or failure.key.startswith(f"{place} ") or place.endswith((f"/{failure.key}", f"\\{failure.key}"))
+    return reason if colon and names_it else failure.reason
 
 
 def _batch(number: int, rows: range, values: Sequence[Parts | Failure]) -> ReadBatch:

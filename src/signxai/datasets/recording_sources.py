@@ -121,9 +121,11 @@ def windows_of(
 
     Raises:
         InputError: a recording has no room for a window, or ``files`` is one instead of a list.
-        OptionError: the length is no such number.
+        OptionError: the length is no such number, or the network takes windows about beats.
     """
     _refuse_one(files)
+    if signal_input.about_beats:
+        raise OptionError("signal_input takes windows about beats, and no others: give beats_of(files, signal_input)")
     windows: list[Window] = []
     seen: list[Signal] = []
     for file in map(str, files):

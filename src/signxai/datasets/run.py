@@ -15,15 +15,16 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from signxai.common.errors import InputError, OptionError, SignxaiError
-from signxai.datasets.explaining import BatchExplainer
-from signxai.datasets.plan import Plan
+from signxai.datasets.explaining import BatchExplainer, class_number
+from signxai.datasets.given_models import given
+from signxai.datasets.plan import TARGETS, Plan
 from signxai.datasets.ray_run import RayOptions, results_by_ray
-from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_of
-from signxai.datasets.sources import Source, as_text
+from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_alone, reason_of
+from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
 from signxai.datasets.views import Views, views_of
-from signxai.models import move_to
+from signxai.models import Classifier, move_to
 
 __all__ = ["explain_dataset"]
 
@@ -31,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def explain_dataset(
-    model: nn.Module,
+    model: nn.Module | Classifier,
     source: Source,
     method_names: Sequence[str],
     store: str | Path,
@@ -59,22 +60,26 @@ def explain_dataset(
     nothing left to do, is logged at the level INFO.
 
     Args:
-        model: of outputs (N, classes). Of one logit no class is predicted, but that logit explained.
+        model: of outputs (N, classes); or a classifier, as ``signxai.models.load_classifier`` gives it, by which pictures that the source
+            does not prepare itself are prepared, and classes named. Of one logit no class is predicted, but that logit explained.
         source: the data set, as ``image_folder``, ``manifest``, ``ArraySource``, ``TorchSource``, ``beats_of`` or ``windows_of`` give it.
         method_names: names of the grammar, in a list.
         store: the folder, by custom called ``NAME.zarr``; it is made, or gone on with if it is of the same run.
-        target: the class that is explained: the one that is "predicted", the entry's "label" or "target", or a number for all.
-        class_names: by class, to which labels that are names refer; each its own. Of one logit: none, or of both sides.
+        target: the class that is explained: the one that is "predicted", the entry's "label" or "target", or one class for all, by its
+            number, or by its name where classes have names.
+        class_names: by class, each its own, to which labels that are names refer; of one logit those of both sides; none: those of the
+            classifier.
         batch_size: entries in one batch, and one chunk of the store.
         dtype: of stored maps and inputs: "float32" or "float16", whose error is stored with each map.
         keep_inputs: whether the store holds the inputs, too, so that a report needs nothing else.
         seed: of every draw.
         device: where the model runs, such as "cuda:0"; None: where it is.
-        output: from what the model returns to the outputs (N, classes), where it returns several tensors.
+        output: from what the model returns to the outputs (N, classes), where it returns several tensors; None: as the classifier says.
         model_name: what the store calls the model; its class by default.
         workers: processes that read ahead; 0: none.
         ray: how the run is spread over processes and machines by Ray; None: it is not, and ``workers`` read for it.
-        view: how an entry is drawn in reports, with several inputs by the name of each; None: as the source says, or by its shape.
+        view: how an entry is drawn in reports, with several inputs by the name of each; None: as the classifier or the source says, or by
+            its shape.
         progress: whether a bar shows what is done and left, on standard error.
         **options: of ``signxai.explain_all``; each goes to the methods that take it.
 
@@ -99,19 +104,19 @@ def explain_dataset(
     _check_workers(workers)
     if isinstance(method_names, str):
         raise InputError(f"method_names={method_names!r} is one name; give a list: [{method_names!r}]")
-    class_names = [as_text(str(name)) for name in class_names]
-    plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, output)
-    model = model if device is None else move_to(model, device)
-    run = plan.description(model, source, model_name or type(model).__qualname__)
+    work = given(model, source, class_names, output, view)
+    target = _numbered(target, work.class_names)
+    plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, work.output)
+    network, source = work.model if device is None else move_to(work.model, device), work.source
+    run = plan.description(network, source, model_name or type(network).__qualname__)
     with StoreWriter(Path(store)) as writer:
-        if writer.exists:
+        if goes_on := writer.exists:
             writer.resume(run, source.entries)
         first, sample = _first_sample(source)
-        explainer = BatchExplainer.of(model, plan, source.entries, class_names, sample, first)
-        goes_on = writer.exists
+        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, sample, first)
         if not writer.exists:
-            shown = views_of({name: part.shape for name, part in sample.items()}, view or getattr(source, "view", None))
-            writer.create(run, source.entries, batch_size, explainer.arrays(), class_names, shown)
+            shown = views_of({name: part.shape for name, part in sample.items()}, work.view or getattr(source, "view", None))
+            writer.create(run, source.entries, batch_size, explainer.arrays(), work.class_names, shown)
         writer.open_arrays(explainer.arrays())
         writer.forget_begun()
         missing = writer.missing(-(-len(source.entries.keys) // batch_size))
@@ -153,6 +158,12 @@ def _say_how_far(missing: Sequence[int], batch_size: int, count: int, store: str
         _LOG.info("continues: %d of %d entries done in %s", count - left, count, store)
     else:
         _LOG.info("all %d entries are already in %s; nothing to do", count, store)
+
+
+def _numbered(target: str | int, class_names: Sequence[str]) -> str | int:
+    """A class that is given by its name, by its number."""
+    is_a_name = isinstance(target, str) and target not in TARGETS and len(class_names) > 0
+    return class_number(target, class_names, len(class_names)) if is_a_name else target
 
 
 def _check_workers(workers: int) -> None:
@@ -208,8 +219,9 @@ def _commit(
         finally:
             writer.keep()
     writer.tidy()
-    for failure in writer.failures:
-        _LOG.warning("%s: %s", failure.key, failure.reason)
+    if failures := writer.failures:
+        first = failures[0]
+        _LOG.warning("%d of %d entries failed, the first %s: %s", len(failures), count, first.key, reason_alone(first))
 
 
 def _size(number: int, batch_size: int, count: int) -> int:

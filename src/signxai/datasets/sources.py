@@ -35,8 +35,8 @@ class Entries:
         targets: the class of which each is explained; None: nobody says.
 
     Raises:
-        InputError: as many labels, groups or targets as there are keys are not given, all of them are empty, two entries have one key,
-            or a class is a number of more than 64 bits.
+        InputError: as many labels, groups or targets as there are keys are not given, two entries have one key, or a class is
+            a number of more than 64 bits.
 
     >>> Entries(["caf\\udce9.png"], labels=["cat"]).keys
     ['caf\\\\xe9.png']
@@ -60,9 +60,6 @@ class Entries:
         for value in (value for classes in (self.labels, self.targets) if classes is not None for value in classes):
             if isinstance(value, int) and not is_of_64_bits(value):
                 raise InputError(f"class {value} is no whole number of 64 bits; number the classes from 0, or give it as a name")
-        for name in ("labels", "groups"):
-            if (given := getattr(self, name)) and set(given) == {""}:
-                raise InputError(f"{name}: all of them are empty; give them, or leave {name} out")
         seen: set[str] = set()
         for key in self.keys:
             if key in seen:
@@ -164,6 +161,16 @@ class ArraySource:
 
     def read(self, index: int) -> Entry:
         return as_given({name: _as_array(values[index], name) for name, values in parts_of(self.values).items()})
+
+    def read_together(self, rows: range) -> Entry | None:
+        """Several entries (n, ...) as they lie in NumPy arrays; None of others, or where ``read`` would refuse one, or is another's."""
+        parts = parts_of(self.values)
+        if type(self).read is not ArraySource.read or not all(
+            isinstance(values, np.ndarray) and values.dtype.kind in "fiub" for values in parts.values()
+        ):
+            return None
+        read = {name: np.asarray(values[rows.start : rows.stop]) for name, values in parts.items()}
+        return as_given(read) if all(part.dtype.kind != "f" or np.isfinite(part).all() for part in read.values()) else None
 
 
 def _count_of(values: Any) -> int:

@@ -206,6 +206,12 @@ class Store:
         is_there = np.isfinite(logits).all(1)
         return np.where(is_there, np.where(np.isfinite(logits), logits, 0).argmax(1), -1)
 
+    def logits_of_targets(self, rows: Sequence[int] | Array | None = None) -> Array:
+        """The logit of the explained class of some entries (n,), or of all; NaN where none is explained."""
+        targets, logits = self.array("target", rows), self.array("logits", rows)
+        found: Array = np.take_along_axis(logits, np.maximum(targets, 0)[:, None], 1)[:, 0].astype(np.float64)
+        return np.where(targets >= 0, found, np.nan)
+
     def array(self, name: str, rows: Sequence[int] | Array | None = None) -> Array:
         """An array of the store by its name, of some entries, by their indices or a mask (N,), or all.
 

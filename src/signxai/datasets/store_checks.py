@@ -148,8 +148,8 @@ def held(path: Path, name: object) -> bool:
 def refuse_lost(path: Path, name: str, array: Any, values: Array, rows: Rows, is_explained: npt.NDArray[np.bool_]) -> None:
     """Refuse rows of an array that were written, and whose chunk is gone, so that they read as if nothing could be computed.
 
-    What a chunk of nothing but the fill value holds stands in no file. So a chunk is lost only where an explained entry has that value,
-    which none has but for whole numbers whose fill value is 0, of which it cannot be told.
+    A chunk of nothing but the fill value has no file. So one is lost only where an explained entry has that value, which none has; only of
+    whole numbers, whose fill value is 0, and of labels and groups that are names, of which it is "", it cannot be told.
 
     Args:
         path: of the store.
@@ -164,7 +164,7 @@ def refuse_lost(path: Path, name: str, array: Any, values: Array, rows: Rows, is
     """
     if not values.size:
         return
-    was_written = np.ones(len(rows), dtype=bool) if name in _OF_ENTRIES else is_explained[rows]
+    was_written = np.full(len(rows), name == "key" and array.shape[0] > 1) if name in _OF_ENTRIES else is_explained[rows]
     suspects = rows[was_written & _are_fill(values.reshape(len(values), -1)[:, 0], array.fill_value)]
     size = _sizes(array)[0]
     for number in np.unique(suspects // size).tolist():
@@ -248,7 +248,7 @@ def names_of_arrays(path: Path, run: Mapping[str, Any], inputs: Sequence[str]) -
         run: what it says it was.
         inputs: the names of several; empty: an entry is one array.
     """
-    names = ["key", "logits", "target", "explained", *(f"sum/{method}" for method in run["methods"])]
+    names = ["key", "logits", "target", *(f"sum/{method}" for method in run["methods"])]
     if run["settings"].get("keeps_inputs"):
         names += [place_of("input", name) for name in inputs or [ONE]]
     for method in run["methods"]:

@@ -119,7 +119,8 @@ class EntryTable:
         ledgers = {name: store.array(name)[rows].astype(np.float64) for name in names if name in store}
         groups = [str(group) for group in store.array("group")[rows]] if "group" in store else None
         keys = [str(key) for key in store.array("key")[rows]]
-        known = (store.array("target")[rows].astype(np.int64), predicted, store.array("explained")[rows].astype(np.float64))
+        logits = np.concatenate([store.logits_of_targets(rows[block]) for block in blocks(rows, batch_size)])
+        known = (store.array("target")[rows].astype(np.int64), predicted, logits)
         return cls(rows, keys, labels, label_classes, groups, *known, top, ledgers, classes)
 
 

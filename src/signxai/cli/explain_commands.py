@@ -1,0 +1,215 @@
+"""The commands that explain files: ``explain`` and ``inspect``."""
+
+from pathlib import Path
+
+import click
+
+from signxai.cli import option_texts
+from signxai.cli.arguments import ExplainCommand, Input, named_text
+from signxai.cli.shared_options import (
+    device_option,
+    may_register_methods,
+    methods_option,
+    missing,
+    model_options,
+    relevance_option,
+    seed_option,
+    several_options,
+    signal_options,
+    versus_option,
+)
+from signxai.names.grammar import parse_method
+
+__all__ = ["explain", "inspect"]
+
+
+@click.command(cls=ExplainCommand)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input())
+@model_options
+@methods_option
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="CLASS",
+    help="Class to explain, by number or name, or all; given again, a class for each input. Without it: the class that the network "
+    "predicts.",
+)
+@versus_option
+@click.option(
+    "--above",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Explain every class that the network gives at least this probability, as 0.5.",
+)
+@click.option("--output", type=click.Path(path_type=Path), metavar="FIGURE", help="Write the maps as a figure (.png, .pdf, .svg, ...).")
+@click.option("--save", type=click.Path(path_type=Path), metavar="MAPS.npz", help="Write the maps as arrays.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter that the methods' names do not set, as steps=100; METHOD:KEY=VALUE gives it to one method alone.",
+)
+@click.option(
+    "--at",
+    "at",
+    multiple=True,
+    metavar="LAYER",
+    help="Relevance at the output of this module of the network, by its dotted name, instead of at the input: as features.10; of one that "
+    "is executed several times with the number of the execution, as relu[0]. May be given again; --save keeps it as METHOD@LAYER.",
+)
+@several_options
+@click.option(
+    "--names",
+    "labels",
+    multiple=True,
+    type=named_text,
+    metavar="NAME=A,B,...",
+    help="In a figure of several inputs: what the numbers of a list, the leads of a signal or the tokens of this input are called.",
+)
+@click.option(
+    "--own-scales",
+    is_flag=True,
+    help="In a figure of several inputs: a scale of colours for each input, instead of one for all of them.",
+)
+@signal_options
+@click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
+@relevance_option
+@seed_option
+@click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory.")
+@device_option
+def explain(
+    inputs: tuple[Path, ...],
+    model: str,
+    weights: str,
+    methods: tuple[str, ...],
+    targets: tuple[str, ...],
+    versus: str | None,
+    above: float | None,
+    output: Path | None,
+    save: Path | None,
+    options: tuple[str, ...],
+    at: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
+    labels: tuple[tuple[str, str], ...],
+    own_scales: bool,
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    frequency: bool,
+    relevance: str,
+    seed: int,
+    batch_size: int | None,
+    device: str,
+) -> None:
+    """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .csv, .tsv, .txt); or arrays (.npy,
+    .npz, .pt) of shape (N, ...) as the network takes them. Of a network with several inputs an .npz with an array for each, by the
+    names of the arguments of its forward, or --input for each of them.
+
+    \b
+    signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
+    signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
+    signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --target "tiger cat" --versus lynx --output contrast.png
+    signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
+    signxai explain ecg.npy --model my_package.nets:load --method lrp_epsilon_0_25_std_x --above 0.5 --output labels.png
+    signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --at blocks.3 --at head --save layers.npz
+    signxai explain 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --output beat.png
+    signxai explain 208 --model ecg_beats --window 600:610s --method lrp_epsilon_0_25_std_x --output strip.png
+    signxai explain ecg.edf --model my_package.nets:load --leads I,II --window :10s --method gradient --frequency --output hertz.png
+    signxai explain patients.npz --model my_package.nets:joint --method lrp_epsilon_0_25_std_x --output inputs.png --save maps.npz
+    signxai explain --input image=cat.jpg --input meta=meta.npy --model my_package.nets:joint --method lrp_z --output inputs.png
+    """
+    if not (inputs or named):
+        raise missing("INPUT", "a file")
+    names = tuple(dict.fromkeys(methods))
+    if not may_register_methods(model):
+        for name in names:
+            parse_method(name)  # a slip in a name is told before seconds go into loading torch
+    parsed = option_texts.parsed_options(options, names)
+    stretch = option_texts.window(window)
+
+    from signxai.cli.decisions import Targets
+    from signxai.cli.explain_files import Request, explain_files
+    from signxai.cli.several_inputs import SeveralOptions
+    from signxai.cli.signal_files import SignalOptions
+
+    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    passed_on = tuple((name, option_texts.value(text)) for name, text in forward)
+    called = tuple((name, option_texts.listed(text)) for name, text in labels)
+    explain_files(
+        Request(
+            *(inputs, model, weights, names, Targets(targets, above, versus), output, save),
+            *(parsed, relevance, seed, batch_size, device, signals, frequency),
+            at=at,
+            several=SeveralOptions(named, explained, passed_on, one_sample, called, own_scales),
+        ),
+        say=click.echo,
+    )
+
+
+@click.command()
+@click.argument("input", metavar="[INPUT]", required=False, type=Input())
+@model_options
+@click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
+@click.option("--target", metavar="CLASS", help="Class to explain, by number or name. Without it: the class that the network predicts.")
+@versus_option
+@click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@several_options
+@signal_options
+@relevance_option
+@seed_option
+@device_option
+def inspect(
+    input: Path | None,
+    model: str,
+    weights: str,
+    method: str,
+    target: str | None,
+    versus: str | None,
+    save: Path | None,
+    options: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    relevance: str,
+    seed: int,
+    device: str,
+) -> None:
+    """Account for where relevance goes on INPUT, operation by operation: is the map of an LRP method to be trusted?
+
+    \b
+    signxai inspect cat.jpg --method lrp_epsilon_0_1
+    signxai inspect ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save report.json
+    signxai inspect 208.hea --model ecg_beats --at-beat 12
+    signxai inspect patients.npz --model my_package.nets:joint --method lrp_epsilon_0_1
+    """
+    if not (input or named):
+        raise missing("INPUT", "a file")
+    if not may_register_methods(model):
+        parse_method(method)
+    parsed = option_texts.parsed_options(options, [method])[method]
+    stretch = option_texts.window(window)
+
+    from signxai.cli.inspect_files import InspectRequest, inspect_files
+    from signxai.cli.several_inputs import SeveralOptions
+    from signxai.cli.signal_files import SignalOptions
+
+    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
+    inspect_files(
+        InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals, several),
+        say=click.echo,
+    )

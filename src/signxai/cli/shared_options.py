@@ -1,0 +1,152 @@
+"""The options that several commands take, each written once, and what commands have in common."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from signxai.cli.arguments import named_file, named_text
+
+__all__ = [
+    "device_option",
+    "in_order",
+    "may_register_methods",
+    "methods_option",
+    "missing",
+    "model_options",
+    "relevance_option",
+    "seed_option",
+    "several_arrays_options",
+    "several_options",
+    "signal_options",
+    "stored_methods_option",
+    "versus_option",
+    "was_given",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def in_order(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Several options as one decorator: help lists them in this order."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+_model = click.option(
+    "--model",
+    default="efficientnet_lite0",
+    show_default=True,
+    metavar="MODEL",
+    help="efficientnet_lite0 (its weights come with the extra `demo`), ecg_beats (heart beats of two-lead ECGs; reading them needs "
+    "the extra `ecg`), torchvision:NAME, or package.module:factory, a callable that returns a torch.nn.Module, or a "
+    "signxai.models.Classifier to have pictures and signals prepared and classes named.",
+)
+_weights = click.option(
+    "--weights",
+    default="DEFAULT",
+    show_default=True,
+    metavar="W",
+    help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
+    "(.pt, .pth, .safetensors).",
+)
+versus_option = click.option(
+    "--versus", metavar="CLASS", help="Explain the class rather than this one: the difference of their logits. By number or name."
+)
+relevance_option = click.option(
+    "--relevance",
+    type=click.Choice(["one_hot", "logit"]),
+    default="one_hot",
+    show_default=True,
+    help="What relevance starts with at the target: 1, or its logit.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise, and of random weights."
+)
+device_option = click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
+methods_option = click.option(
+    "--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`."
+)
+stored_methods_option = click.option(
+    "--method", "-m", "methods", multiple=True, metavar="NAME...", help="Whose maps; all of the store's without it."
+)
+model_options = in_order(_model, _weights)
+signal_options = in_order(
+    click.option(
+        "--at-beat",
+        "at_beats",
+        multiple=True,
+        type=click.IntRange(min=0),
+        metavar="K",
+        help="Of a signal: explain the annotated beat K, counted from 0, in the network's window about it; may be given again.",
+    ),
+    click.option(
+        "--window",
+        metavar="START:ENDs",
+        help="Of a signal: take this stretch of seconds, as 600:610s, :10s or 50s:. A network that takes windows about beats explains "
+        "each beat of the stretch that has its window in the recording; it is shown as one strip, in which the maps of overlapping "
+        "windows add up.",
+    ),
+    click.option(
+        "--sampling-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="HZ",
+        help="Of a signal whose file does not say it; .npy and .npz are signals (leads, samples) where it is given.",
+    ),
+    click.option(
+        "--units", metavar="UNIT", help="Of a signal whose file does not say them: one for all leads (mV), or one for each (mV,mmHg)."
+    ),
+    click.option("--leads", metavar="NAMES", help="Of a signal: the leads to read, in this order, as I,II,V1."),
+)
+_input = click.option(
+    "--input",
+    "named",
+    multiple=True,
+    type=named_file,
+    metavar="NAME=FILE",
+    help="Of a network with several inputs: the argument NAME of its forward, from a file with it alone; once for each. The first "
+    "axis of an array counts the samples.",
+)
+_one_sample = click.option(
+    "--one-sample",
+    is_flag=True,
+    help="Of several inputs: each array is one sample, without an axis that counts samples.",
+)
+_explained = click.option(
+    "--explained",
+    multiple=True,
+    metavar="NAME",
+    help="Of several inputs: only this one gets relevance, and the others are constants; may be given again.",
+)
+_forward = click.option(
+    "--forward",
+    multiple=True,
+    type=named_text,
+    metavar="NAME=VALUE",
+    help="Of several inputs: an argument that is passed on and not explained, a number, true, false, none or text, as scale=0.5.",
+)
+several_options = in_order(_input, _one_sample, _explained, _forward)
+several_arrays_options = in_order(_input, _explained, _forward)
+"""Of a data set, whose arrays always count their samples."""
+
+
+def missing(argument: str, what: str) -> click.UsageError:
+    """The mistake of a command without any input."""
+    said = f"Missing argument '{argument}': give {what}, or --input NAME=FILE for each of several inputs"
+    return click.UsageError(said, click.get_current_context())
+
+
+def was_given(parameter: str) -> bool:
+    """Whether an option of the command that runs stands on the command line, rather than being what it is by default."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+
+
+def may_register_methods(model: str) -> bool:
+    """Whether making a model runs code of the user, which may register methods: their names are read after it then."""
+    return ":" in model and not model.startswith("torchvision:")
