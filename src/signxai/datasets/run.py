@@ -148,7 +148,7 @@ def _check_source(source: object) -> None:
         wrapped = "wrap it in TorchSource(...)"
     else:
         wrapped = "give ArraySource(...), TorchSource(...), image_folder(...), manifest(...), beats_of(...) or windows_of(...)"
-    raise InputError(f"source: a {type(source).__name__} is no source of entries; {wrapped}")
+    raise InputError(f"source is of the type {type(source).__name__}, which is no source of entries; {wrapped}")
 
 
 def _say_how_far(missing: Sequence[int], batch_size: int, count: int, store: str | Path) -> None:
