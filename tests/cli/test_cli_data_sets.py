@@ -1,5 +1,6 @@
 """``signxai run`` as a user runs it: a folder, a table, arrays and recordings into a store."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -215,11 +216,62 @@ def test_what_is_absorbed_is_told_as_a_share_and_explained_where_it_is_odd(case,
     assert said in explained(run("run", "ones.npy", "--model", "biased:net", "-m", "lrp_z", "--store", "o.zarr", "--relevance", start))
 
 
+def test_a_broken_store_ends_every_command_in_a_line(run, folder):
+    again = ("run", "photos", "--model", "nets:named", "-m", "gradient", "--store", "broken.zarr")
+    commands = [again, ("report", "broken.zarr", "--output", "r"), ("cluster", "broken.zarr"), ("export", "broken.zarr", "--virelay", "v")]
+    explained(run(*again))
+    chunk, metadata = Path("broken.zarr/relevance/gradient/c.0.0.0.0"), Path("broken.zarr/relevance/gradient/zarr.json")
+    chunk.unlink()
+    for command in commands[:2] + commands[3:]:
+        refused(
+            run(*command), "relevance/gradient lacks the file of batch 0 (entries 0 to 4)", "delete the store or run again into a new one"
+        )
+    metadata.write_text(metadata.read_text()[:40])
+    for command in commands:
+        refused(run(*command), "relevance/gradient is missing or broken")
+    Path("broken.zarr/zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {"format": "1"}}')
+    for command in commands:
+        refused(run(*command), "of the format '1'")
+
+
+@pytest.mark.parametrize("place", ["maps.zarr/x", "..", "/proc/x"])
+def test_a_place_for_no_store_is_refused(place, run, folder):
+    explained(run("run", "x.npz", "--model", "nets:small", "-m", "gradient", "--store", "maps.zarr"))
+    refused(run("run", "x.npz", "--model", "nets:small", "-m", "gradient", "--store", place), place)
+
+
+def test_of_one_logit_no_accuracy_is_told(run, folder):
+    (folder / "one.py").write_text(
+        "import nets, torch\ndef net():\n    return torch.nn.Sequential(nets.small()[:4], torch.nn.Linear(16, 1))\n"
+    )
+    told = explained(run("run", "x.npz", "--model", "one:net", "-m", "gradient", "--store", "one.zarr"))
+    assert "the network has one logit, which predicts no class" in told
+    assert "predicted as labelled (" not in told
+    refused(run("cluster", "one.zarr", "--wrong"), "the network has one logit")
+
+
+def test_labels_that_are_spelled_in_two_ways_are_told(run, folder):
+    (folder / "cases.csv").write_text("file,label\nphotos/cat/a.png,Cat\nphotos/cat/b.png,cat\nphotos/dog/a.png,dog\n")
+    told = explained(run("run", "cases.csv", "--model", "nets:named", "-m", "gradient", "--store", "cases.zarr"))
+    assert "labels that differ only in case or accents, and count as different: 'Cat' and 'cat'\n" in told
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes")
+def test_a_folder_with_names_that_are_no_utf8(run, folder):
+    place = os.fsencode(folder / "odd") + b"/caf\xe9"
+    os.makedirs(place)
+    for name in (b"a.png", b"\xff.png"):
+        Image.new("RGB", (8, 8), "red").save(os.fsdecode(place + b"/" + name))
+    explained(run("run", "odd", "--model", "nets:named", "-m", "gradient", "--store", "odd.zarr"))
+    assert Store("odd.zarr").keys() == [r"caf\xe9/a.png", r"caf\xe9/\xff.png"]
+    explained(run("report", "odd.zarr", "--output", "r"))
+
+
 def test_the_same_command_again_changes_nothing(run, here):
     command = ("run", "x.npz", "--model", "nets:small", "-m", "smoothgrad_samples_2", "--store", "maps.zarr", "--seed", "3")
     first = explained(run(*command))
     before = {path: path.stat().st_mtime_ns for path in (here / "maps.zarr").rglob("0")}
-    assert explained(run(*command)) == first
+    assert explained(run(*command)) == f"all 7 entries are already in maps.zarr; nothing to do\n{first}"
     assert {path: path.stat().st_mtime_ns for path in (here / "maps.zarr").rglob("0")} == before
     refused(run(*command[:-1], "4"), "of another run", "settings.seed was 3 and is 4")
 

@@ -143,7 +143,8 @@ def _columns(store: Store) -> dict[str, list[str]]:
         columns["label"] = [_name(store, value) for value in store.array("label").tolist()]
     if "group" in store:
         columns["group"] = [str(value) for value in store.array("group")]
-    columns["predicted"] = [_name(store, value) for value in store.predictions().tolist()]
+    if store.predicts_classes:
+        columns["predicted"] = [_name(store, value) for value in store.predictions().tolist()]
     return columns
 
 

@@ -78,7 +78,7 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
     data_set = found_data_set(request.sources, request.of_recordings, request.of_several)
     ray = _spread(request)
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
-    with ended_in_a_line(request.store), _failures_told_here(), _said_as_here():
+    with ended_in_a_line(request.store), _logged_by(say), _said_as_here():
         store = _explained(request, classifier, data_set.source(classifier), ray)
     for line in report_of_run(store):
         say(line)
@@ -98,14 +98,33 @@ def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def _failures_told_here() -> Iterator[None]:
-    """While entered, entries that fail are not logged: the report tells of them."""
-    level = _LOG_OF_RUNS.level
-    _LOG_OF_RUNS.setLevel(logging.ERROR)
+def _logged_by(say: Callable[[str], None]) -> Iterator[None]:
+    """While entered, that a run goes on with an earlier one is a line of the report; of entries that fail it tells at its end."""
+    level, handler = _LOG_OF_RUNS.level, _Told(say)
+    _LOG_OF_RUNS.setLevel(logging.INFO)
+    _LOG_OF_RUNS.addHandler(handler)
+    _LOG_OF_RUNS.addFilter(_is_no_warning)
     try:
         yield
     finally:
+        _LOG_OF_RUNS.removeFilter(_is_no_warning)
+        _LOG_OF_RUNS.removeHandler(handler)
         _LOG_OF_RUNS.setLevel(level)
+
+
+def _is_no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno != logging.WARNING
+
+
+class _Told(logging.Handler):
+    """What is logged, as lines of the report."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(record.getMessage())
 
 
 @contextmanager

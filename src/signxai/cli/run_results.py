@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from unicodedata import normalize
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def report_of_run(store: Store) -> list[str]:
     rows = store.rows()
     lines = [f"{len(rows)} of {len(store)} entries explained by {_counted(len(store.methods), 'method')}: {store.path}"]
     if len(rows):
-        lines += _agreement(store) if store.knows_labels else []
+        lines += [*_agreement(store), *_alike(store)] if "label" in store else []
         lines += [_absorption(store, method, rows) for method in store.methods if f"absorbed/{method}" in store]
     lines += _failures(store)
     return [*lines, next_step(store)] if len(rows) else lines
@@ -37,11 +38,26 @@ def _counted(count: int, what: str) -> str:
 
 def _agreement(store: Store) -> list[str]:
     """How many of the entries with a label are predicted as labelled, and which labels are none of the model's classes."""
+    if not store.predicts_classes:
+        return ["the network has one logit, which predicts no class: how many are predicted as labelled is not told"]
+    if not store.knows_labels:
+        return []
     right, wrong = len(store.rows(wrong=False)), len(store.rows(wrong=True))
     lines = [f"{right} of {right + wrong} predicted as labelled ({right / (right + wrong):.1%})"] if right + wrong else []
     if strange := store.labels_that_are_no_classes():
         lines.append(f"labels that are none of the model's classes, and count as predicted wrongly: {', '.join(strange[:5])}")
     return lines
+
+
+def _alike(store: Store) -> list[str]:
+    """The labels that are names and differ only in case, or in how accents are encoded: most often these are one, spelled in two ways."""
+    labels = store.array("label")
+    names = set() if labels.dtype.kind in "iu" else {str(name) for name in labels}
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(names):
+        spellings.setdefault(normalize("NFC", name).casefold(), []).append(name)
+    found = [" and ".join(map(repr, group)) for group in spellings.values() if len(group) > 1]
+    return [f"labels that differ only in case or accents, and count as different: {', '.join(found[:_REASONS])}"] if found else []
 
 
 def _absorption(store: Store, method: str, rows: Rows) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.packages import zarr_package
+from signxai.datasets.store_checks import BROKEN
 
 __all__ = ["Clusters", "clustered", "clusters_read", "write_clusters"]
 
@@ -20,6 +21,8 @@ Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 
 FOLDER = "cluster"
+_LOST = -2
+"""What whole numbers read as whose file is gone: neither a row nor a cluster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,36 +94,48 @@ class Clusters:
         return np.asarray(self.rows[members[np.argsort(distances, kind="stable")[:count]]])
 
 
-def clustered(group: Any) -> list[tuple[str, int]]:
-    """Of which method and class a store has clusters, in the order of their names.
+def clustered(path: Path) -> list[tuple[str, int]]:
+    """Of which method and class a store has clusters, in the order of their names; what a killed writer left beside them is no class.
 
     Args:
-        group: of the store.
+        path: of the store.
     """
-    if FOLDER not in group:
-        return []
-    return sorted((method, int(target)) for method, classes in group[FOLDER].groups() for target, _ in _named_by_number(classes))
+    places = [place for method in _folders(path / FOLDER) for place in _folders(method) if place.name.isdecimal()]
+    return sorted((place.parent.name, int(place.name)) for place in places)
 
 
-def _named_by_number(classes: Any) -> Iterator[tuple[str, Any]]:
-    """The groups of classes; what a killed writer left beside them is no class."""
-    return ((name, group) for name, group in classes.groups() if name.isdecimal())
+def _folders(folder: Path) -> list[Path]:
+    return [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
 
 
-def clusters_read(group: Any, method: str, target: int) -> Clusters:
+def _broken(folder: Path, error: Exception) -> StoreError:
+    said = str(error) or type(error).__name__
+    return StoreError(f"{folder}: clusters are broken ({said}); remove this folder, and find them anew by `signxai cluster`")
+
+
+def clusters_read(path: Path, group: Any, method: str, target: int) -> Clusters:
     """The clusters that a store has of a method and a class.
 
     Args:
-        group: of the store.
+        path, group: of the store.
         method, target: whose.
 
     Raises:
         OptionError: there are none.
+        StoreError: they are broken.
     """
-    if (method, target) not in (known := clustered(group)):
+    if (method, target) not in (known := clustered(path)):
         there = ", ".join(f"{name} of class {number}" for name, number in known) or "none at all"
         raise OptionError(f"no clusters of {method!r} and class {target}; there are {there}: find them by `signxai cluster`")
-    found = group[f"{FOLDER}/{method}/{target}"]
+    try:
+        found = _clusters_in(group[f"{FOLDER}/{method}/{target}"], method, target)
+        _check(found)
+    except BROKEN as error:
+        raise _broken(path / FOLDER / method / str(target), error) from error
+    return found
+
+
+def _clusters_in(found: Any, method: str, target: int) -> Clusters:
     attributes = dict(found.attrs)
     return Clusters(
         method=method,
@@ -138,6 +153,26 @@ def clusters_read(group: Any, method: str, target: int) -> Clusters:
     )
 
 
+def _check(found: Clusters) -> None:
+    """Let what is not of these entries be an error.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if found.shown not in found.embeddings or "spectral" not in found.embeddings or found.chosen not in found.clusterings:
+        raise ValueError("an embedding or a clustering is missing")
+    for name, values in (("rows", found.rows), *found.embeddings.items(), *found.clusterings.items()):
+        if len(values) != len(found.rows) or _is_lost(values):
+            raise ValueError(f"values of {name} are missing")
+    if (np.diff(found.rows) <= 0).any():
+        raise ValueError("the rows do not ascend")
+
+
+def _is_lost(values: Array) -> bool:
+    """Whether there is what stands where no file is."""
+    return bool(np.isnan(values).any() if values.dtype.kind == "f" else (values == _LOST).any())
+
+
 def _arrays(group: Any) -> dict[str, Array]:
     return {name: np.asarray(array[:]) for name, array in sorted(group.arrays())}
 
@@ -150,11 +185,15 @@ def write_clusters(path: Path, clusters: Clusters) -> None:
         clusters: to be kept.
 
     Raises:
+        StoreError: earlier ones are broken, so that these cannot stand beside them.
         OSError: they cannot be written.
     """
     zarr = zarr_package()
     folder = path / FOLDER / clusters.method
-    zarr.open_group(path, mode="r+").require_group(f"{FOLDER}/{clusters.method}")
+    try:
+        zarr.open_group(path, mode="r+").require_group(f"{FOLDER}/{clusters.method}")
+    except BROKEN as error:
+        raise _broken(path / FOLDER, error) from error
     part, old = folder / f".{clusters.target}.part", folder / f".{clusters.target}.old"
     for left in (part, old):
         shutil.rmtree(left, ignore_errors=True)
@@ -186,4 +225,5 @@ def _fill(group: Any, clusters: Clusters) -> None:
     arrays |= {f"embedding/{name}": values.astype(np.float32) for name, values in clusters.embeddings.items()}
     arrays |= {f"clustering/{name}": values.astype(np.int64) for name, values in clusters.clusterings.items()}
     for name, values in arrays.items():
-        group.create_array(name, shape=values.shape, chunks=values.shape, dtype=values.dtype)[:] = values
+        lost = float("nan") if values.dtype.kind == "f" else _LOST
+        group.create_array(name, shape=values.shape, chunks=values.shape, dtype=values.dtype, fill_value=lost)[:] = values

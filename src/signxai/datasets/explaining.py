@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,6 +51,7 @@ class BatchExplainer:
         inputs: what every entry consists of, by name.
         explained: for each method the inputs of which it has maps.
         classes: how many the model has.
+        first: what the first entry that can be read is called, which the others must be like.
     """
 
     model: nn.Module
@@ -59,16 +61,24 @@ class BatchExplainer:
     inputs: Mapping[str, InputKind]
     explained: Mapping[str, tuple[str, ...]]
     classes: int
+    first: str = ""
 
     @classmethod
-    def of(cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], sample: Parts) -> BatchExplainer:
+    def of(
+        cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], sample: Parts, first: int = 0
+    ) -> BatchExplainer:
         """One for entries like this sample.
+
+        Args:
+            model, plan, entries, class_names: as the attributes.
+            sample: the parts of an entry.
+            first: which one that is.
 
         Raises:
             SignxaiError: the model does not take it, or a target, a label or an option does not fit the model.
         """
         inputs = {name: InputKind(part.shape, part.dtype) for name, part in sample.items()}
-        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0)
+        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0, entries.keys[first])
         logits = explainer._predicted(stacked([sample]))
         if logits.ndim != 2:
             raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
@@ -138,14 +148,18 @@ class BatchExplainer:
     def _unfit(self, sample: Parts) -> str:
         """Why a sample is not like the others; empty if it is."""
         if sample.keys() != self.inputs.keys():
-            return f"has {_listed(sample)}, where the first entry has {_listed(self.inputs)}"
+            return f"has {_listed(sample)}, where {self._first()} has {_listed(self.inputs)}"
         for name, part in sample.items():
             kind, which = self.inputs[name], f"input {name!r} is " if name else ""
             if part.shape != kind.shape:
-                return f"{which}of the shape {part.shape}, where the first entry has {kind.shape}"
+                return f"{which}of the shape {part.shape}, where {self._first()} has {kind.shape}"
             if not _holds(kind.dtype, part.dtype):
-                return f"{which}of {part.dtype}, where the first entry is of {kind.dtype}"
+                return f"{which}of {part.dtype}, where {self._first()} is of {kind.dtype}"
         return ""
+
+    def _first(self) -> str:
+        """How the entry is spoken of which the others must be like."""
+        return f"the first entry, {self.first},"
 
     def _computed(self, indices: Sequence[int], x: Array | Parts) -> tuple[list[tuple[list[int], Parts]], list[Failure]]:
         """The arrays of entries, with their indices, and those that could not be explained, which is tried one by one."""
@@ -201,7 +215,7 @@ class BatchExplainer:
         """What is stored of a method's maps."""
         if self.explained[method] != tuple(parts):
             raise ModelError(
-                f"{method}: has maps of {_listed(parts)}, where those of the first entry are of {_listed(self.explained[method])}"
+                f"{method}: has maps of {_listed(parts)}, where those of {self._first()} are of {_listed(self.explained[method])}"
             )
         stored = {name: self._stored(" ".join([method, name]).rstrip(), relevance) for name, relevance in parts.items()}
         sums = {name: relevance.reshape(len(relevance), -1).sum(1, dtype=np.float64) for name, relevance in parts.items()}
@@ -243,12 +257,16 @@ class BatchExplainer:
         return class_number(value, self.class_names, self.classes)
 
     def _check_names(self) -> None:
-        """Let names that are not one for each class be an error; a single output may have the names of both sides of its decision.
+        """Let names that are not one for each class, each its own, be an error; a single output may have those of both sides of its
+        decision.
 
         Raises:
             OptionError: they are.
         """
         count = len(self.class_names)
+        if twice := [name for name, times in Counter(self.class_names).items() if times > 1]:
+            numbers = " and ".join(str(number) for number, name in enumerate(self.class_names) if name == twice[0])
+            raise OptionError(f"class_names: {twice[0]!r} is the name of the classes {numbers}; give each a name of its own")
         if count and count != self.classes and (self.classes, count) != (1, 2):
             raise OptionError(f"class_names: {count} names, where the model has {self.classes} classes; give one for each, or none")
 
@@ -272,18 +290,21 @@ def class_number(value: Class | np.integer[Any], names: Sequence[str], classes: 
     """The number of a class that is given by it, or by its name.
 
     Raises:
-        TargetError: there is none.
+        TargetError: there is none, or several have the name.
 
     >>> class_number("lynx", ["cat", "lynx"], classes=2), class_number(1, [], classes=2)
     (1, 1)
     """
     if isinstance(value, int | np.integer):
         if not 0 <= value < classes:
-            raise TargetError(f"class {value}: the model has {classes} classes, 0 to {classes - 1}")
+            there = f"{classes} classes, 0 to {classes - 1}" if classes > 1 else "one class, 0"
+            raise TargetError(f"class {value}: the model has {there}")
         return int(value)
     if value not in names:
         said = f"the classes are {', '.join(names[:10])}" if names else "its classes have numbers only; give class_names="
         raise TargetError(f"class {value!r} is none of the model's: {said}")
+    if list(names).count(value) > 1:
+        raise TargetError(f"class {value!r} is the name of several classes; give the number")
     return list(names).index(value)
 
 

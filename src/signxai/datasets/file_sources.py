@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.fingerprints import hash_of_files
 from signxai.datasets.sources import Class, Entries, is_of_64_bits
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
 
@@ -33,7 +33,7 @@ class FileSource:
 
     Args:
         folder: to which the files' names are relative.
-        files: the names, which are the entries' keys.
+        files: the names, which are the entries' keys, as ``as_text`` spells those that are no UTF-8.
         preprocess: from a picture (8-bit RGB) to the network's input; None: pictures are refused.
         labels, groups, targets: as ``Entries`` has them.
         kind: what it is, and where it comes from.
@@ -52,8 +52,10 @@ class FileSource:
         object.__setattr__(self, "entries", Entries(list(self.files), self.labels, self.groups, self.targets))
 
     def content_hash(self) -> str:
-        """Of the sizes of all files, of which -1 says that one is missing."""
-        return hash_of_sizes([self.folder / file for file in self.files])
+        """Of the sizes of all files, of which -1 says that one is missing, and of what is in them: in all where that is up to 256 MB
+        together, else in 16 from the first to the last.
+        """
+        return hash_of_files([self.folder / file for file in self.files])
 
     def read(self, index: int) -> Array:
         path = self.folder / self.files[index]
@@ -154,9 +156,3 @@ def _class(text: str) -> Class:
     (-3, '--3', '99999999999999999999')
     """
     return int(text) if re.fullmatch(r"[+-]?\d{1,19}", text) and is_of_64_bits(int(text)) else text
-
-
-def hash_of_sizes(files: Sequence[Path]) -> str:
-    """A hash of the sizes of files in bytes, of which -1 says that one is missing."""
-    sizes = [file.stat().st_size if file.is_file() else -1 for file in files]
-    return hashlib.sha256(repr(sizes).encode()).hexdigest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError, OptionError
 from signxai.datasets.file_sources import FileSource
 from signxai.datasets.recording_sources import RecordingSource
-from signxai.datasets.sources import Source
+from signxai.datasets.sources import Source, as_text
 from signxai.datasets.views import PictureView, Views
 from signxai.models import Classifier
 from signxai.timeseries.signal_input import SignalInput
@@ -56,15 +57,34 @@ def given(
     ['V']
     """
     if isinstance(model, nn.Module):
-        return Given(model, source, class_names, output, view)
+        return Given(model, source, [as_text(str(name)) for name in class_names], output, view)
     if not isinstance(model, Classifier):
         raise ModelError(
             f"model: a torch.nn.Module or a signxai.models.Classifier is needed, not {type(model).__name__}; "
             "signxai.models.load_classifier(name) gives one"
         )
     _refuse_other_recordings(model, source)
-    names = class_names if len(class_names) else [model.short_name(index) for index in range(len(model.class_names))]
+    names = [as_text(str(name)) for name in class_names] if len(class_names) else names_of(model)
     return Given(model.model, _prepared(model, source), names, output or model.output, view or _view(model, source))
+
+
+def names_of(classifier: Classifier) -> list[str]:
+    """What classes are called: in short, in full where that is the name of several, and with the number where that is, too.
+
+    >>> names_of(Classifier(nn.Identity(), class_names=["N (normal)", "crane", "N (noise)", "crane"]))
+    ['N (normal)', 'crane (1)', 'N (noise)', 'crane (3)']
+    """
+    numbers = range(len(classifier.class_names))
+    short, full = Counter(classifier.short_name(index) for index in numbers), Counter(classifier.class_names)
+    return [as_text(_name_of(classifier, index, short, full)) for index in numbers]
+
+
+def _name_of(classifier: Classifier, index: int, short: Mapping[str, int], full: Mapping[str, int]) -> str:
+    """The name of a class, by how many classes each name is that of."""
+    name = classifier.class_names[index]
+    if short[classifier.short_name(index)] == 1:
+        return classifier.short_name(index)
+    return name if full[name] == 1 else f"{name} ({index})"
 
 
 def _prepared(classifier: Classifier, source: Source) -> Source:

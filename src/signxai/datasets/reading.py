@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from signxai.common.errors import InputError, SignxaiError, StoreError
 from signxai.datasets.parts import Entry, parts_of
-from signxai.datasets.sources import Source
+from signxai.datasets.sources import Source, as_text
 from signxai.datasets.store_writer import Failure
 
 __all__ = ["ReadBatch", "batches_of", "lost_reader", "parts_read", "read_batch", "reason_alone", "reason_of", "rows_of"]
@@ -149,7 +149,7 @@ def _read(source: Source, index: int) -> Parts | Failure:
 
 def reason_of(error: Exception) -> str:
     """Why an entry failed, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return as_text(" ".join(str(error).split()) or type(error).__name__)
 
 
 def reason_alone(failure: Failure) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.common.errors import InputError, OptionError, SignxaiError
-from signxai.datasets.file_sources import hash_of_sizes
+from signxai.datasets.fingerprints import hash_of_files
 from signxai.datasets.sources import Class, Entries
 from signxai.datasets.views import SignalView
 from signxai.timeseries.beats import AAMI_CLASSES
@@ -89,11 +89,11 @@ class RecordingSource:
         return self.signal_input.prepare(read_signal(file, **self.options)).values
 
     def content_hash(self) -> str:
-        """Of the windows' names, their places, and the sizes of the files."""
+        """Of the windows' names, their places, and the files, as ``FileSource`` has it of its own."""
         places = [(window.file, window.start, window.stop) for window in self.windows]
         files = [Path(file) for file in dict.fromkeys(window.file for window in self.windows)]
         parts = [path for file in files for path in sorted(file.parent.glob(f"{file.stem}.*"))]
-        return hashlib.sha256(f"{places} {hash_of_sizes(parts)}".encode()).hexdigest()
+        return hashlib.sha256(f"{places} {hash_of_files(parts)}".encode()).hexdigest()
 
     def read(self, index: int) -> Array:
         window = self.windows[index]
@@ -123,9 +123,10 @@ def windows_of(
     A recording that cannot be read is an entry of its own, which fails when its turn comes.
 
     Raises:
-        InputError: a recording has no room for a window.
+        InputError: a recording has no room for a window, or ``files`` is one instead of a list.
         OptionError: the length is no such number, or the network takes windows about beats.
     """
+    _refuse_one(files)
     if signal_input.about_beats:
         raise OptionError("signal_input takes windows about beats, and no others: give beats_of(files, signal_input)")
     windows: list[Window] = []
@@ -160,6 +161,7 @@ def beats_of(files: Sequence[str | Path], signal_input: SignalInput, classes: Se
 
     Raises:
         OptionError: the network takes no windows about beats, or no such class.
+        InputError: ``files`` is one instead of a list.
     """
     before, after = signal_input.before_s, signal_input.after_s
     if before is None or after is None:
@@ -167,6 +169,7 @@ def beats_of(files: Sequence[str | Path], signal_input: SignalInput, classes: Se
     unknown = [name for name in classes if name not in set(AAMI_CLASSES.values())]
     if unknown:
         raise OptionError(f"class {unknown[0]!r}: the AAMI classes are {', '.join(sorted(set(AAMI_CLASSES.values())))}")
+    _refuse_one(files)
     windows: list[Window] = []
     seen: list[Signal] = []
     for file in map(str, files):
@@ -183,6 +186,16 @@ def beats_of(files: Sequence[str | Path], signal_input: SignalInput, classes: Se
                 windows.append(Window(file, start, stop, f"{file} beat {int(place)}", name))
     view = _view(seen, signal_input, beat_at_s=before)
     return RecordingSource(windows, signal_input, options, kind=f"beats of {len(files)} recordings", view=view)
+
+
+def _refuse_one(files: Sequence[str | Path]) -> None:
+    """Raise if one file stands for a list of files.
+
+    Raises:
+        InputError: it does.
+    """
+    if isinstance(files, str | Path):
+        raise InputError(f"files={str(files)!r} is one file; give a list: [{str(files)!r}]")
 
 
 def _view(signals: Sequence[Signal], signal_input: SignalInput, beat_at_s: float = 0.0) -> SignalView | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from signxai.common.errors import InputError, OptionError, SignxaiError
@@ -54,17 +56,19 @@ def explain_dataset(
 
     Two batches are in memory at a time: one is explained while that before it is written. Whatever ends the run, what it has committed
     stays: the same call goes on where it was ended, and the store's arrays are those of an undisturbed run, byte by byte. An entry that
-    cannot be read or explained is listed in the store's ``failed``, and the run goes on.
+    cannot be read or explained is listed in the store's ``failed``, and the run goes on. That a run goes on with an earlier one, or has
+    nothing left to do, is logged at the level INFO.
 
     Args:
         model: of outputs (N, classes); or a classifier, as ``signxai.models.load_classifier`` gives it, by which pictures that the source
-            does not prepare itself are prepared, and classes named.
+            does not prepare itself are prepared, and classes named. Of one logit no class is predicted, but that logit explained.
         source: the data set, as ``image_folder``, ``manifest``, ``ArraySource``, ``TorchSource``, ``beats_of`` or ``windows_of`` give it.
-        method_names: names of the grammar.
+        method_names: names of the grammar, in a list.
         store: the folder, by custom called ``NAME.zarr``; it is made, or gone on with if it is of the same run.
         target: the class that is explained: the one that is "predicted", the entry's "label" or "target", or one class for all, by its
             number, or by its name where classes have names.
-        class_names: by class, to which labels that are names refer; none: those of the classifier.
+        class_names: by class, each its own, to which labels that are names refer; of one logit those of both sides; none: those of the
+            classifier.
         batch_size: entries in one batch, and one chunk of the store.
         dtype: of stored maps and inputs: "float32" or "float16", whose error is stored with each map.
         keep_inputs: whether the store holds the inputs, too, so that a report needs nothing else.
@@ -84,7 +88,7 @@ def explain_dataset(
 
     Raises:
         StoreError: the store is of another run (the message has the differences), of a newer version, broken, or another run writes to it.
-        InputError: not one entry can be read.
+        InputError: not one entry can be read, ``source`` is no source, or ``method_names`` is one name instead of a list.
         SignxaiError: as ``signxai.explain`` does, for what is wrong with the call as a whole.
         OSError: the store cannot be written; what is committed stays.
 
@@ -96,29 +100,64 @@ def explain_dataset(
     ...     store.relevance("lrp_z").shape, len(store.failed)
     ((10, 4), 0)
     """
+    _check_source(source)
     _check_workers(workers)
+    if isinstance(method_names, str):
+        raise InputError(f"method_names={method_names!r} is one name; give a list: [{method_names!r}]")
     work = given(model, source, class_names, output, view)
     target = _numbered(target, work.class_names)
     plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, work.output)
     network, source = work.model if device is None else move_to(work.model, device), work.source
     run = plan.description(network, source, model_name or type(network).__qualname__)
     with StoreWriter(Path(store)) as writer:
-        if writer.exists:
-            writer.resume(run)
-        sample = _first_sample(source)
-        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, sample)
+        if goes_on := writer.exists:
+            writer.resume(run, source.entries)
+        first, sample = _first_sample(source)
+        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, sample, first)
         if not writer.exists:
             shown = views_of({name: part.shape for name, part in sample.items()}, work.view or getattr(source, "view", None))
             writer.create(run, source.entries, batch_size, explainer.arrays(), work.class_names, shown)
         writer.open_arrays(explainer.arrays())
         writer.forget_begun()
         missing = writer.missing(-(-len(source.entries.keys) // batch_size))
+        if goes_on:
+            _say_how_far(missing, batch_size, len(source.entries.keys), store)
         if ray is None:
             results = _results(explainer, source, missing, writer, workers)
         else:
             results = results_by_ray(explainer, source, missing, writer.path, ray)
         _commit(results, writer, missing, batch_size, len(source.entries.keys), progress)
     return Store(store)
+
+
+def _check_source(source: object) -> None:
+    """Refuse what is no source, and say what makes one of it.
+
+    Raises:
+        InputError: it is none.
+    """
+    if hasattr(source, "entries") and hasattr(source, "read") and hasattr(source, "content_hash"):
+        return
+    if isinstance(source, str | Path):
+        wrapped = f"name it as image_folder({str(source)!r}), or a table of files as manifest({str(source)!r})"
+    elif isinstance(source, np.ndarray | Tensor | Mapping) or (hasattr(source, "shape") and hasattr(source, "dtype")):
+        wrapped = "wrap it in ArraySource(...)"
+    elif isinstance(source, DataLoader):
+        wrapped = "wrap its data set in TorchSource(loader.dataset)"
+    elif hasattr(source, "__getitem__") and not isinstance(source, list | tuple):
+        wrapped = "wrap it in TorchSource(...)"
+    else:
+        wrapped = "give ArraySource(...), TorchSource(...), image_folder(...), manifest(...), beats_of(...) or windows_of(...)"
+    raise InputError(f"source is of the type {type(source).__name__}, which is no source of entries; {wrapped}")
+
+
+def _say_how_far(missing: Sequence[int], batch_size: int, count: int, store: str | Path) -> None:
+    """Log what an earlier run has left to do."""
+    left = sum(_size(number, batch_size, count) for number in missing)
+    if left:
+        _LOG.info("continues: %d of %d entries done in %s", count - left, count, store)
+    else:
+        _LOG.info("all %d entries are already in %s; nothing to do", count, store)
 
 
 def _numbered(target: str | int, class_names: Sequence[str]) -> str | int:
@@ -132,8 +171,8 @@ def _check_workers(workers: int) -> None:
         raise OptionError(f"workers={workers!r} must be a whole number of at least 0")
 
 
-def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:
-    """The parts of the first entry that can be read, which says what all are like.
+def _first_sample(source: Source) -> tuple[int, dict[str, npt.NDArray[Any]]]:
+    """The index and the parts of the first entry that can be read, which says what all are like.
 
     Raises:
         InputError: there is none.
@@ -141,7 +180,7 @@ def _first_sample(source: Source) -> dict[str, npt.NDArray[Any]]:
     reason = ""
     for index in range(len(source.entries.keys)):
         try:
-            return parts_read(source, index)
+            return index, parts_read(source, index)
         except (SignxaiError, OSError) as error:
             reason = reason or reason_of(error)
     raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,20 +12,21 @@ import numpy.typing as npt
 import torch
 
 from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.fingerprints import add_values, numbers, spread
 from signxai.datasets.parts import ONE, Entry, as_given, check_names, parts_of
 
-__all__ = ["ArraySource", "Entries", "Source", "TorchSource"]
+__all__ = ["ArraySource", "Entries", "Source", "TorchSource", "as_text"]
 
 Array = npt.NDArray[Any]
 Class = int | str
 """A class by its number, or by its name."""
 
-_LOOKED_AT = 16
-
 
 @dataclass(frozen=True)
 class Entries:
     """What is known of a data set's entries before any of them is read.
+
+    Names of files that are no UTF-8 stand in all of them as ``as_text`` spells them, since no store, page or table holds them otherwise.
 
     Attributes:
         keys: what each is called: its file, or its index.
@@ -36,6 +37,9 @@ class Entries:
     Raises:
         InputError: as many labels, groups or targets as there are keys are not given, two entries have one key, or a class is
             a number of more than 64 bits.
+
+    >>> Entries(["caf\\udce9.png"], labels=["cat"]).keys
+    ['caf\\\\xe9.png']
     """
 
     keys: Sequence[str]
@@ -48,6 +52,9 @@ class Entries:
             given = getattr(self, name)
             if given is not None and len(given) != len(self.keys):
                 raise InputError(f"{len(given)} {name} of {len(self.keys)} entries; give one for each")
+        for name in ("keys", "labels", "groups", "targets"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, [as_text(value) if isinstance(value, str) else value for value in given])
         if not self.keys:
             raise InputError("the data set has no entries")
         for value in (value for classes in (self.labels, self.targets) if classes is not None for value in classes):
@@ -67,6 +74,18 @@ class Entries:
             for value in part or ():
                 digest.update(repr(value).encode() + b"\0")
         return digest.hexdigest()
+
+
+def as_text(name: str) -> str:
+    """A name as text that any file holds: bytes of a file's name that are no UTF-8 are spelled, as is half a pair of surrogates.
+
+    >>> as_text("café"), as_text("caf\\udce9"), as_text("\\ud800")
+    ('café', 'caf\\\\xe9', '\\\\ud800')
+    """
+    if name.isascii():
+        return name
+    spelled = "".join(f"\\x{ord(one) - 0xDC00:02x}" if "\udc80" <= one <= "\udcff" else one for one in name)
+    return spelled.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def is_of_64_bits(number: int) -> bool:
@@ -103,7 +122,7 @@ class ArraySource:
     Args:
         values: the array; anything with ``shape`` and ``values[index]`` does. Or a mapping of them, by the
             arguments of the model's forward.
-        labels, groups, targets: (N,), as ``Entries`` has them.
+        labels, groups, targets: (N,), as ``Entries`` has them; a label may be None.
         kind: what it is, and where it comes from.
 
     Raises:
@@ -125,18 +144,19 @@ class ArraySource:
 
     def __post_init__(self) -> None:
         count = _count_of(self.values)
-        plain = [None if part is None else _plain(part) for part in (self.labels, self.groups, self.targets)]
-        object.__setattr__(self, "entries", Entries([str(index) for index in range(count)], *plain))
+        labels = None if self.labels is None else _plain_labels(self.labels)
+        groups, targets = (None if part is None else _plain(part) for part in (self.groups, self.targets))
+        object.__setattr__(self, "entries", Entries([str(index) for index in range(count)], labels, groups, targets))
 
     def content_hash(self) -> str:
-        """Of the names, the shapes, the types, and at most 16 entries from the first to the last."""
-        count = len(self.entries.keys)
-        picked = sorted({round(place) for place in np.linspace(0, count - 1, min(count, _LOOKED_AT))})
+        """Of the names, the shapes, the types, and the values: of arrays in memory, or mapped from a file, all of them up to 256 MB, and
+        of larger ones 4096 entries from the first to the last, with the size and the time of a mapped file; of other arrays, as those
+        of zarr, 16 entries from the first to the last.
+        """
         digest = hashlib.sha256()
         for name, values in parts_of(self.values).items():
             digest.update(f"{name}{tuple(values.shape)} {values.dtype}".encode())
-            for index in picked:
-                digest.update(np.ascontiguousarray(_numbers(values[index])).tobytes())
+            add_values(digest, values)
         return digest.hexdigest()
 
     def read(self, index: int) -> Entry:
@@ -162,20 +182,28 @@ def _count_of(values: Any) -> int:
     if not isinstance(values, Mapping):
         shape = getattr(values, "shape", None)
         if not shape or len(shape) < 2:
-            raise InputError(f"values of {'no' if shape is None else f'the shape {tuple(shape)},'} shape; an array (N, ...) is needed")
+            raise InputError(f"values {_of_shape(values)}; an array (N, ...) is needed, of an entry on each place of the first axis")
         return int(shape[0])
     check_names(list(values))
     shapes = {name: getattr(part, "shape", None) for name, part in values.items()}
     for name, shape in shapes.items():
         if not shape:
-            raise InputError(
-                f"input {name!r} of {'no' if shape is None else f'the shape {tuple(shape)},'} shape; an array (N, ...) is needed"
-            )
+            raise InputError(f"input {name!r} {_of_shape(values[name])}; an array (N, ...) is needed")
     counts = {name: int(shape[0]) for name, shape in shapes.items() if shape}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name!r} has {count}" for name, count in counts.items())
         raise InputError(f"the inputs have one number of entries, on the first axis of each, but of these {said}")
     return next(iter(counts.values()))
+
+
+def _of_shape(values: Any) -> str:
+    """What is said of values that are no array of entries.
+
+    >>> _of_shape(np.zeros(10)), _of_shape([1, 2])
+    ('of the shape (10,)', 'that are a list, which has no shape')
+    """
+    shape = getattr(values, "shape", None)
+    return f"that are a {type(values).__name__}, which has no shape" if shape is None else f"of the shape {tuple(shape)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,12 +217,14 @@ class TorchSource:
         dataset: with ``len`` and ``dataset[index]``.
         kind: what it is.
         has_labels: the part of each entry behind what the network takes is its class, an integer. To know all of them, every entry is
-            read once at the beginning, unless the data set has them as ``targets`` (torchvision's way).
+            read once at the beginning, unless the data set has them as ``targets`` (torchvision's way); one that cannot be read has none,
+            and fails when its turn comes.
         groups, targets: (N,), as ``Entries`` has them.
         inputs: which arguments of the model's forward the first parts of an entry are, in their order.
 
     Raises:
-        InputError: it has no length, or no labels where they are asked for.
+        InputError: it has no length, or no labels where they are asked for, not one entry can be read for its label, or ``inputs`` is a
+            word instead of a list of them.
 
     >>> pairs = torch.utils.data.TensorDataset(torch.zeros(4, 2), torch.tensor([1, 0, 1, 1]))
     >>> TorchSource(pairs, has_labels=True).entries.labels
@@ -216,24 +246,46 @@ class TorchSource:
             count = len(self.dataset)
         except TypeError as error:
             raise InputError(f"{type(self.dataset).__name__} has no length; a data set that is addressed by index is needed") from error
+        if isinstance(self.inputs, str):
+            raise InputError(f"inputs={self.inputs!r} is one word; give a list of names: [{self.inputs!r}]")
         if self.inputs:
             check_names(self.inputs)
         labels = self._labels(count) if self.has_labels else None
         object.__setattr__(self, "entries", Entries([str(index) for index in range(count)], labels, self.groups, self.targets))
 
-    def _labels(self, count: int) -> list[Class]:
+    def _labels(self, count: int) -> list[Class | None]:
         known = getattr(self.dataset, "targets", None)
         if known is not None and len(known) == count:
-            return _plain(known)
-        return _plain([self._parts(index)[1] for index in range(count)])
+            return _plain_labels(known)
+        failed: list[Exception] = []
+        labels = _plain_labels(list(self._labels_read(count, failed)))
+        if failed and len(failed) == count:
+            raise failed[0]
+        return labels
+
+    def _labels_read(self, count: int, failed: list[Exception]) -> Iterator[Any]:
+        """The label of each entry; None of one that cannot be read, whose error is put to the others."""
+        for index in range(count):
+            try:
+                yield self._parts(index)[1]
+            except (SignxaiError, OSError) as error:
+                failed.append(error)
+                yield None
 
     def content_hash(self) -> str:
-        """Of the number of entries and the first of them."""
-        digest = hashlib.sha256()
-        for name, first in parts_of(self._given(0)).items():
-            values = _numbers(first)
-            digest.update(f"{name}{values.shape} {values.dtype}".encode() + np.ascontiguousarray(values).tobytes())
+        """Of the number of entries, and of 16 of them from the first to the last: more cannot be had without reading them all."""
+        digest = hashlib.sha256(str(len(self.entries.keys)).encode())
+        for index in spread(len(self.entries.keys)):
+            for name, values in self._looked_at(index).items():
+                digest.update(f"{index} {name}{values.shape} {values.dtype}".encode() + np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
+
+    def _looked_at(self, index: int) -> dict[str, Array]:
+        """The values of an entry; none of one that cannot be read, which is said when its turn comes."""
+        try:
+            return {str(name): numbers(value) for name, value in parts_of(self._given(index)).items()}
+        except (SignxaiError, OSError, TypeError, ValueError, RuntimeError):
+            return {}
 
     def read(self, index: int) -> Entry:
         given = self._given(index)
@@ -278,6 +330,18 @@ class TorchSource:
             raise InputError(f"the data set failed on entry {index}: {type(error).__name__}: {error}") from error
 
 
+def _plain_labels(values: Any) -> list[Class | None]:
+    """Classes as plain integers and strings, None where nobody says.
+
+    Raises:
+        InputError: a value is neither.
+
+    >>> _plain_labels(np.array([1, 0])), _plain_labels(["cat", None])
+    ([1, 0], ['cat', None])
+    """
+    return [None if value is None else _plain([value])[0] for value in values]
+
+
 def _plain(values: Any) -> list[Any]:
     """Classes or names as plain integers and strings.
 
@@ -297,7 +361,7 @@ def _as_array(value: Any, name: str = ONE) -> Array:
     Raises:
         InputError: it is no array of numbers, or holds NaN or infinity.
     """
-    array = _numbers(value)
+    array = numbers(value)
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise InputError(f"{_called(name)} is {type(value).__name__} of {array.dtype}, not an array of numbers")
     if array.dtype.kind in "fc" and not np.isfinite(array).all():
@@ -307,7 +371,3 @@ def _as_array(value: Any, name: str = ONE) -> Array:
 
 def _called(name: str) -> str:
     return f"the entry's input {name!r}" if name else "the entry"
-
-
-def _numbers(value: Any) -> Array:
-    return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.common.errors import OptionError
-from signxai.datasets.clusters import Clusters, clustered, clusters_read
+from signxai.datasets.clusters import FOLDER, Clusters, clustered, clusters_read
 from signxai.datasets.explaining import class_number
 from signxai.datasets.parts import as_given, place_of
-from signxai.datasets.store_writer import Failure, attributes_of, opened, read_array, read_manifest
+from signxai.datasets.store_checks import check_names, check_shape, held, names_of_arrays, refuse_lost
+from signxai.datasets.store_writer import Failure, array_of, attributes_of, indices_of, opened, read_array, read_manifest
 from signxai.datasets.views import Views, view_read, views_of
 
 __all__ = ["Store"]
@@ -23,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 
 
 class Store:
-    """Relevance maps of a data set, on disk; nothing is read before it is asked for.
+    """Relevance maps of a data set, on disk; nothing is read before it is asked for, but what it says of itself and of its arrays.
 
     Any reader of zarr 3 sees the same: ``zarr.open_group("maps.zarr")["relevance/lrp_z"][:10]``.
 
@@ -49,11 +50,27 @@ class Store:
         self.run: dict[str, Any] = attributes["run"]
         self.class_names: list[str] = attributes["class_names"]
         self.input_names: list[str] = attributes.get("inputs", [])
+        self._count: int = self.run["source"]["entries"]
+        arrays = self._arrays()
+        self._classes: int = arrays["logits"].shape[1]
+        check_names(self.path, self.class_names, self._classes)
         self.view: Any = view_read(attributes["view"]) if "view" in attributes else self._view_by_shape()
-        manifest = read_manifest(self.path)
+        manifest = read_manifest(self.path, attributes)
         self.failed = [Failure(index, key, reason) for index, key, reason in manifest["failed"]]
         size = attributes["batch_size"]
         self._done = [(first * size, min(stop * size, len(self))) for first, stop in manifest["done"]]
+
+    def _arrays(self) -> dict[str, Any]:
+        """The arrays of zarr that there must be, by name.
+
+        Raises:
+            StoreError: one is missing or broken.
+        """
+        names = names_of_arrays(self.path, self.run, self.input_names)
+        arrays = {name: array_of(self.path, self._group, name) for name in names}
+        for name, array in arrays.items():
+            check_shape(self.path, name, array, self._count)
+        return arrays
 
     def _view_by_shape(self) -> Views:
         """How entries of a store that does not say it are drawn."""
@@ -61,12 +78,11 @@ class Store:
 
     def __len__(self) -> int:
         """How many entries the data set has."""
-        count: int = self._group["key"].shape[0]
-        return count
+        return self._count
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is an array of this name."""
-        return isinstance(name, str) and name in self._group
+        """Whether there is an array, or a group of them, of this name."""
+        return held(self.path, name)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}): {len(self.rows())} of {len(self)} entries by {', '.join(self.methods)}"
@@ -83,9 +99,16 @@ class Store:
         return done == len(self)
 
     @property
+    def predicts_classes(self) -> bool:
+        """Whether the largest of several logits predicts a class; a network of one logit says by it how much, not which."""
+        return self._classes > 1
+
+    @property
     def knows_labels(self) -> bool:
-        """Whether entries have labels whose classes are known."""
-        return "label" in self and (bool(self.class_names) or self._group["label"].dtype.kind in "iu")
+        """Whether entries have labels whose classes are known, so that they can be compared with predicted ones."""
+        if not self.predicts_classes or "label" not in self:
+            return False
+        return bool(self.class_names) or array_of(self.path, self._group, "label").dtype.kind in "iu"
 
     def rows(
         self,
@@ -101,19 +124,22 @@ class Store:
         Args:
             target: the class that was explained.
             label: the class that they are said to belong to.
-            predicted: the class of the largest logit.
+            predicted: the class of the largest logit, of several.
             group: what they belong to, such as a patient.
             wrong: True: those whose predicted class is not their label; False: those where it is, both without those that have no label;
                 None: all.
 
         Raises:
-            OptionError: the store does not have what is asked for.
+            OptionError: the store does not have what is asked for, as which class is predicted where the network has one logit.
             TargetError: there is no such class.
         """
-        chosen = np.zeros(len(self), dtype=bool)
-        for start, stop in self._done:
-            chosen[start:stop] = True
-        chosen[[failure.index for failure in self.failed]] = False
+        for name, asked in {"predicted": predicted, "wrong": wrong}.items():
+            if asked is not None and not self.predicts_classes:
+                raise OptionError(
+                    f"{self.path}: {name}={asked!r}: the network has one logit, which predicts no class among several; leave it out, and "
+                    "pick entries by array('logits') and a threshold of your own"
+                )
+        chosen = self._is_explained()
         if target is not None:
             chosen &= self.array("target") == self._number(target)
         if predicted is not None:
@@ -126,12 +152,21 @@ class Store:
             chosen &= self.array("group") == group
         return np.flatnonzero(chosen)
 
+    def _is_explained(self) -> npt.NDArray[np.bool_]:
+        """Of each entry whether it was explained."""
+        explained = np.zeros(len(self), dtype=bool)
+        for start, stop in self._done:
+            explained[start:stop] = True
+        explained[[failure.index for failure in self.failed]] = False
+        return explained
+
     def relevance(self, method: str, rows: Sequence[int] | Array | None = None) -> Any:
         """Maps of a method (n, ...), of some entries, by their indices or a mask (N,), or all; with several inputs a dict from the name
         of each that has maps.
 
         Raises:
             OptionError: the store has no such method, or no such entries.
+            StoreError: the files of some of them are broken or gone.
         """
         if method not in self.methods:
             raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
@@ -164,7 +199,9 @@ class Store:
         return [str(key) for key in self.array("key", rows)]
 
     def predictions(self) -> Rows:
-        """The class of the largest logit of each entry (N,); -1 where there is none."""
+        """The class of the largest logit of each entry (N,); -1 where there is none, and everywhere if the network has one logit only."""
+        if not self.predicts_classes:
+            return np.full(len(self), -1)
         logits = self.array("logits")
         is_there = np.isfinite(logits).all(1)
         return np.where(is_there, np.where(np.isfinite(logits), logits, 0).argmax(1), -1)
@@ -180,14 +217,22 @@ class Store:
 
         Raises:
             OptionError: the store has no such array, or the array no such entries.
+            StoreError: it is broken, or the files of some of these entries are broken or gone.
         """
-        if name not in self._group:
+        if name not in self:
             raise OptionError(f"{self.path} has no {name!r}")
-        return read_array(self.path, self._group, name, rows)
+        array = array_of(self.path, self._group, name)
+        chosen = None if rows is None else indices_of(np.asarray(rows), array.shape[0], f"{self.path}: {name}")
+        values = read_array(self.path, name, array, chosen)
+        if not name.startswith(f"{FOLDER}/"):
+            check_shape(self.path, name, array, len(self))
+            every = np.arange(len(self))
+            refuse_lost(self.path, name, array, values, every if chosen is None else every[chosen], self._is_explained())
+        return values
 
     def clustered(self) -> list[tuple[str, int]]:
         """Of which method and class it has clusters, see ``cluster_maps``; in the order of their names."""
-        return clustered(self._group)
+        return clustered(self.path)
 
     def clusters(self, method: str, target: int | str) -> Clusters:
         """The clusters among a method's maps of one class.
@@ -200,7 +245,7 @@ class Store:
             OptionError: there are none.
             TargetError: there is no such class.
         """
-        return clusters_read(self._group, method, self._number(target))
+        return clusters_read(self.path, self._group, method, self._number(target))
 
     def class_of(self, value: int | str) -> int:
         """The number of a class that is given by it, or by its name.
@@ -211,16 +256,22 @@ class Store:
         return self._number(value)
 
     def labels_that_are_no_classes(self) -> list[str]:
-        """The labels, in the order of the alphabet, that are names of no class: whoever has one is never predicted as labelled."""
+        """The labels, in their order, that are names or numbers of no class: whoever has one is never predicted as labelled."""
         labels = self.array("label")
-        return [] if labels.dtype.kind in "iu" else sorted({str(name) for name in labels} - {*self.class_names, ""})
+        if labels.dtype.kind in "iu":
+            return [str(number) for number in np.unique(labels[labels >= self._sides()]).tolist()]
+        return sorted({str(name) for name in labels} - {*self.class_names, ""}) if self.class_names else []
+
+    def _sides(self) -> int:
+        """How many classes labels may name: a network of one logit decides between two."""
+        return max(self._classes, 2)
 
     def _has_label(self, label: int | str) -> npt.NDArray[np.bool_]:
         """Which entries have a label: by its name as it stands there, or by the class that it means."""
         labels = self.array("label")
         if labels.dtype.kind not in "iu" and isinstance(label, str) and label in {str(name) for name in labels}:
             return np.array([str(name) == label for name in labels])
-        return np.asarray(self._labels() == self._number(label))
+        return np.asarray(self._labels() == class_number(label, self.class_names, self._sides()))
 
     def _has_any_label(self) -> npt.NDArray[np.bool_]:
         """Which entries have a label, if only the name of no class."""
@@ -237,4 +288,4 @@ class Store:
         return np.array([self.class_names.index(str(name)) if str(name) in self.class_names else -1 for name in labels])
 
     def _number(self, value: int | str) -> int:
-        return class_number(value, self.class_names, self._group["logits"].shape[1])
+        return class_number(value, self.class_names, self._classes)

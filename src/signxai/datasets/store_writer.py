@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -21,6 +23,7 @@ from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.sources import Entries
+from signxai.datasets.store_checks import BROKEN, check_attributes, check_manifest, refuse_lost_batches, refuse_within_group
 from signxai.datasets.views import Views, kept
 
 __all__ = ["ArrayKind", "BatchResult", "Failure", "StoreWriter"]
@@ -80,12 +83,15 @@ class StoreWriter:
 
     Raises:
         OptionError: the path has no name.
-        StoreError: on entering, if another run writes to it.
+        StoreError: it would be a new one inside of another; on entering, if another run writes to it.
+        OSError: on entering, if nothing can be written there.
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.name:
+        if path.name in ("", ".."):
             raise OptionError(f"store {str(path)!r}: has no name of its own; name a folder for it, such as maps.zarr")
+        if not path.exists():
+            refuse_within_group(path)
         self.path = path
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         self._done: set[int] = set()
@@ -99,6 +105,8 @@ class StoreWriter:
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
+            if not os.path.exists(self._lock.lock_file):  # not locked, but not to be made: as in /proc
+                raise OSError(errno.EACCES, "no store can be written there", str(self.path)) from error
             raise StoreError(f"{self.path}: another run writes to it; wait for it, or name another store") from error
         except NotImplementedError as error:
             raise StoreError(f"{self.path}: lies on a file system that locks no files; name a store on another one") from error
@@ -123,20 +131,25 @@ class StoreWriter:
         """Whether there is a store to go on with."""
         return self.path.exists()
 
-    def resume(self, run: Mapping[str, Any]) -> None:
+    def resume(self, run: Mapping[str, Any], entries: Entries) -> None:
         """Go on with the store of an earlier run.
 
         Args:
             run: what this run is, see ``Plan.description``.
+            entries: of the data set.
 
         Raises:
-            StoreError: it is no store, of another run, or of a newer version.
+            StoreError: it is no store, broken, of another run, or of a newer version.
         """
         self._group = opened(self.path, "r+")
-        refuse_other_run(self.path, attributes_of(self.path, self._group)["run"], run)
-        manifest = read_manifest(self.path)
+        attributes = attributes_of(self.path, self._group)
+        refuse_other_run(self.path, attributes["run"], run)
+        manifest = read_manifest(self.path, attributes)
+        for name, values in _known(entries).items():
+            if not np.array_equal(read_array(self.path, name, array_of(self.path, self._group, name), None).astype(values.dtype), values):
+                raise StoreError(f"{self.path}: {name} is not what was written once; delete the store or run again into a new one")
         self._done = {number for first, stop in manifest["done"] for number in range(first, stop)}
-        self._failures = {index: Failure(index, key, reason) for index, key, reason in manifest["failed"]}
+        self._failures = {number: Failure(number, key, reason) for number, key, reason in manifest["failed"]}
 
     def create(
         self,
@@ -175,9 +188,11 @@ class StoreWriter:
         """Have the arrays ready to be written to.
 
         Raises:
-            StoreError: one is missing or broken, or another than the run makes.
+            StoreError: one is missing or broken, or another than the run makes, or has lost a batch that is done.
         """
         self._arrays = arrays_of(self.path, self._group, arrays)
+        if self._done:
+            refuse_lost_batches(self.path, {name: self._group[name] for name in arrays}, self._done, self._failures)
 
     def forget_begun(self) -> None:
         """Remove the notes of batches that an earlier run has begun."""
@@ -201,7 +216,7 @@ class StoreWriter:
     @property
     def failures(self) -> list[Failure]:
         """The entries that could not be read or explained, in their order."""
-        return [self._failures[index] for index in sorted(self._failures)]
+        return [self._failures[number] for number in sorted(self._failures)]
 
     def write(self, result: BatchResult) -> None:
         """Write the chunks of a batch, which counts only when it is committed.
@@ -325,7 +340,7 @@ def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[st
     Raises:
         StoreError: one is missing or broken, or another than these.
     """
-    arrays = {name: _array(path, group, name) for name in kinds}
+    arrays = {name: array_of(path, group, name) for name in kinds}
     for name, kind in kinds.items():
         if arrays[name].shape[1:] != kind.shape or arrays[name].dtype != np.dtype(kind.dtype):
             came = f"{arrays[name].dtype} {arrays[name].shape[1:]}"
@@ -333,22 +348,24 @@ def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[st
     return {name: ChunkFiles.of(path / name, array) for name, array in arrays.items()}
 
 
-def read_array(path: Path, group: Any, name: str, rows: Sequence[int] | Array | None) -> Array:
+def read_array(path: Path, name: str, array: Any, rows: npt.NDArray[np.int64] | None) -> Array:
     """Some rows of an array, or all.
+
+    Args:
+        path, name: of the store, and of the array in it.
+        array: as ``array_of`` gives it.
+        rows: as ``indices_of`` gives them; None: all.
 
     Raises:
         StoreError: it is broken.
-        OptionError: it does not have these rows.
     """
-    array = _array(path, group, name)
-    chosen = None if rows is None else _indices(np.asarray(rows), array.shape[0], f"{path}: {name}")
     try:
-        return np.asarray(array[:] if chosen is None else array.oindex[chosen])
-    except (ValueError, RuntimeError) as error:
+        return np.asarray(array[:] if rows is None else array.oindex[rows])
+    except BROKEN as error:
         raise StoreError(f"{path}: {name} has a broken chunk ({error}); remove the store, and run again") from error
 
 
-def _indices(rows: Array, count: int, name: str) -> npt.NDArray[np.int64]:
+def indices_of(rows: Array, count: int, name: str) -> npt.NDArray[np.int64]:
     """Rows that are given as indices, or by a mask, as indices.
 
     Raises:
@@ -364,10 +381,15 @@ def _indices(rows: Array, count: int, name: str) -> npt.NDArray[np.int64]:
     return indices
 
 
-def _array(path: Path, group: Any, name: str) -> Any:
+def array_of(path: Path, group: Any, name: str) -> Any:
+    """An array of a store, as zarr has it.
+
+    Raises:
+        StoreError: it is missing or broken, or no array.
+    """
     try:
         array = group[name]
-    except (KeyError, ValueError, TypeError, FileNotFoundError) as error:
+    except BROKEN as error:
         raise StoreError(f"{path}: {name} is missing or broken ({type(error).__name__}); remove the store, and run again") from error
     if not hasattr(array, "oindex"):
         raise StoreError(f"{path}: {name} is no array but several; say which")
@@ -381,12 +403,18 @@ def opened(path: Path, mode: str) -> Any:
         StoreError: it is no store, or of a newer version.
     """
     zarr = zarr_package()
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path}: no store of relevance maps, but a file; name another place")
     try:
         group = zarr.open_group(path, mode=mode)
         version = group.attrs["format"]
-    except (KeyError, ValueError, TypeError, FileNotFoundError, NotADirectoryError, zarr.errors.BaseZarrError) as error:
+    except BROKEN as error:
         raise StoreError(f"{path}: no store of relevance maps ({type(error).__name__}); name another place, or remove it") from error
-    if not isinstance(version, int) or version > FORMAT:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise StoreError(
+            f"{path}: of the format {version!r}, and formats are counted from 1; it is broken: name another place, or remove it"
+        )
+    if version > FORMAT:
         raise StoreError(f"{path}: written by a newer signxai, as format {version}; this one knows format {FORMAT}: update signxai")
     return group
 
@@ -398,25 +426,34 @@ def attributes_of(path: Path, group: Any) -> dict[str, Any]:
         StoreError: it does not say all that it must.
     """
     attributes = dict(group.attrs)
-    if missing := [name for name in ("run", "class_names", "batch_size") if name not in attributes]:
-        raise StoreError(f"{path / _ATTRIBUTES}: does not say its {missing[0]}; it is broken: name another place, or remove it")
+    check_attributes(path / _ATTRIBUTES, attributes)
     return attributes
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What is in a store: the batches that are done, as ranges, and the entries that failed.
 
+    Args:
+        path: of the store.
+        attributes: what it says of itself, see ``attributes_of``.
+
     Raises:
-        StoreError: it is missing or broken.
+        StoreError: it is missing or broken, or lists what the store does not have.
     """
     file = path / MANIFEST / _ATTRIBUTES
+    manifest = _manifest_in(file)
+    check_manifest(file, manifest, attributes["run"]["source"]["entries"], attributes["batch_size"])
+    return manifest
+
+
+def _manifest_in(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())["attributes"]
         return {
-            "done": [(int(a), int(b)) for a, b in content["done"]],
-            "failed": [(int(i), str(k), str(r)) for i, k, r in content["failed"]],
+            "done": [(index(a), index(b)) for a, b in content["done"]],
+            "failed": [(index(i), k, r) for i, k, r in content["failed"]],
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *BROKEN) as error:
         raise StoreError(
             f"{file}: the record of what is in the store is missing or broken ({error}); remove the store, and run again"
         ) from error

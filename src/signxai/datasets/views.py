@@ -142,13 +142,47 @@ def kept(view: Views) -> dict[str, Any]:
     return {"kind": kind} | {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(view).items()}
 
 
-def view_read(content: Mapping[str, Any]) -> Any:
-    """The view that ``kept`` made this of, or the dict of them."""
+def view_read(content: Any) -> Any:
+    """The view that ``kept`` made this of, or the dict of them.
+
+    Raises:
+        TypeError, KeyError, OptionError: it made no view of this.
+    """
     if content["kind"] == "several":
-        return {name: view_read(one) for name, one in content["views"].items()}
+        return {_word(name): view_read(one) for name, one in dict(content["views"]).items()}
     if content["kind"] == "picture":
-        return PictureView(tuple(content["mean"]), tuple(content["std"]))
+        return PictureView(_numbers(content["mean"]), _numbers(content["std"]))
     if content["kind"] == "signal":
-        known = (content["sampling_rate"], tuple(content["lead_names"]), content["units"], content["zero_at_s"])
-        return SignalView(*known, content.get("event", ""))
-    return ValuesView(tuple(content["names"]))
+        rate = content["sampling_rate"]
+        rate = None if rate is None else _number(rate)
+        known = (rate, _words(content["lead_names"]), _word(content["units"]), _number(content["zero_at_s"]))
+        return SignalView(*known, _word(content.get("event", "")))
+    if content["kind"] == "values":
+        return ValuesView(_words(content["names"]))
+    raise TypeError(f"no kind of view: {content['kind']!r}")
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"no word: {value!r}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"no number: {value!r}")
+    return value
+
+
+def _words(values: Any) -> tuple[str, ...]:
+    return tuple(_word(value) for value in _listed(values))
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(_number(value) for value in _listed(values))
+
+
+def _listed(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError(f"no list: {values!r}")
+    return values

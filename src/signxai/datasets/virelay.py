@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai._version import __version__
-from signxai.common.errors import OptionError, StoreError
+from signxai.common.errors import InputError, OptionError, StoreError
 from signxai.datasets.clusters import Clusters
 from signxai.datasets.folders import said_of_folder
 from signxai.datasets.packages import require_export
@@ -67,6 +67,7 @@ def export_virelay(
     Raises:
         OptionError: no such method, no entry of this class, no inputs in the store, or entries that are no pictures and no signals.
         TargetError: no such class.
+        InputError: ``methods`` is one name instead of a list.
         StoreError: the folder holds something else, lies in the store or has it in it; the store is not complete; or a package is missing.
         OSError: the files cannot be written; then what was there stays.
     """
@@ -90,6 +91,8 @@ def export_virelay(
 
 
 def _methods(store: Store, methods: Sequence[str] | None) -> list[str]:
+    if isinstance(methods, str):
+        raise InputError(f"methods={methods!r} is one name; give a list: [{methods!r}]")
     chosen = list(dict.fromkeys(store.methods if methods is None else methods))
     for method in chosen:
         if method not in store.methods:
@@ -153,20 +156,28 @@ def _of(store: Store, folder: Path, target: int | str | None) -> _Export:
 
 def _labels(store: Store, rows: Rows) -> tuple[Rows, list[str]]:
     """The number of each entry's label, and the names by number: of the classes, of labels that are none, and of no label."""
-    count = store.array("logits", rows[:1]).shape[1]
-    names = list(store.class_names) or [f"class {number}" for number in range(count)]
+    names = list(store.class_names) or [f"class {number}" for number in range(store.array("logits", rows[:1]).shape[1])]
+    count = len(names)
     given = store.array("label", rows) if "label" in store else np.full(len(rows), -1)
-    numbers = np.array([_number(value, names) for value in given.tolist()], dtype=np.int64)
+    numbers = np.array([_number(value, names, count) for value in given.tolist()], dtype=np.int64)
     return np.where(numbers < 0, len(names), numbers), [*names, "no label"]
 
 
-def _number(label: int | str, names: list[str]) -> int:
-    """The number of a label; one that is no class yet becomes the last."""
-    if isinstance(label, int) or label == "":
-        return label if isinstance(label, int) else -1
-    if label not in names:
-        names.append(label)
-    return names.index(label)
+def _number(label: int | str, names: list[str], classes: int) -> int:
+    """The number of a label; one that is no class yet becomes the last.
+
+    >>> names = ["cat", "dog"]
+    >>> [_number(label, names, classes=2) for label in (1, 7, "owl", 2, 7, -1)], names
+    ([1, 2, 3, 4, 2, -1], ['cat', 'dog', 'class 7', 'owl', 'class 2'])
+    """
+    if label == "" or (isinstance(label, int) and label < 0):
+        return -1
+    if isinstance(label, int) and label < classes:
+        return label
+    name = f"class {label}" if isinstance(label, int) else label
+    if name not in names:
+        names.append(name)
+    return names.index(name)
 
 
 def _write(export: _Export, methods: Sequence[str]) -> list[Path]:

@@ -81,7 +81,8 @@ class EntryTable:
         rows: their indices in the store.
         keys: what they are called.
         labels: what they are labelled as, in words, "" where nobody says; None: of none.
-        label_classes: the same as classes; -1: nobody says, or no class of the model; None: nobody says which class a label is.
+        label_classes: the same as classes; -1: nobody says, or no class of the model; None: nobody says which class a label is, or the
+            network has one logit, which predicts none of several.
         groups: what they belong to; None: nobody says.
         targets: the class that was explained.
         predicted: the class of the largest logit; -1: logits that are not finite, or a model of one logit.
@@ -165,9 +166,10 @@ def _labels(store: Store, rows: Rows, classes: Classes) -> tuple[list[str] | Non
     labels = store.array("label")[rows]
     if labels.dtype.kind in "iu":
         numbers = labels.astype(np.int64)
-        return ["" if number < 0 else classes.name(int(number)) for number in numbers], numbers
+        words = ["" if number < 0 else classes.name(int(number)) for number in numbers]
+        return words, np.where(numbers < classes.count, numbers, -1) if classes.count > 1 else None
     words = [str(label) for label in labels]
-    if not store.class_names:
+    if not store.class_names or classes.count == 1:
         return words, None
     places = {str(name): number for number, name in reversed(list(enumerate(store.class_names)))}
     return words, np.array([places.get(word, -1) for word in words], dtype=np.int64)

@@ -51,7 +51,7 @@ class Pages:
     def _put(self, path: str, text: str) -> None:
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")  # a store may lie in a folder whose name is no UTF-8
 
 
 def number(value: float | None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import InputError, OptionError
 from signxai.datasets.store import Store
 from signxai.reports.cluster_pages import cluster_page, listed_of, page_average
 from signxai.reports.clusters import Clustering
@@ -67,6 +67,7 @@ def write_report(
         StoreError: it is no store, or not one entry of it is explained.
         InputError: what the store says of how entries are drawn does not fit them.
         OptionError: the store has no such method, something else than a report lies in the folder's place, or jinja2 is missing.
+        InputError: ``methods`` is one name instead of a list.
         OSError: the folder cannot be written.
 
     >>> import tempfile, torch
@@ -88,6 +89,8 @@ def write_report(
 
 
 def _chosen(store: Store, methods: Sequence[str]) -> list[str]:
+    if isinstance(methods, str):
+        raise InputError(f"methods={methods!r} is one name; give a list: [{methods!r}]")
     missing = [name for name in methods if name not in store.methods]
     if missing:
         raise OptionError(f"{store.path} has no {missing[0]!r}; it has {', '.join(store.methods)}")
@@ -200,7 +203,7 @@ class _Writer:
             "unexplained": unexplained_facts(self._subject),
             "in_full": facts if len(facts) <= _IN_FULL else [],
             "confusions": confusions(self._subject.table),
-            "strange": store.labels_that_are_no_classes() if store.class_names and "label" in store else [],
+            "strange": store.labels_that_are_no_classes() if "label" in store else [],
             "failed": store.failed,
             "count": len(store),
             "is_complete": store.is_complete,
