@@ -82,7 +82,7 @@ def _is_there(package: str, settings: Settings) -> bool:
     return find_spec(package) is not None
 
 
-def _works(quick: bool, pictures: int = 512, beats: int = 2048) -> dict[str, Callable[[], Work]]:
+def _works(quick: bool, pictures: int = 512, beats: int = 8192) -> dict[str, Callable[[], Work]]:
     if quick:
         return {"1-D CNN": partial(_work, "1-D CNN", networks.cnn_1d, (5 * BATCH - 1, 12, 64))}
     return {
