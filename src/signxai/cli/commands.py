@@ -13,6 +13,7 @@ import click
 from signxai._version import __version__
 from signxai.cli import option_texts
 from signxai.cli.arguments import ExplainCommand, Input, TextCommand, named_file, named_text
+from signxai.cli.evaluate_methods import evaluate
 from signxai.common.errors import OptionError, SignxaiError
 from signxai.names.grammar import list_methods, parse_method
 
@@ -679,3 +680,6 @@ def describe(name: str) -> None:
     from signxai.names.describe import describe as described
 
     click.echo(described(parse_method(name)))
+
+
+cli.add_command(evaluate)

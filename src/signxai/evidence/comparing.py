@@ -160,8 +160,9 @@ class _Found:
     y_label: str = ""
 
 
-_TIMED_RUNS, _TIMED_SECONDS = 9, 0.5
-"""A method is timed so often, or until it has taken so long; the shortest time counts, which others who use the machine lengthen least."""
+_TIMED = ((1, float("inf")), (3, 5.0), (9, 0.5))
+"""A method is run so often, if it has taken no longer than so many seconds till then: the first runs are slower, and others may use the
+machine, so that the shortest of its times counts."""
 
 
 @dataclass(eq=False)
@@ -235,7 +236,7 @@ class _Work:
             self._time_gradient()
             self.gradient_times.clear()  # what is only done once for a model is done now
         own: list[float] = []
-        while not own or (len(own) < _TIMED_RUNS and sum(own) < _TIMED_SECONDS):
+        while any(len(own) < runs and sum(own) < seconds for runs, seconds in _TIMED):
             self._time_gradient()
             start = perf_counter()
             maps = self._explained(self.contestants[place])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signxai.evidence.compared_scores import ComparedScores
-from signxai.evidence.comparison_text import csv_of, csv_of_samples, latex_of, text_of
+from signxai.evidence.comparison_text import about, csv_of, csv_of_samples, latex_of, text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,8 @@ class Comparison(ComparedScores):
         from signxai.evidence.comparison_panels import curve_panels, rank_panels
         from signxai.figures.comparison_plots import comparison_figure
 
-        return comparison_figure(curve_panels(self), self.methods, self.agreement, rank_panels(self))
+        note = about(self)[0] if self.partial else ""
+        return comparison_figure(curve_panels(self), self.methods, self.agreement, rank_panels(self), note=note)
 
     def plot_curves(self, metric_name: str, *, axes: Axes | None = None) -> Figure:
         """The mean curves of each method, with bands of 95 % bootstrap intervals.

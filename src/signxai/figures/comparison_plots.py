@@ -32,6 +32,7 @@ _CELL, _BAR, _BAR_LABELS = 0.42, 0.14, 0.55
 _RANKS_WIDTH, _RANKS_ABOVE, _RANKS_STEP, _RANKS_BAR = 4.2, 0.95, 0.22, 0.11
 _TITLE = 0.3
 
+_WARNING = "#b3261e"
 _STYLES: Mapping[str, Literal["-", "--"]] = {"most": "-", "least": "--"}
 _ORDERS = {"most": "most relevant first", "least": "least relevant first"}
 
@@ -103,9 +104,11 @@ def ranks_figure(panel: RankPanel, *, axes: Axes | None = None) -> Figure:
     return _page([_ranks_block(panel)])
 
 
-def comparison_figure(curves: Sequence[CurvePanel], methods: Sequence[str], agreement: FloatArray, ranks: Sequence[RankPanel]) -> Figure:
-    """All of them below each other."""
-    return _page([*map(_curves_block, curves), _agreement_block(methods, agreement), *map(_ranks_block, ranks)])
+def comparison_figure(
+    curves: Sequence[CurvePanel], methods: Sequence[str], agreement: FloatArray, ranks: Sequence[RankPanel], *, note: str = ""
+) -> Figure:
+    """All of them below each other, under a note if there is one."""
+    return _page([*map(_curves_block, curves), _agreement_block(methods, agreement), *map(_ranks_block, ranks)], note)
 
 
 def _figure_of(axes: Axes) -> Figure:
@@ -136,11 +139,15 @@ class _Block:
         return max(self.left + self.width + self.right, len(self.title) * _LETTER * 1.15)
 
 
-def _page(blocks: Sequence[_Block]) -> Figure:
-    width = 2 * _MARGIN + max(block.whole_width for block in blocks)
-    height = _MARGIN + sum(_TITLE + block.height + block.below + _MARGIN for block in blocks)
+def _page(blocks: Sequence[_Block], note: str = "") -> Figure:
+    titles = _LETTER * 1.15
+    width = 2 * _MARGIN + max(*(block.whole_width for block in blocks), len(note) * titles)
+    height = _MARGIN + sum(_TITLE + block.height + block.below + _MARGIN for block in blocks) + (_TITLE if note else 0.0)
     figure = Figure(figsize=(width, height), dpi=DOTS)
     top = height - _MARGIN
+    if note:
+        figure.text(_MARGIN / width, top / height, note, fontsize=TEXT_SIZE + 1.5, va="top", color=_WARNING, parse_math=False)
+        top -= _TITLE
     for block in blocks:
         figure.text(_MARGIN / width, top / height, block.title, fontsize=TEXT_SIZE + 1.5, va="top", weight="bold", parse_math=False)
         bottom = top - _TITLE - block.height
@@ -188,7 +195,7 @@ def _draw_curves(axes: Axes, panel: CurvePanel) -> None:
 def _legend(panel: CurvePanel) -> list[Line2D]:
     """A line for each method, and for each order if there are two."""
     methods = [Line2D([], [], color=_colour(place, panel.methods), label=name) for place, name in enumerate(panel.methods)]
-    orders = [Line2D([], [], color="0.5", linestyle=_STYLES[order], label=_ORDERS[order]) for order in panel.bands if order in _ORDERS]
+    orders = [Line2D([], [], color="black", linestyle=_STYLES[order], label=_ORDERS[order]) for order in panel.bands if order in _ORDERS]
     return [*methods, *(orders if len(orders) > 1 else [])]
 
 
