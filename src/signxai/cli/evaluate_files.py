@@ -29,13 +29,15 @@ _OWN_OPTIONS = {"unit": "--unit", "imputer": "--imputer", "seed": "--seed", "bat
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What the user asked for: see ``signxai evaluate --help``. `metrics` are options by metric, `options` those of the methods."""
+    """What the user asked for: see ``signxai evaluate --help``. `metrics` are options by metric, `shared` those of all of
+    them, `options` those of the methods."""
 
     inputs: tuple[Path, ...]
     model: str
     weights: str
     methods: tuple[str, ...]
     metrics: Mapping[str, Mapping[str, object]]
+    shared: Mapping[str, object]
     outputs: tuple[Path, ...]
     scores: Path | None
     targets: tuple[str, ...]
@@ -102,10 +104,10 @@ def _check_request(request: EvaluateRequest) -> None:
     needing = [name for name in request.metrics if METRICS[name].takes == "mask"]
     if needing and not request.masks:
         raise OptionError(f"--metric {needing[0]} asks whether relevance lies where it should; give --masks FILE, or leave it out")
-    for options in (*request.metrics.values(), request.options):
+    for options in (*request.metrics.values(), request.shared, request.options):
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"{name}= has an option of its own, {_OWN_OPTIONS[name]}")
-    _shared_options(request)
+    _said_of_units(request)
 
 
 # Reading
@@ -162,9 +164,10 @@ def _compared(
             samples.x,
             request.methods,
             target,
-            metrics=_metrics(request),
+            metrics=request.metrics,
             groups=groups,
             masks=None if request.masks is None else read_array(request.masks, booleans=True),
+            metric_options={**request.shared, **_said_of_units(request)},
             method_options=request.options,
             draws=request.draws,
             keep_partial=True,
@@ -185,28 +188,18 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
-def _metrics(request: EvaluateRequest) -> dict[str, dict[str, object]]:
-    """The options of each metric, the shared ones among those that take them."""
-    shared = _shared_options(request)
-    return {name: {**{key: value for key, value in shared.items() if key in _taken(name)}, **own} for name, own in request.metrics.items()}
-
-
-def _taken(metric: str) -> set[str]:
-    return set(inspect.signature(METRICS[metric].function).parameters)
-
-
-def _shared_options(request: EvaluateRequest) -> dict[str, object]:
+def _said_of_units(request: EvaluateRequest) -> dict[str, object]:
     """What ``--unit`` and ``--imputer`` say.
 
     Raises:
         OptionError: if it is nothing, or no metric takes it.
     """
     given = {"unit": _unit(request.unit), "imputer": None if request.imputer is None else option_texts.value(request.imputer)}
-    shared = {name: value for name, value in given.items() if value is not None}
-    for name in shared:
-        if not any(name in _taken(metric) for metric in request.metrics):
+    said = {name: value for name, value in given.items() if value is not None}
+    for name in said:
+        if not any(name in inspect.signature(METRICS[metric].function).parameters for metric in request.metrics):
             raise OptionError(f"--{name}: none of the metrics removes anything; leave it out")
-    return shared
+    return said
 
 
 def _unit(text: str | None) -> object:

@@ -142,7 +142,9 @@ def evaluate(
     measured = tuple(dict.fromkeys(metrics)) or (*_METRICS, *(("relevance_rank",) if masks else ()))
     for name in measured:
         metric(name)
-    of_metrics = option_texts.parsed_options(metric_options, measured)
+    for_one = [option for option in metric_options if ":" in option.partition("=")[0]]
+    of_metrics = option_texts.parsed_options(for_one, measured)
+    shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
     of_methods = option_texts.options_for_all(options)
     stretch = option_texts.window(window)
 
@@ -152,7 +154,7 @@ def evaluate(
     signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
     is_partial = evaluate_files(
         EvaluateRequest(
-            *(inputs, model, weights, names, of_metrics, outputs, scores, targets, masks, groups, groups_by_file),
+            *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
             *(unit, imputer, of_methods, signals, draws, seed, batch_size, device),
         ),
         say=click.echo,

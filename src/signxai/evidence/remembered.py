@@ -19,6 +19,7 @@ Fingerprint = tuple[int, ...]
 
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _HASHES = 2
+_LOWER = (1 << 32) - 1
 
 
 class RememberingDecision(Decision):
@@ -55,7 +56,7 @@ class RememberingDecision(Decision):
         return np.array([self._known[name] for name in names])
 
     def _fingerprints(self, made: Mapping[Key, Tensor]) -> list[Fingerprint]:
-        """Of each point, by its bits: two sums of them modulo 2 ** 64, each with odd weights of its own."""
+        """Of each point, by its bits: two sums modulo 2 ** 64, each with odd weights of its own."""
         columns = [_sums(part, self._weights[key]) for key, part in made.items()]
         return [tuple(row) for row in torch.cat(columns, dim=1).tolist()]
 
@@ -67,8 +68,9 @@ def _weights(part: Tensor) -> Tensor:
 
 
 def _sums(part: Tensor, weights: Tensor) -> Tensor:
-    """(points, hashes)."""
+    """(points, hashes). Round numbers have bits at their upper end alone, of which products keep few: they are laid over the lower."""
     words = part.detach().contiguous().flatten(1).view(_WORDS[part.element_size()]).long()
+    words = words ^ ((words >> 32) & _LOWER)
     return torch.stack([(words * own).sum(dim=1) for own in weights], dim=1)
 
 
