@@ -99,6 +99,7 @@ def test_several_inputs_are_compared(run):
     assert said.startswith("2 methods on 6 samples")
 
 
+@pytest.mark.slow
 def test_beats_of_a_recording_are_compared(run):
     pytest.importorskip("wfdb")
     record = PACKAGE_DATA / "233_1655s"

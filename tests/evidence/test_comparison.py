@@ -23,6 +23,13 @@ from untouched import assert_untouched, state
 METHODS = ["gradient_x_input", "lrp_z"]
 
 
+@pytest.fixture(autouse=True)
+def timed_once(request, monkeypatch):
+    """How long methods take is of no interest here, but to one test."""
+    if "costs" not in request.node.name:
+        monkeypatch.setattr(comparing, "_TIMED", ((1, np.inf),))
+
+
 def compared(kind="cnn1d", metrics=("srg", "gini"), methods=METHODS, **options):
     case = KINDS[kind]()
     how = {key: value for key, value in case.how.items() if key in ("unit", "imputer")}
@@ -79,9 +86,8 @@ class Counting(nn.Linear):
 
 
 @pytest.fixture
-def points_run(monkeypatch):
+def points_run():
     """How many points the model is run on for a metric, beyond those for the maps and the decision."""
-    monkeypatch.setattr(comparing, "_TIMED", ((1, np.inf),))
 
     def counted(metrics, methods, **options):
         fixed = {name: (lambda model, x, target, seed=seed: drawn(*x.shape, seed=seed).numpy()) for seed, name in enumerate(methods)}

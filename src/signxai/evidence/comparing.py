@@ -76,6 +76,7 @@ def compare_methods(
 
     Raises:
         MethodNameError, OptionError: before anything is computed, for unknown names, options that nothing takes, and missing masks.
+        MissingPackageError: if scipy is not installed, which has the tests.
         SignxaiError: as ``explain`` and the metrics do.
         KeyboardInterrupt: if nothing is done yet, or ``keep_partial`` is not asked for.
 
@@ -160,7 +161,7 @@ class _Found:
     y_label: str = ""
 
 
-_TIMED = ((1, float("inf")), (3, 5.0), (9, 0.5))
+_TIMED = ((1, float("inf")), (3, 1.0), (9, 0.25))
 """A method is run so often, if it has taken no longer than so many seconds till then: the first runs are slower, and others may use the
 machine, so that the shortest of its times counts."""
 

@@ -58,7 +58,7 @@ def legend(comparison: ComparedScores) -> list[str]:
         f"{MARKS['random']} not better than {BASELINE}": any(_is_useless(row) for row in rows),
     }
     marks = [text for text, is_there in said.items() if is_there]
-    tests = "p > 0.05, Wilcoxon's signed-rank test, corrected by Holm over the methods"
+    tests = "Wilcoxon's signed-rank test at 5 %, corrected by Holm over the methods"
     lines = [f"{'; '.join(marks)} ({tests})"] if len(marks) > any(row.is_best for row in rows) else marks
     return [*lines, *_missing(rows), "cost: time of an explanation, in gradients of the same samples"]
 
