@@ -17,6 +17,7 @@ from signxai.common.errors import MethodNameError, OptionError
 from signxai.evidence import METRICS, Comparison, comparing, randomization
 from signxai.evidence.compared_scores import ComparedScores
 from signxai.evidence.comparing import agreement_of
+from signxai.targets import contrast
 from test_metric_contract import few
 from untouched import assert_untouched, state
 
@@ -434,3 +435,14 @@ def test_token_ids_keep_their_names():
     ids = torch.randint(1, 9, (4, 6), generator=torch.Generator().manual_seed(2))
     comparison = compare_methods(net, ids, ["lrp_z", "gradient"], metrics=["srg", "mprt"], metric_options={"imputer": 0, "unit": "token"})
     assert comparison.done.all()
+
+
+@pytest.mark.parametrize(
+    "target", [contrast([0, 1, 2], [3, 3, 3]), lambda outputs: outputs[:, 0] - outputs[:, 1]], ids=["contrast", "function"]
+)
+def test_targets_that_are_functions_are_compared(target):
+    net, x = network("cnn1d"), inputs("cnn1d", N)
+    comparison = compare_methods(net, x, ["lrp_z"], target, metrics={"srg": {"steps": 3}, "mprt": {}}, draws=10)
+    maps = explain(net, x, "lrp_z", target)
+    assert comparison.scores_of("lrp_z", "srg") == pytest.approx(evidence.srg(net, x, maps, target, steps=3), abs=1e-9)
+    assert comparison.scores_of("lrp_z", "mprt") == pytest.approx(evidence.mprt(net, x, "lrp_z", target), abs=1e-9)
