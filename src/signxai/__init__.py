@@ -11,11 +11,15 @@ from signxai._version import __version__
 if TYPE_CHECKING:
     from signxai.api import explain, explain_all, inspect_model, register_method, register_rule, rules_for
     from signxai.common.errors import SignxaiError
+    from signxai.evidence.comparing import compare_methods
+    from signxai.evidence.comparison import Comparison
     from signxai.names.grammar import list_methods, parse_method
 
 __all__ = [
+    "Comparison",
     "SignxaiError",
     "__version__",
+    "compare_methods",
     "explain",
     "explain_all",
     "inspect_model",
@@ -27,6 +31,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "Comparison": "signxai.evidence.comparison",
+    "compare_methods": "signxai.evidence.comparing",
     "SignxaiError": "signxai.common.errors",
     "explain": "signxai.api",
     "explain_all": "signxai.api",

@@ -61,7 +61,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 PATHS = {
     "signxai": [
         "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "SignxaiError", "register_method",
-        "register_rule",
+        "register_rule", "compare_methods", "Comparison",
         "rules_for",
     ],
     "signxai.api": ["explain", "explain_all"],
@@ -87,6 +87,7 @@ PATHS = {
         "faithfulness_correlation", "gini", "infidelity", "insertion", "interval_mask", "max_sensitivity", "metric", "mprt",
         "perturbation_curve", "perturbation_curves", "pointing_game", "random_logit", "randomization_curve", "relevance_mass",
         "relevance_rank", "road", "sensitivities", "sensitivity_n", "sensitivity_n_curve", "smprt", "srg", "top_k_intersection",
+        "compare_methods", "Comparison", "ComparisonRow", "MetricCurves", "RankSummary", "DEFAULT_METRICS",
     ],
     "signxai.text": [
         "GeneratedRelevance", "TextRelevance", "TextTarget", "Word", "explain_text", "language_model_folder", "load_directory",

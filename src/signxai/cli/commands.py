@@ -10,6 +10,7 @@ import click
 
 from signxai._version import __version__
 from signxai.cli.data_set_commands import cluster, export, report, run
+from signxai.cli.evaluate_methods import evaluate
 from signxai.cli.explain_commands import explain, inspect
 from signxai.cli.name_commands import describe, methods
 from signxai.cli.text_commands import text
@@ -54,5 +55,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (explain, inspect, run, report, cluster, export, text, methods, describe):
+for _command in (explain, inspect, evaluate, run, report, cluster, export, text, methods, describe):
     cli.add_command(_command)

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signxai.evidence.axioms import completeness
+    from signxai.evidence.compared_scores import ComparisonRow, MetricCurves, RankSummary
+    from signxai.evidence.comparing import compare_methods
+    from signxai.evidence.comparison import Comparison
+    from signxai.evidence.comparison_plan import DEFAULT_METRICS
     from signxai.evidence.complexity import effective_complexity, entropy, gini
     from signxai.evidence.curves import Curve, perturbation_curve, perturbation_curves
     from signxai.evidence.faithfulness import (
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "axioms": ("completeness",),
+    "compared_scores": ("ComparisonRow", "MetricCurves", "RankSummary"),
+    "comparing": ("compare_methods",),
+    "comparison": ("Comparison",),
+    "comparison_plan": ("DEFAULT_METRICS",),
     "complexity": ("effective_complexity", "entropy", "gini"),
     "curves": ("Curve", "perturbation_curve", "perturbation_curves"),
     "faithfulness": (
@@ -49,19 +57,24 @@ _HOMES = {
 _HOME = {name: f"signxai.evidence.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "DEFAULT_METRICS",
     "METRICS",
     "Blur",
     "ChannelsLast",
+    "Comparison",
+    "ComparisonRow",
     "Constant",
     "Curve",
     "Imputer",
     "Interpolation",
     "Mean",
     "Metric",
+    "MetricCurves",
     "NoisyLinear",
     "Patch",
     "Pixel",
     "RandomizationCurve",
+    "RankSummary",
     "RunOptions",
     "Spans",
     "Token",
@@ -73,6 +86,7 @@ __all__ = [
     "average_sensitivity",
     "beat_spans",
     "box_mask",
+    "compare_methods",
     "completeness",
     "deletion",
     "effective_complexity",

@@ -27,7 +27,7 @@ from signxai.evidence.options import FloatArray, count
 from signxai.evidence.parts import Key, maps_of
 from signxai.evidence.scores import Scoring
 
-__all__ = ["Decision", "Settings", "deciding", "rows_of_target", "settings_of"]
+__all__ = ["Decided", "Decision", "Settings", "deciding", "rows_of_target", "settings_of"]
 
 Result = TypeVar("Result")
 
@@ -172,20 +172,42 @@ def rows_of_target(target: Target, rows: Sequence[int]) -> Target:
     return Target(target.indices.cpu()[torch.tensor(list(rows), dtype=torch.int64)])
 
 
-def deciding(work: Callable[[Decision], Result], model: nn.Module, x: Any, target_class: Any, options: Mapping[str, Any]) -> Result:
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What a metric may be given in the place of a model, while that is borrowed: its decision on the samples, which metrics share."""
+
+    decision: Decision
+
+
+def deciding(
+    work: Callable[[Decision], Result],
+    model: nn.Module | Decided,
+    x: Any,
+    target_class: Any,
+    options: Mapping[str, Any],
+    kind: type[Decision] = Decision,
+) -> Result:
     """What ``work`` gives of a model's decision; where somebody writes to its parameters meanwhile, of that of a copy.
+
+    Args:
+        work: is given the decision.
+        model, x, target_class: as for ``signxai.explain``; of a model that is ``Decided`` the rest was said before.
+        options: ``RunOptions``.
+        kind: of the decision.
 
     Raises:
         OptionError: for an option that is none of ``RunOptions``.
         InputError, ModelError, TargetError: as ``signxai.explain`` does.
     """
+    if isinstance(model, Decided):
+        return work(model.decision)
     settings = settings_of(options)
     try:
-        with _open(model, x, target_class, settings, copies_parameters=False) as decision:
-            return work(decision)
+        with _open(model, settings, callable(target_class), copies_parameters=False) as view:
+            return work(kind(view, x, target_class, settings))
     except ParametersWrittenError:
-        with _open(model, x, target_class, settings, copies_parameters=True) as decision:
-            return work(decision)
+        with _open(model, settings, callable(target_class), copies_parameters=True) as view:
+            return work(kind(view, x, target_class, settings))
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
@@ -196,8 +218,9 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
 
 
 @contextmanager
-def _open(model: nn.Module, x: Any, target_class: Any, settings: Settings, copies_parameters: bool) -> Iterator[Decision]:
-    only_model_runs = settings.output is None and not callable(target_class)
+def _open(model: nn.Module, settings: Settings, is_function: bool, copies_parameters: bool) -> Iterator[ModelView]:
+    """A view of the model; ``is_function``: its target is a user's own code."""
+    only_model_runs = settings.output is None and not is_function
     loan = borrowed(model, copies_parameters, settings.seed, only_model_runs)
     with in_turn(settings.stochastic), torch.inference_mode(False), torch.no_grad(), loan as view:
-        yield Decision(view, x, target_class, settings)
+        yield view

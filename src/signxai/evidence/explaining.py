@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -72,6 +73,21 @@ class Explaining:
         if wrong := next((name for name in ("at", "as_tensor", "create_graph") if name in self._own), None):
             raise OptionError(f"{wrong}= does not go with a metric, which compares maps of the input")
 
+    def by(self, method: Method, options: Mapping[str, Any]) -> Explaining:
+        """Another method on the same samples, run in the same way; nothing of the samples is computed anew.
+
+        Args:
+            method: a name, or a function.
+            options: of the method alone.
+
+        Raises:
+            OptionError: if the method does not take an option.
+        """
+        other = copy(self)
+        other.method, other._own = method, dict(options)
+        other._check()
+        return other
+
     @property
     def chunk(self) -> int:
         """Most points that are explained at once."""
@@ -111,6 +127,11 @@ class Explaining:
     def target(self) -> Target | None:
         """What is explained, one index for each sample; None: a function."""
         return self._see.target
+
+    @property
+    def target_given(self) -> Any:
+        """The same as a user gives it; None: a function."""
+        return None if self.target is None else _as_user_gives(self.target)
 
     def inputs_of(self, points: Points) -> Any:
         """The points as the model takes them."""

@@ -5,7 +5,7 @@ These judge a method, which explains again: a sign that is wrong in all of its m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -72,13 +72,40 @@ def randomization_curve(
         OptionError: for an unknown word, option or layer.
         ModelError: if the model cannot be copied, or has no parameters.
     """
+    how: dict[str, Any] = {"order": order, "layers": layers, "similarity": similarity, "smoothed": smoothed, "noise": noise}
+    return randomization_curves({"": Explaining(model, x, method_name, target_class, options)}, **how)[""]
+
+
+def randomization_curves(
+    explained: Mapping[str, Explaining],
+    *,
+    order: str = "top_down",
+    layers: Sequence[str] | None = None,
+    similarity: Any = "spearman",
+    smoothed: int = 0,
+    noise: float = 0.1,
+) -> dict[str, RandomizationCurve]:
+    """The curves of several methods on the same samples of one model, which share the random models.
+
+    Args:
+        explained: the methods on the samples, by name; they have one seed.
+        order, layers, similarity, smoothed, noise: as for ``randomization_curve``.
+
+    Returns:
+        From each name to its curve.
+    """
     alike = similarity_of(similarity)
-    explaining = Explaining(model, x, method_name, target_class, options)
-    maps = partial(_mean_maps, explaining, count("smoothed", smoothed, 0), _checked_noise(noise))
-    names = _layers(explaining, layers)
-    own = maps(None)
-    found = {name: alike(own, maps(net)) for name, net in random_models(model, names, order, explaining.settings.seed)}
-    return RandomizationCurve(tuple(found), np.stack(list(found.values()), axis=1))
+    first = next(iter(explained.values()))
+    how = count("smoothed", smoothed, 0), _checked_noise(noise)
+    names = _layers(first, layers)
+    own = {name: _mean_maps(explaining, *how, None) for name, explaining in explained.items()}
+    found: dict[str, list[FloatArray]] = {name: [] for name in explained}
+    made_random = []
+    for layer, net in random_models(first.model, names, order, first.settings.seed):
+        made_random.append(layer)
+        for name, explaining in explained.items():
+            found[name].append(alike(own[name], _mean_maps(explaining, *how, net)))
+    return {name: RandomizationCurve(tuple(made_random), np.stack(values, axis=1)) for name, values in found.items()}
 
 
 def mprt(

@@ -161,7 +161,7 @@ def explainers_for(model: nn.Module, names: Sequence[str | MethodSpec], options:
     if isinstance(names, str | MethodSpec):
         raise OptionError(f"method_names={str(names)!r} is one name; give a sequence of names, or call explain")
     specs = {str(name): spec_of(name) for name in names}
-    own = {name: {key: value for key, value in options.items() if _takes(spec, key)} for name, spec in specs.items()}
+    own = {name: {key: value for key, value in options.items() if takes(spec, key)} for name, spec in specs.items()}
     unknown = [key for key in options if not any(key in taken for taken in own.values())]
     if unknown:
         raise OptionError(f"none of the methods takes the option {unknown[0]!r}")
@@ -177,7 +177,8 @@ def spec_of(name: str | MethodSpec) -> MethodSpec:
     return name if isinstance(name, MethodSpec) else parse_method(name)
 
 
-def _takes(spec: MethodSpec, option: str) -> bool:
+def takes(spec: MethodSpec, option: str) -> bool:
+    """Whether a method takes an option of this name."""
     return option == "as_tensor" or option in method_of(spec).options or (option == "mu" and _has_open_threshold(spec))
 
 

@@ -1,0 +1,146 @@
+"""``signxai evaluate``: methods compared by metrics on the decisions of a model, written as a page, tables or a figure."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from signxai.cli import option_texts
+from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.shared_options import device_option, in_order, may_register_methods, model_options, seed_option, signal_options
+from signxai.evidence.records import metric
+from signxai.names.grammar import parse_method
+
+__all__ = ["evaluate"]
+
+_METRICS = ("srg", "mprt", "gini")
+
+
+_options = in_order(
+    click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=Input()),
+    model_options,
+    click.option(
+        "--method",
+        "-m",
+        "methods",
+        multiple=True,
+        required=True,
+        metavar="NAME...",
+        help="Methods by name; random_uniform, which explains nothing, is always among them.",
+    ),
+    click.option(
+        "--metric",
+        "metrics",
+        multiple=True,
+        metavar="NAME",
+        help=f"A metric by name, as docs/evidence.md lists them; may be given again. Without it: {', '.join(_METRICS)}, and relevance_rank "
+        "with --masks.",
+    ),
+    click.option(
+        "--output",
+        "outputs",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write a page (.html), the table (.csv, .tex) or the figures (.png, .pdf, .svg, ...); may be given again.",
+    ),
+    click.option(
+        "--scores", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write the score of each input by each metric of each method."
+    ),
+    click.option("--target", "targets", multiple=True, metavar="CLASS", help="As of `signxai explain`."),
+    click.option(
+        "--masks",
+        type=Input(),
+        metavar="FILE",
+        help="For metrics of localization: an array (.npy, .npz, .pt) that is not 0 where relevance should lie, for each input or for all.",
+    ),
+    click.option(
+        "--groups",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="A text file with a line for each input that names its group, such as its patient: intervals and tests are then over groups.",
+    ),
+    click.option("--groups-by-file", is_flag=True, help="Each INPUT is a group, as recordings of one patient each."),
+    click.option("--unit", metavar="UNIT", help="What metrics remove at once: pixel, value, token, patch:8 or window:10."),
+    click.option("--imputer", metavar="IMPUTER", help="What takes its place: mean, blur, noisy_linear, interpolation, or a number."),
+    click.option(
+        "--metric-option",
+        "metric_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An option of the metrics that take it, as steps=10; METRIC:KEY=VALUE gives it to one metric alone.",
+    ),
+    click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the methods that take it."),
+    signal_options,
+    click.option("--draws", type=click.IntRange(min=1), default=2000, show_default=True, help="Of the bootstrap."),
+    seed_option,
+    click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory."),
+    device_option,
+)
+
+
+@click.command(cls=ExplainCommand)
+@_options
+def evaluate(
+    inputs: tuple[Path, ...],
+    model: str,
+    weights: str,
+    methods: tuple[str, ...],
+    metrics: tuple[str, ...],
+    outputs: tuple[Path, ...],
+    scores: Path | None,
+    targets: tuple[str, ...],
+    masks: Path | None,
+    groups: Path | None,
+    groups_by_file: bool,
+    unit: str | None,
+    imputer: str | None,
+    metric_options: tuple[str, ...],
+    options: tuple[str, ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    draws: int,
+    seed: int,
+    batch_size: int | None,
+    device: str,
+) -> None:
+    """Compare methods by metrics on each INPUT: which map fits the decision, which depends on what was learned, at what cost.
+
+    INPUT is as of `signxai explain`: pictures, signals, or arrays (N, ...), also an .npz with an array for each of several inputs. Ctrl-C
+    ends the comparison; what is done is printed and written, marked as partial, with exit status 130.
+
+    \b
+    signxai evaluate cat.jpg dog.jpg --method gradient lrp_epsilon_0_25_std_x --unit patch:16 --output comparison.html
+    signxai evaluate x.npy --model my_package.nets:load --method lrp_z gradient --metric srg --metric mprt --output table.tex
+    signxai evaluate 208 233 --model ecg_beats --window :30s --method lrpsign_epsilon_0_25_std_x --unit window:10 --imputer interpolation
+    """
+    names = tuple(dict.fromkeys(methods))
+    if not may_register_methods(model):
+        for name in names:
+            parse_method(name)  # a slip in a name is told before seconds go into loading torch
+    measured = tuple(dict.fromkeys(metrics)) or (*_METRICS, *(("relevance_rank",) if masks else ()))
+    for name in measured:
+        metric(name)
+    for_one = [option for option in metric_options if ":" in option.partition("=")[0]]
+    of_metrics = option_texts.parsed_options(for_one, measured)
+    shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
+    of_methods = option_texts.options_for_all(options)
+    stretch = option_texts.window(window)
+
+    from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
+    from signxai.cli.signal_files import SignalOptions
+
+    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    is_partial = evaluate_files(
+        EvaluateRequest(
+            *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
+            *(unit, imputer, of_methods, signals, draws, seed, batch_size, device),
+        ),
+        say=click.echo,
+    )
+    if is_partial:
+        click.echo("signxai: interrupted: what was done is marked as partial", err=True)
+        sys.exit(130)

@@ -1,0 +1,197 @@
+"""A comparison in letters: as a table on one screen, as CSV, and in LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from signxai.evidence.compared_scores import BASELINE, ComparedScores, ComparisonRow
+from signxai.evidence.records import METRICS
+
+__all__ = ["about", "arrow", "csv_of", "csv_of_samples", "interval", "latex_of", "legend", "number", "text_of"]
+
+_WIDTH = 130
+"""Letters in a line of a table; more metrics go on below."""
+
+MARKS = {"best": "*", "level": "~", "random": "o"}
+
+
+def number(value: float) -> str:
+    """Three digits of a number; what is not there is a dash.
+
+    >>> number(0.123456), number(-20.0), number(float("nan"))
+    ('0.123', '-20', '–')
+    """
+    return f"{value + 0.0:.3g}" if np.isfinite(value) else "–"
+
+
+def interval(row: ComparisonRow) -> str:
+    """The ends of an interval; "" without any."""
+    return f"[{number(row.low)}, {number(row.high)}]" if np.isfinite(row.low) else ""
+
+
+def arrow(name: str) -> str:
+    """Which way a metric is better."""
+    return "↑" if METRICS[name].better == "higher" else "↓"
+
+
+def about(comparison: ComparedScores) -> list[str]:
+    """What was compared, and how, line by line."""
+    samples = f"{comparison.samples} sample{'s' * (comparison.samples != 1)}"
+    over = "samples" if comparison.groups is None else f"{comparison.blocks} groups"
+    lines = [f"{len(comparison.methods)} methods on {samples}: means with 95 % bootstrap intervals over {over} ({comparison.draws} draws)"]
+    if comparison.partial:
+        done = int(comparison.done.sum())
+        lines.insert(0, f"PARTIAL: interrupted; {done} of {comparison.done.size} pairs of a method and a metric are done")
+    return lines
+
+
+def legend(comparison: ComparedScores) -> list[str]:
+    """What the marks mean, those that there are."""
+    rows = comparison.table()
+    said = {
+        f"{MARKS['best']} best mean": any(row.is_best for row in rows),
+        f"{MARKS['level']} not told from the best": any(row.is_level_with_best for row in rows),
+        f"{MARKS['random']} not better than {BASELINE}": any(_is_useless(row) for row in rows),
+    }
+    marks = [text for text, is_there in said.items() if is_there]
+    tests = "Wilcoxon's signed-rank test at 5 %, corrected by Holm over the methods"
+    lines = [f"{'; '.join(marks)} ({tests})"] if len(marks) > any(row.is_best for row in rows) else marks
+    return [*lines, *_missing(rows), "cost: time of an explanation, in gradients of the same samples"]
+
+
+def _missing(rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """Where scores are undefined: how many are there."""
+    most = max(row.samples for row in rows)
+    for row in rows:
+        if row.done and row.samples < most:
+            yield f"{row.metric} of {row.method}: {row.samples} of {most} samples have a score"
+
+
+def marked(row: ComparisonRow) -> str:
+    """The marks of a row."""
+    is_said = {"best": row.is_best, "level": row.is_level_with_best, "random": _is_useless(row)}
+    return "".join(mark for name, mark in MARKS.items() if is_said[name])
+
+
+def _is_useless(row: ComparisonRow) -> bool:
+    return row.done and row.method != BASELINE and not row.beats_random
+
+
+def text_of(comparison: ComparedScores) -> str:
+    """The table as it is printed."""
+    lines = about(comparison)
+    width = max(map(len, comparison.methods))
+    for metrics in _that_fit(comparison, _WIDTH - width - 7):
+        columns = [_column(comparison, name) for name in metrics]
+        for place, method in enumerate(("", *comparison.methods)):
+            cost = "cost" if not place else number(comparison.costs[place - 1])
+            lines.append("  ".join([f"{method:{width}}", f"{cost:>5}", *(column[place] for column in columns)]).rstrip())
+        lines.append("")
+    return "\n".join([*lines[:-1], *legend(comparison)])
+
+
+def _that_fit(comparison: ComparedScores, width: int) -> list[list[str]]:
+    """The metrics that stand beside each other."""
+    blocks: list[list[str]] = [[]]
+    left = width
+    for name in comparison.metrics:
+        needed = 2 + len(_column(comparison, name)[0])
+        if blocks[-1] and needed > left:
+            blocks.append([])
+            left = width
+        blocks[-1].append(name)
+        left -= needed
+    return blocks
+
+
+def _column(comparison: ComparedScores, name: str) -> list[str]:
+    """A metric's heading and its cells, all of one width."""
+    rows = [comparison.row(method, name) for method in comparison.methods]
+    first = [number(row.mean) if row.done else "not done" for row in rows]
+    width = max(map(len, first))
+    cells = [f"{mean:>{width}} {interval(row)} {marked(row)}".rstrip() for mean, row in zip(first, rows, strict=True)]
+    heading = f"{name} {arrow(name)}"
+    whole = max(map(len, (heading, *cells)))
+    return [f"{cell:{whole}}" for cell in (heading, *cells)]
+
+
+_HEADINGS = ("method", "metric", "better", "mean", "low", "high", "samples", "rank", "p_best", "p_random", "cost_in_gradients", "partial")
+
+
+def csv_of(comparison: ComparedScores) -> str:
+    """A line for each method by each metric; numbers in full, empty where there is none."""
+    rows = comparison.table()
+    numbers = [[row.mean, row.low, row.high, row.samples, row.rank, row.p_best, row.p_random, row.cost] for row in rows]
+    left = [[row.method, row.metric, row.better] for row in rows]
+    lines = [[*said, *map(_in_full, own), str(comparison.partial).lower()] for said, own in zip(left, numbers, strict=True)]
+    return _csv([_HEADINGS, *lines])
+
+
+def csv_of_samples(comparison: ComparedScores) -> str:
+    """A line for each sample, with its group and its score by each metric of each method."""
+    groups = [""] * comparison.samples if comparison.groups is None else [str(group) for group in comparison.groups]
+    lines = [("method", "metric", "sample", "group", "score", "partial")]
+    for method in comparison.methods:
+        for name in comparison.metrics:
+            for sample, score in enumerate(comparison.scores_of(method, name)):
+                lines.append((method, name, str(sample), groups[sample], _in_full(score), str(comparison.partial).lower()))
+    return _csv(lines)
+
+
+def _in_full(value: float) -> str:
+    return repr(value if isinstance(value, int) else float(value)) if np.isfinite(value) else ""
+
+
+def _csv(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def latex_of(comparison: ComparedScores) -> str:
+    """The table of the means, in LaTeX with booktabs."""
+    headings = " & ".join(["method", "cost", *(f"{_escaped(name)} ${_ARROWS[arrow(name)]}$" for name in comparison.metrics)])
+    rows = [_latex_row(comparison, place) for place in range(len(comparison.methods))]
+    notes = [f"% {line}" for line in (*about(comparison), *legend(comparison))]
+    columns = f"lr{'l' * len(comparison.metrics)}"
+    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rf"{headings} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*notes, *body]) + "\n"
+
+
+_ARROWS = {"↑": r"\uparrow", "↓": r"\downarrow"}
+
+
+def _latex_row(comparison: ComparedScores, place: int) -> str:
+    method = comparison.methods[place]
+    cells = [_latex_cell(comparison.row(method, name)) for name in comparison.metrics]
+    name = rf"\texttt{{{_escaped(method)}}}"
+    return " & ".join([name, _latex_number(comparison.costs[place]), *cells]) + r" \\"
+
+
+def _latex_cell(row: ComparisonRow) -> str:
+    if not row.done:
+        return "not done"
+    mean = rf"\textbf{{{_latex_number(row.mean)}}}" if row.is_best else _latex_number(row.mean)
+    ends = rf" {{\scriptsize [{_latex_number(row.low)}, {_latex_number(row.high)}]}}" if np.isfinite(row.low) else ""
+    return f"{mean}{ends}{''.join(_LATEX_MARKS[mark] for mark in marked(row) if mark in _LATEX_MARKS)}"
+
+
+_LATEX_MARKS = {"~": r"$^{\sim}$", "o": r"$^{\circ}$"}
+
+
+def _latex_number(value: float) -> str:
+    return number(value).replace("–", "--").replace("-", "$-$", 1) if value < 0 else number(value).replace("–", "--")
+
+
+def _escaped(text: str) -> str:
+    r"""A text in which LaTeX reads nothing.
+
+    >>> print(_escaped("lrp_z & 50%"))
+    lrp\_z \& 50\%
+    """
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {sign: rf"\{sign}" for sign in "&%$#_{}"}
+    return "".join(special.get(letter, letter) for letter in text)

@@ -1,0 +1,159 @@
+"""``signxai evaluate`` as a user meets it."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from command_line import MAIN, explained, refused, with_arguments
+from places import PACKAGE_DATA
+from processes import python
+from signxai.cli import evaluate_methods
+from signxai.evidence.comparison_plan import DEFAULT_METRICS
+
+NETS = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14, 3))
+
+class Joint(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.of_signal, self.of_table = nn.Linear(32, 3), nn.Linear(4, 3)
+
+    def forward(self, signal, table):
+        return self.of_signal(signal.flatten(1)) + self.of_table(table)
+
+def joint():
+    return Joint()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("user", numbered=False)
+    (folder / "nets.py").write_text(NETS)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(6, 2, 16)).astype(np.float32)
+    np.save(folder / "x.npy", x)
+    np.save(folder / "more.npy", x[:2] + 1)
+    np.savez(folder / "joint.npz", signal=x, table=random.normal(size=(6, 4)).astype(np.float32))
+    np.save(folder / "mask.npy", np.arange(16) < 5)
+    (folder / "patients.txt").write_text("a\na\nb\nb\nc\nc\n")
+    return folder
+
+
+def read(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+ARGS = ["evaluate", "x.npy", "--model", "nets:net", "--method", "gradient", "lrp_z"]
+FEW = ["--metric-option", "steps=4", "--draws", "50"]
+
+
+def test_a_page_tables_and_a_figure_are_written(run, here):
+    outputs = [option for name in ("a.html", "a.csv", "a.tex", "a.png") for option in ("--output", name)]
+    metrics = ["--metric", "srg", "--metric", "relevance_rank", "--masks", "mask.npy"]
+    said = explained(
+        run(*ARGS, *metrics, *FEW, *outputs, "--scores", "s.csv", "--groups", "patients.txt", "--unit", "window:4", "--imputer", "0")
+    )
+    assert said.startswith("3 methods on 6 samples: means with 95 % bootstrap intervals over 3 groups (50 draws)")
+    assert [line for line in said.splitlines() if line.startswith("wrote")] == [
+        f"wrote {name}" for name in ("a.html", "a.csv", "a.tex", "a.png", "s.csv")
+    ]
+    rows = read(here / "a.csv")
+    assert {(row["method"], row["metric"]) for row in rows} == {
+        (a, b) for a in ("gradient", "lrp_z", "random_uniform") for b in ("srg", "relevance_rank")
+    }
+    scores = [row for row in read(here / "s.csv") if (row["method"], row["metric"]) == ("lrp_z", "srg")]
+    assert np.mean([float(row["score"]) for row in scores]) == pytest.approx(
+        next(float(row["mean"]) for row in rows if row["method"] == "lrp_z")
+    )
+    assert (here / "a.html").read_text().startswith("<!DOCTYPE html>")
+    assert (here / "a.png").stat().st_size > 10_000
+
+
+def test_the_default_metrics_are_those_of_the_function(run):
+    assert evaluate_methods._METRICS == DEFAULT_METRICS
+    said = explained(run(*ARGS, *FEW))
+    assert said.splitlines()[1].split() == ["cost", "srg", "↑", "mprt", "↓", "gini", "↑"]
+
+
+def test_files_are_groups(run):
+    said = explained(run(ARGS[0], "x.npy", "more.npy", *ARGS[2:], "--metric", "gini", "--groups-by-file"))
+    assert said.startswith("3 methods on 8 samples: means with 95 % bootstrap intervals over 2 groups")
+
+
+def test_several_inputs_are_compared(run):
+    said = explained(run("evaluate", "joint.npz", "--model", "nets:joint", "-m", "lrp_z", "--metric", "srg", *FEW))
+    assert said.startswith("2 methods on 6 samples")
+
+
+@pytest.mark.slow
+def test_beats_of_a_recording_are_compared(run):
+    pytest.importorskip("wfdb")
+    record = PACKAGE_DATA / "233_1655s"
+    options = ["--window", "0:5s", "-m", "gradient_x_input", "--metric", "gini", "--draws", "50"]
+    assert explained(run("evaluate", record, "--model", "ecg_beats", *options)).startswith("2 methods on")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--metric", "auc"], ["--metric auc", "give --masks FILE"]),
+        (["--unit", "patch"], ["--unit 'patch'", "patch:8"]),
+        (["--metric", "gini", "--unit", "pixel"], ["--unit: none of the metrics removes anything"]),
+        (["--metric-option", "unit=pixel"], ["unit= has an option of its own, --unit"]),
+        (["--metric-option", "gini:steps=1"], ["'gini' takes no option 'steps'"]),
+        (["--metric-option", "mprt:x"], ["write KEY=VALUE"]),
+        (["--option", "stepz=1"], ["none of the methods takes the option 'stepz'"]),
+        (["--output", "a.doc"], ["a.doc", ".html"]),
+        (["--groups", "patients.txt", "--groups-by-file"], ["give one of them"]),
+        (["--groups", "nets.py"], ["lines for 6 inputs"]),
+        (["--target", "all"], ["--target all", "one class of each input"]),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(args, words, run):
+    refused(run(*ARGS, *args), *words)
+
+
+def test_wrong_names_are_told_before_torch_is_loaded(folder):
+    for args, words in ((["--metric", "srgg"], ["'srgg'", "nearest: srg"]), (["-m", "lrpp"], ["lrpp"])):
+        code = f"{with_arguments(ARGS[0], 'x.npy', '-m', 'gradient', *args)}\ntry:\n {MAIN}\nfinally:\n print('torch' in sys.modules)"
+        done = python("-c", code, cwd=folder)
+        assert done.stdout.strip() == "False"
+        refused(done, *words)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_what_is_done_marked_as_partial(here):
+    """The second method's curves are not to end by themselves."""
+    code = (
+        f"{with_arguments(*ARGS, '--metric', 'gini', '--metric', 'srg', '--output', 'c.html', '--output', 'c.csv')}\n"
+        "import signxai.evidence.comparing as c, pathlib, time\n"
+        "own = c.perturbation_curves\n"
+        "def slow(*a, **k):\n pathlib.Path('begun').touch(); time.sleep(60)\n return own(*a, **k)\n"
+        f"c.perturbation_curves = slow\n{MAIN}"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (here / "begun").exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "signxai: interrupted: what was done is marked as partial\n")
+    assert out.startswith("PARTIAL: interrupted; 3 of 6 pairs of a method and a metric are done")
+    assert "PARTIAL" in (here / "c.html").read_text()
+    assert {row["partial"] for row in read(here / "c.csv")} == {"true"}

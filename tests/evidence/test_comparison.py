@@ -1,0 +1,448 @@
+"""Methods compared: the scores are the metrics' own, what is shared is computed once, and what follows is told openly."""
+
+import csv
+import io
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kinds_of_input import KINDS, N, Words, of_network
+from networks import drawn, inputs, network, randomized
+from signxai import compare_methods, evidence, explain
+from signxai.common.errors import MethodNameError, OptionError
+from signxai.evidence import METRICS, Comparison, comparing, randomization
+from signxai.evidence.compared_scores import ComparedScores
+from signxai.evidence.comparing import agreement_of
+from signxai.targets import contrast
+from test_metric_contract import few
+from untouched import assert_untouched, state
+
+METHODS = ["gradient_x_input", "lrp_z"]
+
+
+@pytest.fixture(autouse=True)
+def timed_once(request, monkeypatch):
+    """How long methods take is of no interest here, but to one test."""
+    if "costs" not in request.node.name:
+        monkeypatch.setattr(comparing, "_TIMED", ((1, np.inf),))
+
+
+def compared(kind="cnn1d", metrics=("srg", "gini"), methods=METHODS, **options):
+    case = KINDS[kind]()
+    how = {key: value for key, value in case.how.items() if key in ("unit", "imputer")}
+    run = {key: value for key, value in case.how.items() if key == "forward_kwargs"}
+    is_curve = metrics is None or "srg" in metrics
+    options = {"metric_options": {"steps": 4, **how} if is_curve else {}, "draws": 200, **options}
+    return compare_methods(case.net, case.x, methods, case.target, metrics=metrics, **options, **run)
+
+
+def test_every_score_is_that_of_the_metric_itself():
+    case = of_network("cnn1d")
+    metrics = {name: few(record) for name, record in METRICS.items()}
+    comparison = compare_methods(case.net, case.x, METHODS, case.target, metrics=metrics, masks=case.mask, draws=50, batch_size=5)
+    assert comparison.methods == (*METHODS, "random_uniform")
+    assert comparison.metrics == tuple(METRICS)
+    for method in comparison.methods:
+        maps = explain(case.net, case.x, method, case.target)
+        for name, record in METRICS.items():
+            given = {"map": (maps,), "mask": (maps, case.mask), "method": (case.net, case.x, method, case.target)}
+            own = given.get(record.takes, (case.net, case.x, maps, case.target))
+            assert comparison.scores_of(method, name) == pytest.approx(record.function(*own, **few(record)), abs=1e-9), (method, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_input_is_compared(kind):
+    case = KINDS[kind]()
+    before = state(case.net)
+    methods = ["lrp_z"] if case.has_only_ids else METHODS
+    comparison = compared(kind, methods=methods, metrics=("srg", "gini", "relevance_rank"), masks=case.mask)
+    assert comparison.done.all()
+    assert np.isfinite(comparison.scores).all()
+    assert comparison.scores.shape == (len(methods) + 1, 3, N)
+    assert_untouched(case.net, before)
+
+
+def test_masks_bring_a_metric_of_localization_by_default():
+    case = of_network("cnn1d")
+    assert compared(metrics=None).metrics == ("srg", "mprt", "gini")
+    assert compared(metrics=None, masks=case.mask).metrics == ("srg", "mprt", "gini", "relevance_rank")
+
+
+# What is shared
+
+
+SEEN = []
+
+
+class Counting(nn.Linear):
+    """Notes how many samples it is run on."""
+
+    def forward(self, x):
+        SEEN.append(len(x))
+        return super().forward(x)
+
+
+@pytest.fixture
+def points_run():
+    """How many points the model is run on for a metric, beyond those for the maps and the decision."""
+
+    def counted(metrics, methods, **options):
+        fixed = {name: (lambda model, x, target, seed=seed: drawn(*x.shape, seed=seed).numpy()) for seed, name in enumerate(methods)}
+        totals = []
+        for own, how in ((["gini"], {}), (metrics, options)):
+            SEEN.clear()
+            compare_methods(Counting(12, 3).double(), inputs("linear", N), fixed, 0, metrics=own, metric_options=how, draws=10)
+            totals.append(sum(SEEN))
+        return totals[1] - totals[0] - N
+
+    return counted
+
+
+def test_random_subsets_cost_the_same_for_any_number_of_methods(points_run):
+    one, three = (points_run(["faithfulness_correlation"], methods, samples=8) for methods in ("a", "abc"))
+    assert 0 < one == three <= N * 8
+
+
+def test_metrics_of_one_curve_run_it_once(points_run):
+    alone = points_run(["srg"], "a", steps=5)
+    assert points_run(["srg", "aopc"], "a", steps=5) == alone > 0
+
+
+def test_methods_share_the_ends_of_their_curves(points_run):
+    """Each has 4 points between the ends in each direction; all removed is one point for all, and the baseline is a method, too."""
+    most = N * (4 * 2 * 4 + 1)
+    assert most - 6 <= points_run(["srg"], "abc", steps=5) <= most  # of 12 units, two orders may have a part in common
+
+
+def test_random_models_are_drawn_once(monkeypatch):
+    drawn_models = []
+    own = randomization.random_models
+    monkeypatch.setattr(randomization, "random_models", lambda *given: drawn_models.append(1) or own(*given))
+    compared(metrics=("mprt",), metric_options={})
+    assert len(drawn_models) == 1
+
+
+def test_points_that_differ_in_few_bits_are_told_apart():
+    """In the last bit, or in signs alone, of which an even number would cancel each other in a plain sum."""
+    net = nn.Linear(4, 1).double()
+    x = torch.ones(1, 4, dtype=torch.float64)
+    imputers = [lambda x, removed, value=value: torch.full_like(x, value) for value in (1.0, np.nextafter(1.0, 2.0), -1.0)]
+    relevance = np.arange(4.0)[None]
+    metrics = [{"srg": {"imputer": imputer, "steps": 3}} for imputer in imputers]
+    for one in metrics:
+        found = compare_methods(net, x, {"map": lambda *_: relevance}, 0, metrics={**one, "aopc": one["srg"]}, draws=5)
+        assert found.scores_of("map", "srg") == pytest.approx(evidence.srg(net, x, relevance, 0, **one["srg"]), abs=1e-15)
+        assert found.scores_of("map", "aopc") == pytest.approx(evidence.aopc(net, x, relevance, 0, **one["srg"]), abs=1e-15)
+
+
+# What holds
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """A linear model of which only the first places matter, on 24 samples."""
+    weight = torch.cat([1 + torch.rand(8, generator=torch.Generator().manual_seed(0)), torch.zeros(8)])
+    net = nn.Linear(16, 1, bias=False)
+    net.weight.data = weight[None]
+    mask = np.zeros(16, dtype=bool)
+    mask[:8] = True
+    metrics = ["srg", "aopc", "faithfulness_correlation", "infidelity", "completeness", "relevance_rank", "auc", "pointing_game"]
+    lrp = lambda model, x, target: explain(model, x, "lrp_z", target, relevance="logit")  # noqa: E731
+    methods = {name: name for name in ("gradient", "gradient_x_input", "random_uniform")} | {"lrp": lrp}
+    x = drawn(24, 16, seed=5).float()
+    return compare_methods(net, x, methods, 0, metrics=metrics, masks=mask[None], metric_options={"imputer": 0.0, "steps": 8})
+
+
+def test_contributions_win_on_a_linear_model(linear):
+    for name in ("srg", "aopc", "faithfulness_correlation", "infidelity", "completeness"):
+        assert linear.row("gradient_x_input", name).rank <= 1.5, name
+        assert linear.row("lrp", name).mean == pytest.approx(linear.row("gradient_x_input", name).mean, abs=1e-5)
+        assert linear.row("gradient_x_input", name).beats_random
+
+
+def test_the_random_map_is_last_or_level_with_chance(linear):
+    for name in ("srg", "faithfulness_correlation", "relevance_rank", "auc"):
+        row, chance = linear.row("random_uniform", name), 0.5 if name in ("auc", "relevance_rank") else 0.0
+        assert row.low <= chance <= row.high, name
+    assert linear.row("random_uniform", "pointing_game").rank == 4
+    assert linear.row("random_uniform", "aopc").rank > 2
+    assert all(np.isnan(row.p_random) and not row.beats_random for row in linear.table() if row.method == "random_uniform")
+
+
+def test_one_method_of_the_same_maps_agrees_with_itself_alone(linear):
+    assert linear.agreement.diagonal().tolist() == [1.0] * 4
+    assert linear.agreement[1, 3] == pytest.approx(1.0, abs=1e-6)
+    assert abs(linear.agreement[0, 2]) < 0.2
+
+
+def test_agreement_is_of_the_inputs_that_both_explain():
+    a, b = {"x": drawn(3, 5).numpy(), "ids": drawn(3, 2).numpy()}, {"x": -drawn(3, 5).numpy()}
+    assert agreement_of([a, b])[0, 1] == pytest.approx(-1.0)
+    assert np.isnan(agreement_of([a, {"other": b["x"]}])[0, 1])
+    assert agreement_of([{0: np.ones((2, 3))}, {0: np.zeros((2, 3))}])[0, 1] == 1.0
+
+
+def test_a_comparison_comes_out_the_same_again():
+    first, second = compared(), compared()
+    assert np.array_equal(first.scores, second.scores)
+    assert [row.low for row in first.table()] == [row.low for row in second.table()]
+    assert [row.low for row in first.table()] != [row.low for row in compared(seed=1).table()]
+
+
+def test_costs_are_in_gradients():
+    costs = dict(zip((*METHODS, "smoothgrad", "random_uniform"), compared(methods=[*METHODS, "smoothgrad"]).costs, strict=True))
+    assert costs["smoothgrad"] > costs["gradient_x_input"] > 0
+
+
+def test_functions_and_options_of_methods_are_taken():
+    mine = {"mine": lambda model, x, target: explain(model, x, "gradient_x_input", target), "smooth": "smoothgrad"}
+    comparison = compared(methods=mine, metrics=("gini", "mprt"), method_options={"num_samples": 2}, metric_options={})
+    assert comparison.methods == ("mine", "smooth", "random_uniform")
+    assert comparison.scores_of("mine", "gini") == pytest.approx(compared(metrics="gini").scores_of("gradient_x_input", "gini"))
+    case = of_network("cnn1d")
+    assert comparison.scores_of("smooth", "mprt") == pytest.approx(
+        evidence.mprt(case.net, case.x, "smoothgrad", case.target, num_samples=2), abs=1e-9
+    )
+
+
+def test_a_model_without_gradients_is_compared_by_functions():
+    class Steps(nn.Module):
+        def forward(self, x):
+            return (x > 0).to(x).detach().cumsum(1)
+
+    comparison = compare_methods(Steps(), drawn(4, 6), {"value": lambda model, x, target: x}, 5, metrics="srg", draws=10)
+    assert np.isnan(comparison.costs).all()
+    assert "–" in str(comparison)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ({"metrics": ["srgg"]}, OptionError, "no metric 'srgg'; nearest: srg"),
+        ({"metrics": []}, OptionError, "metrics is empty"),
+        ({"metrics": {"srg": {"step": 3}}}, OptionError, "'srg' takes no option 'step'; nearest: steps"),
+        ({"metric_options": {"unti": "pixel"}}, OptionError, "none of the metrics takes the option 'unti'; nearest: unit"),
+        ({"metrics": ["auc"]}, OptionError, "'auc' asks whether relevance lies where it should; give masks="),
+        ({"methods": "lrp_z"}, OptionError, "one name; give a sequence"),
+        ({"methods": []}, OptionError, "method_names is empty"),
+        ({"methods": ["lrp_zz"]}, MethodNameError, "lrp_zz"),
+        ({"method_options": {"stepz": 1}}, OptionError, "none of the methods takes the option 'stepz'"),
+        ({"groups": ["a"]}, OptionError, "groups= names 1 samples, and x has 3"),
+    ],
+)
+def test_what_is_wrong_is_told(how, error, said):
+    with pytest.raises(error, match=re.escape(said)):
+        compared(**how)
+
+
+def test_what_a_comparison_does_not_have_is_told():
+    comparison = compared()
+    for ask in (lambda: comparison.row("lrp", "srg"), lambda: comparison.ranks("mprt"), lambda: comparison.plot_curves("gini")):
+        with pytest.raises(OptionError, match=r"gradient_x_input|srg"):
+            ask()
+
+
+# Ended before it is done
+
+
+def interrupted(after, **options):
+    def progress(what, done, total):
+        if done >= after:
+            raise KeyboardInterrupt
+
+    return compared(metrics=("gini", "srg", "mprt"), progress=progress, metric_options={"steps": 3}, **options)
+
+
+def test_what_is_done_is_kept_and_marked():
+    comparison = interrupted(after=7, keep_partial=True)
+    assert comparison.partial
+    assert comparison.done.tolist() == [[True, True, False], [True, False, False], [True, False, False]]
+    assert np.array_equal(np.isfinite(comparison.scores).all(axis=2), comparison.done)
+    whole = compared(metrics=("gini", "srg"), metric_options={"steps": 3})
+    assert comparison.scores[0, :2] == pytest.approx(whole.scores[0, :2])
+    said = "PARTIAL: interrupted; 4 of 9 pairs of a method and a metric are done"
+    for text in (str(comparison), comparison.to_html(), comparison.to_latex()):
+        assert said in text
+        assert text.count("not done") == 5
+    rows = list(csv.DictReader(io.StringIO(comparison.to_csv())))
+    assert {row["partial"] for row in rows} == {"true"}
+    assert sum(row["mean"] == "" for row in rows) == 5
+    assert any(said in text.get_text() for text in comparison.plot().texts)
+
+
+def test_without_being_asked_to_keep_or_with_nothing_to_keep_ctrl_c_ends_it():
+    for after, keeps in ((7, False), (0, True), (2, True)):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(after, keep_partial=keeps)
+
+
+def test_progress_counts_up_to_the_whole():
+    seen = []
+    compared(metrics=("gini", "srg", "mprt"), progress=lambda *told: seen.append(told))
+    done = [count for _, count, _ in seen]
+    assert done == sorted(done)
+    assert seen[0] == ("maps of gradient_x_input", 0, 12)
+    assert seen[-1] == ("", 12, 12)
+
+
+# What is shown
+
+
+def made(scores, metrics=("srg", "mprt"), methods=("lrp_z", "a_b%<c>", "random_uniform"), groups=None):
+    scores = np.asarray(scores, dtype=np.float64)
+    done = np.ones(scores.shape[:2], dtype=bool)
+    return Comparison(methods, metrics, scores, done, groups, np.eye(3), np.ones(3), {}, 200, 0)
+
+
+def ten(*means):
+    """Scores about some means, of ten samples."""
+    noise = 0.01 * np.random.default_rng(0).normal(size=(len(means), 10))
+    return np.asarray(means)[:, None] + noise
+
+
+def test_scores_that_are_undefined_are_counted_openly():
+    srg = ten(2.0, 1.0, 0.0)
+    srg[0, 3:5] = np.nan
+    comparison = made(np.stack([srg, ten(0.1, 0.2, 0.9)], axis=1))
+    row = comparison.row("lrp_z", "srg")
+    assert (row.samples, row.rank, row.done) == (8, 1.0, True)
+    assert row.mean == pytest.approx(np.nanmean(srg[0]))
+    assert comparison.ranks("srg").blocks == 8
+    for text in (str(comparison), comparison.to_html(), comparison.to_latex()):
+        assert "srg of lrp_z: 8 of 10 samples have a score" in text
+
+
+def test_a_method_without_any_score_has_no_rank():
+    srg = ten(2.0, 1.0, 0.0)
+    srg[0] = np.nan
+    comparison = made(np.stack([srg, ten(0.1, 0.2, 0.9)], axis=1))
+    row = comparison.row("lrp_z", "srg")
+    assert (row.samples, row.done, row.is_best) == (0, True, False)
+    assert np.isnan([row.mean, row.low, row.rank, row.p_best]).all()
+    assert comparison.row("a_b%<c>", "srg").is_best
+    assert comparison.ranks("srg").blocks == 0
+    assert "srg of lrp_z: 0 of 10 samples have a score" in str(comparison)
+    comparison.plot()
+
+
+def test_better_is_lower_where_the_record_says_so():
+    comparison = made(np.stack([ten(2.0, 1.0, 0.0), ten(0.1, 0.2, 0.9)], axis=1))
+    assert [row.rank for row in comparison.table()] == [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]
+    worse = made(np.stack([ten(-2.0, 1.0, 0.0), ten(0.99, 0.2, 0.9)], axis=1))
+    assert [worse.row("lrp_z", name).beats_random for name in worse.metrics] == [False, False]
+    assert worse.row("lrp_z", "srg").p_random < 0.05
+
+
+def test_groups_are_what_tests_count():
+    scores = np.stack([ten(2.0, 1.0, 0.0), ten(0.1, 0.2, 0.9)], axis=1)
+    alone, grouped = made(scores), made(scores, groups=np.arange(10) // 2)
+    assert alone.row("lrp_z", "srg").p_random < 0.05 < grouped.row("lrp_z", "srg").p_random  # five groups are too few: 2 / 2^5
+    assert (alone.blocks, grouped.blocks, grouped.ranks("srg").blocks) == (10, 5, 5)
+    assert "over 5 groups" in str(grouped)
+
+
+def test_ties_share_their_ranks():
+    same = np.stack([ten(1.0, 0.0, 0.0), ten(0.1, 0.1, 0.9)], axis=1)
+    same[1, 0] = same[0, 0]
+    comparison = made(same)
+    assert [comparison.row(method, "srg").rank for method in comparison.methods] == [1.5, 1.5, 3.0]
+    assert [comparison.row(method, "srg").is_best for method in comparison.methods] == [True, False, False]
+    assert comparison.row("a_b%<c>", "srg").is_level_with_best
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return made(np.stack([ten(2.0, 1.999, 0.0), ten(0.1, 0.2, 0.9)], axis=1))
+
+
+def test_the_table_fits_a_screen(shown):
+    lines = str(shown).splitlines()
+    assert lines[0] == "3 methods on 10 samples: means with 95 % bootstrap intervals over samples (200 draws)"
+    assert lines[1].split() == ["cost", "srg", "↑", "mprt", "↓"]
+    assert lines[2].startswith("lrp_z")
+    assert lines[2].count("*") == 2
+    wide = compared(metrics=[name for name, record in METRICS.items() if record.takes == "decision"], metric_options={"samples": 4})
+    assert max(map(len, str(wide).splitlines())) <= 150
+
+
+def test_latex_has_the_best_in_bold_and_names_that_latex_can_read(shown):
+    text = shown.to_latex()
+    body = [line for line in text.splitlines() if not line.startswith("%")]
+    assert body[0] == r"\begin{tabular}{lrll}"
+    assert body[1] == r"\toprule"
+    assert body[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    assert text.count(r"\textbf") == 2
+    assert r"\texttt{a\_b\%<c>}" in text
+    assert all(line.count("&") == 3 and line.endswith(r" \\") for line in body if line.startswith(r"\texttt"))
+
+
+def test_csv_has_the_numbers_in_full(shown):
+    rows = list(csv.DictReader(io.StringIO(shown.to_csv())))
+    assert [float(row["mean"]) for row in rows] == [row.mean for row in shown.table()]
+    assert [row["p_best"] for row in rows if row["method"] == "lrp_z"] == ["", ""]
+    samples = list(csv.DictReader(io.StringIO(shown.to_csv(per_sample=True))))
+    assert [float(row["score"]) for row in samples if (row["method"], row["metric"]) == ("lrp_z", "mprt")] == shown.scores[0, 1].tolist()
+
+
+def test_a_page_loads_nothing_and_names_are_no_markup(shown, tmp_path):
+    page = shown.to_html(tmp_path / "page.html", title="a & b")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert "<title>a &amp; b</title>" in page
+    assert "<c>" not in page
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#|data:)|url\((?!#)|@import', page)
+    assert "Bluecher et al. 2024" in page
+    assert "currentColor" in page
+
+
+def test_files_are_written_as_they_are_returned(shown, tmp_path):
+    for write, name in ((shown.to_csv, "a.csv"), (shown.to_latex, "a.tex")):
+        assert write(tmp_path / name) == (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_one_sample_is_compared_without_intervals_or_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        comparison = compare_methods(network("cnn1d"), inputs("cnn1d", 1), METHODS, 0, metrics=["srg", "gini"], draws=10)
+        assert "[" not in str(comparison)
+        comparison.plot()
+
+
+def test_curves_are_those_of_the_metrics():
+    comparison = compared(metrics=("srg", "sensitivity_n", "mprt"), metric_options={"steps": 4, "samples": 3})
+    case = of_network("cnn1d")
+    maps = explain(case.net, case.x, "lrp_z", case.target)
+    curves = comparison.curves["srg"].values
+    assert curves["most"][1] == pytest.approx(evidence.perturbation_curve(case.net, case.x, maps, case.target, steps=4).scores, abs=1e-9)
+    assert comparison.curves["mprt"].values[""][1].mean(axis=1) == pytest.approx(comparison.scores_of("lrp_z", "mprt"))
+    means, ends = comparison.bands("srg")["least"]
+    assert means == pytest.approx(curves["least"].mean(axis=1))
+    assert (ends[..., 0] <= means).all()
+    assert (means <= ends[..., 1]).all()
+    assert isinstance(comparison, ComparedScores)
+
+
+def test_token_ids_keep_their_names():
+    net = randomized(Words())
+    ids = torch.randint(1, 9, (4, 6), generator=torch.Generator().manual_seed(2))
+    comparison = compare_methods(net, ids, ["lrp_z", "gradient"], metrics=["srg", "mprt"], metric_options={"imputer": 0, "unit": "token"})
+    assert comparison.done.all()
+
+
+@pytest.mark.parametrize(
+    "target", [contrast([0, 1, 2], [3, 3, 3]), lambda outputs: outputs[:, 0] - outputs[:, 1]], ids=["contrast", "function"]
+)
+def test_targets_that_are_functions_are_compared(target):
+    net, x = network("cnn1d"), inputs("cnn1d", N)
+    comparison = compare_methods(net, x, ["lrp_z"], target, metrics={"srg": {"steps": 3}, "mprt": {}}, draws=10)
+    maps = explain(net, x, "lrp_z", target)
+    assert comparison.scores_of("lrp_z", "srg") == pytest.approx(evidence.srg(net, x, maps, target, steps=3), abs=1e-9)
+    assert comparison.scores_of("lrp_z", "mprt") == pytest.approx(evidence.mprt(net, x, "lrp_z", target), abs=1e-9)
