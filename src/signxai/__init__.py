@@ -11,11 +11,13 @@ from signxai._version import __version__
 if TYPE_CHECKING:
     from signxai.api import explain, explain_all, inspect_model, register_method, register_rule, rules_for
     from signxai.common.errors import SignxaiError
+    from signxai.evidence.certifying import certify
     from signxai.names.grammar import list_methods, parse_method
 
 __all__ = [
     "SignxaiError",
     "__version__",
+    "certify",
     "explain",
     "explain_all",
     "inspect_model",
@@ -28,6 +30,7 @@ __all__ = [
 
 _HOME = {
     "SignxaiError": "signxai.common.errors",
+    "certify": "signxai.evidence.certifying",
     "explain": "signxai.api",
     "explain_all": "signxai.api",
     "register_method": "signxai.api",

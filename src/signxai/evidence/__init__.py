@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signxai.evidence.axioms import completeness
+    from signxai.evidence.certificate import Certificate
+    from signxai.evidence.certified_sample import CertifiedSample, Check, Place
+    from signxai.evidence.certifying import certify
     from signxai.evidence.complexity import effective_complexity, entropy, gini
+    from signxai.evidence.criteria import CRITERIA, Criterion
     from signxai.evidence.curves import Curve, perturbation_curve, perturbation_curves
     from signxai.evidence.faithfulness import (
         aopc,
@@ -32,7 +36,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "axioms": ("completeness",),
+    "certificate": ("Certificate",),
+    "certified_sample": ("CertifiedSample", "Check", "Place"),
+    "certifying": ("certify",),
     "complexity": ("effective_complexity", "entropy", "gini"),
+    "criteria": ("CRITERIA", "Criterion"),
     "curves": ("Curve", "perturbation_curve", "perturbation_curves"),
     "faithfulness": (
         *("aopc", "deletion", "faithfulness_correlation", "infidelity", "insertion", "road", "sensitivity_n", "sensitivity_n_curve", "srg"),
@@ -49,10 +57,15 @@ _HOMES = {
 _HOME = {name: f"signxai.evidence.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CRITERIA",
     "METRICS",
     "Blur",
+    "Certificate",
+    "CertifiedSample",
     "ChannelsLast",
+    "Check",
     "Constant",
+    "Criterion",
     "Curve",
     "Imputer",
     "Interpolation",
@@ -61,6 +74,7 @@ __all__ = [
     "NoisyLinear",
     "Patch",
     "Pixel",
+    "Place",
     "RandomizationCurve",
     "RunOptions",
     "Spans",
@@ -73,6 +87,7 @@ __all__ = [
     "average_sensitivity",
     "beat_spans",
     "box_mask",
+    "certify",
     "completeness",
     "deletion",
     "effective_complexity",
