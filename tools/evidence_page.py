@@ -58,7 +58,7 @@ def criteria() -> str:
 
 
 def _row_of_check(check: Criterion) -> tuple[str, ...]:
-    return f"`{check.name}`", check.title.replace("|", "\\|"), f"{check.passes} {check.threshold:g}", check.source, check.why
+    return f"`{check.name}`", check.title.replace("|", "\\|"), f"{check.passes}{check.threshold:g}", check.source, check.why
 
 
 PARTS = {"metrics": metrics, "criteria": criteria, "references": references}

@@ -38,6 +38,14 @@ class Joint(nn.Module):
     def forward(self, image, meta):
         return torch.relu(self.image(image.flatten(1))) + self.meta(meta)
 
+class Named(nn.Linear):
+    def forward(self, x):
+        return {"features": x, "scores": super().forward(x)}
+
+def named():
+    torch.manual_seed(0)
+    return Classifier(Named(2, 2), output=lambda returned: returned["scores"])
+
 def joint():
     return Joint()
 
@@ -107,6 +115,7 @@ def test_a_certificate_is_written_as_it_is_in_python(run, here):
 @pytest.mark.parametrize(
     "args",
     [
+        ("pair.npy", "--model", "nets:named", "--method", "lrp_z"),
         ("photo.png", "--model", "nets:pictures", "--method", "gradient_x_input", "--target", "heron", "--versus", "lynx"),
         ("joint.npz", "--model", "nets:joint", "--method", "lrp_z", "--explained", "image"),
         ("--input", "image=image.npy", "--input", "meta=meta.npy", "--model", "nets:joint", "--method", "gradient"),
@@ -117,6 +126,18 @@ def test_every_kind_of_input_has_a_certificate(run, args):
     np.save("meta.npy", np.ones((2, 4)))
     np.save("image.npy", np.load("x.npy")[:, :, :4, :4])
     assert "pass  precision" in explained(run("certify", *args, "--without-srg"))
+
+
+def test_a_class_rather_than_another_is_what_is_certified(run):
+    args = ("photo.png", "--model", "nets:pictures", "--method", "lrp_z", "--target", "heron", "--versus", "lynx", "--without-srg")
+    out = explained(run("certify", *args))
+    assert "lrp_z, contrast([2], [0]), sample 0" in out
+    assert "starts with a sum of 0" in out
+
+
+def test_a_mistake_in_a_check_is_told_before_a_network_is_made(run):
+    for args in (("--threshold", "runner=0.1"), ("--require", "runner")):
+        refused(run("certify", "pair.npy", "--model", "nets:none", "--method", "lrp_z", *args), "'runner'")
 
 
 @pytest.mark.slow

@@ -58,6 +58,8 @@ def test_of_a_linear_network_without_bias_everything_is_known():
     assert (checks["precision"].value, checks["precision"].passed) == (0.0, True)
     assert (checks["unknown_operations"].value, checks["unknown_operations"].passed) == (0.0, True)
     assert checks["batch"].value == pytest.approx(0.0, abs=1e-12)
+    assert checks["random_last_layer"].sentence.startswith("With the last layer random")
+    assert checks["random_all_layers"].sentence.startswith("With its one layer random")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,20 @@ def test_a_bias_that_takes_its_share_is_said_to(bias, value, sentence, passed):
     check = certified(linear([[3.0, 4.0]], [bias]), torch.ones(1, 2), target=0).checks["absorbed_by_bias"]
     assert check.value == pytest.approx(value)
     assert (check.sentence, check.passed) == (sentence, passed)
+
+
+def test_shares_are_of_what_relevance_starts_with():
+    net, x = linear([[3.0, 4.0]], [93.0]), torch.ones(1, 2)
+    one, other = (certified(net, x, "lrp_epsilon_100", 0, relevance=relevance) for relevance in ("one_hot", "logit"))
+    for name in ("absorbed_by_bias", "absorbed_by_stabilizer"):
+        assert one.checks[name].value == pytest.approx(other.checks[name].value)
+    assert one.samples[0].places[0].by_stabilizer == pytest.approx(other.samples[0].places[0].by_stabilizer)
+    assert one.checks["absorbed_by_stabilizer"].value == pytest.approx(0.5)
+
+
+def test_a_map_that_is_the_negative_of_the_runner_ups_speaks_of_its_class():
+    check = certified(linear([[1.0, -2.0, 4.0], [-1.0, 2.0, -4.0]]), torch.ones(1, 3), "gradient", 0).checks["runner_up"]
+    assert (check.value, check.passed) == (pytest.approx(-1.0), True)
 
 
 def test_the_places_that_absorb_most_are_named_the_first_most_of_all():

@@ -132,7 +132,8 @@ def of_random_networks(sample: ExplainedSample) -> Iterator[Check]:
     except SignxaiError as error:
         yield from (sample.verdicts.silent(name, f"No random network can be explained: {_first_line(error)}") for name in names)
         return
-    words = f"the last layer ({layers[-1]})", f"all {len(layers)} layers"
+    named = f" ({layers[-1]})" if layers[-1] else ""
+    words = f"the last layer{named}", f"all {len(layers)} layers" if len(layers) > 1 else "its one layer"
     for name, which, alike in zip(names, words, left, strict=True):
         yield _random(sample, name, which, alike)
 

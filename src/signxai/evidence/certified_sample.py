@@ -38,7 +38,7 @@ class Check:
         >>> Check("batch", 0.0, 0.01, True, "", "").limit
         'at most 0.01'
         """
-        return f"{CRITERIA[self.name].passes} {self.threshold:g}"
+        return f"{CRITERIA[self.name].passes}{self.threshold:g}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; one that is infinite is None."""

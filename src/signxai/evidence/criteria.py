@@ -16,7 +16,7 @@ from signxai.names.papers import Paper
 
 __all__ = ["CRITERIA", "Criterion", "criterion_named", "thresholds_with"]
 
-_AT_MOST, _MORE_THAN = "at most", "more than"
+_WITHIN, _AT_MOST, _MORE_THAN = "within ±", "at most ", "more than "
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Criterion:
         name: of the check.
         title: what is measured, in a few words.
         threshold: the limit, unless another one is given.
-        passes: "at most" (the size of the value is at most the limit) or "more than".
+        passes: which values pass, in words before the limit: "within ±", "at most ", or "more than ".
         papers: where the measure comes from; none: it is our own.
         limit_from: where the limit comes from.
         why: why it is this one.
@@ -50,10 +50,10 @@ class Criterion:
     def met_by(self, value: float, threshold: float) -> bool:
         """Whether a value passes.
 
-        >>> CRITERIA["absorbed_by_bias"].met_by(-0.4, 0.5), CRITERIA["srg"].met_by(-3.0, 2.23)
-        (True, False)
+        >>> CRITERIA["absorbed_by_bias"].met_by(-0.6, 0.5), CRITERIA["runner_up"].met_by(-1.0, 0.95), CRITERIA["srg"].met_by(-3.0, 2.23)
+        (False, True, False)
         """
-        return abs(value) <= threshold if self.passes == _AT_MOST else value > threshold
+        return value > threshold if self.passes == _MORE_THAN else (abs(value) if self.passes == _WITHIN else value) <= threshold
 
 
 _BACH, _ADEBAYO, _SIXT, _BLUECHER = (papers.BACH_2015,), (papers.ADEBAYO_2018,), (papers.SIXT_2020,), (papers.BLUECHER_2024,)
@@ -66,9 +66,9 @@ _CLASSES = (
     "maps of two kinds of cats are alike by 0.9 under LRP epsilon, and by more than 0.99 under rules that only see positive relevance"
 )
 _ROWS: tuple[tuple[str, str, float, str, tuple[Paper, ...], str, str], ...] = (
-    ("absorbed_by_bias", "share of the relevance that biases and constants take", 0.5, _AT_MOST, _BACH, _OWN, _HALF),
-    ("absorbed_by_stabilizer", "share of the relevance that stabilizers take", 0.5, _AT_MOST, _BACH, _OWN, _HALF),
-    ("absorbed_elsewhere", "share that is lost for other reasons: 0 / 0, rules that do not share", 0.5, _AT_MOST, _BACH, _OWN, _HALF),
+    ("absorbed_by_bias", "share of the relevance that biases and constants take", 0.5, _WITHIN, _BACH, _OWN, _HALF),
+    ("absorbed_by_stabilizer", "share of the relevance that stabilizers take", 0.5, _WITHIN, _BACH, _OWN, _HALF),
+    ("absorbed_elsewhere", "share that is lost for other reasons: 0 / 0, rules that do not share", 0.5, _WITHIN, _BACH, _OWN, _HALF),
     (
         "cancellation",
         "sum of |R| by the size of the sum of R",
