@@ -1,4 +1,4 @@
-"""Writes what docs/evidence.md has from the records of signxai.evidence: the table of metrics and the references.
+"""Writes what docs/evidence.md has from the records of signxai.evidence: the tables of metrics and of checks, and the references.
 
     python tools/evidence_page.py          # write it
     python tools/evidence_page.py --check  # say whether the page is up to date
@@ -14,6 +14,7 @@ import re
 import sys
 from pathlib import Path
 
+from signxai.evidence.criteria import CRITERIA, Criterion
 from signxai.evidence.papers import METRIC_PAPERS
 from signxai.evidence.records import METRICS, Metric
 
@@ -49,7 +50,18 @@ def references() -> str:
     return "\n".join(f"- **{paper.citation}**: {paper.entry} [{paper.identifier}]({paper.link})" for paper in METRIC_PAPERS)
 
 
-PARTS = {"metrics": metrics, "references": references}
+def criteria() -> str:
+    """A row for each check of a certificate."""
+    header = ("check", "what is measured", "passes", "source", "why this limit")
+    rows = [header, ("---",) * len(header), *map(_row_of_check, CRITERIA.values())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row_of_check(check: Criterion) -> tuple[str, ...]:
+    return f"`{check.name}`", check.title.replace("|", "\\|"), f"{check.passes}{check.threshold:g}", check.source, check.why
+
+
+PARTS = {"metrics": metrics, "criteria": criteria, "references": references}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from signxai._version import __version__
 if TYPE_CHECKING:
     from signxai.api import explain, explain_all, inspect_model, register_method, register_rule, rules_for
     from signxai.common.errors import SignxaiError
+    from signxai.evidence.certifying import certify
     from signxai.evidence.comparing import compare_methods
     from signxai.evidence.comparison import Comparison
     from signxai.names.grammar import list_methods, parse_method
@@ -19,6 +20,7 @@ __all__ = [
     "Comparison",
     "SignxaiError",
     "__version__",
+    "certify",
     "compare_methods",
     "explain",
     "explain_all",
@@ -34,6 +36,7 @@ _HOME = {
     "Comparison": "signxai.evidence.comparison",
     "compare_methods": "signxai.evidence.comparing",
     "SignxaiError": "signxai.common.errors",
+    "certify": "signxai.evidence.certifying",
     "explain": "signxai.api",
     "explain_all": "signxai.api",
     "register_method": "signxai.api",

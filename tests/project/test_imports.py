@@ -61,8 +61,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 PATHS = {
     "signxai": [
         "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "SignxaiError", "register_method",
-        "register_rule", "compare_methods", "Comparison",
-        "rules_for",
+        "register_rule", "rules_for", "certify", "compare_methods", "Comparison",
     ],
     "signxai.api": ["explain", "explain_all"],
     "signxai.torch_signxai": ["calculate_relevancemap", "calculate_relevancemaps"],
@@ -81,6 +80,7 @@ PATHS = {
         "SignalInput",
     ],
     "signxai.evidence": [
+        "CRITERIA", "Certificate", "CertifiedSample", "Check", "Criterion", "Place", "certify",
         "METRICS", "Blur", "ChannelsLast", "Constant", "Curve", "Imputer", "Interpolation", "Mean", "Metric", "NoisyLinear",
         "Patch", "Pixel", "RandomizationCurve", "RunOptions", "Spans", "Token", "Unit", "Value", "Window", "aopc", "auc",
         "average_sensitivity", "beat_spans", "box_mask", "completeness", "deletion", "effective_complexity", "emprt", "entropy",

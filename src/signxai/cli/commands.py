@@ -9,6 +9,7 @@ import sys
 import click
 
 from signxai._version import __version__
+from signxai.cli.certify_maps import certify
 from signxai.cli.data_set_commands import cluster, export, report, run
 from signxai.cli.evaluate_methods import evaluate
 from signxai.cli.explain_commands import explain, inspect
@@ -55,5 +56,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (explain, inspect, evaluate, run, report, cluster, export, text, methods, describe):
+for _command in (explain, inspect, evaluate, certify, run, report, cluster, export, text, methods, describe):
     cli.add_command(_command)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signxai.evidence.axioms import completeness
+    from signxai.evidence.certificate import Certificate
+    from signxai.evidence.certified_sample import CertifiedSample, Check, Place
+    from signxai.evidence.certifying import certify
     from signxai.evidence.compared_scores import ComparisonRow, MetricCurves, RankSummary
     from signxai.evidence.comparing import compare_methods
     from signxai.evidence.comparison import Comparison
     from signxai.evidence.comparison_plan import DEFAULT_METRICS
     from signxai.evidence.complexity import effective_complexity, entropy, gini
+    from signxai.evidence.criteria import CRITERIA, Criterion
     from signxai.evidence.curves import Curve, perturbation_curve, perturbation_curves
     from signxai.evidence.faithfulness import (
         aopc,
@@ -40,7 +44,11 @@ _HOMES = {
     "comparing": ("compare_methods",),
     "comparison": ("Comparison",),
     "comparison_plan": ("DEFAULT_METRICS",),
+    "certificate": ("Certificate",),
+    "certified_sample": ("CertifiedSample", "Check", "Place"),
+    "certifying": ("certify",),
     "complexity": ("effective_complexity", "entropy", "gini"),
+    "criteria": ("CRITERIA", "Criterion"),
     "curves": ("Curve", "perturbation_curve", "perturbation_curves"),
     "faithfulness": (
         *("aopc", "deletion", "faithfulness_correlation", "infidelity", "insertion", "road", "sensitivity_n", "sensitivity_n_curve", "srg"),
@@ -57,13 +65,18 @@ _HOMES = {
 _HOME = {name: f"signxai.evidence.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CRITERIA",
     "DEFAULT_METRICS",
     "METRICS",
     "Blur",
+    "Certificate",
+    "CertifiedSample",
     "ChannelsLast",
+    "Check",
     "Comparison",
     "ComparisonRow",
     "Constant",
+    "Criterion",
     "Curve",
     "Imputer",
     "Interpolation",
@@ -73,6 +86,7 @@ __all__ = [
     "NoisyLinear",
     "Patch",
     "Pixel",
+    "Place",
     "RandomizationCurve",
     "RankSummary",
     "RunOptions",
@@ -86,6 +100,7 @@ __all__ = [
     "average_sensitivity",
     "beat_spans",
     "box_mask",
+    "certify",
     "compare_methods",
     "completeness",
     "deletion",

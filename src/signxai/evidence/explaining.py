@@ -115,13 +115,21 @@ class Explaining:
             yield Points(points.rows[part], {key: value[part] for key, value in points.parts.items()})
 
     def _explained(self, points: Points, model: nn.Module, target: Target | None) -> FloatArray:
+        return flat(self.maps_at_once(points, model, target))
+
+    def maps_at_once(self, points: Points, model: nn.Module | None = None, target: Target | None = None) -> dict[Key, FloatArray]:
+        """The maps of points that are explained in one call, by the key of each input; arguments as for ``maps``."""
         x = self.inputs_of(points)
         own = self._see.target_of(points.rows) if target is None else rows_of_target(target, points.rows)
-        relevance = self._called(model, x, own, points)
+        relevance = self._called(self.model if model is None else model, x, own, points)
         maps = maps_of(relevance, "the method's map")
         if any(len(one) != len(points.rows) for one in maps.values()):
             raise InputError(f"the method gave {len(next(iter(maps.values())))} maps for {len(points.rows)} samples")
-        return flat(maps)
+        return maps
+
+    def target_at(self, row: int) -> Any:
+        """What is explained of one sample, as ``signxai.explain`` takes it for that alone."""
+        return _as_user_gives(self._see.target_of([row]))
 
     @property
     def target(self) -> Target | None:
@@ -144,11 +152,15 @@ class Explaining:
         options = {"seed": self.settings.seed, "output": self.settings.output, "stochastic": self.settings.stochastic}
         return options if own is None else {**options, "forward_kwargs": own}
 
+    def options_at(self, points: Points) -> dict[str, Any]:
+        """The options of the method, and how the model is run on the points."""
+        return {**self._own, **self.run_options(points)}
+
     def _called(self, model: nn.Module, x: Any, target: Target, points: Points) -> Any:
         given = _as_user_gives(target)
         if not isinstance(self.method, str | MethodSpec):
             return self.method(model, x, given)
-        return explainer_for(model, self.method, {**self._own, **self.run_options(points)}).explain(x, given)
+        return explainer_for(model, self.method, self.options_at(points)).explain(x, given)
 
 
 @dataclass(frozen=True, eq=False)

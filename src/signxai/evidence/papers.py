@@ -1,11 +1,11 @@
-"""The papers that the metrics come from."""
+"""The papers that the metrics and the checks of certificates come from."""
 
 from __future__ import annotations
 
 from signxai.names.papers import ADEBAYO_2018_SANITY_CHECKS as ADEBAYO_2018
-from signxai.names.papers import SUNDARARAJAN_2017, Paper
+from signxai.names.papers import BACH_2015, SUNDARARAJAN_2017, Paper
 
-__all__ = ["ADEBAYO_2018", "METRIC_PAPERS", "SUNDARARAJAN_2017"]
+__all__ = ["ADEBAYO_2018", "BACH_2015", "METRIC_PAPERS", "SUNDARARAJAN_2017"]
 
 ANCONA_2018 = Paper(
     "Ancona et al. 2018",

@@ -104,13 +104,21 @@ def randomized(layer: nn.Module, seed: int) -> None:
     fit what random layers give. Torch's generators come back as they were.
     """
     with torch.random.fork_rng(_devices(layer)), torch.no_grad():
-        torch.manual_seed(seed)
+        _seed_for(layer, seed)
         reset = getattr(layer, "reset_parameters", None)
         if callable(reset):
             reset()
         else:
             for parameter in layer.parameters(recurse=False):
                 parameter.copy_(_drawn_like(parameter))
+
+
+def _seed_for(layer: nn.Module, seed: int) -> None:
+    """Seed what a layer draws from: of one on the CPU that device's generator alone, since to seed those of others, too, takes long."""
+    if all(parameter.is_cpu for parameter in layer.parameters(recurse=False)):
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _devices(layer: nn.Module) -> list[torch.device]:

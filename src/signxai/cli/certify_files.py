@@ -1,0 +1,146 @@
+"""What ``signxai certify`` does: read the inputs, predict, and check each map."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from signxai.cli.decisions import Decisions, Inputs, Targets, decide, predictions, read_inputs
+from signxai.cli.several_inputs import SeveralOptions, read_several
+from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.common.errors import OptionError
+from signxai.evidence.certificate import Certificate
+from signxai.evidence.certified_gain import Removing
+from signxai.evidence.certified_sample import CertifiedSample
+from signxai.evidence.certifying import Certification
+from signxai.evidence.criteria import CRITERIA, criterion_named, thresholds_with
+from signxai.files import check_destination, write_atomically
+from signxai.models import Classifier, load_classifier, move_to
+from signxai.names.grammar import parse_method
+
+__all__ = ["CertifyRequest", "certify_files"]
+
+_FAILED, _INTERRUPTED = 1, 130
+_ALL = "all"
+
+
+@dataclass(frozen=True)
+class CertifyRequest:
+    """What the user asked for: see ``signxai certify --help``. `options` and `thresholds` are by name."""
+
+    inputs: tuple[Path, ...]
+    model: str
+    weights: str
+    method: str
+    targets: Targets
+    required: tuple[str, ...]
+    thresholds: Mapping[str, Any]
+    srg: bool
+    save: Path | None
+    options: Mapping[str, object]
+    relevance: str
+    seed: int
+    device: str
+    signals: SignalOptions
+    several: SeveralOptions = field(default_factory=SeveralOptions)
+
+
+def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
+    """Carry out the request.
+
+    Args:
+        request: what to do.
+        say: takes each line of the report.
+
+    Returns:
+        The exit status: 0; 1 where a required check did not pass; 130 where the user interrupted the work, of which what is done was said.
+
+    Raises:
+        SignxaiError: any mistake in the request; the message says what to do.
+        OSError: a file cannot be read or written.
+    """
+    _check(request)
+    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+    parse_method(request.method)
+    decisions, certification = _prepared(request, classifier, say)
+    certificate = Certificate(certification.method, _samples(certification))
+    _report(request, decisions, certificate, say)
+    if certificate.is_partial:
+        click.echo("signxai: interrupted: what is said here is partial", err=True)
+        return _INTERRUPTED
+    lacking = certificate.lacking(_ALL if _ALL in request.required else request.required)
+    for reason in lacking:
+        say(f"required: {reason}")
+    return _FAILED if lacking else 0
+
+
+def _check(request: CertifyRequest) -> None:
+    """Refuse what can be refused before a network is loaded."""
+    if request.save:
+        check_destination(request.save, (".json",), (*request.inputs, *request.several.paths))
+    for name in request.required:
+        if name != _ALL:
+            criterion_named(name)
+    thresholds_with(request.thresholds)
+    for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:
+        raise OptionError(f"--option {name}=: this one cannot be set here; `signxai certify --help` has the options")
+
+
+def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]) -> tuple[Decisions, Certification]:
+    several = read_several(request.inputs, request.several, request.signals, classifier)
+    names, x = (several.names, several.arrays) if several else _one_input(request, classifier)
+    model = move_to(classifier.model, request.device)
+    for line in several.said() if several else ():
+        say(line)
+    decisions = decide(names, x, classifier, model, request.targets, None, several.forward if several else None)
+    for line in predictions(decisions, classifier):
+        say(line)
+    options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
+    options |= several.options if several else {}
+    how = request.thresholds, Removing(steps=10 if request.srg else 0)
+    return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options)
+
+
+def _one_input(request: CertifyRequest, classifier: Classifier) -> tuple[list[str], Inputs]:
+    """The names of the samples and the samples themselves, of a network with one input."""
+    if are_signals(request.inputs, request.signals):
+        signals = read_signals(request.inputs, classifier, request.signals)
+        return signals.names, signals.x
+    return read_inputs(request.inputs, classifier)
+
+
+def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:
+    """What is certified of each sample, until all is done or the user interrupts it."""
+    made = {row: CertifiedSample(row, "not begun") for row in range(certification.samples)}
+    with tqdm(total=certification.samples * len(CRITERIA), desc="certifying", unit="check", leave=False, disable=None) as bar:
+        try:
+            for row in made:
+                for made[row] in certification.growing(row):  # noqa: B020 - the certificate of the sample grows
+                    bar.update()
+        except KeyboardInterrupt:
+            pass
+    return tuple(made.values())
+
+
+def _report(request: CertifyRequest, decisions: Decisions, certificate: Certificate, say: Callable[[str], None]) -> None:
+    for own, name in zip(certificate, decisions.names, strict=True):
+        say("")
+        say(f"{name}: {own}" if len(certificate) > 1 else f"{own}")
+    if len(certificate) > 1:
+        say("")
+        say(str(certificate))
+    if request.save:
+        write_atomically({request.save: partial(_save, certificate, decisions.names)})
+        say(f"wrote {request.save}")
+
+
+def _save(certificate: Certificate, names: Sequence[str], path: Path) -> None:
+    content = certificate.to_dict()
+    content["samples"] = [{"name": name, **sample} for name, sample in zip(names, content["samples"], strict=True)]
+    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""The command that certifies maps."""
+
+from pathlib import Path
+
+import click
+
+from signxai.cli import option_texts
+from signxai.cli.arguments import Input, named_text
+from signxai.cli.shared_options import (
+    device_option,
+    may_register_methods,
+    missing,
+    model_options,
+    relevance_option,
+    seed_option,
+    several_options,
+    signal_options,
+    versus_option,
+)
+from signxai.names.grammar import parse_method
+
+__all__ = ["certify"]
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input())
+@model_options
+@click.option("--method", "-m", required=True, metavar="NAME", help="A method by name; see `signxai methods`.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="CLASS",
+    help="Class to explain, by number or name; given again, a class for each input. Without it: the class that the network predicts.",
+)
+@versus_option
+@click.option(
+    "--require",
+    "required",
+    multiple=True,
+    metavar="CHECK",
+    help="A check that must pass for every input, or several parted by commas; all: no check may fail. Without it, nothing is required.",
+)
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    type=named_text,
+    metavar="CHECK=VALUE",
+    help="Another limit of a check, as runner_up=0.8; may be given again.",
+)
+@click.option("--without-srg", is_flag=True, help="Leave out the symmetric relevance gain, which takes longest.")
+@click.option("--json", "save", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the certificate as JSON.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@several_options
+@signal_options
+@relevance_option
+@seed_option
+@device_option
+def certify(
+    inputs: tuple[Path, ...],
+    model: str,
+    weights: str,
+    method: str,
+    targets: tuple[str, ...],
+    versus: str | None,
+    required: tuple[str, ...],
+    thresholds: tuple[tuple[str, str], ...],
+    without_srg: bool,
+    save: Path | None,
+    options: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    relevance: str,
+    seed: int,
+    device: str,
+) -> int:
+    """Say how far the map of each INPUT may be trusted, by checks with limits and a sentence for each. INPUT is as for `signxai explain`.
+
+    Exit status 1: a check that is required did not pass; Ctrl-C leaves the checks that are made, marked as partial.
+
+    \b
+    signxai certify cat.jpg --method lrp_epsilon_0_25_std_x
+    signxai certify cat.jpg --method lrp_epsilon_0_1 --require random_all_layers,srg --json certificate.json
+    signxai certify 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --require all --threshold absorbed_by_bias=1
+    signxai certify ecg.npy --model my_package.nets:load --method gradient_x_input --without-srg
+    """
+    if not (inputs or named):
+        raise missing("INPUT", "a file")
+    if not may_register_methods(model):
+        parse_method(method)
+    parsed = option_texts.parsed_options(options, [method])[method]
+    stretch = option_texts.window(window)
+    checks = tuple(name for text in required for name in option_texts.listed(text))
+    limits = {name: option_texts.value(text) for name, text in thresholds}
+
+    from signxai.cli.certify_files import CertifyRequest, certify_files
+    from signxai.cli.decisions import Targets
+    from signxai.cli.several_inputs import SeveralOptions
+    from signxai.cli.signal_files import SignalOptions
+
+    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
+    return certify_files(
+        CertifyRequest(
+            *(inputs, model, weights, method, Targets(targets, versus=versus), checks, limits, not without_srg, save),
+            *(parsed, relevance, seed, device, signals, several),
+        ),
+        say=click.echo,
+    )

@@ -1,0 +1,103 @@
+"""What a certificate says of faithfulness: the symmetric relevance gain of a map against those of random maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from signxai.evidence.certificate_words import said_of_gain
+from signxai.evidence.certified_sample import Check
+from signxai.evidence.draws import generator
+from signxai.evidence.explained_sample import ExplainedSample
+from signxai.evidence.explaining import Points
+from signxai.evidence.faithfulness import srg
+from signxai.evidence.imputers import ChannelsLast
+from signxai.evidence.options import FloatArray
+from signxai.evidence.parts import Key
+from signxai.evidence.units import Patch, Window
+
+__all__ = ["RANDOM_MAPS", "Removing", "of_removing"]
+
+RANDOM_MAPS = 10
+"""So many random maps say how far chance goes; the limit of the check, 2.23, is Student's t at 97.5 % for this many."""
+
+_RANDOM_MAP = 7
+_MOST_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class Removing:
+    """How units are removed for the symmetric relevance gain.
+
+    Attributes:
+        unit, imputer: as for ``signxai.evidence.srg``; None: what suits the input's shape.
+        steps: of the curves; 0: the gain is left out.
+    """
+
+    unit: Any = None
+    imputer: Any = None
+    steps: int = 10
+
+    def units(self, parts: Mapping[Key, Tensor]) -> Any:
+        """The units of all inputs."""
+        return {key: _unit(part) for key, part in parts.items()} if self.unit is None else self.unit
+
+    def imputers(self, parts: Mapping[Key, Tensor]) -> Any:
+        """What stands in their places."""
+        return {key: _imputer(part) for key, part in parts.items()} if self.imputer is None else self.imputer
+
+
+def _unit(part: Tensor) -> Any:
+    """A sixteenth of the side of a picture or volume, a fiftieth of a signal, a value of a list."""
+    if part.ndim <= 2:
+        return "pixel"
+    if part.ndim == 3:
+        return Window(-(-part.shape[-1] // 50))
+    channel_axis = -1 if _are_channels_last(part) else 1
+    sides = [length for axis, length in enumerate(part.shape) if axis not in (0, channel_axis % part.ndim)]
+    return Patch(-(-max(sides) // 16), channel_axis)
+
+
+def _imputer(part: Tensor) -> Any:
+    if part.ndim == 3:
+        return "interpolation"
+    return ChannelsLast("mean") if part.ndim > 3 and _are_channels_last(part) else "mean"
+
+
+def _are_channels_last(part: Tensor) -> bool:
+    return part.shape[-1] <= _MOST_CHANNELS < part.shape[1]
+
+
+def of_removing(sample: ExplainedSample, removing: Removing) -> Check:
+    """What the map's order is worth when units are removed by it, against orders that are drawn."""
+    parts = {key: sample.explaining.parts[key] for key in sample.maps}
+    if not removing.steps:
+        return sample.verdicts.silent("srg", "Left out")
+    if removing.imputer is None and not all(part.is_floating_point() for part in parts.values()):
+        return sample.verdicts.silent(
+            "srg", "Token ids have no mean to stand in their places: give imputer=, the id that stands for nothing"
+        )
+    gain, *drawn = (_gain(sample, maps, parts, removing) for maps in [dict(sample.maps), *_random_maps(sample)])
+    deviation = float(np.sqrt(np.mean(np.square(drawn))))
+    if not deviation:
+        return sample.verdicts.silent("srg", "No order of the units changes the score, so none is better than another")
+    around = sample.verdicts.thresholds["srg"] * deviation
+    return sample.verdicts.judged("srg", gain / deviation, lambda is_more: said_of_gain(gain, around, RANDOM_MAPS, is_more))
+
+
+def _gain(sample: ExplainedSample, maps: Mapping[Key, FloatArray], parts: Mapping[Key, Tensor], removing: Removing) -> float:
+    points = Points([sample.row], {})
+    how: dict[str, Any] = {"unit": removing.units(parts), "imputer": removing.imputers(parts), "steps": removing.steps}
+    x, target = sample.explaining.inputs_of(points), sample.explaining.target_at(sample.row)
+    run = sample.explaining.run_options(points) | {"batch_size": sample.explaining.settings.batch_size}
+    return float(srg(sample.explaining.model, x, maps, target, **how, **run)[0])
+
+
+def _random_maps(sample: ExplainedSample) -> list[dict[Key, FloatArray]]:
+    seed, own = sample.explaining.settings.seed, sample.explaining.seeds[sample.row]
+    draws = [generator(seed, own, _RANDOM_MAP + number) for number in range(RANDOM_MAPS)]
+    return [{key: drawn.standard_normal(values.shape) for key, values in sample.maps.items()} for drawn in draws]

@@ -1,0 +1,168 @@
+"""What a certificate compares a map with: that in double precision, among others, of another class, and of random networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from signxai.common.errors import ModelError, SignxaiError
+from signxai.engine.targets import Target
+from signxai.evidence.certificate_words import said_of_batch, said_of_precision, said_of_random_layers, said_of_runner_up
+from signxai.evidence.certified_sample import Check
+from signxai.evidence.decision import deciding
+from signxai.evidence.explained_sample import ExplainedSample
+from signxai.evidence.explaining import Explaining, Points
+from signxai.evidence.options import FloatArray
+from signxai.evidence.random_models import copied, layers_with_parameters, randomized
+from signxai.evidence.similarities import spearman
+
+__all__ = ["RANDOM_NETWORKS", "among_others", "in_double_precision", "of_random_networks", "of_the_runner_up"]
+
+RANDOM_NETWORKS = 3
+"""So many are drawn: of one alone a small map may be alike by chance."""
+
+_CONSTANT = "The map is constant: it points to nothing, whatever is explained"
+
+
+def in_double_precision(sample: ExplainedSample) -> Check:
+    """How far the map is from that of the same network in double precision."""
+    name, explaining = "precision", sample.explaining
+    if all(not part.is_floating_point() or part.dtype == torch.float64 for part in explaining.parts.values()) and _is_double(explaining):
+        return sample.verdicts.judged(name, 0.0, lambda _: "The network computes in double precision itself")
+    try:
+        exact = sample.explained_by(_in_double(explaining.model), points=_points_in_double(explaining, sample.row))
+    except (SignxaiError, RuntimeError) as error:
+        return sample.verdicts.silent(name, f"The network does not run in double precision: {_first_line(error)}")
+    change = _relative(sample.map, exact)
+    return sample.verdicts.judged(name, change, lambda is_small: said_of_precision(change, is_small))
+
+
+def _is_double(explaining: Explaining) -> bool:
+    return all(parameter.dtype == torch.float64 for parameter in explaining.model.parameters() if parameter.is_floating_point())
+
+
+def _in_double(model: nn.Module) -> nn.Module:
+    """A copy in double precision; on the CPU where the model's device has none."""
+    net = copied(model)
+    is_possible = all(parameter.device.type != "mps" for parameter in net.parameters())
+    return net.double() if is_possible else net.cpu().double()
+
+
+def _points_in_double(explaining: Explaining, row: int) -> Points:
+    return Points([row], {key: part[[row]].double() for key, part in explaining.parts.items() if part.is_floating_point()})
+
+
+def _first_line(error: Exception) -> str:
+    return f"{error}".partition("\n")[0]
+
+
+def _relative(one: FloatArray, other: FloatArray) -> float:
+    """How far one map is from another, by the norm of that; infinite where that is zero and the one is not."""
+    distance, size = float(np.linalg.norm(one - other)), float(np.linalg.norm(other))
+    return distance / size if size else (np.inf if distance else 0.0)
+
+
+# --- among others ------------------------------------------------------------------------------------------------------------
+
+
+def among_others(sample: ExplainedSample) -> Check:
+    """How far the map is from that of the sample between two others that are made of it: one reversed, one of half its size."""
+    name, explaining = "batch", sample.explaining
+    if explaining.settings.stochastic:
+        return sample.verdicts.silent(name, "The model draws random numbers, so each sample is explained alone")
+    if explaining.target is None:
+        return sample.verdicts.silent(name, "The target is a function of this sample's outputs, so it is explained alone")
+    points = Points([sample.row] * 3, {key: _between_others(part[sample.row]) for key, part in explaining.parts.items()})
+    try:
+        together = sample.explained_by(points=points)[1:2]
+    except SignxaiError as error:
+        return sample.verdicts.silent(name, f"Other samples, made of this one, cannot be explained beside it: {_first_line(error)}")
+    change = _relative(together, sample.map)
+    return sample.verdicts.judged(name, change, lambda is_small: said_of_batch(change, is_small))
+
+
+def _between_others(part: Tensor) -> Tensor:
+    """The reversed sample, the sample, and that of half its size (of token ids moved on by one)."""
+    if not part.ndim:
+        return torch.stack([part] * 3)
+    return torch.stack([part.flip(-1), part, part / 2 if part.is_floating_point() else part.roll(1, -1)])
+
+
+# --- of another class --------------------------------------------------------------------------------------------------------
+
+
+def of_the_runner_up(sample: ExplainedSample) -> Check:
+    """How alike the map is to that of the strongest other class."""
+    name, explaining = "runner_up", sample.explaining
+    target, outputs = explaining.target, explaining.logits
+    if target is None or target.indices is None:
+        return sample.verdicts.silent(name, "The target is a function of the outputs, which has no runner-up")
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        return sample.verdicts.silent(name, f"Outputs of shape {tuple(outputs.shape)} have no runner-up: it needs (N, classes)")
+    if sample.is_constant:
+        return sample.verdicts.failed(name, _CONSTANT)
+    other = _strongest_other(outputs[sample.row], int(target.indices[sample.row, 0]))
+    alike = float(spearman(sample.map, sample.explained_by(target=_for_all(other, len(outputs))))[0])
+    return sample.verdicts.judged(name, alike, lambda is_apart: said_of_runner_up(other, alike, is_apart))
+
+
+def _strongest_other(logits: Tensor, explained: int) -> int:
+    order: list[int] = logits.argsort(descending=True, stable=True).tolist()
+    return next(index for index in order if index != explained)
+
+
+def _for_all(index: int, samples: int) -> Target:
+    return Target(torch.full((samples, 1), index))
+
+
+# --- of random networks ------------------------------------------------------------------------------------------------------
+
+
+def of_random_networks(sample: ExplainedSample) -> Iterator[Check]:
+    """How alike the map stays where the last layer, or all of them, have random parameters."""
+    names = ("random_last_layer", "random_all_layers")
+    if sample.is_constant:
+        yield from (sample.verdicts.failed(name, _CONSTANT) for name in names)
+        return
+    try:
+        layers, left = _left(sample)
+    except SignxaiError as error:
+        yield from (sample.verdicts.silent(name, f"No random network can be explained: {_first_line(error)}") for name in names)
+        return
+    named = f" ({layers[-1]})" if layers[-1] else ""
+    words = f"the last layer{named}", f"all {len(layers)} layers" if len(layers) > 1 else "its one layer"
+    for name, which, alike in zip(names, words, left, strict=True):
+        yield _random(sample, name, which, alike)
+
+
+def _random(sample: ExplainedSample, name: str, layers: str, alike: float) -> Check:
+    return sample.verdicts.judged(name, alike, lambda changes: said_of_random_layers(layers, alike, RANDOM_NETWORKS, changes))
+
+
+def _left(sample: ExplainedSample) -> tuple[list[str], tuple[float, float]]:
+    """The layers, and the mean size of the rank correlation with the last of them random, and with all."""
+    explaining = sample.explaining
+    run = explaining.run_options(Points([sample.row], {}))
+    x = explaining.inputs_of(Points([sample.row], {}))
+    layers = layers_with_parameters(explaining.model, lambda net: deciding(lambda _: None, net, x, None, run))
+    if not layers:
+        raise ModelError("it has no parameters")
+    net, numbered = copied(explaining.model), list(enumerate(layers))
+    last = [_alike_with_random(sample, net, numbered[-1:], seed) for seed in _seeds(explaining, layers)]
+    all_of_them = [_alike_with_random(sample, net, numbered, seed) for seed in _seeds(explaining, layers)]
+    return layers, (float(np.mean(last)), float(np.mean(all_of_them)))
+
+
+def _seeds(explaining: Explaining, layers: Sequence[str]) -> list[int]:
+    """Of the draws; each layer adds its number, so that no two layers of two draws have the same."""
+    return [explaining.settings.seed + draw * len(layers) for draw in range(RANDOM_NETWORKS)]
+
+
+def _alike_with_random(sample: ExplainedSample, net: nn.Module, layers: Sequence[tuple[int, str]], seed: int) -> float:
+    """The size of the rank correlation with the map of a network of which these layers are drawn anew, in place."""
+    for number, name in layers:
+        randomized(net.get_submodule(name), seed + number)
+    return abs(float(spearman(sample.map, sample.explained_by(net))[0]))

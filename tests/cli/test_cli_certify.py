@@ -1,0 +1,192 @@
+"""``signxai certify`` as a user meets it: what it prints and writes, and by which exit status it ends."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import signxai
+from command_line import explained, in_a_process, refused
+from places import PACKAGE_DATA
+from signxai.cli import certify_files
+from signxai.evidence import CRITERIA
+from signxai.models import load_classifier
+
+NETS = """
+import torch
+from torch import nn
+from signxai.models import Classifier
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3), nn.Softmax(dim=1))
+
+def biased():
+    net = nn.Linear(2, 2)
+    nn.init.constant_(net.weight, 3.5)
+    nn.init.constant_(net.bias, 93.0)
+    return net
+
+class Joint(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.image, self.meta = nn.Linear(48, 3), nn.Linear(4, 3)
+
+    def forward(self, image, meta):
+        return torch.relu(self.image(image.flatten(1))) + self.meta(meta)
+
+class Named(nn.Linear):
+    def forward(self, x):
+        return {"features": x, "scores": super().forward(x)}
+
+def named():
+    torch.manual_seed(0)
+    return Classifier(Named(2, 2), output=lambda returned: returned["scores"])
+
+def joint():
+    return Joint()
+
+def pictures():
+    import numpy as np
+    pixels = lambda image: torch.from_numpy(np.asarray(image.resize((8, 8)), dtype=np.float32) / 255).permute(2, 0, 1)
+    return Classifier(small(), pixels, ["lynx", "crane", "heron"])
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A user's folder: some networks, a picture and arrays."""
+    folder = tmp_path_factory.mktemp("user", numbered=False)
+    (folder / "nets.py").write_text(NETS)
+    random = np.random.default_rng(0)
+    np.save(folder / "x.npy", random.normal(size=(2, 3, 8, 8)))
+    np.save(folder / "pair.npy", np.ones((1, 2)))
+    np.savez(folder / "joint.npz", image=random.normal(size=(1, 3, 4, 4)), meta=random.normal(size=(1, 4)))
+    Image.fromarray(random.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / "photo.png")
+    return folder
+
+
+BIASED = ("certify", "pair.npy", "--model", "nets:biased", "--method", "lrp_z", "--target", "0", "--without-srg")
+
+
+@pytest.mark.slow
+def test_a_process_prints_the_certificate_and_ends_as_the_requirement_says(here):
+    done = in_a_process(*BIASED, "--require", "absorbed_by_bias,precision", cwd=here)
+    assert (done.returncode, done.stderr) == (1, "")
+    told = " ".join(done.stdout.split())
+    assert "93 % of the relevance is absorbed by biases before it reaches the input: the map explains 7 % of the decision" in told
+    assert "required: absorbed_by_bias of sample 0: 93 %" in told
+    assert "required: precision" not in told
+    assert all(name in told for name in CRITERIA)
+
+
+@pytest.mark.parametrize(
+    ("required", "status"),
+    [
+        ([], 0),
+        (["--require", "batch", "--require", "precision"], 0),
+        (["--require", "absorbed_by_bias"], 1),
+        (["--require", "absorbed_by_bias", "--threshold", "absorbed_by_bias=0.95"], 0),
+        (["--require", "all"], 1),
+        (["--require", "srg"], 1),
+    ],
+)
+def test_the_exit_status_is_what_is_required(run, required, status):
+    assert run(*BIASED, *required).returncode == status
+
+
+def test_a_certificate_is_written_as_it_is_in_python(run, here):
+    args = ("certify", "x.npy", "--model", "nets:small", "--method", "lrp_epsilon_0_1", "--target", "1", "--target", "2", "--seed", "3")
+    out = explained(run(*args, "--json", "certificate.json"))
+    content = json.loads((here / "certificate.json").read_text())
+    found = signxai.certify(load_classifier("nets:small").model, np.load("x.npy"), "lrp_epsilon_0_1", [1, 2], seed=3)
+    wanted = found.to_dict()
+    names = [sample.pop("name") for sample in content["samples"]]
+    assert names == ["x.npy[0]", "x.npy[1]"]
+    assert content == wanted
+    assert str(found[1]) in out
+    assert str(found) in out
+    assert "wrote certificate.json" in out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("pair.npy", "--model", "nets:named", "--method", "lrp_z"),
+        ("photo.png", "--model", "nets:pictures", "--method", "gradient_x_input", "--target", "heron", "--versus", "lynx"),
+        ("joint.npz", "--model", "nets:joint", "--method", "lrp_z", "--explained", "image"),
+        ("--input", "image=image.npy", "--input", "meta=meta.npy", "--model", "nets:joint", "--method", "gradient"),
+        ("photo.png", "--model", "nets:pictures", "--method", "integrated_gradients", "--option", "steps=3", "--relevance", "logit"),
+    ],
+)
+def test_every_kind_of_input_has_a_certificate(run, args):
+    np.save("meta.npy", np.ones((2, 4)))
+    np.save("image.npy", np.load("x.npy")[:, :, :4, :4])
+    assert "pass  precision" in explained(run("certify", *args, "--without-srg"))
+
+
+def test_a_class_rather_than_another_is_what_is_certified(run):
+    args = ("photo.png", "--model", "nets:pictures", "--method", "lrp_z", "--target", "heron", "--versus", "lynx", "--without-srg")
+    out = explained(run("certify", *args))
+    assert "lrp_z, contrast([2], [0]), sample 0" in out
+    assert "starts with a sum of 0" in out
+
+
+def test_a_mistake_in_a_check_is_told_before_a_network_is_made(run):
+    for args in (("--threshold", "runner=0.1"), ("--require", "runner")):
+        refused(run("certify", "pair.npy", "--model", "nets:none", "--method", "lrp_z", *args), "'runner'")
+
+
+@pytest.mark.slow
+def test_a_beat_of_a_recording_has_a_certificate(run):
+    pytest.importorskip("wfdb")
+    args = (PACKAGE_DATA / "233_1655s.hea", "--model", "ecg_beats", "--at-beat", "13", "--method", "lrpsign_epsilon_0_25_std_x")
+    out = explained(run("certify", *args, "--without-srg", "--require", "random_all_layers,batch"))
+    assert "84 % of the relevance is absorbed by biases" in out  # docs/evidence.md says so
+    assert "sums to -1.2 % of the decision" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--require", "bias"), ["'bias'", "absorbed_by_bias"]),
+        (("--threshold", "runner=0.1"), ["'runner'", "runner_up"]),
+        (("--threshold", "batch=much"), ["'much'"]),
+        (("--threshold", "batch"), ["NAME=VALUE"]),
+        (("--json", "pair.npy"), ["pair.npy"]),
+        (("--option", "seed=3"), ["seed="]),
+        (("--option", "banana=3"), ["banana"]),
+        (("--at-beat", "3"), ["--at-beat"]),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_status_2(run, args, words):
+    refused(run(*BIASED, *args), *words)
+
+
+def test_no_input_is_a_mistake(run):
+    refused(run("certify", "--method", "lrp_z"), "INPUT", "--input NAME=FILE")
+
+
+def test_ctrl_c_leaves_what_is_done_marked_as_partial(run, here, monkeypatch):
+    growing = certify_files.Certification.growing
+
+    def interrupted(self, row):
+        for number, sample in enumerate(growing(self, row)):
+            if (row, number) == (1, 2):
+                raise KeyboardInterrupt
+            yield sample
+
+    monkeypatch.setattr(certify_files.Certification, "growing", interrupted)
+    torch.save(torch.zeros(3, 3, 8, 8), "three.pt")
+    done = run(
+        *("certify", "three.pt", "--model", "nets:small", "--method", "gradient", "--without-srg"),
+        *("--json", "part.json", "--require", "all"),
+    )
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    samples = json.loads((here / "part.json").read_text())["samples"]
+    assert [(sample["is_partial"], len(sample["checks"])) for sample in samples] == [(False, len(CRITERIA)), (True, 2), (True, 0)]
+    assert done.stdout.count("(partial: interrupted before the rest)") == 3  # of two samples, and of them all
