@@ -12,7 +12,7 @@ from known_answers.methods import BASELINE, METHODS, with_value, without_input
 from known_answers.networks import Facts
 from known_answers.scene import FloatArray, Task
 from known_answers.scores import METRICS, SCORES, interval, mean_of, resampled
-from known_answers.tasks import IS_AT_ZERO
+from known_answers.tasks import IS_AT_ZERO, TASKS
 
 DIGITS = 4
 GROUPS = {"all": (False, True), "cause away from zero": (False,), "cause at zero": (True,)}
@@ -41,7 +41,7 @@ class Measured:
 
 def report(measured: Sequence[Measured]) -> dict[str, Any]:
     """All numbers, for JSON: means with the ends of their intervals."""
-    redrawn = [resampled(one.scores, seed) for seed, one in enumerate(measured)]
+    redrawn = [resampled(one.scores, TASKS.index(one.task)) for one in measured]
     means = [mean_of(one.scores) for one in measured]
     return {
         "tasks": [_of_task(one, mean, draws) for one, mean, draws in zip(measured, means, redrawn, strict=True)],
@@ -55,11 +55,15 @@ def _of_task(one: Measured, mean: FloatArray, redrawn: FloatArray) -> dict[str, 
     return {
         **{name: getattr(one.task, name) for name in ("name", "kind", "cause", "removal", "beside")},
         "drawn": dict(one.drawn),
-        "networks": [{**asdict(facts), "explained": own.shape[-1]} for facts, own in zip(one.facts, one.scores, strict=True)],
+        "networks": [_of_network(facts, own.shape[-1]) for facts, own in zip(one.facts, one.scores, strict=True)],
         "chance": {name: round(value, DIGITS) for name, value in one.chance.items()},
         "methods": _table(mean, redrawn),
         "noise level with chance": _noise(one.chance, mean, redrawn),
     }
+
+
+def _of_network(facts: Facts, explained: int) -> dict[str, Any]:
+    return {**asdict(facts), "shift_beside": round(facts.shift_beside, DIGITS), "explained": explained}
 
 
 def _table(mean: FloatArray, redrawn: FloatArray) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,14 @@ def filled(text: str, place: str, content: str) -> str:
 def tables(found: Mapping[str, Any]) -> dict[str, str]:
     """What stands in the document, in Markdown, by its place."""
     groups = {place: _group_table(found, group) for group, place in _GROUP_PLACES.items() if found["means over tasks"][group]}
-    return {"tasks": _task_table(found), **groups, "sign": _sign_tables(found), "further": _further_table(found), "noise": _noise(found)}
+    return {
+        "tasks": _task_table(found),
+        **groups,
+        "best": _best_table(found),
+        "sign": _sign_tables(found),
+        "further": _further_table(found),
+        "noise": _noise(found),
+    }
 
 
 def full_tables(found: Mapping[str, Any]) -> str:
@@ -140,6 +147,20 @@ def _spelled(estimate: Sequence[float]) -> str:
 # SIGN
 
 
+def _best_table(found: Mapping[str, Any]) -> str:
+    """By task the method with the largest mass and rank, of those without SIGN and of those with it."""
+    names = ("relevance_mass", "relevance_rank")
+    kinds = (("without SIGN", lambda method: "sign" not in method), ("with SIGN", lambda method: "sign" in method))
+    header = ["task", *(f"{TITLES[name]}, best {kind}" for name in names for kind, _ in kinds)]
+    rows = [[_label(task), *(_best(task["methods"], name, is_one) for name in names for _, is_one in kinds)] for task in found["tasks"]]
+    return _markdown(header, rows, left=len(header))
+
+
+def _best(methods: Mapping[str, Row], name: str, is_one: Callable[[str], bool]) -> str:
+    chosen = max((method for method in methods if is_one(method)), key=lambda method: methods[method][name][0])
+    return f"{100 * methods[chosen][name][0]:.0f} {_code(chosen)}"
+
+
 def _sign_tables(found: Mapping[str, Any]) -> str:
     value = "Against the twin with the input's value in the place of its sign, in how many tasks SIGN scores more / less / level:"
     neither = "Against the twin with neither (w-square as the input rule of LRP):"
@@ -205,26 +226,26 @@ def _below(methods: Mapping[str, Row], name: str) -> str:
 
 def figure_of(found: Mapping[str, Any]) -> Figure:
     """Two matrices of methods by tasks: the mass on the cause, coloured by its odds over those of chance, and the AUC."""
-    figure = Figure(figsize=(12.6, 2.2 + 0.235 * len(METHODS)), dpi=110)
-    left, right = figure.subplots(
-        1, 2, sharey=True, gridspec_kw={"wspace": 0.04, "left": 0.235, "right": 0.995, "top": 0.83, "bottom": 0.055}
-    )
-    mass, chance = _values(found, "relevance_mass"), np.array([task["chance"]["relevance_mass"] for task in found["tasks"]])
-    odds = np.log2(np.clip(mass, 1e-3, 0.999) / (1 - np.clip(mass, 1e-3, 0.999)) * (1 - chance) / chance)
+    figure = Figure(figsize=(12.6, 2.4 + 0.235 * len(METHODS)), dpi=90)
+    space = {"wspace": 0.04, "left": 0.222, "right": 0.943, "top": 0.845, "bottom": 0.055}
+    left, right = figure.subplots(1, 2, sharey=True, gridspec_kw=space)
+    mass, area = _values(found, "relevance_mass"), _values(found, "auc")
+    odds = np.log2(_odds(mass) / _odds(mass[:1]))
     _matrix(left, mass, odds, 6.0, found, "share of the positive relevance on the cause (%)\nred: its odds are more than those of chance")
-    area = _values(found, "auc")
-    _matrix(right, area, area - 0.5, 0.5, found, "AUC (%): a place of the cause outranks another\nred: more than chance, 50")
-    left.set_yticks(range(len(METHODS)), METHODS, fontsize=8.5)
-    for axes in (left, right):
-        axes.tick_params(length=0)
-        ends = np.cumsum([len(members) for members in FAMILIES.values()])[:-1]
-        axes.hlines(ends - 0.5, -0.5, mass.shape[1] - 0.5, color="black", linewidth=0.8)
+    _matrix(right, area, area - 0.5, 0.5, found, "AUC (%): how often a place of the cause outranks another\nred: more often than by chance")
+    left.set_yticks(range(len(mass)), ["chance", *METHODS], fontsize=8.5)
     return figure
 
 
 def _values(found: Mapping[str, Any], name: str) -> np.ndarray[Any, Any]:
-    """The means of all methods (methods, tasks)."""
-    return np.array([[task["methods"][method][name][0] for task in found["tasks"]] for method in METHODS])
+    """Chance, and below it the means of all methods (1 + methods, tasks)."""
+    rows = [[task["methods"][method][name][0] for task in found["tasks"]] for method in METHODS]
+    return np.array([[task["chance"][name] for task in found["tasks"]], *rows])
+
+
+def _odds(shares: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    inner = np.clip(shares, 1e-3, 1 - 1e-3)
+    return np.asarray(inner / (1 - inner))
 
 
 def _matrix(axes: Axes, values: Any, colours: Any, most: float, found: Mapping[str, Any], title: str) -> None:
@@ -232,16 +253,13 @@ def _matrix(axes: Axes, values: Any, colours: Any, most: float, found: Mapping[s
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs(colours[row, column]) > 0.65 * most
         axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7.5, color="white" if is_dark else "black")
-    axes.set_xticks(
-        range(values.shape[1]), [_label(task) for task in found["tasks"]], rotation=50, ha="left", rotation_mode="anchor", fontsize=8.5
-    )
+    labels = [_label(task) for task in found["tasks"]]
+    axes.set_xticks(range(values.shape[1]), labels, rotation=50, ha="left", rotation_mode="anchor", fontsize=8.5)
     axes.xaxis.tick_top()
+    axes.tick_params(length=0)
     axes.set_xlabel(title, fontsize=9)
     kinds = [task["kind"] for task in found["tasks"]]
-    axes.vlines(
-        [place - 0.5 for place in range(1, len(kinds)) if kinds[place] != kinds[place - 1]],
-        -0.5,
-        len(values) - 0.5,
-        color="black",
-        linewidth=0.8,
-    )
+    changes = [place - 0.5 for place in range(1, len(kinds)) if kinds[place] != kinds[place - 1]]
+    ends = np.cumsum([1, *(len(members) for members in FAMILIES.values())])[:-1] - 0.5
+    axes.vlines(changes, -0.5, len(values) - 0.5, color="black", linewidth=0.8)
+    axes.hlines(ends, -0.5, values.shape[1] - 0.5, color="black", linewidth=0.8)
