@@ -139,6 +139,7 @@ def test_wrong_names_are_told_before_torch_is_loaded(folder):
 def test_ctrl_c_leaves_what_is_done_marked_as_partial(here):
     """The second method's curves are not to end by themselves."""
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         f"{with_arguments(*ARGS, '--metric', 'gini', '--metric', 'srg', '--output', 'c.html', '--output', 'c.csv')}\n"
         "import signxai.evidence.comparing as c, pathlib, time\n"
         "own = c.perturbation_curves\n"
