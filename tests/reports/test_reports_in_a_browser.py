@@ -350,5 +350,5 @@ def test_axes_say_what_they_are(show, case, tmp_path):
     assert words in written
     assert " ".join(view.lead_names[1].split() if view.lead_names else ["channel 2"]) in " ".join(written)
     note = page.locator(".figure .note").all_inner_texts()
-    unit = "Amplitude: in mV" if view.units else "Amplitude: as the network takes it, in a unit that nobody says"
+    unit = "Amplitude: in mV" if view.units else "Amplitude: as the network takes it, unit unknown"
     assert note == [f"{unit}; all channels on one scale, each about its own middle. Colours: one scale for all channels."]
