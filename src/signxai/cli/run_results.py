@@ -80,7 +80,7 @@ def _meaning(share: float) -> str:
     ('', '', ' (less than 0: biases and stabilizers gave relevance rather than took it)')
     """
     if float(f"{share:.3g}") > 1:  # as it is printed
-        return " (biases and stabilizers took more than all of it: maps sum to the other sign, and show where, not how much)"
+        return " (biases and stabilizers took more than all of it: such a map sums to the other sign, and shows where, not how much)"
     return " (less than 0: biases and stabilizers gave relevance rather than took it)" if share < 0 else ""
 
 
