@@ -27,7 +27,7 @@ def store(tmp_path_factory):
     ids = np.arange(len(rows)) % 3 - 1
     clusters = SimpleNamespace(
         rows=rows,
-        embeddings={"tsne": np.random.default_rng(0).normal(size=(len(rows), 2))},
+        embeddings=dict.fromkeys(("tsne", "spectral"), np.random.default_rng(0).normal(size=(len(rows), 2))),
         clusterings={"k2": ids},
         shown="tsne",
         chosen="k2",

@@ -131,7 +131,7 @@ def standing_apart(points: Array, ids: Array) -> dict[int, float]:
         ids: the cluster of each (n,); -1: in none.
 
     >>> standing_apart(np.array([[0.0], [1.0], [9.5], [10.5], [5.0]]), np.array([0, 0, 3, 3, -1]))
-    {0: 0.9470899470899471, 3: 0.9470899470899471}
+    {0: 0.9472222222222222, 3: 0.9472222222222222}
     """
     numbers = np.unique(ids[ids >= 0]).tolist()
     if len(numbers) < 2:
