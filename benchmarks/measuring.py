@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -60,6 +61,21 @@ def seconds_of(call: Call, number: int = 1) -> float:
         gc.enable()
 
 
+def interleaved_clocks(calls: Mapping[str, Call], repeats: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds by the clock, and of the processor's work in this process, of each call in each round, interleaved as above."""
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    work: dict[str, list[float]] = {name: [] for name in calls}
+
+    def noted(name: str, call: Call) -> None:
+        start, start_of_work = time.perf_counter(), time.process_time()
+        call()
+        work[name].append(time.process_time() - start_of_work)
+        wall[name].append(time.perf_counter() - start)
+
+    interleaved_seconds({name: partial(noted, name, call) for name, call in calls.items()}, repeats, warm_up=False)
+    return wall, work
+
+
 def ratios(seconds: Mapping[str, list[float]], to: str) -> dict[str, Spread]:
     """Each call's time relative to that of the call ``to`` in the same round."""
     return {
@@ -68,6 +84,15 @@ def ratios(seconds: Mapping[str, list[float]], to: str) -> dict[str, Spread]:
     }
 
 
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed: how often it gives memory back, to ask for it again, depends on what else lies there."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # glibc's
+        library.mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+        library.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 CAN_MEASURE_MEMORY = sys.platform == "linux" and Path("/proc/self/clear_refs").exists()
 
 

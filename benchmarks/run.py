@@ -1,4 +1,4 @@
-"""Measure signxai against Zennit, Captum and the plain gradient, and its runs over data sets: python benchmarks/run.py [--help].
+"""Measure signxai against Zennit, Captum and the plain gradient, its runs and metrics: python benchmarks/run.py [--help].
 
 The tables are printed and saved as benchmarks/RESULTS.md, each with the time of its measurement: a run of some tables
 (--only overhead memory) replaces those and leaves the others. A run of some methods or networks is saved only where --output says.
@@ -23,6 +23,7 @@ import data_sets
 import tables
 import torch
 
+import evidence
 from networks import cases
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -33,6 +34,7 @@ TABLES = {
     "memory": tables.memory,
     "path_memory": tables.path_memory,
     "datasets": data_sets.datasets,
+    "evidence": evidence.evidence,
 }
 HEADINGS = {
     "lrp": "LRP: cost and deviation",
@@ -41,8 +43,9 @@ HEADINGS = {
     "memory": "Peak memory",
     "path_memory": "Peak memory of integrated_gradients",
     "datasets": "Data sets: a run against a loop",
+    "evidence": "Metrics: against the passes that they need",
 }
-QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "datasets", "repeated")
+QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "datasets", "evidence", "repeated")
 PACKAGES = ("torch", "torchvision", "zennit", "captum", "signxai")
 
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai import evidence, explain
-from signxai.evidence import faithfulness
+from signxai.evidence import subsets as random_subsets
 from signxai.evidence.draws import generator, seeds_of
 from signxai.evidence.similarities import pearson
 
@@ -135,7 +135,7 @@ def infidelity() -> Row:
     for number in range(16):
         members[:, number, patches[: number + 1].ravel()] = True
     slope = explained(NET, X, TARGETS)
-    with mock.patch.object(faithfulness._Study, "_of_row", side_effect=lambda row, sizes: members[row]):
+    with mock.patch.object(random_subsets.Study, "_of_row", side_effect=lambda row, sizes: members[row]):
         ours = evidence.infidelity(NET, X, slope, TARGETS, kind="sensitivity", unit="value", samples=16)
     found = theirs(quantus.Infidelity(perturb_patch_sizes=[2], n_perturb_samples=1, perturb_baseline=0.0, **AS_IT_IS), slope)
     said = (

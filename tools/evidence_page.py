@@ -8,31 +8,27 @@ A part of the page between ``<!-- from the records: NAME -->`` and ``<!-- end --
 
 from __future__ import annotations
 
-import argparse
 import math
-import re
-import sys
-from pathlib import Path
 
+from generated_page import DOCS, main, parts_from, table, with_parts
 from signxai.evidence.criteria import CRITERIA, Criterion
 from signxai.evidence.papers import METRIC_PAPERS
 from signxai.evidence.records import METRICS, Metric
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "evidence.md"
-PART = re.compile(r"(<!-- from the records: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGE = DOCS / "evidence.md"
+PART = parts_from("the records")
 TAKES = {"decision": "model, input, map", "method": "model, input, method", "mask": "map, mask", "map": "map"}
 
 
 def rendered(page: str) -> str:
     """The page with every part as the records have it now."""
-    return PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}\n{found[3]}", page)
+    return with_parts(page, PART, PARTS)
 
 
 def metrics() -> str:
     """A row for each metric."""
     header = ("function", "", "family", "better", "range", "takes", "costs per sample", "source")
-    rows = [header, ("---",) * len(header), *map(_row, METRICS.values())]
-    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows)
+    return table(header, map(_row, METRICS.values()))
 
 
 def _row(metric: Metric) -> tuple[str, ...]:
@@ -53,8 +49,7 @@ def references() -> str:
 def criteria() -> str:
     """A row for each check of a certificate."""
     header = ("check", "what is measured", "passes", "source", "why this limit")
-    rows = [header, ("---",) * len(header), *map(_row_of_check, CRITERIA.values())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return table(header, map(_row_of_check, CRITERIA.values()))
 
 
 def _row_of_check(check: Criterion) -> tuple[str, ...]:
@@ -64,16 +59,5 @@ def _row_of_check(check: Criterion) -> tuple[str, ...]:
 PARTS = {"metrics": metrics, "criteria": criteria, "references": references}
 
 
-def main() -> None:
-    """Write the page, or check it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--check", action="store_true", help="change nothing; exit status 1 if the page is out of date")
-    before = PAGE.read_text(encoding="utf-8")
-    after = rendered(before)
-    if options.parse_args().check:
-        sys.exit("docs/evidence.md is out of date: run python tools/evidence_page.py" if after != before else 0)
-    PAGE.write_text(after, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    main(PAGE, rendered, __doc__)

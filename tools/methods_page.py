@@ -8,26 +8,23 @@ A part of the page between ``<!-- from the catalog: NAME ARGUMENTS -->`` and ``<
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
+from generated_page import DOCS, main, parts_from, table, with_parts
 from signxai.names import catalog
 from signxai.names.attention_rules import ATTENTION_RULES, DEFAULT_ATTENTION
 from signxai.names.catalog import Composite, InputWord, Method, Paper, Parameter, Rule, Use
 from signxai.names.papers import PAPERS
 from signxai.names.spelling import plain, spell_number
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
-PART = re.compile(r"(<!-- from the catalog: (\w+) ?([^>]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
+PAGE = DOCS / "methods.md"
+PART = parts_from("the catalog")
 
 
 def rendered(page: str) -> str:
     """The page with every part as the catalog has it now."""
-    return PART.sub(lambda found: f"{found[1]}{PARTS[found[2]](*found[3].split())}\n{found[4]}", page)
+    return with_parts(page, PART, PARTS)
 
 
 # --- parts of the page -------------------------------------------------------------------------------------------------------
@@ -71,7 +68,7 @@ def parameters() -> str:
                 _range(parameter),
             )
         )
-    return _table(("in the name", "option", "methods", "default", "allowed"), rows)
+    return table(("in the name", "option", "methods", "default", "allowed"), rows)
 
 
 def formula(word: str) -> str:
@@ -84,13 +81,13 @@ def backward(*words: str) -> str:
     rows = [("`gradient`, for comparison", r"$g \to g \cdot [z > 0]$", "")]
     methods = (catalog.current().methods[word] for word in words)
     rows += [(f"`{method.word}`", f"${method.latex}$", _cited(method.papers)) for method in methods]
-    return _table(("name", r"backward through a ReLU $a = \max(z, 0)$", "paper"), rows)
+    return table(("name", r"backward through a ReLU $a = \max(z, 0)$", "paper"), rows)
 
 
 def rules() -> str:
     """The rules that a name can carry."""
     found = (rule for rule in catalog.current().rules.values() if rule.spelling)
-    return _table(
+    return table(
         ("rule in a name", "$R_i =$", "source"), [(f"`{_with_letters(rule)}`", _latex(rule), _cited(rule.papers)) for rule in found]
     )
 
@@ -104,7 +101,7 @@ def input_words() -> str:
             "the same rule as everywhere" if rule is None else f"`{rule.spelling}`" if rule.spelling in tables.spellings else _latex(rule)
         )
         rows.append((f"`{word.word}_RULE`", first, word.use, _cited((rule.papers if rule else ()) + word.papers)))
-    return _table(("name", "first layer: $R_i =$", "use it for", "source"), rows)
+    return table(("name", "first layer: $R_i =$", "use it for", "source"), rows)
 
 
 def composites() -> str:
@@ -115,7 +112,7 @@ def composites() -> str:
         where = " (if a convolution)" if composite.first_is_convolution else ""
         layers = (_filled(composite.convolution, composite), _filled(composite.linear, composite))
         rows.append((f"`{_with_letters(composite)}`", first + where, *layers, _cited(composite.papers)))
-    return _table(("rule in a name", "first layer", "convolutions", "Linear", "source"), rows)
+    return table(("rule in a name", "first layer", "convolutions", "Linear", "source"), rows)
 
 
 def attention() -> str:
@@ -130,7 +127,7 @@ def attention() -> str:
         for rule in ATTENTION_RULES.values()
     ]
     cited = [_cited(rule.papers) for rule in ATTENTION_RULES.values()]
-    return _table(("variant", "option", "name", "relevance", "source"), [(*row, papers) for row, papers in zip(rows, cited, strict=True)])
+    return table(("variant", "option", "name", "relevance", "source"), [(*row, papers) for row, papers in zip(rows, cited, strict=True)])
 
 
 def references() -> str:
@@ -144,10 +141,6 @@ PARTS: dict[str, Callable[..., str]] = {
 
 
 # --- words -------------------------------------------------------------------------------------------------------------------
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (header, ("---",) * len(header), *rows))
 
 
 def _parameters() -> list[Parameter]:
@@ -201,16 +194,5 @@ def _cited(papers: Iterable[Paper]) -> str:
     return ", ".join(dict.fromkeys(paper.citation for paper in papers))
 
 
-def main() -> None:
-    """Write the page, or check it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--check", action="store_true", help="change nothing; exit status 1 if the page is out of date")
-    before = PAGE.read_text(encoding="utf-8")
-    after = rendered(before)
-    if options.parse_args().check:
-        sys.exit("docs/methods.md is out of date: run python tools/methods_page.py" if after != before else 0)
-    PAGE.write_text(after, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    main(PAGE, rendered, __doc__)

@@ -1,7 +1,6 @@
 """What must hold: where the truth is known, what a batch is, that the model is left alone, and what is refused."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -214,6 +213,33 @@ def test_no_pass_is_larger_than_asked_for_and_none_is_run_twice():
     evidence.srg(Noting(), x, relevance, 0, steps=8, batch_size=5)
     assert max(sizes) == 5
     assert sum(sizes) == len(x) * 2 * 8, "the samples, and the points of two curves of 8 steps that share both ends"
+
+
+def test_a_metric_of_a_method_runs_nothing_beside_its_explanations_where_the_class_is_given():
+    sizes, maps = [], []
+
+    class Noting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network("cnn1d")
+
+        def forward(self, x):
+            sizes.append(len(x))
+            return self.net(x)
+
+    def flat(model, x, target):
+        maps.append(len(x))
+        return torch.zeros_like(x)
+
+    net, x = Noting(), inputs("cnn1d")
+    evidence.max_sensitivity(net, x, flat, 0, samples=3)
+    evidence.emprt(net, x, flat, [0, 1, 2, 3], layers=["net.0"])
+    assert not sizes
+    assert sum(maps) == len(x) * 4 + len(x) * 2
+    evidence.random_logit(net, x, flat, 0)
+    assert sizes == [1], "one sample says how many classes there are"
+    evidence.max_sensitivity(net, x, flat, samples=3)
+    assert sum(sizes) == 1 + len(x), "the samples say which class is explained"
 
 
 def test_a_model_that_draws_is_run_point_by_point_with_the_draws_of_the_seed():
@@ -454,8 +480,8 @@ def test_what_methods_and_masks_cannot_be():
         evidence.max_sensitivity(net, x, "gradient", 0, radius=0)
     with raises(OptionError, "epsilonn"):
         evidence.mprt(net, x, "lrp_epsilon_0_1", 0, epsilonn=1)
-    with raises(OptionError, "similarity='ssim'", "spearman"):
-        evidence.mprt(net, x, "gradient", 0, similarity="ssim")
+    with raises(OptionError, "similarity='likeness'", "spearman", "ssim"):
+        evidence.mprt(net, x, "gradient", 0, similarity="likeness")
     with raises(OptionError, "'7'", "'0'"):
         evidence.mprt(net, x, "gradient", 0, layers=["7"])
     with raises(OptionError, "order='sideways'"):
@@ -498,12 +524,3 @@ def test_a_model_that_cannot_be_copied_is_refused():
 
     with raises(ModelError, "copied", "locked"):
         evidence.mprt(Locked(), inputs("cnn1d"), "gradient", 0)
-
-
-def test_what_needs_scipy_says_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
-    net, x = network("cnn2d"), inputs("cnn2d")
-    with raises(OptionError, "scipy", r"signxai\[evidence\]"):
-        evidence.road(net, x, np.ones(x.shape), 0)
-    signals = inputs("cnn1d")
-    assert np.isfinite(evidence.road(network("cnn1d"), signals, np.ones(signals.shape), 0)).all()

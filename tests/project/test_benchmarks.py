@@ -7,6 +7,7 @@ import pytest
 
 from places import ROOT
 from processes import python
+from signxai.evidence import METRICS
 
 pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "benchmarks" / "run.py"
@@ -62,6 +63,19 @@ def test_a_quick_run_measures_data_sets_and_leaves_no_store(tmp_path):
     assert all(value > 0 for value in [*seconds, *map(float, rows[1][2:4])])
     assert abs(float(rows[0][4].split()[0]) - seconds[0] / seconds[1]) < 0.2  # so that more than 1 is a run that takes less
     assert abs(float(rows[1][4].split()[0]) - float(rows[1][3]) / float(rows[1][2])) < 0.01
+
+
+def test_a_quick_run_measures_metrics(tmp_path):
+    pytest.importorskip("zarr")
+    output = tmp_path / "RESULTS.md"
+    done = benchmark("--quick", "--only", "evidence", "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in output.read_text(encoding="utf-8").splitlines()]
+    found = {row[0]: row for row in rows}
+    assert set(METRICS) <= set(found)
+    assert found["srg"][2].startswith("30 passes"), "3 signals and 5 steps, whose ends both curves have in common"
+    assert found["emprt"][2].startswith("6 explanations")
+    assert all(len(found[name]) == (7 if metric.takes in ("decision", "method") else 2) for name, metric in METRICS.items())
 
 
 def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):

@@ -307,22 +307,78 @@ def run_forward(
         _refuse_unseen_draws(run, tried, output, generators)
     refuse_chance(mode, net, x, explained, lambda points: explained_tensor(run(points), len(points), output))
     logits = mode.logits_of(explained)
-    if logits.ndim == 0 or logits.shape[0] != x.shape[0]:
-        if inputs is not None and inputs.is_several:
-            raise ForwardError(
-                f"the model turned the inputs {inputs} into an output of shape {tuple(logits.shape)}, which has not one row for each of "
-                f"{x.shape[0]} samples; inputs that are the same for all samples go to forward_kwargs="
-            )
+    _check_rows(logits, x, inputs)
+    total = _checked_total(logits)
+    if mode.taken_off is None:
+        mode.final.say_if_unrecognized(logits, total)
+    return logits
+
+
+def shows_enough(mode: ForwardPass) -> bool:
+    """Whether a pass that has just run saw nothing for which another of the same network has to be watched: to take off, or to follow.
+
+    Args:
+        mode: the pass, of ``run_forward`` on one input.
+    """
+    return mode.taken_off is None and not (mode.draws or mode.token_ids.any or lent_generators().unseen)
+
+
+@door
+def run_unwatched(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOption = None) -> Tensor:
+    """The logits (N, ...) of a network of which a pass ``shows_enough``; to watch every operation again would take longer.
+
+    Where it draws all the same, it is watched, and refused as ``run_forward`` does; writes to its parameters are seen when it is given
+    back.
+
+    Args:
+        net, x, output: as for ``run_forward``.
+        mode: that pass.
+
+    Raises:
+        ForwardError, ModelError: as ``run_forward`` does.
+    """
+    generators = lent_generators()
+    if generators.is_watched:
+        generators.remember()
+    given = x.clone() if generators.is_watched else x  # a model may write to its input
+    with _ForwardErrors(net, x, mode, None):
+        logits = explained_tensor(net(x), x.shape[0], output)
+    if generators.is_watched and generators.moved():
+        return run_forward(net, given, mode.renewed(), None, output)
+    _check_rows(logits, x, None)
+    _checked_total(logits)
+    return logits
+
+
+def _check_rows(logits: Tensor, x: Tensor, inputs: JointInputs | None) -> None:
+    """Refuse an output that has not one row for each sample.
+
+    Raises:
+        ForwardError: if it has not.
+    """
+    if logits.ndim and logits.shape[0] == x.shape[0]:
+        return
+    if inputs is not None and inputs.is_several:
         raise ForwardError(
-            f"the model turned x of shape {tuple(x.shape)} into an output of shape {tuple(logits.shape)}, which has not one row per "
-            f"sample of a batch; if x is one sample, pass x[None], of shape {(1, *x.shape)}; if its samples are on another axis, put that "
-            "first, and give a module that turns it for the model: forward(x): return model(x.transpose(0, 1))"
+            f"the model turned the inputs {inputs} into an output of shape {tuple(logits.shape)}, which has not one row for each of "
+            f"{x.shape[0]} samples; inputs that are the same for all samples go to forward_kwargs="
         )
+    raise ForwardError(
+        f"the model turned x of shape {tuple(x.shape)} into an output of shape {tuple(logits.shape)}, which has not one row per "
+        f"sample of a batch; if x is one sample, pass x[None], of shape {(1, *x.shape)}; if its samples are on another axis, put that "
+        "first, and give a module that turns it for the model: forward(x): return model(x.transpose(0, 1))"
+    )
+
+
+def _checked_total(logits: Tensor) -> float:
+    """The sum of the outputs, which says whether they are finite.
+
+    Raises:
+        ModelError: if they are not, or no floating-point numbers.
+    """
     if not logits.is_floating_point():
         raise ModelError(f"the model's output is {logits.dtype}; it must be floating-point logits")
     total = sum_of(logits)
     if not is_finite_with_sum(logits, total):
         raise ModelError("the model's output holds NaN or infinity for this input; its relevance would be meaningless")
-    if mode.taken_off is None:
-        mode.final.say_if_unrecognized(logits, total)
-    return logits
+    return total

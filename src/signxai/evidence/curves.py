@@ -8,14 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
 from signxai.evidence.decision import Decision, deciding
-from signxai.evidence.options import FloatArray, RunOptions, Unpack, count, one_of
-from signxai.evidence.parts import Key
-from signxai.evidence.removal import Removal
+from signxai.evidence.options import FloatArray, RunOptions, Unpack, count, one_of, share
+from signxai.evidence.parts import Key, stretches
+from signxai.evidence.removal import IntArray, Removal
 
 __all__ = ["Curve", "Steps", "perturbation_curve", "perturbation_curves"]
 
@@ -74,11 +73,10 @@ class Steps:
             if len(shares) < 2 or any(b <= a for a, b in pairwise(shares)) or shares[-1] > 1:
                 raise OptionError(f"steps={list(steps)}: shares of the units that are removed, rising, more than 0 and at most 1")
             return cls(shares)
-        if not 0 < until <= 1:
-            raise OptionError(f"until={until!r}: the share of the units that are removed at the end, more than 0 and at most 1")
-        return cls(tuple(until * np.linspace(0, 1, count("steps", steps) + 1)))
+        end = share("until", until, "the share of the units that are removed at the end")
+        return cls(tuple(end * np.linspace(0, 1, count("steps", steps) + 1)))
 
-    def counts(self, units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def counts(self, units: IntArray) -> IntArray:
         """The numbers themselves (N, steps + 1), rounded, halves up; the last one at least 1."""
         counts = np.floor(np.outer(units, self.shares) + 0.5).astype(np.int64)
         counts[:, -1] = np.maximum(counts[:, -1], 1)
@@ -131,8 +129,10 @@ def perturbation_curve(
     array([[4., 1., 0.]])
     """
     orders = one_of("order", order, _ORDERS)
-    how = {"imputer": imputer, "unit": unit, "steps": steps, "until": until, "score": score}
-    return perturbation_curves(model, x, relevance, target_class, orders=orders, **how, **run)[order]
+    curves = perturbation_curves(
+        model, x, relevance, target_class, orders=orders, imputer=imputer, unit=unit, steps=steps, until=until, score=score, **run
+    )
+    return curves[order]
 
 
 def perturbation_curves(
@@ -164,7 +164,7 @@ def perturbation_curves(
     return deciding(work, model, x, target_class, run)
 
 
-def _curves(removal: Removal, ranks: npt.NDArray[np.int64], steps: Steps, orders: tuple[str, ...], score: str) -> dict[str, Curve]:
+def _curves(removal: Removal, ranks: IntArray, steps: Steps, orders: tuple[str, ...], score: str) -> dict[str, Curve]:
     """Each different set of removed units is run once: an order's ends are the other's, and the samples have been run."""
     units = removal.counts
     counts = steps.counts(units)
@@ -176,19 +176,21 @@ def _curves(removal: Removal, ranks: npt.NDArray[np.int64], steps: Steps, orders
     return {order: Curve(counts / units[:, None], scores[places[order]]) for order in orders}
 
 
-def _scores_between(removal: Removal, ranks: npt.NDArray[np.int64], intervals: npt.NDArray[np.int64], score: str) -> FloatArray:
+def _scores_between(removal: Removal, ranks: IntArray, intervals: IntArray, score: str) -> FloatArray:
     """The scores of points, each of them a sample without the units of some ranks: (sample, first rank, rank behind the last)."""
-    owners, lows, highs = intervals[:, 0], intervals[:, 1, None], intervals[:, 2, None]
-    rows = owners.tolist()
+    rows, ends = intervals[:, 0].tolist(), intervals[:, 1:].astype(ranks.dtype)
 
     def points(part: slice) -> dict[Key, Tensor]:
-        own = ranks[owners[part]]
-        return removal.points(rows[part], (own >= lows[part]) & (own < highs[part]))
+        members = np.empty((len(rows[part]), ranks.shape[1]), dtype=bool)
+        for row, own in stretches(rows[part]):
+            low, high = np.hsplit(ends[part][own], 2)
+            np.logical_and(ranks[row] >= low, ranks[row] < high, out=members[own])
+        return removal.points(rows[part], members)
 
     return removal.decision.scores(rows, points, score)
 
 
-def _intervals(order: str, counts: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _intervals(order: str, counts: IntArray, units: IntArray) -> IntArray:
     """The sample, and the first and the last rank that is removed, of each point (N, steps + 1, 3)."""
     rows = np.broadcast_to(np.arange(len(units))[:, None], counts.shape)
     start = np.zeros_like(counts) if order == "most" else units[:, None] - counts
@@ -197,8 +199,10 @@ def _intervals(order: str, counts: npt.NDArray[np.int64], units: npt.NDArray[np.
     return np.stack([rows, np.where(is_none, 0, start), np.where(is_none, 0, end)], axis=2)
 
 
-def _different(intervals: Mapping[str, npt.NDArray[np.int64]]) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
+def _different(intervals: Mapping[str, IntArray]) -> tuple[IntArray, dict[str, IntArray]]:
     """Each interval once (points, 3), sorted by sample, and for each order where its points are among them."""
-    different, inverse = np.unique(np.concatenate([own.reshape(-1, 3) for own in intervals.values()]), axis=0, return_inverse=True)
-    places = inverse.reshape(len(intervals), *next(iter(intervals.values())).shape[:2])
-    return different, dict(zip(intervals, places, strict=True))
+    stacked = np.stack(list(intervals.values()))
+    shape = tuple(int(most) + 1 for most in stacked.max(axis=(0, 1, 2)))
+    different, inverse = np.unique(np.ravel_multi_index(tuple(np.moveaxis(stacked, -1, 0)), shape), return_inverse=True)
+    places = inverse.reshape(stacked.shape[:-1])
+    return np.stack(np.unravel_index(different, shape), axis=1), dict(zip(intervals, places, strict=True))

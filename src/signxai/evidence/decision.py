@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, OptionError
-from signxai.engine.forward import OutputOption, run_forward
+from signxai.engine.forward import OutputOption, run_forward, run_unwatched, shows_enough
 from signxai.engine.generators import in_turn
 from signxai.engine.given_inputs import ForwardKwargs, points_of
 from signxai.engine.joint_inputs import JointInputs
@@ -62,7 +62,7 @@ class Decision:
 
     Attributes:
         parts: the input's parts that can be explained, by key: values on the model's device and of its type, or token ids.
-        logits: of the samples.
+        known_logits: of the samples; None: nobody has asked for them.
         target: what is explained, one for all samples; None: ``targets`` has one for each.
         seeds: a number for each sample, by which it draws.
     """
@@ -75,10 +75,17 @@ class Decision:
         self.samples = len(next(iter(self.parts.values())))
         self.seeds = seeds_of(self.parts)
         self.activation: str | None = None
-        self.logits = torch.cat(
-            [self._logits(self._as_they_are(part), range(part.start, part.stop)) for part in self._slices(self.samples)]
-        )
+        self._seen: GradientPass | None = None  # the first pass, which is enough to know what the network does
+        self.known_logits: Tensor | None = None
         self._find_target(as_target(view.of(target_class) if callable(target_class) else target_class, self.samples))
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the samples, run when somebody first asks for them."""
+        if self.known_logits is None:
+            parts = self._slices(self.samples)
+            self.known_logits = torch.cat([self._logits(self._as_they_are(part), range(part.start, part.stop)) for part in parts])
+        return self.known_logits
 
     def _read(self, x: Any) -> tuple[dict[Key, Tensor], JointInputs | None]:
         points, joint = points_of(self._net, x, self.settings.forward_kwargs, may_be_ids=True)
@@ -90,13 +97,17 @@ class Decision:
         return {slot.key: slot.of(points).to(slot.dtype) if slot.ids is None else slot.ids for slot in joint.slots}, joint
 
     def _find_target(self, target: Target) -> None:
+        self.targets: list[Target] = []
+        if target.indices is not None and target.classes is None:  # said without a look at the outputs
+            self.target: Target | None = target
+            return
+        logits = self.logits
         target = target.behind(self.activation) if target.asks_for_activation else target
-        resolved = target.resolved(self.logits)
-        is_indexed = resolved.indices is not None
-        is_of_classes = self.logits.ndim == 2 and resolved.classes is not None
-        self.target: Target | None = Target(resolved.classes if is_of_classes else resolved.indices) if is_indexed else None
-        singles = [] if is_indexed else [target.rows(row, row + 1).resolved(self.logits[row : row + 1]) for row in range(self.samples)]
-        self.targets: list[Target] = singles
+        resolved = target.resolved(logits)
+        is_of_classes = logits.ndim == 2 and resolved.classes is not None
+        self.target = None if resolved.indices is None else Target(resolved.classes if is_of_classes else resolved.indices)
+        if self.target is None:
+            self.targets = [target.rows(row, row + 1).resolved(logits[row : row + 1]) for row in range(self.samples)]
 
     def target_of(self, rows: Sequence[int]) -> Target:
         """What is explained at points of these samples; of one point, where each has a target of its own."""
@@ -134,9 +145,13 @@ class Decision:
         return {key: value[part].clone() for key, value in self.parts.items()}  # a model may write to its input
 
     def _logits(self, parts: Mapping[Key, Tensor], rows: Sequence[int]) -> Tensor:
-        mode = GradientPass()
+        if self._seen is not None:
+            return run_unwatched(self._net, parts[0], self._seen, self._output)
+        mode = GradientPass(has_runs=False)
         logits = self._run(parts, rows, mode)
         self.activation = mode.taken_off or self.activation
+        if self._joint is None and self._draws_from is None and shows_enough(mode):
+            self._seen = mode
         return logits
 
     def _run(self, parts: Mapping[Key, Tensor], rows: Sequence[int], mode: GradientPass) -> Tensor:

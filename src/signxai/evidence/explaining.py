@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, OptionError
@@ -51,7 +53,6 @@ class Explaining:
         parts: the input's parts, by key.
         samples: how many there are.
         seeds: a number for each, by which it draws.
-        logits: of the samples.
         settings: how the model is run.
 
     Raises:
@@ -60,12 +61,12 @@ class Explaining:
 
     def __init__(self, model: nn.Module, x: Any, method: Method, target_class: Any, options: Mapping[str, Any]) -> None:
         self.model, self.x, self.method = model, x, method
-        self.settings: Settings = settings_of({name: value for name, value in options.items() if name in _RUN})
+        self._target_class, self._run = target_class, {name: value for name, value in options.items() if name in _RUN}
         self._own = {name: value for name, value in options.items() if name not in _RUN}
+        self.settings: Settings = settings_of(self._run)
         self._check()
-        run = {name: value for name, value in options.items() if name in _RUN}
-        self._see = deciding(_Seen.of, model, x, target_class, run)
-        self.parts, self.samples, self.seeds, self.logits = self._see.parts, self._see.samples, self._see.seeds, self._see.logits
+        self._see = deciding(_Seen.of, model, x, target_class, self._run)
+        self.parts, self.samples, self.seeds = self._see.parts, self._see.samples, self._see.seeds
 
     def _check(self) -> None:
         if callable(self.method) and self._own:
@@ -87,6 +88,27 @@ class Explaining:
         other.method, other._own = method, dict(options)
         other._check()
         return other
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Of the samples; run when somebody asks for them, unless the target needed them."""
+        if self._see.logits is not None:
+            return self._see.logits
+        return deciding(lambda decision: decision.logits, self.model, self.x, self._target_class, self._run)
+
+    @property
+    def map_shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each input's map of one sample."""
+        return [tuple(part.shape[1:]) for part in self.parts.values()]
+
+    @cached_property
+    def output_shape(self) -> torch.Size:
+        """The shape (1, ...) of the output for one sample."""
+        if self._see.logits is not None:
+            return self._see.logits[:1].shape
+        first = Points([0], {})
+        target = _as_user_gives(self._see.target_of([0]))
+        return deciding(lambda decision: decision.logits.shape, self.model, self.inputs_of(first), target, self.run_options(first))
 
     @property
     def chunk(self) -> int:
@@ -170,7 +192,7 @@ class _Seen:
     parts: Mapping[Key, Tensor]
     samples: int
     seeds: list[int]
-    logits: Tensor
+    logits: Tensor | None
     target: Target | None
     targets: list[Target]
     chunk: int
@@ -178,7 +200,7 @@ class _Seen:
     @classmethod
     def of(cls, decision: Decision) -> _Seen:
         chunk = 1 if decision.target is None else decision.chunk  # a function of the outputs knows only its own sample
-        return cls(decision.parts, decision.samples, decision.seeds, decision.logits, decision.target, decision.targets, chunk)
+        return cls(decision.parts, decision.samples, decision.seeds, decision.known_logits, decision.target, decision.targets, chunk)
 
     def target_of(self, rows: Sequence[int]) -> Target:
         return self.targets[rows[0]] if self.target is None else rows_of_target(self.target, rows)

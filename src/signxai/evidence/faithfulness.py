@@ -5,21 +5,18 @@ The first half is made of perturbation curves (``curves``), the second of random
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
 from signxai.common.errors import OptionError
 from signxai.evidence.curves import perturbation_curve, perturbation_curves
 from signxai.evidence.decision import Decision, deciding
-from signxai.evidence.draws import generator
-from signxai.evidence.options import FloatArray, RunOptions, Unpack, count, one_of
-from signxai.evidence.parts import Key
-from signxai.evidence.removal import BoolArray, Removal
+from signxai.evidence.options import FloatArray, RunOptions, Unpack, count, one_of, share
 from signxai.evidence.similarities import pearson
+from signxai.evidence.subsets import Study
 
 __all__ = ["aopc", "deletion", "faithfulness_correlation", "infidelity", "insertion", "road", "sensitivity_n", "sensitivity_n_curve", "srg"]
 
@@ -91,8 +88,10 @@ def aopc(
     >>> aopc(model, x, x, 0, imputer=0.0, steps=2).round(3)
     array([2.333])
     """
-    how: dict[str, Any] = {"imputer": imputer, "unit": unit, "steps": steps, "until": until, "score": score}
-    return perturbation_curve(model, x, relevance, target_class, order="most", **how, **run).mean_drop()
+    curve = perturbation_curve(
+        model, x, relevance, target_class, order="most", imputer=imputer, unit=unit, steps=steps, until=until, score=score, **run
+    )
+    return curve.mean_drop()
 
 
 def deletion(
@@ -116,8 +115,8 @@ def deletion(
     Returns:
         (N,), in [0, 1] for probabilities; lower is better.
     """
-    how: dict[str, Any] = {"imputer": imputer, "unit": unit, "steps": steps, "score": score}
-    return perturbation_curve(model, x, relevance, target_class, order="most", **how, **run).area()
+    curve = perturbation_curve(model, x, relevance, target_class, order="most", imputer=imputer, unit=unit, steps=steps, score=score, **run)
+    return curve.area()
 
 
 def insertion(
@@ -142,8 +141,10 @@ def insertion(
     Returns:
         (N,), in [0, 1] for probabilities; higher is better.
     """
-    how: dict[str, Any] = {"imputer": imputer, "unit": unit, "steps": steps, "score": score}
-    return perturbation_curve(model, x, relevance, target_class, order="least", **how, **run).area()
+    curve = perturbation_curve(
+        model, x, relevance, target_class, order="least", imputer=imputer, unit=unit, steps=steps, score=score, **run
+    )
+    return curve.area()
 
 
 ROAD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -171,11 +172,13 @@ def road(
     Returns:
         (N,), in [0, 1] for decisions; lower is better.
     """
-    how: dict[str, Any] = {"imputer": imputer, "unit": unit, "steps": steps, "score": score}
-    return perturbation_curve(model, x, relevance, target_class, order="most", **how, **run).mean()
+    curve = perturbation_curve(model, x, relevance, target_class, order="most", imputer=imputer, unit=unit, steps=steps, score=score, **run)
+    return curve.mean()
 
 
 # --- random subsets ----------------------------------------------------------------------------------------------------------
+
+_IN_A_SUBSET = "the share of the units in a subset"
 
 
 def faithfulness_correlation(
@@ -206,13 +209,11 @@ def faithfulness_correlation(
     Raises:
         OptionError, InputError: as ``perturbation_curve`` does.
     """
-    if not 0 < subset <= 1:
-        raise OptionError(f"subset={subset!r}: the share of the units in a subset, more than 0 and at most 1")
+    part, times = share("subset", subset, _IN_A_SUBSET), count("samples", samples, 2)
 
     def work(decision: Decision) -> FloatArray:
-        study = _Study.of(decision, relevance, unit, imputer)
-        sizes = np.maximum(1, np.floor(subset * study.removal.counts + 0.5)).astype(np.int64)
-        return pearson(*study.sums_and_drops(np.repeat(sizes[:, None], count("samples", samples, 2), axis=1), score))
+        study = Study.of(decision, relevance, unit, imputer)
+        return pearson(*study.sums_and_drops(study.sizes([part], times), score))
 
     return deciding(work, model, x, target_class, run)
 
@@ -240,8 +241,10 @@ def sensitivity_n(
     Returns:
         (N,), in [-1, 1]; higher is better; 1 for a linear model and its exact contributions.
     """
-    how: dict[str, Any] = {"imputer": imputer, "unit": unit, "sizes": sizes, "samples": samples, "score": score}
-    return np.asarray(sensitivity_n_curve(model, x, relevance, target_class, **how, **run).mean(axis=1))
+    by_size = sensitivity_n_curve(
+        model, x, relevance, target_class, imputer=imputer, unit=unit, sizes=sizes, samples=samples, score=score, **run
+    )
+    return np.asarray(by_size.mean(axis=1))
 
 
 def sensitivity_n_curve(
@@ -269,22 +272,16 @@ def sensitivity_n_curve(
     Returns:
         (N, sizes), in [-1, 1]; higher is better. 0 where the sums or the drops are all equal.
     """
-    shares = list(sizes)
-    if not shares or not all(0 < share <= 1 for share in shares):
-        raise OptionError(f"sizes={shares}: shares of the units in a subset, more than 0 and at most 1")
-    times = count("samples", samples, 2)
+    shares, times = [share("sizes", size, _IN_A_SUBSET) for size in sizes], count("samples", samples, 2)
+    if not shares:
+        raise OptionError(f"sizes={sizes!r}: shares of the units in a subset, at least one")
 
     def work(decision: Decision) -> FloatArray:
-        study = _Study.of(decision, relevance, unit, imputer)
-        counts = np.maximum(1, np.floor(np.outer(study.removal.counts, shares) + 0.5)).astype(np.int64)
-        sums, drops = study.sums_and_drops(np.repeat(counts, times, axis=1), score)
-        return np.stack([pearson(sums[:, part], drops[:, part]) for part in _parts(len(shares), times)], axis=1)
+        study = Study.of(decision, relevance, unit, imputer)
+        sums, drops = (np.split(both, len(shares), axis=1) for both in study.sums_and_drops(study.sizes(shares, times), score))
+        return np.stack([pearson(*pair) for pair in zip(sums, drops, strict=True)], axis=1)
 
     return deciding(work, model, x, target_class, run)
-
-
-def _parts(pieces: int, length: int) -> list[slice]:
-    return [slice(piece * length, (piece + 1) * length) for piece in range(pieces)]
 
 
 _KINDS = {"contribution": False, "sensitivity": True}
@@ -325,12 +322,12 @@ def infidelity(
         OptionError: also if ``kind="sensitivity"`` is asked of token ids.
     """
     is_slope = one_of("kind", kind, _KINDS)
-    if subset is not None and not 0 < subset <= 1:
-        raise OptionError(f"subset={subset!r}: the share of the units in a subset, more than 0 and at most 1; None: half by chance")
+    times = count("samples", samples)
+    shares = None if subset is None else [share("subset", subset, f"{_IN_A_SUBSET} (None: half by chance)")]
 
     def work(decision: Decision) -> FloatArray:
-        study = _Study.of(decision, relevance, unit, imputer)
-        sizes = study.sizes(subset, count("samples", samples))
+        study = Study.of(decision, relevance, unit, imputer)
+        sizes = study.sizes_by_chance(times) if shares is None else study.sizes(shares, times)
         said, drops = study.slopes_and_drops(sizes, score) if is_slope else study.sums_and_drops(sizes, score)
         factor = _best_factor(said, drops) if scaled else 1.0
         return np.asarray(((factor * said - drops) ** 2).mean(axis=1))
@@ -342,80 +339,3 @@ def _best_factor(said: FloatArray, drops: FloatArray) -> FloatArray:
     """The number of each sample, not negative, by which what a map says comes nearest to the drops (N, 1); 0 for a map of zeros."""
     above, below = (said * drops).sum(axis=1, keepdims=True), (said * said).sum(axis=1, keepdims=True)
     return np.asarray(np.maximum(0.0, above / np.where(below > 0, below, 1.0)))
-
-
-class _Study:
-    """Random subsets of the units of some samples, drawn where they are needed, and the relevance that they have."""
-
-    def __init__(self, removal: Removal, maps: dict[Key, FloatArray]) -> None:
-        self.removal, self.maps = removal, maps
-        self.relevance = removal.units.sums(maps)
-        self._last: tuple[int, BoolArray] | None = None
-
-    @classmethod
-    def of(cls, decision: Decision, relevance: Any, unit: Any, imputer: Any) -> _Study:
-        maps = decision.maps(relevance)
-        return cls(Removal.of(decision, list(maps), unit, imputer), maps)
-
-    def sizes(self, subset: float | None, samples: int) -> npt.NDArray[np.int64]:
-        """How many units each subset has (N, samples); those of one half each are drawn, and are at least 1."""
-        counts = self.removal.counts
-        if subset is not None:
-            return np.repeat(np.maximum(1, np.floor(subset * counts + 0.5)).astype(np.int64)[:, None], samples, axis=1)
-        drawn = [self._generator(row, _SIZES).binomial(units, 0.5, size=samples) for row, units in enumerate(counts)]
-        return np.maximum(1, np.array(drawn, dtype=np.int64))
-
-    def sums_and_drops(self, sizes: npt.NDArray[np.int64], score: str) -> tuple[FloatArray, FloatArray]:
-        """The relevance of each subset, and by how much the score falls without it (N, subsets)."""
-        return self._said_and_drops(sizes, score, lambda members, rows, made: (members * self.relevance[rows]).sum(axis=1))
-
-    def slopes_and_drops(self, sizes: npt.NDArray[np.int64], score: str) -> tuple[FloatArray, FloatArray]:
-        """What slopes say of each subset, the sum of relevance times the change of the input; and by how much the score falls."""
-        if not all(self.removal.decision.parts[key].is_floating_point() for key in self.maps):
-            raise OptionError("kind='sensitivity': token ids have no slope; take kind='contribution'")
-        return self._said_and_drops(sizes, score, self._slopes)
-
-    def _said_and_drops(self, sizes: npt.NDArray[np.int64], score: str, says: _Says) -> tuple[FloatArray, FloatArray]:
-        """What ``says`` gives of each subset, and the drops; only the points of one pass are held at once."""
-        decision, subsets = self.removal.decision, sizes.shape[1]
-        rows = np.repeat(np.arange(len(sizes)), subsets).tolist()
-        said: list[FloatArray] = []
-
-        def points(part: slice) -> dict[Key, Tensor]:
-            members = np.stack([self._of_row(row, sizes)[place % subsets] for place, row in enumerate(rows[part], part.start)])
-            made = self.removal.points(rows[part], members)
-            said.append(says(members, rows[part], made))
-            return made
-
-        scores = decision.scores(rows, points, score).reshape(sizes.shape)
-        return np.concatenate(said).reshape(sizes.shape), decision.scores_here(score)[:, None] - scores
-
-    def _of_row(self, row: int, sizes: npt.NDArray[np.int64]) -> BoolArray:
-        """The subsets of one sample (subsets, width)."""
-        if self._last is None or self._last[0] != row:
-            self._last = row, self._drawn(row, sizes[row])
-        return self._last[1]
-
-    def _drawn(self, row: int, sizes: npt.NDArray[np.int64]) -> BoolArray:
-        draws, units = self._generator(row, _SUBSETS), int(self.removal.counts[row])
-        members = np.zeros((len(sizes), self.removal.units.width), dtype=bool)
-        for own, size in zip(members, sizes, strict=True):
-            own[draws.permutation(units)[:size]] = True
-        return members
-
-    def _generator(self, row: int, use: int) -> np.random.Generator:
-        return generator(self.removal.decision.settings.seed, self.removal.decision.seeds[row], use)
-
-    def _slopes(self, members: BoolArray, rows: list[int], made: Mapping[Key, Tensor]) -> FloatArray:
-        total = np.zeros(len(rows))
-        for key, own in self.maps.items():
-            change = (self.removal.decision.parts[key][rows].double() - made[key].double()).cpu().numpy()
-            total += (own[rows] * change).reshape(len(rows), -1).sum(axis=1)
-        return total
-
-
-_Says: TypeAlias = "Callable[[BoolArray, list[int], Mapping[Key, Tensor]], FloatArray]"
-"""What a map says of subsets (n, width) of the units of samples, of which points are made."""
-
-_SUBSETS, _SIZES = 2, 3
-"""What generators are used for."""

@@ -7,8 +7,9 @@ is kept stays bit by bit.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ from signxai.common.errors import OptionError
 from signxai.evidence.draws import generator
 from signxai.evidence.neighbours import from_neighbours, on_a_line
 from signxai.evidence.options import one_of
-from signxai.evidence.parts import Key
+from signxai.evidence.parts import Key, rows_at, stretches
 
 __all__ = [
     "Blur",
@@ -38,8 +39,8 @@ __all__ = [
     "as_imputer",
 ]
 
-Prepared: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
-"""From the rows of samples (n,) and the mask of each point to the points."""
+Prepared: TypeAlias = "Callable[[Sequence[int], Tensor], Tensor]"
+"""From the rows of samples, one for each point, and the points' masks to the points."""
 
 
 class Imputer(ABC):
@@ -54,7 +55,7 @@ class Imputer(ABC):
 
     def prepared(self, x: Tensor, seeds: Sequence[int]) -> Prepared:
         """The same for points that are made of samples ``x``: what all points of a sample share is computed once."""
-        return lambda rows, removed: self(x[rows], removed, [seeds[row] for row in rows.tolist()])
+        return lambda rows, removed: self(rows_at(x, rows), removed, [seeds[row] for row in rows])
 
 
 class Filled(Imputer):
@@ -68,10 +69,15 @@ class Filled(Imputer):
         return torch.where(removed, self.values(x), x)
 
     def prepared(self, x: Tensor, seeds: Sequence[int]) -> Prepared:
-        values = self.values(x)
-        if len(values) == 1:
-            return lambda rows, removed: torch.where(removed, values, x[rows])
-        return lambda rows, removed: torch.where(removed, values[rows], x[rows])
+        values = self.values(x).expand(len(x), *(-1,) * (x.ndim - 1))
+
+        def points(rows: Sequence[int], removed: Tensor) -> Tensor:
+            made = x.new_empty(len(rows), *x.shape[1:])
+            for row, part in stretches(rows):
+                torch.where(removed[part], values[row], x[row], out=made[part])
+            return made
+
+        return points
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +159,7 @@ class NoisyLinear(Imputer):
     """ROAD: each removed value the weighted mean of its neighbours, removed ones among them, plus noise (Rong et al. 2022).
 
     Neighbours weigh by one over their squared distance, that is 1/6 and 1/12 in a picture and 1/2 in a signal; those outside are left out.
-    Where a whole channel is removed, its mean stands there. Along several axes it needs scipy (the extra ``evidence``).
+    Where a whole channel is removed, its mean stands there.
 
     Attributes:
         noise: standard deviation of the normal noise, in units of the input.
@@ -162,11 +168,20 @@ class NoisyLinear(Imputer):
     noise: float = 0.01
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
+        return self._filled(x, removed, [self._drawn(seed, x.shape[1:]) for seed in seeds])
+
+    def prepared(self, x: Tensor, seeds: Sequence[int]) -> Prepared:
+        drawn = lru_cache(maxsize=1)(lambda row: self._drawn(seeds[row], x.shape[1:]))  # points of a sample follow each other
+        return lambda rows, removed: self._filled(rows_at(x, rows), removed, map(drawn, rows))
+
+    def _drawn(self, seed: int, shape: Sequence[int]) -> Tensor:
+        return torch.from_numpy(self.noise * generator(0, seed, use=_NOISE).standard_normal(shape))
+
+    def _filled(self, x: Tensor, removed: Tensor, noise: Iterable[Tensor]) -> Tensor:
         filled = from_neighbours(x, removed)
-        if self.noise:
-            drawn = np.stack([generator(0, seed, use=_NOISE).standard_normal(x.shape[1:]) for seed in seeds])
-            filled = filled + self.noise * torch.from_numpy(drawn).to(filled)
-        return torch.where(removed, filled.to(x.dtype), x)
+        for point, own in zip(filled, noise, strict=True):
+            point += own.to(point)
+        return torch.where(removed, filled, x)
 
 
 _NOISE = 1

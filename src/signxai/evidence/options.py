@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from signxai.common.errors import OptionError
 
-__all__ = ["FloatArray", "RunOptions", "Unpack", "count", "one_of"]
+__all__ = ["FloatArray", "RunOptions", "Unpack", "count", "one_of", "positive", "share"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -45,6 +45,28 @@ def count(name: str, value: Any, at_least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise OptionError(f"{name}={value!r} must be a whole number of at least {at_least}")
     return int(value)
+
+
+def share(name: str, value: Any, of: str) -> float:
+    """Check an option that is a share, more than 0 and at most 1.
+
+    >>> share("until", 0.5, "the share of the units that are removed")
+    0.5
+    """
+    if not 0 < value <= 1:
+        raise OptionError(f"{name}={value!r}: {of}, more than 0 and at most 1")
+    return float(value)
+
+
+def positive(name: str, value: Any, of: str) -> float:
+    """Check an option that is a finite number of more than 0.
+
+    >>> positive("radius", 1, "a radius")
+    1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+        raise OptionError(f"{name}={value!r}: {of}, more than 0")
+    return float(value)
 
 
 def one_of(name: str, value: Any, allowed: Mapping[str, Any]) -> Any:

@@ -77,6 +77,12 @@ THEINER_2021 = Paper(
     "J. Theiner, E. Müller-Budack, R. Ewerth: Interpretable Semantic Photo Geolocation. WACV 2022.",
     "arXiv:2104.14995",
 )
+WANG_2004 = Paper(
+    "Wang et al. 2004",
+    "Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image Quality Assessment: From Error Visibility to Structural Similarity. IEEE "
+    "Transactions on Image Processing 13(4), 2004.",
+    "doi:10.1109/TIP.2003.819861",
+)
 YEH_2019 = Paper(
     "Yeh et al. 2019",
     "C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar: On the (In)fidelity and Sensitivity of Explanations. NeurIPS 2019.",

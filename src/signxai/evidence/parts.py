@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from signxai.common.errors import InputError
 from signxai.engine.given_inputs import is_structured
 from signxai.evidence.options import FloatArray
 
-__all__ = ["Key", "flat", "maps_of", "parts_of", "rows_of", "with_parts"]
+__all__ = ["Key", "flat", "maps_of", "parts_of", "rows_at", "rows_of", "stretches", "with_parts"]
 
 Key: TypeAlias = "int | str"
 """The keyword or the position of an input; 0 for one input alone."""
@@ -57,6 +58,24 @@ def _as_map(value: Any, name: str) -> FloatArray:
 def flat(maps: Mapping[Key, FloatArray]) -> FloatArray:
     """All parts of each sample side by side (N, values)."""
     return np.concatenate([one.reshape(len(one), -1) for one in maps.values()], axis=1)
+
+
+def rows_at(x: Tensor, rows: Sequence[int]) -> Tensor:
+    """The rows of samples, one for each point."""
+    return x[torch.tensor(rows, dtype=torch.int64, device=x.device)]
+
+
+def stretches(rows: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """Where points that follow each other are made of one sample: its row, and their places.
+
+    >>> list(stretches([3, 3, 0]))
+    [(3, slice(0, 2, None)), (0, slice(2, 3, None))]
+    """
+    start = 0
+    for row, places in groupby(rows):
+        stop = start + sum(1 for _ in places)
+        yield row, slice(start, stop)
+        start = stop
 
 
 def rows_of(value: Any, rows: list[int], samples: int) -> Any:

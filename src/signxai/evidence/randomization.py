@@ -16,10 +16,11 @@ from torch import nn
 
 from signxai.common.errors import OptionError, TargetError
 from signxai.engine.targets import Target
+from signxai.evidence.clouds import clouds, range_of
 from signxai.evidence.decision import deciding
 from signxai.evidence.draws import generator
 from signxai.evidence.explaining import Explaining, Method, Points
-from signxai.evidence.options import FloatArray, count
+from signxai.evidence.options import FloatArray, count, positive
 from signxai.evidence.random_models import layers_with_parameters, random_models
 from signxai.evidence.similarities import similarity_of
 
@@ -37,6 +38,10 @@ class RandomizationCurve:
 
     layers: tuple[str, ...]
     similarities: FloatArray
+
+    def mean(self) -> FloatArray:
+        """The mean over all layers (N,)."""
+        return np.asarray(self.similarities.mean(axis=1))
 
 
 def randomization_curve(
@@ -60,7 +65,9 @@ def randomization_curve(
         order: "top_down" (cascading from the output), "bottom_up" (from the input), or "independent" (each layer alone).
         layers: names of the modules that are made random, from the input to the output; None: all with parameters, in the order in which
             they run.
-        similarity: "spearman" (of signed relevance), "pearson", "spearman_of_magnitudes", or a function of two arrays (n, values).
+        similarity: "spearman" (of signed relevance), "pearson", "spearman_of_magnitudes", "ssim" (structural similarity, Wang et al.
+            2004, of maps brought from 0 to 1, with 1/2 for no relevance), "ssim_of_magnitudes" (of absolute maps, as Adebayo et al.
+            have it), or a function of two arrays (n, values).
         smoothed: explain so many noisy copies of each sample and take the mean of their maps (sMPRT); 0: the sample itself.
         noise: the noise's standard deviation, as a share of the range of each input of the sample.
         **options: of the method, and ``RunOptions``; ``seed=`` is also that of the random parameters.
@@ -94,9 +101,9 @@ def randomization_curves(
     Returns:
         From each name to its curve.
     """
-    alike = similarity_of(similarity)
+    alike = {name: similarity_of(similarity, explaining.map_shapes) for name, explaining in explained.items()}  # each ranks its own once
     first = next(iter(explained.values()))
-    how = count("smoothed", smoothed, 0), _checked_noise(noise)
+    how = count("smoothed", smoothed, 0), positive("noise", noise, "a share of the range of the input")
     names = _layers(first, layers)
     own = {name: _mean_maps(explaining, *how, None) for name, explaining in explained.items()}
     found: dict[str, list[FloatArray]] = {name: [] for name in explained}
@@ -104,7 +111,7 @@ def randomization_curves(
     for layer, net in random_models(first.model, names, order, first.settings.seed):
         made_random.append(layer)
         for name, explaining in explained.items():
-            found[name].append(alike(own[name], _mean_maps(explaining, *how, net)))
+            found[name].append(alike[name](own[name], _mean_maps(explaining, *how, net)))
     return {name: RandomizationCurve(tuple(made_random), np.stack(values, axis=1)) for name, values in found.items()}
 
 
@@ -129,8 +136,8 @@ def mprt(
     Returns:
         (N,), in [-1, 1]; lower is better: the map depends on what the model has learned. One explanation for each layer, and one.
     """
-    how: dict[str, Any] = {"order": order, "layers": layers, "similarity": similarity}
-    return np.asarray(randomization_curve(model, x, method_name, target_class, **how, **options).similarities.mean(axis=1))
+    curve = randomization_curve(model, x, method_name, target_class, order=order, layers=layers, similarity=similarity, **options)
+    return curve.mean()
 
 
 def smprt(
@@ -156,14 +163,8 @@ def smprt(
     Returns:
         (N,), in [-1, 1]; lower is better. ``smoothed`` explanations for each sample and layer, and for the model.
     """
-    how: dict[str, Any] = {
-        "order": order,
-        "layers": layers,
-        "similarity": similarity,
-        "smoothed": count("smoothed", smoothed),
-        "noise": noise,
-    }
-    return np.asarray(randomization_curve(model, x, method_name, target_class, **how, **options).similarities.mean(axis=1))
+    how: dict[str, Any] = {"smoothed": count("smoothed", smoothed), "noise": noise, **options}
+    return mprt(model, x, method_name, target_class, order=order, layers=layers, similarity=similarity, **how)
 
 
 def emprt(
@@ -218,8 +219,8 @@ def random_logit(
     Raises:
         TargetError: if the outputs are not (N, classes) of at least two, the target is a function, or ``other_class`` is the target.
     """
-    alike = similarity_of(similarity)
     explaining = Explaining(model, x, method_name, target_class, options)
+    alike = similarity_of(similarity, explaining.map_shapes)
     points = explaining.points_of_samples()
     target = _other_target(explaining, other_class)
     return alike(explaining.maps(points), explaining.maps(points, target=target))
@@ -248,48 +249,19 @@ def _run_once(explaining: Explaining, net: nn.Module) -> None:
     deciding(lambda _: None, net, explaining.inputs_of(first), None, explaining.run_options(first))
 
 
-def _checked_noise(noise: Any) -> float:
-    if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 < noise < np.inf:
-        raise OptionError(f"noise={noise!r}: a share of the range of the input, more than 0")
-    return float(noise)
-
-
 def _mean_maps(explaining: Explaining, smoothed: int, noise: float, net: nn.Module | None) -> FloatArray:
-    """The maps of the samples (N, values), or their means over noisy copies; the copies of so many are held at once as fill a pass."""
+    """The maps of the samples (N, values), or their means over noisy copies."""
     if not smoothed:
         return explaining.maps(explaining.points_of_samples(), net)
-    step = max(1, explaining.chunk // smoothed)
-    means = []
-    for start in range(0, explaining.samples, step):
-        rows = range(start, min(start + step, explaining.samples))
-        maps = explaining.maps(_noisy_points(explaining, rows, smoothed, noise), net)
-        means.append(maps.reshape(len(rows), smoothed, -1).mean(axis=1))
-    return np.concatenate(means)
-
-
-def _noisy_points(explaining: Explaining, rows: range, times: int, noise: float) -> Points:
-    """Noisy copies of samples, those of one behind each other."""
-    values = {key: part for key, part in explaining.parts.items() if part.is_floating_point()}
-    if not values:
-        raise OptionError("token ids cannot be noisy; explain the embeddings (inputs_embeds) instead")
-    draws = [generator(explaining.settings.seed, explaining.seeds[row]) for row in rows]
-    parts = {
-        key: torch.cat([_noisy(part[row], noise, times, own) for row, own in zip(rows, draws, strict=True)]) for key, part in values.items()
-    }
-    return Points([row for row in rows for _ in range(times)], parts)
-
-
-def _noisy(sample: torch.Tensor, noise: float, times: int, draws: np.random.Generator) -> torch.Tensor:
-    size = noise * float(sample.max() - sample.min())
-    return sample + torch.from_numpy(size * draws.standard_normal((times, *sample.shape))).to(sample)
+    parts = clouds(explaining, smoothed, lambda sample: noise * range_of(sample), np.random.Generator.standard_normal)
+    return np.concatenate([explaining.maps(points, net).reshape(len(rows), smoothed, -1).mean(axis=1) for rows, points in parts])
 
 
 def _other_target(explaining: Explaining, other_class: Any) -> Target:
-    target, outputs = explaining.target, explaining.logits.shape
+    target, outputs = explaining.target, explaining.output_shape
     if target is None or target.indices is None or len(outputs) != 2 or outputs[1] < 2:
-        raise TargetError(
-            f"the random logit test needs a class as the target and outputs (N, classes) of at least two, not {tuple(outputs)}"
-        )
+        came = ", ".join(map(str, ("N", *outputs[1:])))
+        raise TargetError(f"the random logit test needs a class as the target and outputs (N, classes) of at least two, not ({came})")
     own = target.indices[:, 0].cpu().numpy()
     others = _drawn(explaining, own, outputs[1]) if other_class is None else np.broadcast_to(np.asarray(other_class), own.shape)
     if same := np.flatnonzero(others == own).tolist():

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from signxai.common.errors import InputError, OptionError
@@ -19,10 +18,10 @@ from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
 from signxai.evidence.units import Partition
 
-__all__ = ["BoolArray", "Removal"]
+__all__ = ["BoolArray", "IntArray", "Removal"]
 
 BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -66,16 +65,22 @@ class Removal:
     def points(self, rows: Sequence[int], members: BoolArray) -> dict[Key, Tensor]:
         """The points themselves, by key."""
         masks = self.units.masks(members, rows)
-        return {key: fill(torch.tensor(list(rows), device=masks[key].device), masks[key]) for key, fill in self.imputers.items()}
+        return {key: fill(rows, masks[key]) for key, fill in self.imputers.items()}
 
     def ranks(self, sums: FloatArray) -> IntArray:
         """The place of each unit, the most relevant at 0 (N, width); equal ones in an order that is drawn for each sample."""
-        ranks = np.full(sums.shape, sums.shape[1], dtype=np.int64)
+        ranks = np.full(sums.shape, sums.shape[1], dtype=np.int32)
         for row, count in enumerate(self.counts):
             drawn = generator(self.decision.settings.seed, self.decision.seeds[row]).permutation(count)
-            order = drawn[np.argsort(-sums[row, drawn], kind="stable")]
-            ranks[row, order] = np.arange(count)
+            ranks[row, drawn[_order(-sums[row, drawn])]] = np.arange(count)
         return ranks
+
+
+def _order(values: FloatArray) -> IntArray:
+    """What sorts values, equal ones as they follow: to keep these takes several times as long, so it is done where there are some."""
+    order = np.argsort(values)
+    ordered = values[order]
+    return np.argsort(values, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
 
 
 def _prepared(imputer: Any, key: Key, part: Tensor, seeds: Sequence[int]) -> Prepared:

@@ -8,14 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from signxai.common.errors import InputError, OptionError
-from signxai.evidence.draws import generator
-from signxai.evidence.explaining import Explaining, Method, Points
-from signxai.evidence.options import FloatArray, count
-from signxai.evidence.parts import Key
+from signxai.evidence.clouds import cloud_parts, clouds, range_of
+from signxai.evidence.explaining import Explaining, Method
+from signxai.evidence.options import FloatArray, count, positive
 
 __all__ = ["average_sensitivity", "max_sensitivity", "sensitivities"]
 
@@ -56,8 +53,10 @@ def max_sensitivity(
     >>> max_sensitivity(torch.nn.Linear(3, 2), torch.randn(2, 3), "gradient", 0)
     array([0., 0.])
     """
-    how: dict[str, Any] = {"radius": radius, "of_range": of_range, "samples": samples, "relative": relative}
-    return np.asarray(sensitivities(model, x, method_name, target_class, **how, **options).max(axis=1))
+    changes = sensitivities(
+        model, x, method_name, target_class, radius=radius, of_range=of_range, samples=samples, relative=relative, **options
+    )
+    return np.asarray(changes.max(axis=1))
 
 
 def average_sensitivity(
@@ -80,8 +79,10 @@ def average_sensitivity(
     Returns:
         (N,), at least 0; lower is better.
     """
-    how: dict[str, Any] = {"radius": radius, "of_range": of_range, "samples": samples, "relative": relative}
-    return np.asarray(sensitivities(model, x, method_name, target_class, **how, **options).mean(axis=1))
+    changes = sensitivities(
+        model, x, method_name, target_class, radius=radius, of_range=of_range, samples=samples, relative=relative, **options
+    )
+    return np.asarray(changes.mean(axis=1))
 
 
 def sensitivities(
@@ -97,37 +98,20 @@ def sensitivities(
     **options: Any,
 ) -> FloatArray:
     """The change of the map at each point that is drawn (N, samples), of which the two above are the maximum and the mean."""
-    if isinstance(radius, bool) or not isinstance(radius, int | float | np.number) or not 0 < radius < np.inf:
-        raise OptionError(f"radius={radius!r} must be a number of more than 0")
+    size = positive("radius", radius, "how far points lie from the input")
     times = count("samples", samples)
     explaining = Explaining(model, x, method_name, target_class, options)
-    values = {key: part for key, part in explaining.parts.items() if part.is_floating_point()}
-    if not values:
-        raise InputError("token ids cannot change a little; explain the embeddings (inputs_embeds) instead")
+    cloud_parts(explaining)  # before anything is explained
     maps = explaining.maps(explaining.points_of_samples())
-    changes = _changes(explaining, values, maps, float(radius), of_range, times)
-    norms = np.sqrt((maps * maps).sum(axis=1, keepdims=True))
-    return changes / np.where((norms > 0) & relative, norms, 1.0)
+    parts = clouds(explaining, times, lambda sample: size * (range_of(sample) if of_range else 1.0), _uniform)
+    changes = np.concatenate([_lengths(explaining.maps(points) - maps[points.rows]).reshape(len(rows), times) for rows, points in parts])
+    norms = _lengths(maps)[:, None]
+    return np.asarray(changes / np.where((norms > 0) & relative, norms, 1.0))
 
 
-def _changes(explaining: Explaining, values: dict[Key, Tensor], maps: FloatArray, radius: float, of_range: bool, times: int) -> FloatArray:
-    """||R(x + u) - R(x)|| (N, times); the points of so many samples are held at once as fill a pass of the model."""
-    changes = []
-    step = max(1, explaining.chunk // times)
-    for start in range(0, explaining.samples, step):
-        own = range(start, min(start + step, explaining.samples))
-        draws = [generator(explaining.settings.seed, explaining.seeds[row]) for row in own]
-        moved = {
-            key: torch.cat([_moved(part[row], radius, of_range, times, drawn) for row, drawn in zip(own, draws, strict=True)])
-            for key, part in values.items()
-        }
-        rows = [row for row in own for _ in range(times)]
-        difference = explaining.maps(Points(rows, moved)) - maps[rows]
-        changes.append(np.sqrt((difference * difference).sum(axis=1)).reshape(len(own), times))
-    return np.concatenate(changes)
+def _uniform(draws: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    return draws.uniform(-1.0, 1.0, shape)
 
 
-def _moved(sample: Tensor, radius: float, of_range: bool, times: int, draws: np.random.Generator) -> Tensor:
-    size = radius * float(sample.max() - sample.min()) if of_range else radius
-    noise = size * draws.uniform(-1.0, 1.0, (times, *sample.shape))
-    return sample + torch.from_numpy(noise).to(sample)
+def _lengths(maps: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", maps, maps)))

@@ -27,9 +27,12 @@ SCORES = {
 class Decided(Protocol):
     """What is known of the samples."""
 
-    logits: Tensor
     activation: str | None
     target: Target | None
+
+    @property
+    def logits(self) -> Tensor:
+        """Theirs."""
 
     def target_of(self, rows: Sequence[int]) -> Target:
         """Their targets."""

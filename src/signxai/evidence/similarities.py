@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from signxai.common.errors import OptionError
 from signxai.evidence.options import FloatArray, one_of
+from signxai.evidence.structural_similarity import Shapes, scaled, structural_similarity
 
 __all__ = ["SIMILARITIES", "Similarity", "average_ranks", "pearson", "similarity_of", "spearman", "spearman_of_magnitudes"]
 
@@ -22,13 +24,13 @@ def average_ranks(values: FloatArray) -> FloatArray:
     >>> average_ranks(np.array([[3.0, 1.0, 3.0]]))
     array([[2.5, 1. , 2.5]])
     """
-    order = np.argsort(values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
+    order, ordered = np.argsort(values, axis=1), np.sort(values, axis=1)
+    is_first = np.ones(values.shape, dtype=bool)  # of those that are equal
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
+    starts = np.flatnonzero(is_first)
+    counts = np.diff(starts, append=values.size)
     ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1)[None], axis=1)
-    for row in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1)):
-        _, places, counts = np.unique(values[row], return_inverse=True, return_counts=True)
-        ranks[row] = (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(-1)]
+    np.put_along_axis(ranks, order, np.repeat(starts % values.shape[1] + (counts + 1) / 2, counts).reshape(values.shape), axis=1)
     return ranks
 
 
@@ -56,12 +58,12 @@ _ROUNDING = 1e-13
 
 def spearman(a: FloatArray, b: FloatArray) -> FloatArray:
     """Spearman's rank correlation of each row (n,), in [-1, 1]; 0 where one does not vary, and 1 where neither does."""
-    return _or_alike(a, b, pearson(average_ranks(a), average_ranks(b)))
+    return _of_ranks(_unit_ranks(a), _unit_ranks(b))
 
 
 def pearson_of_maps(a: FloatArray, b: FloatArray) -> FloatArray:
     """Pearson's, and 1 where neither varies: two constant maps are alike."""
-    return _or_alike(a, b, pearson(a, b))
+    return np.where((np.ptp(a, axis=1) == 0) & (np.ptp(b, axis=1) == 0), 1.0, pearson(a, b))
 
 
 def spearman_of_magnitudes(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -69,26 +71,68 @@ def spearman_of_magnitudes(a: FloatArray, b: FloatArray) -> FloatArray:
     return spearman(np.abs(a), np.abs(b))
 
 
-def _or_alike(a: FloatArray, b: FloatArray, found: FloatArray) -> FloatArray:
-    return np.where((np.ptp(a, axis=1) == 0) & (np.ptp(b, axis=1) == 0), 1.0, found)
+def _unit_ranks(values: FloatArray) -> FloatArray:
+    """The ranks of each row less their mean, as a vector of length 1; zeros where all values are equal."""
+    ranks = average_ranks(values)
+    ranks -= (values.shape[1] + 1) / 2
+    lengths = np.sqrt(np.einsum("ij,ij->i", ranks, ranks))[:, None]
+    ranks /= np.where(lengths > 0, lengths, 1.0)
+    return ranks
 
 
-SIMILARITIES: Mapping[str, Similarity] = {
-    "spearman": spearman,
-    "pearson": pearson_of_maps,
-    "spearman_of_magnitudes": spearman_of_magnitudes,
+def _of_ranks(a: FloatArray, b: FloatArray) -> FloatArray:
+    are_flat = ~(a.any(axis=1) | b.any(axis=1))
+    return np.where(are_flat, 1.0, np.einsum("ij,ij->i", a, b)).clip(-1.0, 1.0)
+
+
+class _Spearman:
+    """Spearman's correlation, which ranks the maps that others are compared with once, if these come one after the other.
+
+    Args:
+        seen: what is ranked of a map.
+    """
+
+    def __init__(self, seen: Callable[[FloatArray], FloatArray]) -> None:
+        self._seen = seen
+        self._last: tuple[FloatArray, FloatArray] | None = None
+
+    def __call__(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        if self._last is None or self._last[0] is not a:
+            self._last = a, _unit_ranks(self._seen(a))
+        return _of_ranks(self._last[1], _unit_ranks(self._seen(b)))
+
+
+def _ssim(shapes: Shapes, a: FloatArray, b: FloatArray) -> FloatArray:
+    return structural_similarity((scaled(a) + 1) / 2, (scaled(b) + 1) / 2, shapes)
+
+
+def _ssim_of_magnitudes(shapes: Shapes, a: FloatArray, b: FloatArray) -> FloatArray:
+    return structural_similarity(scaled(np.abs(a)), scaled(np.abs(b)), shapes)
+
+
+SIMILARITIES: Mapping[str, Callable[[Shapes], Similarity]] = {
+    "spearman": lambda shapes: _Spearman(np.asarray),
+    "pearson": lambda shapes: pearson_of_maps,
+    "spearman_of_magnitudes": lambda shapes: _Spearman(np.abs),
+    "ssim": lambda shapes: partial(_ssim, shapes),
+    "ssim_of_magnitudes": lambda shapes: partial(_ssim_of_magnitudes, shapes),
 }
+"""Each by its name, for maps of inputs of some shapes."""
 
 
-def similarity_of(similarity: Any) -> Similarity:
+def similarity_of(similarity: Any, shapes: Shapes) -> Similarity:
     """A similarity by its name, or a user's own function of two arrays (n, values).
+
+    Args:
+        similarity: the one or the other.
+        shapes: of a sample's maps, by which windows are found.
 
     Raises:
         OptionError: if it is neither.
     """
     if callable(similarity):
         return lambda a, b: _checked(np.asarray(similarity(a, b), dtype=np.float64), len(a))
-    found: Similarity = one_of("similarity", similarity, SIMILARITIES)
+    found: Similarity = one_of("similarity", similarity, SIMILARITIES)(shapes)
     return found
 
 

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import InputError, OptionError
 from signxai.evidence.options import FloatArray, count, one_of
-from signxai.evidence.parts import Key
+from signxai.evidence.parts import Key, rows_at
 
 __all__ = ["Given", "Partition", "Patch", "Pixel", "Spans", "Token", "Unit", "UnitLike", "Value", "Window", "beat_spans", "fitted"]
 
@@ -301,6 +302,7 @@ class Partition:
             raise InputError("unit= leaves a sample without any unit; at least one number must be 0 or more")
         self.width = int(self.counts.max())
         self._indices = {key: torch.from_numpy(np.where(own < 0, self.width, own)).to(device or "cpu") for key, own in self.numbers.items()}
+        self._starts = {key: _start_of_each_alone(own) for key, own in self.numbers.items()}
 
     def sums(self, maps: Mapping[Key, FloatArray]) -> FloatArray:
         """The sum of a map over each unit (N, width); 0 where a sample has fewer."""
@@ -319,19 +321,22 @@ class Partition:
             members: whether each unit is chosen (points, width).
             rows: the sample of each point.
         """
-        padded = np.zeros((len(members), self.width + 1), dtype=bool)
-        padded[:, :-1] = members
-        masks = {}
-        for key, index in self._indices.items():
-            chosen = torch.from_numpy(padded).to(index.device)
-            flat = index.flatten(1)
-            own = chosen.index_select(1, flat[0]) if len(flat) == 1 else chosen.gather(1, flat[_index(rows, index.device)])
-            masks[key] = own.reshape(len(members), *index.shape[1:])
-        return masks
+        given = torch.from_numpy(members)
+        return {key: self._mask(given.to(index.device), index, self._starts[key], rows) for key, index in self._indices.items()}
+
+    def _mask(self, members: Tensor, index: Tensor, start: int | None, rows: Sequence[int]) -> Tensor:
+        shape = (len(members), *index.shape[1:])
+        if start is not None:
+            return members[:, start : start + index[0].numel()].reshape(shape)
+        padded, flat = F.pad(members, (0, 1)), index.flatten(1)
+        return (padded.index_select(1, flat[0]) if len(flat) == 1 else padded.gather(1, rows_at(flat, rows))).reshape(shape)
 
 
-def _index(rows: Sequence[int], device: torch.device) -> Tensor:
-    return torch.tensor(list(rows), dtype=torch.int64, device=device)
+def _start_of_each_alone(numbers: IntArray) -> int | None:
+    """The first number, where all samples' values are units of their own and follow each other; else None."""
+    flat = numbers.ravel()
+    follow = len(numbers) == 1 and flat[0] >= 0 and np.array_equal(flat, flat[0] + np.arange(flat.size))
+    return int(flat[0]) if follow else None
 
 
 def _by_key(unit: Any, shapes: Mapping[Key, Shape]) -> Mapping[Key, Any]:

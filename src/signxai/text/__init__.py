@@ -4,8 +4,9 @@ It works with the models and the fast tokenizers of Hugging Face's transformers,
 load models from files. Importing it loads no torch: each public name is fetched from its module at first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from signxai.common.lazy import fetched_at_first_use
 
 if TYPE_CHECKING:
     from signxai.text.bundled import language_model_folder, load_language_model
@@ -40,12 +41,4 @@ _HOME = {
     "to_html": "signxai.text.results",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'signxai.text' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = fetched_at_first_use(__name__, _HOME, __all__)

@@ -3,8 +3,9 @@
 Importing it loads none of NumPy, SciPy, torch and matplotlib: each public name is fetched from its module at first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from signxai.common.lazy import fetched_at_first_use
 
 if TYPE_CHECKING:
     from signxai.figures.ecg_map_plots import EcgSample, plot_ecg_maps
@@ -93,12 +94,4 @@ _HOME = {
     "window": "signxai.timeseries.windows",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'signxai.timeseries' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = fetched_at_first_use(__name__, _HOME, __all__)
