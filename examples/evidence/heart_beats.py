@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from signxai.timeseries import load_beat_network
 from signxai.timeseries.beat_network import BEAT_CLASSES
 
 CLASSES = ("V", "N")
-BEATS, AGAIN, STEPS, POINTS, SENSITIVITY, SEED = 8, 3, 11, 20, 5, 0
+BEATS, AGAIN, STEPS, POINTS, SENSITIVITY, SEED = 8, 2, 11, 20, 5, 0
 WINDOW = 18
 LEVELS = (0.01, 0.03, 0.1)
 NUMBERS = Path(__file__).with_name("heart_beats.json")
@@ -115,11 +115,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
     torch.set_num_threads(1)
-    found: Mapping[str, Any] = json.loads(options.numbers.read_text(encoding="utf-8")) if options.redraw else summary(options)
+    text = options.numbers.read_text(encoding="utf-8") if options.redraw else as_json(summary(options))
+    found = json.loads(text)
     if options.output is None:
         print("\n\n".join(beat_tables(found).values()))
     else:
-        write(options.output, beat_tables(found), FIGURES, found, {options.numbers: as_json(found)})
+        write(options.output, beat_tables(found), FIGURES, found, {options.numbers: text})
 
 
 if __name__ == "__main__":

@@ -45,7 +45,11 @@ class Beats:
 
 
 def beats_of(database: Path, records: Sequence[str], name: str, net: nn.Module, most: int, seed: int) -> Beats:
-    """At most so many beats of each record, drawn from those of a class that the network tells; records without any are left out."""
+    """At most so many beats of each record, drawn from those of a class that the network tells; records without any are left out.
+
+    Raises:
+        SystemExit: there are none at all.
+    """
     annotated, told, drawn = {}, {}, {}
     for record in records:
         x = _annotated(database, record, name)
@@ -55,6 +59,8 @@ def beats_of(database: Path, records: Sequence[str], name: str, net: nn.Module, 
             told[record] = len(found)
             order = np.random.default_rng([seed, *record.encode()]).permutation(len(found))
             drawn[record] = found[torch.from_numpy(order[:most])]
+    if not drawn:
+        raise SystemExit(f"error: the network tells no {name} beat of the records {', '.join(records)}")
     of_each = tuple(record for record, x in drawn.items() for _ in range(len(x)))
     return Beats(torch.cat(list(drawn.values())), of_each, annotated, told)
 

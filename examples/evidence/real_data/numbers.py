@@ -19,6 +19,8 @@ from signxai.evidence.statistics import block_means, bootstrap_intervals, means
 FloatArray = npt.NDArray[np.float64]
 
 DIGITS = 4
+FAITHFULNESS = ("srg", "aopc", "faithfulness_correlation")
+LOCALIZATION = ("relevance_mass", "relevance_rank", "pointing_game", "auc")
 
 
 def of_comparison(comparison: Comparison) -> dict[str, Any]:
@@ -46,6 +48,12 @@ def estimates(scores: FloatArray, comparison: Comparison) -> list[list[float]]:
     """Of each row (methods, samples) the mean, and the ends of its 95 % interval over groups."""
     intervals = bootstrap_intervals(scores, comparison.groups, comparison.draws, comparison.seed)
     return [_rounded([mean, *ends]) for mean, ends in zip(means(scores), intervals, strict=True)]
+
+
+def below_noise(metrics: Mapping[str, Any], metric: str) -> list[str]:
+    """The methods that are worse than ``random_uniform``, as the intervals of their differences tell."""
+    rows = metrics[metric]
+    return [method for method, row in rows.items() if method != BASELINE and (row["better than noise"][2] or 0) < 0]
 
 
 def of_twins(comparison: Comparison) -> list[dict[str, Any]]:

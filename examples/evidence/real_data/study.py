@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from real_data.numbers import consistency, estimates, of_comparison, of_randomization, of_twins
+import signxai
+from real_data.methods import BASELINE, points_of
+from real_data.numbers import FAITHFULNESS, LOCALIZATION, below_noise, consistency, estimates, of_comparison, of_randomization, of_twins
 from signxai import compare_methods
-from signxai.evidence import Comparison
+from signxai.evidence import METRICS, Comparison
 
 MetricOptions = Mapping[str, Mapping[str, Any]]
 
-OF_MAPS = ("srg", "aopc", "faithfulness_correlation", "completeness", "gini", "entropy")
-OF_PLACES = ("relevance_mass", "relevance_rank", "pointing_game", "auc")
+OF_MAPS = (*FAITHFULNESS, "completeness", "gini", "entropy")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Settings:
 
 def measured(net: nn.Module, many: Samples, few: Samples, settings: Settings) -> dict[str, Any]:
     """All numbers: of many samples what takes their maps, and of few what explains again, which costs much more."""
-    of_maps = [*OF_MAPS, *(() if many.masks is None else OF_PLACES)]
+    of_maps = [*OF_MAPS, *(() if many.masks is None else LOCALIZATION)]
     by_maps = _compared(net, many, {name: {} for name in of_maps}, settings, settings.metric_options)
     by_methods = _compared(net, few, settings.again, settings, {})
     return {
@@ -72,6 +74,7 @@ def measured(net: nn.Module, many: Samples, few: Samples, settings: Settings) ->
         "agreement": np.round(by_maps.agreement, 3).tolist(),
         "randomization": of_randomization(by_methods),
         "consistency": _consistency(net, few, by_methods, settings),
+        "magnitudes": _magnitudes(net, many, by_maps, settings),
     }
 
 
@@ -90,6 +93,32 @@ def _compared(net: nn.Module, samples: Samples, metrics: MetricOptions, settings
         seed=settings.seed,
         batch_size=settings.batch_size,
     )
+
+
+def _magnitudes(net: nn.Module, samples: Samples, comparison: Comparison, settings: Settings) -> dict[str, dict[str, list[float]]]:
+    """By metric, of the methods that are worse than noise: by how much they are better if relevance counts by its size alone."""
+    found = of_comparison(comparison)
+    worse = {metric: below_noise(found, metric) for metric in (*FAITHFULNESS, *LOCALIZATION) if metric in found}
+    chosen = sorted({method for own in worse.values() for method in own})
+    options = {name: settings.method_options[name] for name in points_of(chosen, 1)}
+    maps = signxai.explain_all(net, samples.x, chosen, samples.target, **options, batch_size=settings.batch_size) if chosen else {}
+    sizes = {method: np.abs(own) for method, own in maps.items()}
+    return {
+        metric: {method: _gain(net, samples, sizes[method], metric, comparison, settings) for method in own}
+        for metric, own in worse.items()
+    }
+
+
+def _gain(net: nn.Module, samples: Samples, maps: Any, metric: str, comparison: Comparison, settings: Settings) -> list[float]:
+    """By how much maps score better than noise, with the interval."""
+    record = METRICS[metric]
+    if record.takes == "mask":
+        scores = record.function(maps, samples.masks)
+    else:
+        taken = signature(record.function).parameters
+        how = {name: value for name, value in settings.metric_options.items() if name in taken}
+        scores = record.function(net, samples.x, maps, samples.target, **how, batch_size=settings.batch_size, seed=settings.seed)
+    return estimates(np.asarray(scores - comparison.scores_of(BASELINE, metric))[None], comparison)[0]
 
 
 def _joined(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from real_data.methods import BASELINE
+from real_data.numbers import FAITHFULNESS, LOCALIZATION, below_noise
 
 Found = Mapping[str, Any]
 Cell = Callable[[str], str]
 
-FAITHFULNESS = ("srg", "aopc", "faithfulness_correlation")
-LOCALIZATION = ("relevance_mass", "relevance_rank", "pointing_game", "auc")
 TITLES = {
     "srg": "SRG",
     "aopc": "AOPC",
@@ -64,17 +63,22 @@ def with_interval(estimate: Sequence[float | None], metric: str = "") -> str:
 
 
 def score_cell(found: Found, metric: str) -> Cell:
-    """What a method scores: the best mean in bold; o: not told from noise, by the interval of the difference, or below it."""
+    """What a method scores: the best mean in bold; o where the interval of the difference does not say that it is better than noise."""
     rows = found["metrics"][metric]
 
     def cell(method: str) -> str:
         row = rows[method]
         text = with_interval(row["mean"], metric)
-        if method != BASELINE and not (row["better than noise"][1] or 0) > 0:
+        if method != BASELINE and _is_level_with_noise(row):
             text += " o"
         return f"**{text}**" if row["rank"] == 1 else text
 
     return cell
+
+
+def _is_level_with_noise(row: Found) -> bool:
+    low = row["better than noise"][1]
+    return low is not None and low <= 0
 
 
 def by_method(found: Found, columns: Mapping[str, Cell]) -> str:
@@ -167,6 +171,13 @@ def robustness_table(sets: Mapping[str, Found], metrics: Sequence[str]) -> str:
     return by_method(first, columns)
 
 
+def _noise_columns(found: Found) -> dict[str, Cell]:
+    return {
+        f"{100 * level['noise']:g} % noise ({level['same class']} of {level['of']})": _consistency_cell(level)
+        for level in found["consistency"]
+    }
+
+
 def _consistency_cell(level: Found) -> Cell:
     return lambda method: number(level["methods"][method][0])
 
@@ -198,24 +209,60 @@ def _gain(estimate: Sequence[float | None], metric: str) -> str:
 
 
 def noise_table(sets: Mapping[str, Found]) -> str:
-    """Where ``random_uniform`` stands by the metrics of faithfulness and localization, and which methods are below it."""
+    """Where ``random_uniform`` stands by the metrics of faithfulness and localization, which methods are below it, and whether |R| is."""
     rows = []
     for name, one in sets.items():
         for metric in (*FAITHFULNESS, *LOCALIZATION):
             if metric in one["metrics"]:
                 rows.append([*([name] if name else []), f"`{metric}`", *_noise_row(one, metric)])
-    header = [*(["beats"] if "" not in sets else []), "metric", "noise", "its rank", "methods that are worse than noise"]
+    header = [
+        *(["beats"] if "" not in sets else []),
+        "metric",
+        "noise",
+        "its rank",
+        "methods that are worse than noise (and their \\|R\\|)",
+    ]
     return table(header, rows, words=len(header))
 
 
 def _noise_row(found: Found, metric: str) -> list[str]:
     rows = found["metrics"][metric]
-    worse = [f"`{method}`" for method in below_noise(found, metric)]
+    worse = [f"`{method}` ({_by_size(found, metric, method)})" for method in below_noise(found["metrics"], metric)]
     rank = f"{rows[BASELINE]['rank']:g} of {len(rows)}"
     return [with_interval(rows[BASELINE]["mean"], metric), rank, ", ".join(worse) or "none"]
 
 
-def below_noise(found: Found, metric: str) -> list[str]:
-    """The methods that are worse than ``random_uniform``, as the intervals of their differences tell."""
-    rows = found["metrics"][metric]
-    return [method for method, row in rows.items() if method != BASELINE and (row["better than noise"][2] or 0) < 0]
+def _by_size(found: Found, metric: str, method: str) -> str:
+    _, low, high = found["magnitudes"][metric][method]
+    if low is None:
+        return "unknown"
+    return "better" if low > 0 else "worse" if high < 0 else "level"
+
+
+# Photographs
+
+
+def photo_tables(found: Found) -> dict[str, str]:
+    """By place."""
+    sets = found["sets"]
+    one = sets[""]
+    scores = ("srg", "aopc", "faithfulness_correlation", "average_sensitivity", "mprt", "random_logit", "gini", "completeness")
+    return {
+        "photos": _photos(found["photos"]),
+        "photos scores": by_method(one, {TITLES[metric]: score_cell(one, metric) for metric in scores} | _noise_columns(one)),
+        "photos sign": twin_table(one),
+        "photos agreement": agreement_table(sets),
+        "photos noise": noise_table(sets),
+    }
+
+
+def _photos(photos: Sequence[Found]) -> str:
+    header = ["photograph", "from", "license", "by", "predicted"]
+    rows = [
+        [
+            *(f"`{photo['name']}`", f"{photo['project']} {photo['version']}", photo["license"], photo["credit"]),
+            f"{photo['predicted']} ({100 * photo['probability']:.0f} %)",
+        ]
+        for photo in photos
+    ]
+    return table(header, rows, words=len(header))

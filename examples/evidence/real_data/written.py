@@ -70,10 +70,9 @@ def write(
     for place, content in tables.items():
         text = filled(text, place, content)
     texts = {**files, output / DOCUMENT: text}
-    drawn = json.loads(as_json(found))
     write_atomically(
         {path: partial(Path.write_text, data=content, encoding="utf-8") for path, content in texts.items()}
-        | {output / "images" / name: partial(_save, figure_of(drawn)) for name, figure_of in figures.items()}
+        | {output / "images" / name: partial(_save, figure_of(found)) for name, figure_of in figures.items()}
     )
 
 
