@@ -5,8 +5,9 @@
 DATABASE is a folder of WFDB records. Explained is the class V of all V beats of DS2 (patients that the network has never
 seen) which it classifies correctly. Each method is scored by two measures of every beat's map:
 
-- share: the part of the positive relevance, of both leads, that lies within 100 ms of the beat's annotation;
-- pointing: whether the sample of the largest relevance lies there (the pointing game).
+- share: the part of the positive relevance, of both leads, that lies within 100 ms of the beat's annotation
+  (`signxai.evidence.relevance_mass`);
+- pointing: whether the sample of the largest relevance lies there (`signxai.evidence.pointing_game`).
 
 A map that is the same everywhere scores the window's part of the samples in both: that is chance. The QRS complex is where a
 trace is large, so that whatever is multiplied with the input has more of itself there: the odds of each share are also given as
@@ -40,8 +41,6 @@ from localization.measures import (
     WITHIN_S,
     BoolArray,
     FloatArray,
-    points_inside,
-    positive_share,
     qrs_window,
     without_positive,
 )
@@ -54,6 +53,7 @@ from tqdm import tqdm
 from train import DS2
 
 import signxai
+from signxai.evidence import pointing_game, relevance_mass
 from signxai.files import write_atomically
 from signxai.methods.sign import calculate_sign_mu
 from signxai.names.grammar import MethodSpec, Multiplier, parse_method
@@ -135,8 +135,8 @@ def _multiplied(relevance: npt.NDArray[Any], x: npt.NDArray[Any], multipliers: S
 
 
 def scores(maps: npt.ArrayLike, inside: BoolArray) -> FloatArray:
-    """What each map scores, (beats, 3), as `Scores` has it."""
-    return np.stack([positive_share(maps, inside), points_inside(maps, inside), without_positive(maps)], axis=1)
+    """What each map scores, (beats, 3), as `Scores` has it; leads are added up for the share, and the largest of them points."""
+    return np.stack([relevance_mass(maps, inside), pointing_game(maps, inside), without_positive(maps)], axis=1)
 
 
 def measured(net: nn.Module, patients: Sequence[Patient], methods: Sequence[str]) -> Scores:

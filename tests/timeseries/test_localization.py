@@ -64,7 +64,7 @@ def test_the_window_is_100_ms_to_either_side_of_the_beat():
     ],
 )
 def test_the_share_of_maps_made_by_hand(relevance, expected):
-    assert measures.positive_share(one_map(*relevance), INSIDE).tolist() == [expected]
+    assert localize.scores(one_map(*relevance), INSIDE)[:, 0].tolist() == [expected]
 
 
 finite = arrays(np.float64, (2, 3, 4), elements=st.floats(-1e3, 1e3).filter(lambda value: value == 0 or abs(value) > 1e-3))
@@ -72,7 +72,7 @@ finite = arrays(np.float64, (2, 3, 4), elements=st.floats(-1e3, 1e3).filter(lamb
 
 @given(finite)
 def test_shares_inside_and_outside_make_one(maps):
-    both = measures.positive_share(maps, INSIDE) + measures.positive_share(maps, ~INSIDE)
+    both = localize.scores(maps, INSIDE)[:, 0] + localize.scores(maps, ~INSIDE)[:, 0]
     assert both == pytest.approx(1.0 - measures.without_positive(maps), abs=1e-12)
 
 
@@ -107,7 +107,7 @@ def test_what_a_map_scores_does_not_depend_on_the_order_of_leads_or_beats(maps):
     ],
 )
 def test_where_maps_made_by_hand_point(relevance, expected):
-    assert measures.points_inside(one_map(*relevance), INSIDE).tolist() == [expected]
+    assert localize.scores(one_map(*relevance), INSIDE)[:, 1].tolist() == [expected]
 
 
 def test_maps_without_positive_relevance_are_counted():

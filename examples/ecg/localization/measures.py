@@ -1,4 +1,4 @@
-"""How well relevance is placed: what a map scores against a window of time, and how sure a mean over patients' beats is."""
+"""Where relevance is looked for, and how sure a mean over patients' beats is; what a map scores there, `signxai.evidence` says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import bootstrap
 
+from signxai.evidence import interval_mask
+
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -18,38 +20,8 @@ RESAMPLES, CONFIDENCE, SEED = 9999, 0.95, 0
 
 def qrs_window(samples: int, beat_at: int, sampling_rate: float) -> BoolArray:
     """True for the samples no farther than 100 ms from the beat's, (samples,)."""
-    return np.asarray(np.abs(np.arange(samples) - beat_at) <= round(WITHIN_S * sampling_rate))
-
-
-def positive_share(maps: npt.ArrayLike, inside: BoolArray) -> FloatArray:
-    """The part of each map's positive relevance that lies inside (relevance mass accuracy, Arras et al. 2022).
-
-    Args:
-        maps: relevance (beats, leads, samples); leads are added up.
-        inside: True for the samples inside, (samples,).
-
-    Returns:
-        In [0, 1], (beats,); 0 for a map without positive relevance.
-    """
-    positive = np.maximum(np.asarray(maps, dtype=np.float64), 0.0)
-    whole = positive.sum(axis=(1, 2))
-    return positive[..., inside].sum(axis=(1, 2)) / np.where(whole > 0, whole, 1.0)
-
-
-def points_inside(maps: npt.ArrayLike, inside: BoolArray) -> FloatArray:
-    """Whether the sample of each map's largest relevance, in any lead, lies inside (the pointing game, Zhang et al. 2018).
-
-    Args:
-        maps, inside: as for `positive_share`.
-
-    Returns:
-        1 or 0, (beats,); of samples that share the largest relevance each counts the same, so that a map without a maximum
-        scores chance. 0 for a map without positive relevance.
-    """
-    strongest = np.asarray(maps, dtype=np.float64).max(axis=1)
-    largest = strongest.max(axis=1, keepdims=True)
-    at_largest = strongest == largest
-    return np.where(largest[:, 0] > 0, at_largest[:, inside].sum(axis=1) / at_largest.sum(axis=1), 0.0)
+    half = round(WITHIN_S * sampling_rate)
+    return interval_mask([[(beat_at - half, beat_at + half + 1)]], samples)[0]
 
 
 def without_positive(maps: npt.ArrayLike) -> FloatArray:
