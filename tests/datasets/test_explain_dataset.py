@@ -146,7 +146,7 @@ def test_entries_are_given_by_indices_or_a_mask(undisturbed):
 
 
 def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
-    values, labels = np.delete(source().values, 17, 0)[:6], [0, -1, 1, 2, -1, 3]
+    values, labels = np.delete(source().values, 17, 0)[:6], [0, None, 1, 2, None, 3]
     numbered = explain_dataset(network(), ArraySource(values, labels), ["gradient"], tmp_path / "numbers.zarr")
     assert sorted([*numbered.rows(wrong=True), *numbered.rows(wrong=False)]) == [0, 2, 3, 5]
     given = ["a", "strange", "b", "", "", "c"]

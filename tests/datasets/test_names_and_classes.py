@@ -75,7 +75,7 @@ def test_classes_of_a_classifier_have_names_that_differ():
 
 
 def test_labels_beyond_the_classes_are_told_and_predicted_by_nobody(tmp_path):
-    store = run(tmp_path / "maps.zarr", ArraySource(VALUES, [0, 1, 2, 3, 7, 7, None, -1]))
+    store = run(tmp_path / "maps.zarr", ArraySource(VALUES, [0, 1, 2, 3, 7, 7, None, None]))
     assert store.labels_that_are_no_classes() == ["3", "7"]
     assert {3, 4, 5} <= set(store.rows(wrong=True))
     assert not {6, 7} & {*store.rows(wrong=True), *store.rows(wrong=False)}

@@ -41,7 +41,10 @@ def _agreement(store: Store) -> list[str]:
     if not store.predicts_classes:
         return ["the network has one logit, which predicts no class: how many are predicted as labelled is not told"]
     if not store.knows_labels:
-        return []
+        return [
+            "labels are names, and the network's classes have none: how many are predicted as labelled is not told; let the factory "
+            "return a signxai.models.Classifier with class_names="
+        ]
     right, wrong = len(store.rows(wrong=False)), len(store.rows(wrong=True))
     lines = [f"{right} of {right + wrong} predicted as labelled ({right / (right + wrong):.1%})"] if right + wrong else []
     if strange := store.labels_that_are_no_classes():

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.datasets.classes import class_number
 from signxai.datasets.parts import ONE, as_given, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
 from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
-from signxai.datasets.sources import Class, Entries
+from signxai.datasets.sources import Entries
 from signxai.datasets.store_writer import ArrayKind, BatchResult, Failure
 from signxai.engine.prediction import predict
 from signxai.methods.batch import SharedResults
@@ -284,28 +285,6 @@ class BatchExplainer:
                 raise TargetError(f"the data set has no {self.plan.target}s; explain the class that is predicted, or a number")
             for value in {value for value in classes if value is not None}:
                 class_number(value, self.class_names, self.classes)
-
-
-def class_number(value: Class | np.integer[Any], names: Sequence[str], classes: int) -> int:
-    """The number of a class that is given by it, or by its name.
-
-    Raises:
-        TargetError: there is none, or several have the name.
-
-    >>> class_number("lynx", ["cat", "lynx"], classes=2), class_number(1, [], classes=2)
-    (1, 1)
-    """
-    if isinstance(value, int | np.integer):
-        if not 0 <= value < classes:
-            there = f"{classes} classes, 0 to {classes - 1}" if classes > 1 else "one class, 0"
-            raise TargetError(f"class {value}: the model has {there}")
-        return int(value)
-    if value not in names:
-        said = f"the classes are {', '.join(names[:10])}" if names else "its classes have numbers only; give class_names="
-        raise TargetError(f"class {value!r} is none of the model's: {said}")
-    if list(names).count(value) > 1:
-        raise TargetError(f"class {value!r} is the name of several classes; give the number")
-    return list(names).index(value)
 
 
 def _holds(kept: np.dtype[Any], given: np.dtype[Any]) -> bool:

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from signxai.common.errors import InputError, OptionError, SignxaiError
-from signxai.datasets.explaining import BatchExplainer, class_number
+from signxai.datasets.classes import class_asked
+from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.given_models import given
 from signxai.datasets.plan import TARGETS, Plan
 from signxai.datasets.ray_run import RayOptions, results_by_ray
@@ -163,7 +164,7 @@ def _say_how_far(missing: Sequence[int], batch_size: int, count: int, store: str
 def _numbered(target: str | int, class_names: Sequence[str]) -> str | int:
     """A class that is given by its name, by its number."""
     is_a_name = isinstance(target, str) and target not in TARGETS and len(class_names) > 0
-    return class_number(target, class_names, len(class_names)) if is_a_name else target
+    return class_asked(target, class_names, len(class_names)) if is_a_name else target
 
 
 def _check_workers(workers: int) -> None:

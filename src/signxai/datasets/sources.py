@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.classes import check_numbers
 from signxai.datasets.fingerprints import add_values, numbers, spread
 from signxai.datasets.parts import ONE, Entry, as_given, check_names, parts_of
 
@@ -30,13 +31,13 @@ class Entries:
 
     Attributes:
         keys: what each is called: its file, or its index.
-        labels: the class that each belongs to; None: nobody says, of one or of all.
+        labels: the class that each belongs to; None, or among names "": nobody says, of one or of all.
         groups: what belongs together, such as the recordings of one patient; None: nobody says.
         targets: the class of which each is explained; None: nobody says.
 
     Raises:
         InputError: as many labels, groups or targets as there are keys are not given, two entries have one key, or a class is
-            a number of more than 64 bits.
+            neither a name nor a whole number from 0 of up to 64 bits.
 
     >>> Entries(["caf\\udce9.png"], labels=["cat"]).keys
     ['caf\\\\xe9.png']
@@ -54,12 +55,13 @@ class Entries:
                 raise InputError(f"{len(given)} {name} of {len(self.keys)} entries; give one for each")
         for name in ("keys", "labels", "groups", "targets"):
             if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, [as_text(value) if isinstance(value, str) else value for value in given])
+                plain = _plain_labels(given) if name in ("labels", "targets") else given
+                object.__setattr__(self, name, [as_text(value) if isinstance(value, str) else value for value in plain])
         if not self.keys:
             raise InputError("the data set has no entries")
-        for value in (value for classes in (self.labels, self.targets) if classes is not None for value in classes):
-            if isinstance(value, int) and not is_of_64_bits(value):
-                raise InputError(f"class {value} is no whole number of 64 bits; number the classes from 0, or give it as a name")
+        for name, classes in (("labels", self.labels), ("targets", self.targets)):
+            if classes is not None:
+                check_numbers(name, classes, self.keys)
         seen: set[str] = set()
         for key in self.keys:
             if key in seen:
