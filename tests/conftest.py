@@ -31,9 +31,10 @@ HAS_ZARR = find_spec("zarr") is not None
 
 
 def _writes_stores(item):
-    """Whether a test, or the block of a document that it runs, needs zarr, which is had from Python 3.11 on."""
+    """Whether a doctest, or the block of a document that a test runs, needs zarr, which is had from Python 3.11 on."""
     block = getattr(item, "callspec", None) and item.callspec.params.get("block", "")
-    return "signxai.datasets.run" in item.nodeid or any(word in str(block) for word in ("explain_dataset", "signxai run"))
+    examples = "".join(example.source for example in item.dtest.examples) if hasattr(item, "dtest") else ""
+    return any(word in f"{block}{examples}" for word in ("explain_dataset", "signxai run"))
 
 
 QUICK_CASES = 8

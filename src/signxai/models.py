@@ -231,7 +231,9 @@ def _ecg_beats(weights: str) -> Classifier:
         if weights.lower() != "none":
             _load_state(model, _weights_file(weights, ("DEFAULT",)))
     names = [f"{name} ({_BEAT_NAMES[name]})" for name in BEAT_CLASSES]
-    signal_input = SignalInput(prepare_for_beats, BEFORE_S, AFTER_S, HIGHEST_HZ, "interquartile ranges of the recording's lead")
+    signal_input = SignalInput(
+        prepare_for_beats, BEFORE_S, AFTER_S, HIGHEST_HZ, "interquartile ranges of the recording's lead (the network's scaling; not mV)"
+    )
     return Classifier(model, class_names=names, signal_input=signal_input)
 
 

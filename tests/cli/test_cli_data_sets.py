@@ -251,7 +251,12 @@ def test_the_command_and_python_write_one_store(run, here):
 ABSORBED = {
     "nothing": (1.0, 0.0, "one_hot", "lrp_z: median 0 of the relevance absorbed on the way to the input\n"),
     "a share of the logit": (1.0, 2.0, "logit", "lrp_z: median 0.5 of the relevance absorbed on the way to the input\n"),
-    "more than all": (-1.0, 4.0, "one_hot", "lrp_z: median 2 of the relevance absorbed on the way to the input (more than all: what"),
+    "more than all": (
+        -1.0,
+        4.0,
+        "one_hot",
+        "lrp_z: median 2 of the relevance absorbed on the way to the input (biases and stabilizers took",
+    ),
     "less than nothing": (
         3.0,
         -2.0,

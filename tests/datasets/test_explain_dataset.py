@@ -365,7 +365,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(wrong, tmp_path):
     assert not (tmp_path / "maps.zarr").exists()
 
 
-@pytest.mark.parametrize("place", [".", "/"])
+@pytest.mark.parametrize("place", [".", "/", "..", "maps/.."])
 def test_a_store_without_a_name_is_refused(place):
     with pytest.raises(OptionError, match="has no name of its own"):
         explain_dataset(network(), source(), METHODS, place)

@@ -43,13 +43,19 @@ def test_blocks_are_the_whole(monkeypatch):
     assert hash_of(changed(values, 17)) != whole
 
 
-def test_of_larger_arrays_rows_over_the_whole_count_and_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(fingerprints, "WHOLE", 100)
-    monkeypatch.setattr(fingerprints, "_ROWS", 150)
+@pytest.mark.parametrize(("whole", "most", "rows"), [(300 * 32 - 1, 150, 150), (300 * 32 // 3, 4096, 100), (100, 4096, 16)])
+def test_of_larger_arrays_rows_over_the_whole_count(whole, most, rows, monkeypatch):
+    monkeypatch.setattr(fingerprints, "WHOLE", whole)
+    monkeypatch.setattr(fingerprints, "_ROWS", most)
     values = np.zeros(SHAPE)
     differ = [hash_of(changed(values, row)) != hash_of(values) for row in range(len(values))]
-    assert (sum(differ), differ[0], differ[-1]) == (150, True, True)
-    assert max(np.diff(np.flatnonzero(differ))) <= 3
+    assert (sum(differ), differ[0], differ[-1]) == (rows, True, True)
+    assert max(np.diff(np.flatnonzero(differ))) <= 300 / (rows - 1) + 1
+
+
+def test_of_larger_mapped_files_their_time_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprints, "WHOLE", 100)
+    values = np.zeros(SHAPE)
     np.save(tmp_path / "x.npy", values)
     before = hash_of(np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert hash_of(np.load(tmp_path / "x.npy", mmap_mode="r")) == before

@@ -159,6 +159,7 @@ def test_workers_that_are_lost_one_after_the_other_end_the_run(tmp_path):
 def test_who_ends_a_run_is_told_what_is_kept(number, said, status, tmp_path):
     (tmp_path / "nets.py").write_text("from dataset_run import network\n")
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "import numpy, sys, dataset_run; from signxai.cli.commands import main\n"
         "import signxai.datasets.explaining as e, time; result = e.BatchExplainer.result\n"
         "e.BatchExplainer.result = lambda self, batch: (time.sleep(0.1), result(self, batch))[1]\n"

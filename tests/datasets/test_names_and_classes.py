@@ -81,8 +81,8 @@ def test_labels_beyond_the_classes_are_told_and_predicted_by_nobody(tmp_path):
     assert not {6, 7} & {*store.rows(wrong=True), *store.rows(wrong=False)}
     with pytest.raises(TargetError, match="class 7: the model has 3 classes"):
         store.rows(label=7)
-    with pytest.raises(TargetError, match="class 3: the model has 3 classes"):
-        run(tmp_path / "labels.zarr", ArraySource(VALUES, [0, 1, 2, 3, 0, 0, 0, 0]), target="label")
+    with pytest.raises(TargetError, match=r"entry 3 .*, 3: its label, .*: class 3: the model has 3 classes, 0 to 2; mend the label"):
+        run(tmp_path / "labels.zarr", ArraySource(VALUES, [0, 1, 2, 3, 0, 9, 3, 0]), target="label")
     page = write_report(store, tmp_path / "report").read_text()
     assert "count as predicted wrongly: 3, 7" in page
 

@@ -207,7 +207,7 @@ def test_entries_are_picked_by_class_label_and_being_wrong(tmp_path):
     picked = cluster_maps(store.path, "gradient_x_input", "a", label="a", wrong=False)
     assert list(picked.rows) == list(store.rows(target=0, label=0, wrong=False))
     assert (picked.class_name, picked.settings["label"], picked.settings["wrong"]) == ("a", "a", False)
-    with pytest.raises(OptionError, match=r"maps of 2 classes \(0, 1\): name the one"):
+    with pytest.raises(OptionError, match=r"maps of 2 classes \(0: a, 1: b\): give target="):
         cluster_maps(store, "gradient_x_input")
 
 

@@ -187,7 +187,7 @@ def test_a_view_says_how_entries_are_drawn(classifier):
     record = next(path for path in RECORDS if read_signal(path).beats is not None)
     prepared = prepare_for_beats(read_signal(record)).signal
     of_beats = beats_of([record], classifier.signal_input).view
-    units = "interquartile ranges of the recording's lead"
+    units = "interquartile ranges of the recording's lead (the network's scaling; not mV)"
     before = classifier.signal_input.before_s
     assert of_beats == SignalView(prepared.sampling_rate, prepared.lead_names, units, before, "the beat's annotation")
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from command_line import explained, in_this_process, refused
 from signxai.common import InputError, OptionError, StoreError
-from signxai.datasets import ArraySource, PictureView, SignalView, Store, ValuesView, cluster_maps, explain_dataset
+from signxai.datasets import ArraySource, PictureView, SignalView, Store, ValuesView, cluster_maps, explain_dataset, image_folder
 from signxai.reports import write_report
 from signxai.reports.folders import MARKER
 from stores import HOSTILE, METHODS, NAMES, Keyed, network, pictures
@@ -243,6 +243,22 @@ def series(path, **options):
     return explain_dataset(net, ArraySource(values), ["gradient"], path, **options)
 
 
+def test_clusters_of_signals_have_one_axis_with_the_others(tmp_path):
+    store = series(tmp_path / "maps.zarr", target=1)
+    ids = np.arange(9) % 2
+    spectral = np.random.default_rng(0).normal(size=(9, 3))
+    found = SimpleNamespace(
+        rows=store.rows(), embeddings={"tsne": spectral[:, :2], "spectral": spectral}, clusterings={"k": ids}, shown="tsne", chosen="k"
+    )
+    store.clustered, store.clusters = lambda: [("gradient", 1)], lambda method, number: found
+    page = Page(write_report(store, tmp_path / "report").parent / "clusters" / "0-1.html")
+    means = np.stack([store.inputs()[ids == number].mean(0) for number in (0, 1)])
+    wanted = [means.min((0, 2)), means.max((0, 2))]
+    assert all(np.allclose(figure["span"], wanted, atol=1e-6) for figure in page.payload["figures"])
+    assert " ".join(page.text).count("mean input (line) and mean relevance (colour)") == 4
+    assert "t-SNE, the plane in which neighbours stay neighbours" in " ".join(page.text)
+
+
 def test_signals_are_drawn_with_their_leads_and_times(tmp_path):
     store = series(tmp_path / "maps.zarr", view=SignalView(250.0, ("I", "<II>"), "mV", 0.08))
     report = write_report(store, tmp_path / "report").parent
@@ -412,7 +428,9 @@ def clustered(store):
     ids = np.arange(len(rows)) % 3 - 1
     found = SimpleNamespace(
         rows=rows,
-        embeddings={"tsne": np.random.default_rng(0).normal(size=(len(rows), 2)).astype("f4")},
+        embeddings={
+            name: np.random.default_rng(axes).normal(size=(len(rows), axes)).astype("f4") for name, axes in (("tsne", 2), ("spectral", 5))
+        },
         clusterings={"k2": ids, "other": ids * 0},
         shown="tsne",
         chosen="k2",
@@ -423,12 +441,45 @@ def clustered(store):
     return with_clusters, rows, ids, target
 
 
+def apart(points, ids):
+    """The clusters, those that stand farthest apart first, and of each the places of its entries, those nearest its centre first."""
+    centres = {number: points[ids == number].mean(0) for number in set(ids.tolist()) - {-1}}
+    found, near = {}, {}
+    for number, centre in centres.items():
+        shares = []
+        for point in points[ids == number]:
+            own = np.sqrt(((point - centre) ** 2).sum())
+            other = min(np.sqrt(((point - centres[name]) ** 2).sum()) for name in centres if name != number)
+            shares.append((other - own) / max(own, other))
+        found[number] = np.mean(shares)
+        near[number] = sorted(np.flatnonzero(ids == number), key=lambda place: ((points[place] - centre) ** 2).sum())
+    return sorted(found, key=lambda number: -found[number]), near
+
+
+def test_clusters_that_stand_apart_come_first_with_what_stands_out(store, tmp_path):
+    with_clusters, rows, ids, target = clustered(store)
+    found = with_clusters.clusters("", target)
+    draw = np.random.default_rng(1)
+    groups = store.array("group", rows)
+    ids[:] = np.where(groups == groups[0], 8, np.arange(len(rows)) % 8)  # one cluster is a group, and none of the others is
+    found.embeddings["spectral"] = draw.normal(size=(len(rows), 5)) + np.where(ids == 8, 20, 0)[:, None]
+    order, near = apart(found.embeddings["spectral"], ids)
+    assert order[0] == 8
+    page = (write_report(with_clusters, tmp_path / "report").parent / "index.html").read_text()
+    shown = page.partition("Clusters</h2>")[2].partition("</section>")[0]
+    heads = [unescape(re.sub("<[^>]*>", "", head)) for head in re.findall(r"<h4>(.*?)</h4>", shown)]
+    assert [int(head.split()[1].rstrip(",")) for head in heads] == order
+    assert f"group {groups[0]}: 100.0% (others 0.0%)" in heads[0]
+    [first] = re.findall(r"<h4>.*?cluster 8.*?</h4>(.*?)<h4>", shown, re.DOTALL)
+    assert store.rows()[[int(place) for place in re.findall(r'data-place="(\d+)"', first)]].tolist() == rows[near[8][:2]].tolist()
+
+
 def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path):
     with_clusters, rows, ids, target = clustered(store)
     report = write_report(with_clusters, tmp_path / "report").parent
     page = Page(report / "clusters" / f"1-{target}.html")
     text = " ".join(" ".join(page.text).split())
-    order = sorted({0, 1}, key=lambda number: (-(ids == number).sum(), number))
+    order, near = apart(with_clusters.clusters("", target).embeddings["spectral"].astype(float), ids)
     for position, number in enumerate([*order, -1]):
         members = rows[ids == number]
         assert f"{f'cluster {number}' if number >= 0 else 'in no cluster'} {len(members)} entries" in text
@@ -442,7 +493,7 @@ def test_clusters_have_a_page_with_the_numbers_of_their_entries(store, tmp_path)
     assert f"</code>, {NAMES[target]}</a>: 2 clusters</h3>" in unescape(page)
     shown = page.partition("Clusters</h2>")[2].partition("</section>")[0]
     for number, places in zip(order, np.reshape(re.findall(r'data-place="(\d+)"', shown), (2, 2)), strict=True):
-        assert set(store.rows()[places.astype(int)]) <= set(rows[ids == number])
+        assert store.rows()[places.astype(int)].tolist() == rows[near[number][:2]].tolist()
     assert page.index("Methods</h2>") < page.index("Clusters</h2>") < page.index(f"clusters/1-{target}.html") < page.index("Classes</h2>")
 
 
@@ -480,7 +531,7 @@ def test_clusters_stand_beside_the_others(store, tmp_path):
     pictures = store.inputs(rows).astype(float) + 0.3  # the preprocessing undone
     wrong = np.isin(rows, store.rows(wrong=True))
     text = " ".join(" ".join(page.text).split())
-    order = [*sorted({0, 1}, key=lambda number: (-(ids == number).sum(), number)), -1]
+    order = [*apart(with_clusters.clusters("", target).embeddings["spectral"].astype(float), ids)[0], -1]
     for position, number in enumerate(order):
         found = page.payload["figures"][4 * position :][:4]
         for side, members in enumerate((ids == number, ids != number)):
@@ -505,7 +556,11 @@ def test_clusters_stand_beside_the_others(store, tmp_path):
 def test_one_cluster_is_said_to_be_no_pattern(ids, words, tmp_path):
     store = series(tmp_path / "maps.zarr", target=1)
     found = SimpleNamespace(
-        rows=store.rows(), embeddings={"tsne": np.zeros((9, 2))}, clusterings={"k": np.array(ids)}, shown="tsne", chosen="k"
+        rows=store.rows(),
+        embeddings={"tsne": np.zeros((9, 2)), "spectral": np.zeros((9, 3))},
+        clusterings={"k": np.array(ids)},
+        shown="tsne",
+        chosen="k",
     )
     store.clustered = lambda: [("gradient", 1)]
     store.clusters = lambda method, number: found
@@ -648,6 +703,37 @@ def test_inputs_without_relevance_are_no_part_of_a_report(tmp_path):
     store = explain_dataset(Masked(), ArraySource(arrays), ["gradient"], tmp_path / "maps.zarr")
     report = write_report(store, tmp_path / "report").parent
     assert [part["name"] for part in data(report, "meta")["parts"]] == ["signal"]
+
+
+class Aged(nn.Module):
+    """Takes a signal, and one number."""
+
+    def forward(self, signal, age):
+        return signal.mean(2) + age
+
+
+def test_sums_of_several_inputs_are_told_for_each(tmp_path):
+    draw = np.random.default_rng(0)
+    arrays = {"signal": draw.normal(size=(4, 2, 9)).astype("f4"), "age": draw.normal(size=(4, 1)).astype("f4")}
+    store = explain_dataset(Aged(), ArraySource(arrays), ["gradient_x_input"], tmp_path / "maps.zarr")
+    page = Page(write_report(store, tmp_path / "report").parent / "entries" / "000002.html")
+    told = {row[0]: row[1] for row in page.rows if row and row[0].startswith("sum of")}
+    assert set(told) == {"sum of signal", "sum of age"}
+    for name, relevance in store.relevance("gradient_x_input", [2]).items():
+        assert close(told[f"sum of {name}"], relevance.sum())
+    [listed] = [row for row in page.rows if row and row[0] == "age"]
+    assert close(listed[2], store.relevance("gradient_x_input", [2])["age"][0, 0])
+
+
+def test_failures_do_not_repeat_the_path(tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "photos" / "b.png").write_text("no picture")
+    source = image_folder(tmp_path / "photos", preprocess=lambda picture: np.asarray(picture, dtype="f4").transpose(2, 0, 1) / 255)
+    store = explain_dataset(network(), source, ["gradient"], tmp_path / "maps.zarr")
+    page = Page(write_report(store, tmp_path / "report"))
+    [failed] = [row for row in page.rows if row and row[1:2] == ["b.png"]]
+    assert (failed[0], "b.png" in failed[2], "picture" in failed[2]) == ("1", False, True)
 
 
 def test_entries_of_several_inputs_have_several_parts(store, tmp_path):

@@ -27,7 +27,7 @@ def store(tmp_path_factory):
     ids = np.arange(len(rows)) % 3 - 1
     clusters = SimpleNamespace(
         rows=rows,
-        embeddings={"tsne": np.random.default_rng(0).normal(size=(len(rows), 2))},
+        embeddings=dict.fromkeys(("tsne", "spectral"), np.random.default_rng(0).normal(size=(len(rows), 2))),
         clusterings={"k2": ids},
         shown="tsne",
         chosen="k2",
@@ -350,5 +350,5 @@ def test_axes_say_what_they_are(show, case, tmp_path):
     assert words in written
     assert " ".join(view.lead_names[1].split() if view.lead_names else ["channel 2"]) in " ".join(written)
     note = page.locator(".figure .note").all_inner_texts()
-    unit = "Amplitude: in mV" if view.units else "Amplitude: as the network takes it, in a unit that nobody says"
+    unit = "Amplitude: in mV" if view.units else "Amplitude: as the network takes it, unit unknown"
     assert note == [f"{unit}; all channels on one scale, each about its own middle. Colours: one scale for all channels."]

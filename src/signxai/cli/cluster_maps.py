@@ -1,6 +1,5 @@
 """What ``signxai cluster`` does: find clusters among the maps of each class, keep them in the store, say what is in them."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +8,13 @@ import numpy as np
 
 from signxai.cli.run_results import next_step
 from signxai.common.errors import InputError, OptionError
-from signxai.datasets.clusters import Clusters
+from signxai.datasets.clusters import Clusters, standing_out
 from signxai.datasets.parts import parts_of
 from signxai.datasets.patterns import LEAST_ENTRIES, ClusterSettings, classes_of, cluster_maps
 from signxai.datasets.store import Rows, Store
 from signxai.datasets.views import ValuesView
 
 __all__ = ["ClusterRequest", "find_clusters"]
-
-_STANDS_OUT, _TIMES = 0.2, 3
-"""A trait is told whose share is larger by that than among the others, or so many times larger."""
-_AT_LEAST = 3
-_TRAITS = 3
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,7 @@ def _traits(store: Store, members: Rows, others: Rows) -> list[str]:
     return [
         f"{kind} {value} {share:.0%}" + (f" (others {elsewhere:.0%})" if len(others) else "")
         for kind, values in _columns(store).items()
-        for value, share, elsewhere in _standing_out([values[row] for row in members], [values[row] for row in others])
+        for value, share, elsewhere in standing_out([values[row] for row in members], [values[row] for row in others])
     ]
 
 
@@ -144,18 +138,3 @@ def _name(store: Store, value: int | str) -> str:
     if isinstance(value, str):
         return value
     return store.class_names[value] if 0 <= value < len(store.class_names) else str(value)
-
-
-def _standing_out(members: Sequence[str], others: Sequence[str]) -> list[tuple[str, float, float]]:
-    """The values that stand out, with their shares here and among the others, the most frequent first.
-
-    >>> _standing_out(["cat"] * 4, ["cat"] * 2 + ["dog"] * 6)
-    [('cat', 1.0, 0.25)]
-    """
-    elsewhere = Counter(others)
-    found = []
-    for value, count in Counter(members).most_common():
-        share, other = count / len(members), elsewhere[value] / max(1, len(others))
-        if count >= _AT_LEAST and (share - other >= _STANDS_OUT or (share >= _STANDS_OUT / 2 and share >= _TIMES * other)):
-            found.append((value, share, other))
-    return found[:_TRAITS]

@@ -79,12 +79,12 @@ def _starts(store: Store, rows: Rows) -> Rows | float:
 def _meaning(share: float) -> str:
     """What a share means that looks impossible.
 
-    >>> _meaning(0.3), _meaning(1.2)
-    ('', ' (more than all: what arrives for and against the class cancels, and their sum has the other sign)')
+    >>> _meaning(0.3), _meaning(1.001), _meaning(-0.5)
+    ('', '', ' (less than 0: biases and stabilizers gave relevance rather than took it)')
     """
-    if share > 1:
-        return " (more than all: what arrives for and against the class cancels, and their sum has the other sign)"
-    return " (less than 0: biases and stabilizers added relevance instead)" if share < 0 else ""
+    if float(f"{share:.3g}") > 1:  # as it is printed
+        return " (biases and stabilizers took more than all of it: such a map sums to the other sign, and shows where, not how much)"
+    return " (less than 0: biases and stabilizers gave relevance rather than took it)" if share < 0 else ""
 
 
 def _failures(store: Store) -> list[str]:

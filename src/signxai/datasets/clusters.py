@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.store_checks import BROKEN
 
-__all__ = ["Clusters", "clustered", "clusters_read", "write_clusters"]
+__all__ = ["Clusters", "clustered", "clusters_read", "standing_out", "write_clusters"]
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
@@ -23,6 +24,10 @@ Rows = npt.NDArray[np.int64]
 FOLDER = "cluster"
 _LOST = -2
 """What whole numbers read as whose file is gone: neither a row nor a cluster."""
+_STANDS_OUT, _TIMES = 0.2, 3
+"""A trait is told whose share is larger by that than among the others, or so many times larger."""
+_AT_LEAST = 3
+_TRAITS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,3 +232,18 @@ def _fill(group: Any, clusters: Clusters) -> None:
     for name, values in arrays.items():
         lost = float("nan") if values.dtype.kind == "f" else _LOST
         group.create_array(name, shape=values.shape, chunks=values.shape, dtype=values.dtype, fill_value=lost)[:] = values
+
+
+def standing_out(members: Sequence[str], others: Sequence[str]) -> list[tuple[str, float, float]]:
+    """The labels, groups or predictions of a cluster that stand out, with their shares here and among the others, the most frequent first.
+
+    >>> standing_out(["cat"] * 4, ["cat"] * 2 + ["dog"] * 6)
+    [('cat', 1.0, 0.25)]
+    """
+    elsewhere = Counter(others)
+    found = []
+    for value, count in Counter(members).most_common():
+        share, other = count / len(members), elsewhere[value] / max(1, len(others))
+        if count >= _AT_LEAST and (share - other >= _STANDS_OUT or (share >= _STANDS_OUT / 2 and share >= _TIMES * other)):
+            found.append((value, share, other))
+    return found[:_TRAITS]

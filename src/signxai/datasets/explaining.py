@@ -17,7 +17,7 @@ from signxai.datasets.classes import class_number
 from signxai.datasets.parts import ONE, as_given, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
 from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
-from signxai.datasets.sources import Entries
+from signxai.datasets.sources import Class, Entries
 from signxai.datasets.store_writer import ArrayKind, BatchResult, Failure
 from signxai.engine.prediction import predict
 from signxai.methods.batch import SharedResults
@@ -283,8 +283,19 @@ class BatchExplainer:
             classes = self.entries.labels if self.plan.target == "label" else self.entries.targets
             if classes is None:
                 raise TargetError(f"the data set has no {self.plan.target}s; explain the class that is predicted, or a number")
-            for value in {value for value in classes if value is not None}:
-                class_number(value, self.class_names, self.classes)
+            for value, place in {value: place for place, value in reversed([*enumerate(classes)]) if value is not None}.items():
+                self._check_class(value, place)
+
+    def _check_class(self, value: Class, place: int) -> None:
+        """Let an entry's class that the model does not have be an error that names the entry."""
+        try:
+            class_number(value, self.class_names, self.classes)
+        except TargetError as error:
+            what = self.plan.target
+            raise TargetError(
+                f"entry {place} (counted from 0), {self.entries.keys[place]}: its {what}, which is to be explained: {error}; "
+                f"mend the {what}, leave the entry out, or explain the class that is predicted instead"
+            ) from error
 
 
 def _holds(kept: np.dtype[Any], given: np.dtype[Any]) -> bool:

@@ -48,8 +48,8 @@ def add_values(digest: Digest, values: Any) -> None:
 
     Args:
         digest: the hash.
-        values: in memory or mapped from a file: all of up to 256 MB, else 4096 rows from the first to the last, with the size and the
-            time of a mapped file; any other with ``shape`` and ``values[index]``: 16 rows.
+        values: in memory or mapped from a file: all of up to 256 MB, else rows from the first to the last of 256 MB together (16 to
+            4096 of them), with the size and the time of a mapped file; any other with ``shape`` and ``values[index]``: 16 rows.
     """
     if not isinstance(values, np.ndarray | torch.Tensor):
         picked = spread(int(values.shape[0]))
@@ -57,7 +57,7 @@ def add_values(digest: Digest, values: Any) -> None:
         _add_blocks(digest, values)
         return
     else:
-        picked = spread(len(values), _ROWS)
+        picked = spread(len(values), max(_LOOKED_AT, min(_ROWS, WHOLE * len(values) // values.nbytes)))
         digest.update(_of_mapped_file(values).encode())
     for index in picked:
         digest.update(np.ascontiguousarray(numbers(values[index])).tobytes())

@@ -145,8 +145,14 @@ def _class(store: Store, method: str, target: int | str | None) -> int:
     if target is not None:
         return store.class_of(target)
     if len(there) != 1:
-        raise OptionError(f"maps of {len(there)} classes ({', '.join(map(str, [*there][:10]))}): name the one to be looked at")
+        listed = ", ".join(f"{number}: {name}" if (name := _name(store, number)) else str(number) for number in [*there][:10])
+        raise OptionError(f"maps of {len(there)} classes ({listed}): give target=, the one to be looked at, by number or name")
     return next(iter(there))
+
+
+def _name(store: Store, number: int) -> str:
+    """What a class is called; "": it has a number only."""
+    return str(store.class_names[number]) if number < len(store.class_names) else ""
 
 
 def _rows(store: Store, method: str, target: int, label: int | str | None, wrong: bool | None) -> Rows:
@@ -183,7 +189,7 @@ def _found(store: Store, method: str, target: int, rows: Rows, settings: Cluster
         shown="umap" if settings.umap else "tsne",
         chosen=CHOSEN,
         settings=asdict(settings) | asked | {"neighbours": settings.neighbours_of(int(is_there.sum()))},
-        class_name=store.class_names[target] if target < len(store.class_names) else "",
+        class_name=_name(store, target),
         seed=settings.seed,
         versions={"signxai": __version__} | {name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
     )

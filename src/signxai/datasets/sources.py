@@ -152,8 +152,8 @@ class ArraySource:
 
     def content_hash(self) -> str:
         """Of the names, the shapes, the types, and the values: of arrays in memory, or mapped from a file, all of them up to 256 MB, and
-        of larger ones 4096 entries from the first to the last, with the size and the time of a mapped file; of other arrays, as those
-        of zarr, 16 entries from the first to the last.
+        of larger ones entries of 256 MB together (16 to 4096 of them) from the first to the last, with the size and the time of a
+        mapped file; of other arrays, as those of zarr, 16 entries from the first to the last.
         """
         digest = hashlib.sha256()
         for name, values in parts_of(self.values).items():

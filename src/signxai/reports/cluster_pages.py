@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from signxai.reports.clusters import Clustering
+from signxai.reports.clusters import Clustering, meaning_of
 from signxai.reports.entry_pages import map_payload
 from signxai.reports.overview import cluster_facts
 from signxai.reports.parts import Part
@@ -38,7 +38,7 @@ def cluster_page(
     facts = cluster_facts(subject, clustering)
     clusters = [one | {"sides": figures.sides(one)} for one in facts]
     payload = {"inputs": figures.inputs, "figures": figures.figures, "points": _points(subject, clustering, facts, short)}
-    return {"payload": payload, "clustering": clustering, "clusters": clusters}
+    return {"payload": payload, "clustering": clustering, "clusters": clusters, "meaning_of": meaning_of}
 
 
 @dataclass(eq=False)
@@ -66,27 +66,31 @@ class _Figures:
         if one["others"]:
             sides.append(("the others", one["others"], lambda means: means.without(position)))
         ends = [max(float(np.abs(of(means)).max(initial=0)) for _, _, of in sides) for means in self.means]
-        return [self._side(name, of, ends) | {"name": name, "count": count} for name, count, of in sides]
+        spans = [_span([given for _, _, of in sides if (given := _of(means, of)) is not None]) for means in self.of_inputs]
+        return [self._side(name, of, ends, spans) | {"name": name, "count": count} for name, count, of in sides]
 
-    def _side(self, name: str, of: Of, ends: list[float]) -> dict[str, Any]:
+    def _side(self, name: str, of: Of, ends: list[float], spans: list[list[Any] | None]) -> dict[str, Any]:
         figures: list[dict[str, Any]] = []
         tables: list[Any] = []
         for place, part in enumerate(self.parts):
             mean, given = of(self.means[place]), _of(self.of_inputs[place], of)
             tables += listed_of(part, mean, given)
             if part.kind != "values":
-                figures += self._of_part(name, part, {"part": place, "input": self._input(part, given)}, mean, ends[place])
+                where = {"part": place, "input": self._input(part, given)} | ({"span": spans[place]} if part.kind == "signal" else {})
+                figures += self._of_part(name, part, where, mean, ends[place])
         return {"figures": figures, "tables": tables}
 
     def _input(self, part: Part, mean: Array | None) -> int:
         self.inputs.append(page_average(part, mean))
         return len(self.inputs) - 1
 
-    def _of_part(self, name: str, part: Part, where: dict[str, int], mean: Array, end: float) -> Iterator[dict[str, Any]]:
+    def _of_part(self, name: str, part: Part, where: dict[str, Any], mean: Array, end: float) -> Iterator[dict[str, Any]]:
         """Of pictures the mean input by itself, and the mean map."""
         if part.kind == "picture" and self.inputs[where["input"]] is not None:
             yield self._figure("mean input", name, part, where)
-        yield self._figure("mean map", name, part, where | {"method": self.method, "map": map_payload(mean), "mean": True, "end": end})
+        is_line = part.kind == "signal" and self.inputs[where["input"]] is not None
+        what = "mean input (line) and mean relevance (colour)" if is_line else "mean map"
+        yield self._figure(what, name, part, where | {"method": self.method, "map": map_payload(mean), "mean": True, "end": end})
 
     def _figure(self, what: str, name: str, part: Part, content: dict[str, Any]) -> dict[str, Any]:
         of_part = f": {part.name}" if part.name else ""
@@ -106,6 +110,16 @@ def listed_of(part: Part, mean: Array, of_inputs: Array | None) -> list[tuple[Pa
 
 def _of(means: Means | None, of: Of) -> Array | None:
     return None if means is None else of(means)
+
+
+def _span(means: list[Array]) -> list[Any] | None:
+    """The lowest and the highest value of each row of several mean inputs (rows, ...), for one axis; None: there are none.
+
+    >>> _span([np.array([[0, 2]]), np.array([[-1, 1]])])
+    [[-1.0], [2.0]]
+    """
+    rows = [mean.reshape(len(mean), -1).astype(float) for mean in means]
+    return [np.min([one.min(1) for one in rows], axis=0).tolist(), np.max([one.max(1) for one in rows], axis=0).tolist()] if rows else None
 
 
 def _points(subject: Subject, clustering: Clustering, facts: list[dict[str, Any]], short: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from signxai.datasets.store import Store
 from signxai.reports.entries import EntryTable
 
-__all__ = ["Clustering", "clusterings_of"]
+__all__ = ["Clustering", "clusterings_of", "meaning_of", "shares", "standing_apart"]
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +34,7 @@ class Clustering:
         ids: the cluster of each; -1: in none.
         points: where each is drawn (n, 2).
         drawn: the name of the embedding that has these points.
+        spectral: where each lies in the spectral embedding (n, d), in which clusters are found.
     """
 
     method: int
@@ -44,17 +45,18 @@ class Clustering:
     ids: Array
     points: Array
     drawn: str
+    spectral: Array
 
     @property
     def page(self) -> str:
         """The name of its page's file."""
         return f"{self.method}-{self.target}"
 
-    @property
+    @cached_property
     def clusters(self) -> list[int]:
-        """The numbers of the clusters, the largest first; -1, in none, at the end."""
-        sizes = Counter(self.ids.tolist())
-        return sorted(sizes, key=lambda number: (number < 0, -sizes[number], number))
+        """The numbers of the clusters, those that stand farthest apart first; -1, in none, at the end."""
+        apart = standing_apart(self.spectral, self.ids)
+        return [*sorted(apart, key=lambda number: (-round(apart[number], 6), number)), *([-1] if (self.ids < 0).any() else [])]
 
     @property
     def count(self) -> int:
@@ -89,6 +91,12 @@ class Clustering:
         """The places of the entries that were clustered with them and are not among them."""
         return np.asarray(self.places[self.ids != number])
 
+    def nearest(self, number: int, count: int) -> list[int]:
+        """The places of so many of a cluster's entries in the table, those nearest its centre, the nearest first."""
+        found = self.spectral[self.ids == number]
+        order = np.argsort(np.linalg.norm(found - found.mean(0), axis=1), kind="stable")
+        return [int(place) for place in self.members(number)[order[:count]]]
+
     def some_members(self, number: int) -> list[int]:
         """A few of them, evenly spaced from the first to the last."""
         members = self.members(number)
@@ -109,8 +117,53 @@ def _clustering(store: Store, number: int, method: str, target: int, table: Entr
     places = np.searchsorted(table.rows, rows[is_there])
     ids = np.asarray(found.clusterings[found.chosen])[is_there]
     others = [name for name in found.clusterings if name != found.chosen]
+    spectral = np.asarray(found.embeddings["spectral"], dtype=np.float64)[is_there]
     points = _in_two(np.asarray(found.embeddings[found.shown], dtype=np.float64)[is_there])
-    return Clustering(number, target, found.chosen, others, places, ids, points, found.shown)
+    return Clustering(number, target, found.chosen, others, places, ids, points, found.shown, spectral)
+
+
+def standing_apart(points: Array, ids: Array) -> dict[int, float]:
+    """How far each cluster stands apart: the mean over its points of (b - a) / max(a, b), where a is the distance to the cluster's own
+    centre and b that to the nearest centre of another (the silhouette by centres, Hruschka et al. 2004), in [-1, 1]; of a single one, 0.
+
+    Args:
+        points: (n, d).
+        ids: the cluster of each (n,); -1: in none.
+
+    >>> standing_apart(np.array([[0.0], [1.0], [9.5], [10.5], [5.0]]), np.array([0, 0, 3, 3, -1]))
+    {0: 0.9472222222222222, 3: 0.9472222222222222}
+    """
+    numbers = np.unique(ids[ids >= 0]).tolist()
+    if len(numbers) < 2:
+        return dict.fromkeys(numbers, 0.0)
+    centres = [points[ids == number].mean(0) for number in numbers]
+    return {number: _silhouette(points[ids == number], centres, place) for place, number in enumerate(numbers)}
+
+
+def _silhouette(points: Array, centres: Sequence[Array], place: int) -> float:
+    """The same of the cluster whose centre has this place."""
+    distances = np.stack([np.linalg.norm(points - centre, axis=1) for centre in centres], axis=1)
+    own, other = distances[:, place], np.delete(distances, place, axis=1).min(1)
+    largest = np.maximum(own, other)
+    return float(((other - own) / np.where(largest > 0, largest, 1)).mean())
+
+
+_MEANINGS = {
+    "hdbscan": "groups in which maps lie densely; what lies between them is in no cluster",
+    "kmeans": "as many groups as the number says, each map in that with the nearest centre",
+    "tsne": "t-SNE, the plane in which neighbours stay neighbours; how far groups lie from each other says little",
+    "umap": "UMAP, the plane in which neighbours stay neighbours; how far groups lie from each other says little",
+    "spectral": "the first two eigenvectors of the graph that joins maps that are alike",
+}
+
+
+def meaning_of(name: str) -> str:
+    """What a clustering or an embedding of this name is, in a few words; "": of another.
+
+    >>> meaning_of("kmeans-2")
+    'as many groups as the number says, each map in that with the nearest centre'
+    """
+    return _MEANINGS.get(name.partition("-")[0], "")
 
 
 def _in_two(points: Array) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.common.errors import StoreError
+from signxai.datasets.parts import parts_of
 from signxai.datasets.store import Store
 
 __all__ = ["Classes", "EntryTable", "blocks"]
@@ -132,6 +133,7 @@ class EntryTable:
         classes = Classes(store.class_names, count)
         labels, label_classes = _labels(store, rows, classes)
         names = [f"{kind}/{method}" for kind in ("sum", "absorbed", "rounding") for method in methods]
+        names += [f"sum_by_input/{method}/{name}" for method in methods for name in parts_of(store.view) if name]
         ledgers = {name: store.array(name)[rows].astype(np.float64) for name in names if name in store}
         groups = [str(group) for group in store.array("group")[rows]] if "group" in store else None
         keys = [str(key) for key in store.array("key")[rows]]

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.common.errors import MethodNameError
+from signxai.datasets.clusters import standing_out
+from signxai.datasets.reading import reason_alone
+from signxai.datasets.store import Store
 from signxai.names.describe import summary
 from signxai.names.grammar import parse_method
 from signxai.reports.clusters import Clustering, shares
@@ -17,7 +20,17 @@ from signxai.reports.entries import EntryTable
 from signxai.reports.statistics import most_and_least
 from signxai.reports.survey import Subject
 
-__all__ = ["class_facts", "cluster_facts", "confusions", "entry_facts", "method_facts", "report_title", "run_facts", "unexplained_facts"]
+__all__ = [
+    "class_facts",
+    "cluster_facts",
+    "confusions",
+    "entry_facts",
+    "failures",
+    "method_facts",
+    "report_title",
+    "run_facts",
+    "unexplained_facts",
+]
 
 Array = npt.NDArray[Any]
 
@@ -161,6 +174,7 @@ def _cluster(table: EntryTable, clustering: Clustering, number: int, position: i
         "wrong": _wrong(table, members),
         "others_wrong": _wrong(table, others),
         "shares": {kind: shares(words, elsewhere[kind]) for kind, words in found.items()},
+        "traits": [(kind, *trait) for kind, words in found.items() for trait in standing_out(words, elsewhere[kind])],
         "members": clustering.some_members(number),
     }
 
@@ -181,6 +195,11 @@ def _wrong(table: EntryTable, places: Array) -> float | None:
     """The share of entries that are predicted otherwise than labelled, of those with a label."""
     share = None if table.is_right is None else _share(table.is_right[places])
     return None if share is None else 1 - share
+
+
+def failures(store: Store) -> list[dict[str, Any]]:
+    """The entries that failed, each with why, without the file that stands beside it."""
+    return [{"index": one.index, "key": one.key, "reason": reason_alone(one)} for one in store.failed]
 
 
 def entry_facts(subject: Subject, place: int) -> dict[str, Any]:
@@ -209,26 +228,38 @@ def _ledger(subject: Subject, method: str, place: int) -> list[tuple[str, float,
     table = subject.table
     found = {kind: float(of_all[place]) for kind in ("sum", "absorbed", "rounding") if (of_all := table.ledger(kind, method)) is not None}
     start = float(table.explained[place]) if subject.starts_with_logit else 1.0
+    by_input = [
+        (f"sum of {part.name}", float(of_all[place]), "of the relevance of this input")
+        for part in subject.parts
+        if part.name and (of_all := table.ledger("sum_by_input", f"{method}/{part.name}")) is not None
+    ]
     meanings = {
         "sum": "of all relevance in the map",
         "absorbed": _absorbed(found["absorbed"], start) if "absorbed" in found else "",
         "rounding": "largest error of 16 bits, as a share of the map's largest value",
     }
     lines = [(kind, value, meanings[kind]) for kind, value in found.items()]
-    return [*lines, ("logit", float(table.explained[place]), "of the explained class, before any softmax or sigmoid")]
+    return [
+        *lines[:1],
+        *by_input,
+        *lines[1:],
+        ("logit", float(table.explained[place]), "of the explained class, before any softmax or sigmoid"),
+    ]
 
 
 def _absorbed(value: float, start: float) -> str:
     """What an amount of absorbed relevance says of a map, in words.
 
-    >>> _absorbed(1.5, 1.0)
-    'the 1 that relevance starts with, less the sum: biases and stabilizers took more than all of it, so that the map sums to less than 0'
+    >>> print(_absorbed(1.5, 1.0).partition(", so that ")[2])
+    the map sums to less than 0; it shows where, not how much
     """
     said = f"the {start:.4g} that relevance starts with, less the sum: "
-    share = value / start if start else 0.0
+    share = float(f"{value / start if start else 0.0:.4g}")  # as the page shows it
     if share < 0:
         return said + "biases gave relevance rather than took it, so that the map sums to more than there was"
     if share > 1:
         less = "less" if start > 0 else "more"
-        return said + f"biases and stabilizers took more than all of it, so that the map sums to {less} than 0"
+        return (
+            said + f"biases and stabilizers took more than all of it, so that the map sums to {less} than 0; it shows where, not how much"
+        )
     return said + "taken by biases and stabilizers on the way to the input"

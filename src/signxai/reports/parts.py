@@ -285,6 +285,8 @@ class ValuesPart(Part):
     def _name(self, place: int) -> str:
         if len(self.view.names) == self._count:
             return str(self.view.names[place])
+        if self._count == 1:
+            return self.name or "the value"
         indices = [int(index) for index in np.unravel_index(place, self.shape)]
         return ", ".join(map(str, indices))
 

@@ -25,6 +25,7 @@ from signxai.reports.overview import (
     cluster_facts,
     confusions,
     entry_facts,
+    failures,
     method_facts,
     report_title,
     run_facts,
@@ -41,7 +42,7 @@ Array = npt.NDArray[Any]
 
 _IN_FULL = 12
 """So many classes, and clusterings, are shown with their maps on the first page."""
-_CLUSTERS, _OF_EACH = 6, 2
+_CLUSTERS, _OF_EACH = 12, 2
 """So many clusters of each are shown there, by so many entries."""
 
 
@@ -205,7 +206,7 @@ class _Writer:
             "confusions": confusions(self._subject.table),
             "strange": store.labels_that_are_no_classes() if "label" in store else [],
             "has_nameless_classes": "label" in store and store.predicts_classes and not store.knows_labels,
-            "failed": store.failed,
+            "failed": failures(store),
             "count": len(store),
             "is_complete": store.is_complete,
             "clusterings": [{"of": one, "shown": self._some_clusters(one)} for one in self._subject.clusterings],
@@ -215,11 +216,12 @@ class _Writer:
         self._pages.write("gallery.html", "gallery.html")
 
     def _some_clusters(self, clustering: Clustering) -> list[dict[str, Any]]:
-        """The largest clusters with a few entries of each, as the first page shows them; of many clusterings, none."""
+        """The clusters that stand farthest apart with the entries nearest the centre of each, as the first page shows them; of many
+        clusterings, none."""
         if len(self._subject.clusterings) > _IN_FULL:
             return []
         found = [one for one in cluster_facts(self._subject, clustering) if one["number"] >= 0][:_CLUSTERS]
-        return [one | {"members": one["members"][:_OF_EACH]} for one in found]
+        return [one | {"members": clustering.nearest(one["number"], _OF_EACH)} for one in found]
 
     def _write_class(self, facts: dict[str, Any], survey: Survey) -> None:
         position = facts["position"]

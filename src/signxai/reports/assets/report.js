@@ -204,19 +204,21 @@ const signxaiReport = (() => {
     context.stroke();
   };
   // Of each row of a signal the lowest and highest value that it has room for.
-  const amplitudes = (part, input, at, rows) => {
-    const [lows, highs] = [input.low, input.high].map((all) => all.slice(at * rows, (at + 1) * rows));
-    const spans = lows.map((low, row) => highs[row] - low);
-    const most = Math.max(...spans);
+  const amplitudes = (part, input, at, rows, span) => { // span: that of several signals which have one axis
+    const own = [input.low, input.high].map((all) => all.slice(at * rows, (at + 1) * rows));
+    const spans = own[0].map((low, row) => own[1][row] - low);
+    const [lows, highs] = span || own;
+    const shown = lows.map((low, row) => highs[row] - low);
+    const most = Math.max(...shown);
     const ends = lows.map((low, row) => {
-      const [middle, half] = [(low + highs[row]) / 2, (part.shared ? most : spans[row]) / 2];
+      const [middle, half] = [(low + highs[row]) / 2, (part.shared ? most : shown[row]) / 2];
       return [middle - half, middle + half];
     });
     return { ends, spans };
   };
   const saidOfAmplitudes = (part, input) => {
     if (!input) return "The line is the relevance itself, all channels on one scale.";
-    const unit = part.units ? `in ${part.units}` : "as the network takes it, in a unit that nobody says";
+    const unit = part.units ? `in ${part.units}` : "as the network takes it, unit unknown";
     const scale = part.shared ? "all channels on one scale, each about its own middle" : "each channel from its lowest to its highest value";
     return `Amplitude: ${unit}${part.leads.length > 1 ? `; ${scale}` : ""}. Colours: one scale for all channels.`;
   };
@@ -235,7 +237,7 @@ const signxaiReport = (() => {
   };
 
   // A signal, a row for each channel; without inputs the relevance itself is the line.
-  const drawSignal = (canvas, part, [rows, columns], { map, input, at, end }, width, height, hasAxes) => {
+  const drawSignal = (canvas, part, [rows, columns], { map, input, at, end, span }, width, height, hasAxes) => {
     const context = prepared(canvas, width, height);
     const [ink, quiet] = [property("--ink"), property("--quiet")];
     context.font = "600 12px system-ui, sans-serif";
@@ -244,7 +246,7 @@ const signxaiReport = (() => {
     const [right, below] = hasAxes ? [10, 38] : [3, 2];
     const each = (height - below - (hasAxes ? 6 : 2)) / rows;
     const strength = map && strengths(map.own[at], end);
-    const scales = input && amplitudes(part, input, at, rows);
+    const scales = input && amplitudes(part, input, at, rows, span);
     const xs = Float32Array.from({ length: columns }, (_, x) => left + (columns > 1 ? x / (columns - 1) : 0.5) * (width - left - right));
     for (let lead = 0; lead < rows; lead += 1) {
       const top = lead * each + (hasAxes ? 6 : 2) + each * 0.08;
@@ -255,7 +257,7 @@ const signxaiReport = (() => {
         if (!input) return top + room * (0.5 - values[x] / 2);
         const [bottom, end] = scales.ends[lead];
         const value = input.low[trace] + (input.codes[trace * columns + x] / 65535) * scales.spans[lead];
-        return top + room * (end > bottom && scales.spans[lead] ? (end - value) / (end - bottom) : 0.5);
+        return top + room * (end > bottom ? (end - value) / (end - bottom) : 0.5);
       });
       drawTrace(context, { ink, broad: hasAxes ? 7 : 4, thin: hasAxes ? 1.1 : 0.8 }, { xs, ys, strength: values });
       if (!hasAxes) continue;
@@ -419,7 +421,7 @@ const signxaiReport = (() => {
     const part = meta.parts[figure.part];
     const holder = figure.holder;
     const end = figure.map && (state.own || figure.mean ? figure.end || figure.map.own[0] || 1 : meta.scales[figure.method][figure.part]);
-    const given = { map: figure.map, input: figure.input, at: 0, end };
+    const given = { map: figure.map, input: figure.input, at: 0, end, span: figure.span };
     const canvas = document.createElement("canvas");
     if (part.kind === "picture") {
       drawPicture(canvas, part.shape, given);
@@ -461,9 +463,11 @@ const signxaiReport = (() => {
 
   // ---- Clusters ------------------------------------------------------------------------------------------------------------------
 
-  const GROUPS = ["#4269d0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#9c6b4e", "#ff8ab7", "#6cc5b0", "#97bbf5", "#9498a0"];
+  const GROUPS = ["#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"]; // Okabe and Ito (2008), told apart by the colour-blind; grey is in none;
   const groupColour = (points, group) => (points.none.includes(group) ? property("--none") : GROUPS[group % GROUPS.length]);
-  const isSquare = (points, group) => !points.none.includes(group) && Math.floor(group / GROUPS.length) % 2 === 1; // colours are used up
+  const MARKS = [[], [[-1, -1], [1, -1], [1, 1], [-1, 1]], [[0, -1.4], [1.3, 1], [-1.3, 1]], [[0, -1.5], [1.5, 0], [0, 1.5], [-1.5, 0]]]; // a circle has no corners
+  const markOf = (points, group) => (points.none.includes(group) ? [] : MARKS[Math.floor(group / GROUPS.length) % MARKS.length]); // another where colours are used up
+  const cutOf = (corners) => (corners.length ? `polygon(${corners.map(([x, y]) => `${50 + 33 * x}% ${50 + 33 * y}%`).join(", ")})` : "circle(50%)");
 
   let redrawScatter = () => {};
   const scatter = (points) => {
@@ -481,14 +485,16 @@ const signxaiReport = (() => {
         context.fillStyle = groupColour(points, points.groups[index]);
         const [left, top] = at(index);
         context.beginPath();
-        if (isSquare(points, points.groups[index])) context.rect(left - radius, top - radius, 2 * radius, 2 * radius);
-        else context.arc(left, top, radius, 0, 2 * Math.PI);
+        const corners = markOf(points, points.groups[index]);
+        corners.forEach(([x, y], number) => (number ? context.lineTo(left + radius * x, top + radius * y) : context.moveTo(left + radius * x, top + radius * y)));
+        if (!corners.length) context.arc(left, top, radius, 0, 2 * Math.PI);
         context.fill();
       });
       all("[data-swatch]").forEach((swatch) => {
         const group = Number(swatch.dataset.swatch);
         swatch.style.background = groupColour(points, group);
-        swatch.style.borderRadius = isSquare(points, group) ? "0" : "";
+        swatch.style.borderRadius = "0";
+        swatch.style.clipPath = cutOf(markOf(points, group));
       });
     };
     const nearest = (event) => {
@@ -770,7 +776,7 @@ const signxaiReport = (() => {
 
   const steps = async () => {
     const { place } = JSON.parse(one("#payload").textContent);
-    one("#position").textContent = `${place + 1} of ${meta.count}`;
+    one("#position").textContent = `entry ${place + 1} of ${meta.count}, from 1`;
     const filters = hash();
     if (![...filters].some(([name]) => FILTERS.includes(name))) return;
     await needEntries();
@@ -826,7 +832,7 @@ const signxaiReport = (() => {
     if (!note) return;
     note.textContent = state.own
       ? "Red speaks for the explained class, blue against it. Each map is on its own scale, which ends at its largest value."
-      : "Red speaks for the explained class, blue against it. All maps of a method, with all their channels, are on one scale, which ends at the 99th percentile of |relevance| over all entries.";
+      : `Red speaks for the explained class, blue against it. ${meta.parts.length > 1 ? "Of each input all" : "All"} maps of a method, with all their channels, are on one scale, which ends at the 99th percentile of |relevance| over all entries.`;
   };
   const legends = () => all(".legend").forEach((legend) => { // the scale of thumbnails; each map on its own has none that holds for all
     const method = methodOf(legend);
