@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.datasets.entry_options import options_at, options_by_entry
 from signxai.datasets.parts import ONE, as_given, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
 from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
@@ -52,6 +53,7 @@ class BatchExplainer:
         explained: for each method the inputs of which it has maps.
         classes: how many the model has.
         first: what the first entry that can be read is called, which the others must be like.
+        options: of the plan, see ``options_by_entry``.
     """
 
     model: nn.Module
@@ -61,7 +63,8 @@ class BatchExplainer:
     inputs: Mapping[str, InputKind]
     explained: Mapping[str, tuple[str, ...]]
     classes: int
-    first: str = ""
+    first: str
+    options: Mapping[str, Any]
 
     @classmethod
     def of(
@@ -78,14 +81,15 @@ class BatchExplainer:
             SignxaiError: the model does not take it, or a target, a label or an option does not fit the model.
         """
         inputs = {name: InputKind(part.shape, part.dtype) for name, part in sample.items()}
-        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0, entries.keys[first])
-        logits = explainer._predicted(stacked([sample]))
+        options = options_by_entry(plan.options, len(entries.keys), {name: kind.shape for name, kind in inputs.items()}, plan.batch_size)
+        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0, entries.keys[first], options)
+        logits = explainer._predicted([first], stacked([sample]))
         if logits.ndim != 2:
             raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
         explainer = replace(explainer, classes=logits.shape[1])
         explainer._check_names()
         explainer._check_targets()
-        maps, _ = explainer._explained(stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
+        maps, _ = explainer._explained([first], stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
         return replace(explainer, explained={method: tuple(parts) for method, parts in maps.items()})
 
     def on(self, device: str) -> BatchExplainer:
@@ -180,7 +184,7 @@ class BatchExplainer:
 
     def _columns(self, indices: Sequence[int], x: Array | Parts) -> dict[str, Array]:
         """What is stored of entries, by array."""
-        maps, logits = self._explained(x, self._targets(indices))
+        maps, logits = self._explained(indices, x, self._targets(indices))
         targets = self._targets(indices) or logits.argmax(1).tolist()
         columns = {"logits": np.asarray(logits.float()), "target": np.array(targets)}
         starts = self._starts(logits, targets)
@@ -228,18 +232,19 @@ class BatchExplainer:
             columns[f"absorbed/{method}"] = starts - total
         return columns
 
-    def _explained(self, x: Array | Parts, targets: Sequence[int] | None) -> tuple[Maps, Tensor]:
-        """Maps by method and input, and the logits: those that a method has seen on the way, if one has."""
-        plan = self.plan
-        explainers = explainers_for(self.model, plan.methods, {"seed": plan.seed, "output": plan.output, **plan.options})
+    def _explained(self, indices: Sequence[int], x: Array | Parts, targets: Sequence[int] | None) -> tuple[Maps, Tensor]:
+        """Maps of entries by method and input, and the logits: those that a method has seen on the way, if one has."""
+        plan, options = self.plan, options_at(self.options, indices)
+        explainers = explainers_for(self.model, plan.methods, {"seed": plan.seed, "output": plan.output, **options})
         shared, given = SharedResults(len(explainers)), None if targets is None else list(targets)
         maps = explain_together(explainers, x, given, shared)
         logits = shared.logits(len(next(iter(parts_of(x).values()))))
         by_input = {method: {name: np.asarray(part) for name, part in parts_of(relevance).items()} for method, relevance in maps.items()}
-        return by_input, (self._predicted(x) if logits is None else logits).cpu()
+        return by_input, (self._predicted(indices, x) if logits is None else logits).cpu()
 
-    def _predicted(self, x: Array | Parts) -> Tensor:
-        options = {name: self.plan.options[name] for name in ("stochastic", "forward_kwargs") if name in self.plan.options}
+    def _predicted(self, indices: Sequence[int], x: Array | Parts) -> Tensor:
+        given = {name: self.options[name] for name in ("stochastic", "forward_kwargs") if name in self.options}
+        options = options_at(given, indices)
         return predict(self.model, x, seed=self.plan.seed, output=self.plan.output, **options).cpu()
 
     def _targets(self, indices: Sequence[int]) -> list[int] | None:

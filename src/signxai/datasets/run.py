@@ -81,7 +81,8 @@ def explain_dataset(
         view: how an entry is drawn in reports, with several inputs by the name of each; None: as the classifier or the source says, or by
             its shape.
         progress: whether a bar shows what is done and left, on standard error.
-        **options: of ``signxai.explain_all``; each goes to the methods that take it.
+        **options: of ``signxai.explain_all``; each goes to the methods that take it. Arrays that have a row for each sample there have one
+            for each entry here.
 
     Returns:
         The store, open for reading.
