@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.common.errors import ForwardError, InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
 from signxai.datasets.entry_options import options_at, options_by_entry
 from signxai.datasets.parts import ONE, as_given, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
+from signxai.datasets.probe import Probe
 from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
 from signxai.datasets.sources import Class, Entries
 from signxai.datasets.store_writer import ArrayKind, BatchResult, Failure
+from signxai.datasets.usual_entries import Example, InputKind
 from signxai.engine.prediction import predict
 from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explain_together, explainers_for
@@ -32,14 +35,6 @@ Maps = Mapping[str, Mapping[str, Array]]
 """Relevance by method, and by the name of the input."""
 
 
-@dataclass(frozen=True)
-class InputKind:
-    """What an input is like in every entry: its shape without the batch axis, and its type."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
 @dataclass(frozen=True, eq=False)
 class BatchExplainer:
     """What turns batches into rows of a store.
@@ -49,48 +44,73 @@ class BatchExplainer:
         plan: what is computed.
         entries: of the data set.
         class_names: by class; empty: classes are numbered.
-        inputs: what every entry consists of, by name.
-        explained: for each method the inputs of which it has maps.
-        classes: how many the model has.
-        first: what the first entry that can be read is called, which the others must be like.
+        example: the entry that the others must be like.
         options: of the plan, see ``options_by_entry``.
+        explained: for each method the inputs of which it has maps.
+        probe: what the model says of the example; None: it has not been asked.
     """
 
     model: nn.Module
     plan: Plan
     entries: Entries
     class_names: tuple[str, ...]
-    inputs: Mapping[str, InputKind]
-    explained: Mapping[str, tuple[str, ...]]
-    classes: int
-    first: str
+    example: Example
     options: Mapping[str, Any]
+    explained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    probe: Probe | None = None
 
     @classmethod
-    def of(
-        cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], sample: Parts, first: int = 0
-    ) -> BatchExplainer:
-        """One for entries like this sample.
+    def of(cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], example: Example) -> BatchExplainer:
+        """One for entries like this example, of which the model has not been asked yet: see ``asked``.
 
         Args:
-            model, plan, entries, class_names: as the attributes.
-            sample: the parts of an entry.
-            first: which one that is.
+            model, plan, entries, class_names, example: as the attributes.
+
+        Raises:
+            OptionError: an option does not fit the entries.
+        """
+        shapes = {name: kind.shape for name, kind in example.kinds.items()}
+        options = options_by_entry(plan.options, len(entries.keys), shapes, plan.batch_size)
+        return cls(model, plan, entries, tuple(class_names), example, options)
+
+    def probed(self, example: Example) -> Probe:
+        """What the model says of an entry.
+
+        Raises:
+            SignxaiError: the model does not take it.
+        """
+        logits = self._predicted([example.index], stacked([example.parts]))
+        if logits.ndim != 2:
+            raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
+        return Probe.of(example.index, logits[0])
+
+    def asked(self) -> BatchExplainer:
+        """One that knows what the model says of the example, and which maps there are of it.
 
         Raises:
             SignxaiError: the model does not take it, or a target, a label or an option does not fit the model.
         """
-        inputs = {name: InputKind(part.shape, part.dtype) for name, part in sample.items()}
-        options = options_by_entry(plan.options, len(entries.keys), {name: kind.shape for name, kind in inputs.items()}, plan.batch_size)
-        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0, entries.keys[first], options)
-        logits = explainer._predicted([first], stacked([sample]))
-        if logits.ndim != 2:
-            raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
-        explainer = replace(explainer, classes=logits.shape[1])
+        try:
+            explainer = replace(self, probe=self.probed(self.example))
+        except ForwardError as error:
+            raise ForwardError(
+                f"the network does not take the entry {self.example.key!r}, which others are like: {reason_of(error)}"
+            ) from error
         explainer._check_names()
         explainer._check_targets()
-        maps, _ = explainer._explained([first], stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
+        targets = [self.plan.target] if isinstance(self.plan.target, int) else None
+        maps, _ = explainer._explained([self.example.index], stacked([self.example.parts]), targets)
         return replace(explainer, explained={method: tuple(parts) for method, parts in maps.items()})
+
+    @cached_property
+    def inputs(self) -> Mapping[str, InputKind]:
+        """What every entry consists of, by name."""
+        return self.example.kinds
+
+    @property
+    def classes(self) -> int:
+        """How many the model has; 0 before it is asked."""
+        return 0 if self.probe is None else self.probe.classes
 
     def on(self, device: str) -> BatchExplainer:
         """The same with the model on another device."""
@@ -152,18 +172,18 @@ class BatchExplainer:
     def _unfit(self, sample: Parts) -> str:
         """Why a sample is not like the others; empty if it is."""
         if sample.keys() != self.inputs.keys():
-            return f"has {_listed(sample)}, where {self._first()} has {_listed(self.inputs)}"
+            return f"has {_listed(sample)}, where {self._others()} have {_listed(self.inputs)}"
         for name, part in sample.items():
             kind, which = self.inputs[name], f"input {name!r} is " if name else ""
             if part.shape != kind.shape:
-                return f"{which}of the shape {part.shape}, where {self._first()} has {kind.shape}"
+                return f"{which}of the shape {part.shape}, where {self._others()} have {kind.shape}"
             if not _holds(kind.dtype, part.dtype):
-                return f"{which}of {part.dtype}, where {self._first()} is of {kind.dtype}"
+                return f"{which}of {part.dtype}, where {self._others()} are of {kind.dtype}"
         return ""
 
-    def _first(self) -> str:
-        """How the entry is spoken of which the others must be like."""
-        return f"the first entry, {self.first},"
+    def _others(self) -> str:
+        """How the entries are spoken of that another one is not like."""
+        return f"others, such as {self.example.key},"
 
     def _computed(self, indices: Sequence[int], x: Array | Parts) -> tuple[list[tuple[list[int], Parts]], list[Failure]]:
         """The arrays of entries, with their indices, and those that could not be explained, which is tried one by one."""
@@ -219,7 +239,7 @@ class BatchExplainer:
         """What is stored of a method's maps."""
         if self.explained[method] != tuple(parts):
             raise ModelError(
-                f"{method}: has maps of {_listed(parts)}, where those of {self._first()} are of {_listed(self.explained[method])}"
+                f"{method}: has maps of {_listed(parts)}, where those of {self._others()} are of {_listed(self.explained[method])}"
             )
         stored = {name: self._stored(" ".join([method, name]).rstrip(), relevance) for name, relevance in parts.items()}
         sums = {name: relevance.reshape(len(relevance), -1).sum(1, dtype=np.float64) for name, relevance in parts.items()}

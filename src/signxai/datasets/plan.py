@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -80,13 +82,22 @@ class Plan:
         """
         own = {key: value for key, value in asdict(self).items() if key not in ("methods", "options", "output")}
         return {
-            "model": {"name": name, "class": type(model).__qualname__, "weights": hash_of_weights(model)},
+            "model": {
+                "name": name,
+                "class": type(model).__qualname__,
+                "weights": hash_of_weights(model),
+                "structure": hash_of_structure(model),
+            },
             "source": {"kind": source.kind, "entries": len(source.entries.keys), "hash": _hash(source)},
             "methods": {method: _spec(method) for method in self.methods},
             "options": {key: _text(key, value) for key, value in self.options.items()},
             "settings": own | {"output": _text("output", self.output)},
             "versions": {"signxai": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
         }
+
+
+def _hashes(model: nn.Module) -> dict[str, str]:
+    return {"weights": hash_of_weights(model), "structure": hash_of_structure(model)}
 
 
 def _hash(source: Source) -> str:
@@ -128,3 +139,23 @@ def hash_of_weights(model: nn.Module) -> str:
             digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
             digest.update(plain.view(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
     return digest.hexdigest()
+
+
+def hash_of_structure(model: nn.Module) -> str:
+    """A hash of what modules a network consists of: their names, their classes and what they say of their settings.
+
+    >>> a, b = torch.nn.Dropout(0.5), torch.nn.Dropout(0.25)
+    >>> hash_of_structure(a) == hash_of_structure(a), hash_of_structure(a) == hash_of_structure(b)
+    (True, False)
+    """
+    digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        digest.update(f"{name} {type(module).__qualname__} {_settings_of(module)}\n".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def _settings_of(module: nn.Module) -> str:
+    """What a module says of its settings, without addresses in memory, which are others in each process."""
+    with suppress(Exception):  # a user's module may raise anything
+        return re.sub("0x[0-9a-fA-F]+", "", str(module.extra_repr()))
+    return ""

@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from signxai.common.errors import InputError, OptionError, SignxaiError
+from signxai.common.errors import InputError, OptionError
 from signxai.datasets.explaining import BatchExplainer, class_number
 from signxai.datasets.given_models import given
 from signxai.datasets.plan import TARGETS, Plan
+from signxai.datasets.probe import Probe, refuse_other_network
 from signxai.datasets.ray_run import RayOptions, results_by_ray
-from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_alone, reason_of
+from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_alone
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
+from signxai.datasets.usual_entries import Example, example_at, usual_entry
 from signxai.datasets.views import Views, views_of
 from signxai.models import Classifier, move_to
 
@@ -112,12 +115,15 @@ def explain_dataset(
     run = plan.description(network, source, model_name or type(network).__qualname__)
     with StoreWriter(Path(store)) as writer:
         if goes_on := writer.exists:
-            writer.resume(run, source.entries)
-        first, sample = _first_sample(source)
-        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, sample, first)
+            writer.resume(run, source.entries, work.class_names)
+        example = _example(source, writer.probe)
+        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, example)
+        if writer.probe is not None and writer.probe.entry == example.index:
+            refuse_other_network(writer.path, writer.probe, example.key, partial(_asked_anew, explainer, source))
+        explainer = explainer.asked()
         if not writer.exists:
-            shown = views_of({name: part.shape for name, part in sample.items()}, work.view or getattr(source, "view", None))
-            writer.create(run, source.entries, batch_size, explainer.arrays(), work.class_names, shown)
+            shown = views_of({name: kind.shape for name, kind in explainer.inputs.items()}, work.view or getattr(source, "view", None))
+            writer.create(run, source.entries, batch_size, explainer.arrays(), work.class_names, shown, explainer.probe)
         writer.open_arrays(explainer.arrays())
         writer.forget_begun()
         missing = writer.missing(-(-len(source.entries.keys) // batch_size))
@@ -172,19 +178,16 @@ def _check_workers(workers: int) -> None:
         raise OptionError(f"workers={workers!r} must be a whole number of at least 0")
 
 
-def _first_sample(source: Source) -> tuple[int, dict[str, npt.NDArray[Any]]]:
-    """The index and the parts of the first entry that can be read, which says what all are like.
+def _example(source: Source, probe: Probe | None) -> Example:
+    """The entry that says what all are like: that by which an earlier run told it, if there was one and it can be read."""
+    known = None if probe is None else example_at(source, probe.entry)
+    return known or usual_entry(source)
 
-    Raises:
-        InputError: there is none.
-    """
-    reason = ""
-    for index in range(len(source.entries.keys)):
-        try:
-            return index, parts_read(source, index)
-        except (SignxaiError, OSError) as error:
-            reason = reason or reason_of(error)
-    raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")
+
+def _asked_anew(explainer: BatchExplainer, source: Source) -> Probe:
+    """What the model says of the example, which is read anew."""
+    index = explainer.example.index
+    return explainer.probed(replace(explainer.example, parts=parts_read(source, index)))
 
 
 def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int) -> Iterator[BatchResult]:
