@@ -122,6 +122,7 @@ class BatchExplainer:
         kinds = {"logits": ArrayKind((self.classes,), "float32", nan), "target": ArrayKind((), "int64", -1)}
         if self.plan.keeps_inputs:
             kinds |= {place_of("input", name): self._kind_of_input(kind) for name, kind in self.inputs.items()}
+            kinds |= {"rounding/input": ArrayKind((), "float32", nan)} if self._rounds_inputs else {}
         for method, names in self.explained.items():
             relevance = {name: ArrayKind(self.inputs[name].shape, self.plan.dtype, nan) for name in names}
             kinds |= {place_of(f"relevance/{method}", name): kind for name, kind in relevance.items()}
@@ -209,7 +210,7 @@ class BatchExplainer:
         columns = {"logits": np.asarray(logits.float()), "target": np.array(targets)}
         starts = self._starts(logits, targets)
         if self.plan.keeps_inputs:
-            columns |= {place_of("input", name): self._stored_input(name, part) for name, part in parts_of(x).items()}
+            columns |= self._of_inputs(parts_of(x))
         for method, parts in maps.items():
             columns |= self._of_method(method, parts, starts)
         return columns
@@ -219,6 +220,19 @@ class BatchExplainer:
         if self.plan.options.get("relevance") != "logit":
             return np.ones(len(targets))
         return np.asarray(logits[torch.arange(len(targets)), torch.tensor(targets)].double())
+
+    @property
+    def _rounds_inputs(self) -> bool:
+        """Whether inputs are stored in less than they may be of."""
+        return self.plan.dtype == "float16" and any(kind.dtype.kind == "f" for kind in self.inputs.values())
+
+    def _of_inputs(self, parts: Parts) -> dict[str, Array]:
+        """What is stored of inputs."""
+        stored = {name: self._stored_input(name, part) for name, part in parts.items()}
+        columns = {place_of("input", name): values for name, values in stored.items()}
+        if self._rounds_inputs:
+            columns["rounding/input"] = _largest_rounding({name: part for name, part in parts.items() if part.dtype.kind == "f"}, stored)
+        return columns
 
     def _stored_input(self, name: str, values: Array) -> Array:
         return self._stored(f"the input {name}".rstrip(), values) if values.dtype.kind == "f" else values
@@ -247,7 +261,7 @@ class BatchExplainer:
         columns = {place_of(f"relevance/{method}", name): values for name, values in stored.items()} | {f"sum/{method}": total}
         columns |= {f"sum_by_input/{method}/{name}": values for name, values in sums.items() if name}
         if self.plan.dtype == "float16":
-            columns[f"rounding/{method}"] = np.max([_rounding(parts[name], stored[name]) for name in parts], axis=0)
+            columns[f"rounding/{method}"] = _largest_rounding(parts, stored)
         if _is_lrp(method):
             columns[f"absorbed/{method}"] = starts - total
         return columns
@@ -348,8 +362,13 @@ def _is_lrp(method: str) -> bool:
     return spec.form.rule is not None and spec.method != "lrpsign" and not spec.multipliers
 
 
+def _largest_rounding(parts: Parts, stored: Parts) -> Array:
+    """The largest error of the parts of entries (n,), see ``_rounding``."""
+    return np.asarray(np.max([_rounding(part, stored[name]) for name, part in parts.items()], axis=0))
+
+
 def _rounding(relevance: Array, stored: Array) -> Array:
-    """The largest error of stored maps (n, ...) as a share of the largest value of each (n,)."""
+    """The largest error of stored values (n, ...) as a share of the largest value of each (n,)."""
     flat, short = relevance.reshape(len(relevance), -1), stored.astype(np.float64).reshape(len(relevance), -1)
     largest = np.abs(flat).max(1)
     return np.asarray(np.abs(flat - short).max(1) / np.where(largest > 0, largest, 1))
