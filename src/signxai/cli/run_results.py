@@ -8,6 +8,7 @@ import numpy as np
 
 from signxai.cli.signal_files import as_written_here
 from signxai.datasets.reading import reason_alone
+from signxai.datasets.rounding import lost_in_16_bits
 from signxai.datasets.store import Rows, Store
 
 __all__ = ["next_step", "report_of_run"]
@@ -23,7 +24,7 @@ def report_of_run(store: Store) -> list[str]:
     if len(rows):
         lines += [*_agreement(store), *_alike(store)] if "label" in store else []
         lines += [_absorption(store, method, rows) for method in store.methods if f"absorbed/{method}" in store]
-    lines += _failures(store)
+    lines += [*lost_in_16_bits(store), *_failures(store)]
     return [*lines, next_step(store)] if len(rows) else lines
 
 

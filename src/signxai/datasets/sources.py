@@ -13,7 +13,7 @@ import torch
 
 from signxai.common.errors import InputError, SignxaiError
 from signxai.datasets.classes import check_numbers
-from signxai.datasets.fingerprints import add_values, numbers, spread
+from signxai.datasets.fingerprints import add_values, is_plain, numbers, spread
 from signxai.datasets.parts import ONE, Entry, as_given, check_names, parts_of
 
 __all__ = ["ArraySource", "Entries", "Source", "TorchSource", "as_text"]
@@ -36,8 +36,8 @@ class Entries:
         targets: the class of which each is explained; None: nobody says.
 
     Raises:
-        InputError: as many labels, groups or targets as there are keys are not given, two entries have one key, or a class is
-            neither a name nor a whole number from 0 of up to 64 bits.
+        InputError: as many labels, groups or targets as there are keys are not given, a key is no text or that of two entries, or a class
+            is neither a name nor a whole number from 0 of up to 64 bits.
 
     >>> Entries(["caf\\udce9.png"], labels=["cat"]).keys
     ['caf\\\\xe9.png']
@@ -64,6 +64,8 @@ class Entries:
                 check_numbers(name, classes, self.keys)
         seen: set[str] = set()
         for key in self.keys:
+            if not isinstance(key, str):
+                raise InputError(f"an entry is called {key!r}; give its name as text")
             if key in seen:
                 raise InputError(f"two entries are called {key!r}; each needs a name of its own")
             seen.add(key)
@@ -167,12 +169,15 @@ class ArraySource:
     def read_together(self, rows: range) -> Entry | None:
         """Several entries (n, ...) as they lie in NumPy arrays; None of others, or where ``read`` would refuse one, or is another's."""
         parts = parts_of(self.values)
-        if type(self).read is not ArraySource.read or not all(
-            isinstance(values, np.ndarray) and values.dtype.kind in "fiub" for values in parts.values()
-        ):
+        if type(self).read is not ArraySource.read or not all(_lies_in_memory(values) for values in parts.values()):
             return None
         read = {name: np.asarray(values[rows.start : rows.stop]) for name, values in parts.items()}
         return as_given(read) if all(part.dtype.kind != "f" or np.isfinite(part).all() for part in read.values()) else None
+
+
+def _lies_in_memory(values: Any) -> bool:
+    """Whether values are numbers of an array of NumPy itself, of which a row is the same among others and alone, and torch's types."""
+    return is_plain(values) and values.dtype.kind in "fiub" and values.dtype.itemsize <= np.dtype(np.float64).itemsize
 
 
 def _count_of(values: Any) -> int:
@@ -363,6 +368,8 @@ def _as_array(value: Any, name: str = ONE) -> Array:
     Raises:
         InputError: it is no array of numbers, or holds NaN or infinity.
     """
+    if np.ma.is_masked(value):
+        raise InputError(f"{_called(name)} has masked values, which no network leaves out; fill them")
     array = numbers(value)
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise InputError(f"{_called(name)} is {type(value).__name__} of {array.dtype}, not an array of numbers")

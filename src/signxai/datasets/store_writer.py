@@ -23,6 +23,7 @@ from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor
 from signxai.datasets.classes import classes_kept
 from signxai.datasets.packages import zarr_package
+from signxai.datasets.probe import Probe
 from signxai.datasets.sources import Entries
 from signxai.datasets.store_checks import BROKEN, check_attributes, check_failed, check_manifest, refuse_lost_batches, refuse_within_group
 from signxai.datasets.views import Views, kept
@@ -99,6 +100,7 @@ class StoreWriter:
         self._failures: dict[int, Failure] = {}
         self._group: Any = None
         self._arrays: dict[str, ChunkFiles] = {}
+        self.probe: Probe | None = None
         self._kept_at = -_SECONDS
         self._is_kept = True
 
@@ -132,19 +134,21 @@ class StoreWriter:
         """Whether there is a store to go on with."""
         return self.path.exists()
 
-    def resume(self, run: Mapping[str, Any], entries: Entries) -> None:
+    def resume(self, run: Mapping[str, Any], entries: Entries, class_names: Sequence[str]) -> None:
         """Go on with the store of an earlier run.
 
         Args:
             run: what this run is, see ``Plan.description``.
             entries: of the data set.
+            class_names: by class; empty: classes are numbered.
 
         Raises:
             StoreError: it is no store, broken, of another run, or of a newer version.
         """
         self._group = opened(self.path, "r+")
         attributes = attributes_of(self.path, self._group)
-        refuse_other_run(self.path, attributes["run"], run)
+        refuse_other_run(self.path, _with_names(attributes["run"], attributes["class_names"]), _with_names(run, class_names))
+        self.probe = Probe.read(self.path, attributes["probe"], len(entries.keys)) if "probe" in attributes else None
         manifest = read_manifest(self.path, attributes)
         check_failed(self.path / MANIFEST / _ATTRIBUTES, manifest["failed"], entries.keys)
         for name, values in _known(entries, attributes["class_names"]).items():
@@ -161,6 +165,7 @@ class StoreWriter:
         arrays: Mapping[str, ArrayKind],
         class_names: Sequence[str],
         view: Views,
+        probe: Probe | None = None,
     ) -> None:
         """Make the store, with what is known of the entries and nothing computed.
 
@@ -171,6 +176,7 @@ class StoreWriter:
             arrays: what is computed of each entry, by name.
             class_names: by class; empty: classes are numbered.
             view: how an entry is drawn; with several inputs by the name of each.
+            probe: what the model says of an entry, by which another one is told from it when the run is gone on with.
 
         Raises:
             SignxaiError: a class that a table gives for an entry is none, or may be either of two.
@@ -183,6 +189,8 @@ class StoreWriter:
         attributes["arrays"] = [*known, *arrays]
         if isinstance(view, Mapping):
             attributes["inputs"] = list(view)
+        if probe is not None:
+            attributes["probe"] = probe.kept()
         with _said_of(self.path, is_new=True):
             try:
                 _make(part, attributes, known, batch_size, arrays)
@@ -352,7 +360,7 @@ def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[st
     for name, kind in kinds.items():
         if arrays[name].shape[1:] != kind.shape or arrays[name].dtype != np.dtype(kind.dtype):
             came = f"{arrays[name].dtype} {arrays[name].shape[1:]}"
-            raise StoreError(f"{path}: {name} is of {came}, where this run has {kind.dtype} {kind.shape}; remove the store, and run again")
+            raise StoreError(f"{path}: {name} is of {came}, where this run has {kind.dtype} {kind.shape}; name another store, or remove it")
     return {name: ChunkFiles.of(path / name, array) for name, array in arrays.items()}
 
 
@@ -529,6 +537,11 @@ def refuse_other_run(path: Path, stored: Mapping[str, Any], run: Mapping[str, An
     if differences:
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise StoreError(f"{path}: of another run: {'; '.join(differences[:3])}{more}; name another store, or repeat that run")
+
+
+def _with_names(run: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+    """A run with what its classes are called, by number, as labels and targets mean others if they are called otherwise."""
+    return {**run, "class_names": {str(number): name for number, name in enumerate(class_names)}}
 
 
 def _differences(stored: Any, run: Any, name: str = "") -> list[tuple[str, Any, Any]]:
