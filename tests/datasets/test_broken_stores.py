@@ -160,7 +160,7 @@ def test_stores_of_early_versions_do_not_list_their_arrays(path):
     content = json.loads((path / "zarr.json").read_text())
     assert sorted(content["attributes"].pop("arrays")) == sorted(
         [f"{kind}/{method}" for kind in ("relevance", "sum", "rounding") for method in (METHOD, LRP)]
-        + [f"absorbed/{LRP}", "key", "label", "group", "input", "logits", "target"]
+        + [f"absorbed/{LRP}", "rounding/input", "key", "label", "group", "input", "logits", "target"]
     )
     (path / "zarr.json").write_text(json.dumps(content))
     shutil.rmtree(path / "group")
