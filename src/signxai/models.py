@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
+from signxai.common.class_words import class_of_word
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.files import read_tensors
 from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
@@ -94,23 +95,21 @@ class Classifier:
             classes: how many the network has.
 
         Raises:
-            TargetError: the number is out of range, or no class, or more than one, has the name.
+            TargetError: the number is out of range, no class, or more than one, has the name, or it is the name of one class and the
+                number of another.
 
         >>> Classifier(nn.Identity(), class_names=["Egyptian cat", "lynx"]).class_index("egyptian cat", classes=2)
         0
         """
-        if text.lstrip("+-").isdecimal():
-            if not 0 <= int(text) < classes:
-                raise TargetError(f"target {text}: the network has {classes} classes, 0 to {classes - 1}")
-            return int(text)
         wanted = text.strip().lower()
-        matches = [index for index, name in enumerate(self.class_names) if name.lower() == wanted]
-        matches = matches or [index for index, name in enumerate(self.class_names) if _short(name).lower() == wanted]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            raise TargetError(f"target {text!r} is the name of the classes {' and '.join(map(str, matches))}; give the number")
-        raise TargetError(f"target {text!r} is no class: {self._near(text, classes)}")
+        named = [index for index, name in enumerate(self.class_names) if name.lower() == wanted]
+        named = named or [index for index, name in enumerate(self.class_names) if _short(name).lower() == wanted]
+        found = class_of_word(text, named, self.class_names, classes)
+        if found is None:
+            raise TargetError(f"target {text!r} is no class: {self._near(text, classes)}")
+        if not 0 <= found < classes:
+            raise TargetError(f"target {text}: the network has {classes} classes, 0 to {classes - 1}")
+        return found
 
     def _near(self, text: str, classes: int) -> str:
         if not self.class_names:

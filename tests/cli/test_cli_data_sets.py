@@ -39,6 +39,12 @@ def joint():
 def named():
     return Classifier(small(), to_tensor, ["cat", "dog", "owl"])
 
+def nameless():
+    return Classifier(small(), to_tensor)
+
+def digits():
+    return Classifier(small(), to_tensor, ["1", "0", "7"])
+
 def shown():
     return Classifier(small(), to_tensor, ["cat (a pet)", "dog", "owl"], (0.5,) * 3, (0.25,) * 3)
 """
@@ -94,9 +100,59 @@ def test_a_table_explains_its_labels(run):
 
 
 def test_entries_are_counted_among_those_with_a_label(run, folder):
-    np.savez(folder / "some.npz", x=np.load(folder / "x.npy"), label=np.array([0, 1, -1, -1, 2, 0, -1]))
-    told = explained(run("run", "some.npz", "--model", "nets:small", "-m", "gradient", "--store", "some.zarr"))
+    np.savez(folder / "some.npz", x=np.load(folder / "x.npy"), label=["cat", "dog", "", "", "owl", "cat", ""])
+    told = explained(run("run", "some.npz", "--model", "nets:named", "-m", "gradient", "--store", "some.zarr"))
     assert f"{len(Store('some.zarr').rows(wrong=False))} of 4 predicted as labelled" in told
+
+
+@pytest.mark.parametrize("name", ["label", "target"])
+def test_negative_numbers_are_no_classes(run, folder, name):
+    np.savez(folder / "signs.npz", x=np.load(folder / "x.npy"), **{name: np.array([0, 1, 1, -5, 1, -1, 0])})
+    done = run("run", "signs.npz", "--model", "nets:small", "-m", "gradient", "--store", "signs.zarr")
+    refused(done, f"{name}s: -5 of entry 3 is no class: classes are numbered from 0", "names")
+    (folder / "signs.csv").write_text(f"file,{name}\nphotos/cat/a.png,1\nphotos/dog/a.png,-1\n")
+    done = run("run", "signs.csv", "--model", "nets:named", "-m", "gradient", "--store", "signs.zarr")
+    refused(done, f"{name}s: -1 of entry photos/dog/a.png is no class: classes are numbered from 0", "names")
+    assert not Path("signs.zarr").exists()
+
+
+@pytest.mark.parametrize("name", ["labels", "Label", "targets", "groups", "lables"])
+def test_an_array_called_almost_as_the_labels_is_not_passed_over(run, folder, name):
+    np.savez(folder / "almost.npz", x=np.load(folder / "x.npy"), **{name: np.arange(7) % 3})
+    done = run("run", "almost.npz", "--model", "nets:small", "-m", "gradient", "--store", "almost.zarr")
+    meant = {"t": "target", "g": "group"}.get(name[0], "label")
+    refused(done, f"holds {name}, which is no array of a data set; did you mean {meant}?")
+
+
+def test_other_arrays_beside_the_inputs_are_left_alone(run, folder):
+    np.savez(folder / "beside.npz", x=np.load(folder / "x.npy"), recorded_in=np.arange(7))
+    explained(run("run", "beside.npz", "--model", "nets:small", "-m", "gradient", "--store", "beside.zarr"))
+
+
+def test_names_of_classes_that_have_none_are_told_to_say_nothing(run):
+    told = explained(run("run", "table.csv", "--model", "nets:nameless", "-m", "gradient", "--store", "nameless.zarr"))
+    assert "labels are names, and the network's classes have none: how many are predicted as labelled is not told" in told
+    explained(run("report", "nameless.zarr", "--output", "nameless"))
+    assert "nobody said which class each label is" in Path("nameless/index.html").read_text()
+
+
+def test_words_of_the_command_line_and_of_tables_are_names_before_they_are_numbers(run, folder):
+    rows = "".join(f"photos/{name},{label},7\n" for name, label in (("cat/a.png", "7"), ("cat/b.png", "2"), ("dog/a.png", "007")))
+    (folder / "digits.csv").write_text(f"file,label,target\n{rows}")
+    explained(run("run", "digits.csv", "--model", "nets:digits", "-m", "gradient", "--store", "digits.zarr", "--target", "target"))
+    store = Store("digits.zarr")
+    assert store.array("label").tolist() == [2, 2, 7]
+    assert store.array("target").tolist() == [2, 2, 2] == store.array("target_given").tolist()
+    explained(run("run", "digits.csv", "--model", "nets:digits", "-m", "gradient", "--store", "digits.zarr", "--target", "target"))
+    explained(run("run", "digits.csv", "--model", "nets:digits", "-m", "gradient", "--store", "sevens.zarr", "--target", "7"))
+    assert set(Store("sevens.zarr").array("target")) == {2}
+    for words in (["cluster", "digits.zarr", "--class", "1"], ["cluster", "digits.zarr", "--label", "1"],
+                  ["export", "digits.zarr", "--virelay", "out", "--class", "1"],
+                  ["run", "digits.csv", "--model", "nets:digits", "-m", "gradient", "--store", "no.zarr", "--target", "1"]):  # fmt: skip
+        refused(run(*words), "class '1': a name of class 0, and the number of the class '0'")
+    (folder / "either.csv").write_text("file,label\nphotos/cat/a.png,1\n")
+    done = run("run", "either.csv", "--model", "nets:digits", "-m", "gradient", "--store", "no.zarr")
+    refused(done, "class '1': a name of class 0, and the number of the class '0'")
 
 
 def test_labels_that_are_no_classes_are_told_beside_the_others(run, folder):

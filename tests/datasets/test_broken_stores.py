@@ -15,7 +15,7 @@ from signxai.reports import write_report
 
 pytest.importorskip("zarr")
 
-METHOD = "gradient"
+METHOD, LRP = "gradient", "lrp_z"
 FAILING, BATCH, COUNT = (3, 4, 5, 7), 3, 14
 """The second batch has nothing but failures, so that its files are not there by right."""
 
@@ -32,7 +32,7 @@ def source():
 
 
 def go_on(path):
-    return explain_dataset(network(), source(), [METHOD], path, target=1, batch_size=BATCH)
+    return explain_dataset(network(), source(), [METHOD, LRP], path, target=1, batch_size=BATCH, dtype="float16")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,9 @@ ATTRIBUTES = {
     "class names are null": ({"class_names": None}, "says of its class_names None"),
     "a class without a name": ({"class_names": ["a", None, "c"]}, "says of its class_names"),
     "too few names": ({"class_names": ["a", "b"]}, "names 2 classes, and has logits of 3"),
+    "two classes of one name": ({"class_names": ["a", "b", "a"]}, "names two classes 'a'"),
+    "arrays are a word": ({"arrays": "label"}, "says of its arrays 'label'"),
+    "an array that is not there": ({"arrays": ["sum/lrp_w2"]}, "sum/lrp_w2 is missing or broken"),
     "inputs are a word": ({"inputs": "ecg"}, "says of its inputs 'ecg'"),
     "a batch of none": ({"batch_size": 0}, "says of its batch_size 0"),
     "a batch of words": ({"batch_size": "3"}, "says of its batch_size '3'"),
@@ -112,6 +115,8 @@ MANIFESTS = {
     "a failure before the first": ({"failed": [[-1, "x", "broken"]]}, "lists entry -1 of 14 as failed"),
     "a failure of a batch that is not done": ({"done": [[0, 2]], "failed": [[13, "13", "broken"]]}, "lists entry 13"),
     "a failure without a reason": ({"failed": [[3, "3", None]]}, "lists entry 3"),
+    "a failure twice": ({"failed": [[3, "3", "broken"], [3, "3", "broken"]]}, "lists entry 3 of 14 as failed twice"),
+    "a failure by another's key": ({"failed": [[3, "4", "broken"]]}, "lists entry 3 as failed and calls it '4', which is '3'"),
 }
 
 
@@ -129,6 +134,9 @@ BROKEN = {
     "target": b"null",
     f"sum/{METHOD}": b"\xff",
     f"relevance/{METHOD}": b'{"zarr_format": 3, "node_type": "array"}',
+    f"absorbed/{LRP}": None,
+    "label": b"{",
+    "group": None,
     "input": None,
 }
 
@@ -141,17 +149,22 @@ def test_an_array_that_must_be_there_is(array, path):
     assert f"{array} is missing or broken" in said_by(lambda: go_on(path))
 
 
-def test_a_method_whose_maps_are_gone_is_missed(path):
-    shutil.rmtree(path / "relevance" / METHOD)
-    assert f"relevance/{METHOD} is missing or broken" in said_by(lambda: Store(path))
+@pytest.mark.parametrize("folder", [f"relevance/{METHOD}", "absorbed", f"absorbed/{LRP}", "label", "group", f"rounding/{METHOD}"])
+def test_an_array_that_is_gone_is_missed_when_the_store_is_opened(folder, path, tmp_path):
+    shutil.rmtree(path / folder)
+    for read in (lambda: Store(path), lambda: write_report(path, tmp_path / "report"), lambda: go_on(path)):
+        assert f"{folder}{f'/{LRP}' if folder == 'absorbed' else ''} is missing or broken" in said_by(read)
 
 
-def test_what_need_not_be_there_is_told_to_be_broken_when_it_is_asked_for(path):
-    (path / "label" / "zarr.json").write_text("{")
-    (path / "group" / "zarr.json").unlink()
-    assert "label is missing or broken" in said_by(lambda: Store(path).rows(label=1))
-    assert "label is missing or broken" in said_by(lambda: Store(path).knows_labels)
-    assert "group is missing or broken" in said_by(lambda: Store(path).rows(group="a"))
+def test_stores_of_early_versions_do_not_list_their_arrays(path):
+    content = json.loads((path / "zarr.json").read_text())
+    assert sorted(content["attributes"].pop("arrays")) == sorted(
+        [f"{kind}/{method}" for kind in ("relevance", "sum", "rounding") for method in (METHOD, LRP)]
+        + [f"absorbed/{LRP}", "rounding/input", "key", "label", "group", "input", "logits", "target"]
+    )
+    (path / "zarr.json").write_text(json.dumps(content))
+    shutil.rmtree(path / "group")
+    assert len(Store(path).rows(label=1)) == 3
 
 
 @pytest.mark.parametrize(("array", "shape"), [("key", [13]), ("logits", [14, 2]), (f"relevance/{METHOD}", [14, 1, 4, 4]), ("label", [5])])
@@ -165,10 +178,20 @@ LOST = {"logits": "c.2.0", "target": "c.2", f"sum/{METHOD}": "c.2", f"relevance/
 
 
 @pytest.mark.parametrize("array", LOST)
+@pytest.mark.parametrize("in_its_place", [Path.touch, Path.mkdir], ids=["an empty file", "a folder"])
+def test_a_finished_run_does_not_go_on_over_what_is_no_file_of_a_batch(array, in_its_place, path):
+    (path / array / LOST[array]).unlink()
+    in_its_place(path / array / LOST[array])
+    assert f"{array} lacks the file of batch 2 (entries 6 to 8), or it is empty" in said_by(lambda: go_on(path))
+    assert f"{path}: {array} " in said_by(lambda: Store(path).array(array))
+
+
+@pytest.mark.parametrize("array", LOST)
 def test_a_batch_that_was_done_and_whose_file_is_gone_is_no_map_of_nan(array, path):
     (path / array / LOST[array]).unlink()
     said = (
-        f"{path}: {array} lacks the file of batch 2 (entries 6 to 8), which was written once; delete the store or run again into a new one"
+        f"{path}: {array} lacks the file of batch 2 (entries 6 to 8), or it is empty, though it was written once; delete the store or run "
+        "again into a new one"
     )
     assert said_by(lambda: Store(path).array(array)) == said
     assert said_by(lambda: Store(path).array(array, [0, -8])) == said

@@ -16,7 +16,7 @@ from torch import nn
 from comparing import deviation
 from signxai import explain
 from signxai.common import InputError, OptionError, StoreError, TargetError
-from signxai.datasets import ArraySource, PictureView, SignalView, Store, TorchSource, ValuesView, explain_dataset
+from signxai.datasets import ArraySource, Entries, PictureView, SignalView, Store, TorchSource, ValuesView, explain_dataset
 from signxai.engine.prediction import predict
 
 zarr = pytest.importorskip("zarr")
@@ -146,7 +146,7 @@ def test_entries_are_given_by_indices_or_a_mask(undisturbed):
 
 
 def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
-    values, labels = np.delete(source().values, 17, 0)[:6], [0, -1, 1, 2, -1, 3]
+    values, labels = np.delete(source().values, 17, 0)[:6], [0, None, 1, 2, None, 3]
     numbered = explain_dataset(network(), ArraySource(values, labels), ["gradient"], tmp_path / "numbers.zarr")
     assert sorted([*numbered.rows(wrong=True), *numbered.rows(wrong=False)]) == [0, 2, 3, 5]
     given = ["a", "strange", "b", "", "", "c"]
@@ -268,7 +268,7 @@ def test_a_store_of_another_run_is_refused(undisturbed, change):
 
 def test_two_runs_do_not_write_to_one_store(tmp_path):
     path = tmp_path / "maps.zarr"
-    process = subprocess.Popen([sys.executable, str(RUN), str(path), "1"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, str(RUN), str(path), "0.3"], stderr=subprocess.DEVNULL)
     try:
         while not path.exists() and process.poll() is None:
             time.sleep(0.05)
@@ -336,8 +336,11 @@ def test_targets_are_labels_numbers_or_given(tmp_path):
 
 
 def test_integers_of_numpy_are_numbers(tmp_path):
-    values = source().values[:3]
-    store = explain_dataset(network(), ArraySource(values), ["gradient"], tmp_path / "maps.zarr", target=np.int64(3))
+    values, options = source().values[:3], {"target": np.int64(3), "seed": np.int64(1), "batch_size": np.int64(2)}
+    store = explain_dataset(
+        network(), ArraySource(values), ["gradient", "smoothgrad"], tmp_path / "maps.zarr", **options, num_samples=np.int8(2)
+    )
+    assert store.run["options"] == {"num_samples": 2}
     assert store.run["settings"]["target"] == 3
     assert list(store.rows(target=np.int64(3))) == [0, 1, 2]
     assert deviation(store.relevance("gradient"), explain(network(), values, "gradient", 3)) < 1e-5
@@ -353,6 +356,22 @@ WRONG = {
     "a type": ({"dtype": "int8"}, OptionError, "float16"),
     "fewer than no workers": ({"workers": -1}, OptionError, "workers=-1 must be a whole number of at least 0"),
     "too few names": ({"class_names": "abc"}, OptionError, "3 names, where the model has 4 classes"),
+    "no target": (
+        {"target": None},
+        OptionError,
+        "target=None must be 'predicted', 'label', 'target' or the number of a class; where entries",
+    ),
+    "a target for each entry": ({"target": np.zeros(COUNT, int)}, OptionError, r"target=array\(\[0, .* give them to the source"),
+    "a score": ({"target": lambda outputs: outputs[:, 0]}, OptionError, "target=<function .* must be 'predicted'"),
+    "a model's number": ({"model_name": 3}, OptionError, "model_name=3 must be a word"),
+    "no view": ({"view": "x"}, OptionError, "view='x': give a PictureView, SignalView or ValuesView"),
+    "views that are none": ({"view": {"x": 3}}, OptionError, "view=3: give a PictureView"),
+    "a view that cannot be kept": ({"view": SignalView(lead_names="II")}, OptionError, "no list: 'II'"),
+    "names in no order": ({"class_names": set("abcd")}, OptionError, "of the type set; give a list, of which the first"),
+    "names by number": ({"class_names": dict(enumerate("abcd"))}, OptionError, "of the type dict; give a list"),
+    "a number of names": ({"class_names": 4}, OptionError, "class_names=4 is of the type int; give a list"),
+    "a word for yes or no": ({"keep_inputs": "no"}, OptionError, "keep_inputs='no' must be True or False"),
+    "an address": ({"ray": "auto"}, OptionError, r"ray='auto' must be RayOptions\(...\)"),
     "an option without a text": ({"mu": object()}, OptionError, "could not be told from another"),
 }
 
@@ -363,6 +382,18 @@ def test_what_is_wrong_is_said_before_anything_is_written(wrong, tmp_path):
     with pytest.raises(error, match=said):
         explain_dataset(network(), ArraySource(source().values), ["gradient", "gradient_x_sign_mu"], tmp_path / "maps.zarr", **options)
     assert not (tmp_path / "maps.zarr").exists()
+
+
+def test_what_is_wrong_with_other_arguments_is_said(tmp_path):
+    with pytest.raises(OptionError, match="store=3 must be the name of a folder"):
+        explain_dataset(network(), source(), METHODS, 3)
+    with pytest.raises(InputError, match=r"method_names=None is no list of names; give a list: \['gradient'\]"):
+        explain_dataset(network(), source(), None, tmp_path / "maps.zarr")
+    with pytest.raises(InputError, match="of the kind 3; give kind= as a word"):
+        explain_dataset(network(), ArraySource(source().values, kind=3), METHODS, tmp_path / "maps.zarr")
+    with pytest.raises(InputError, match="an entry is called 3; give its name as text"):
+        Entries([3])
+    assert explain_dataset(network(), source(), ["gradient"], tmp_path / "maps.zarr", class_names=None).class_names == []
 
 
 @pytest.mark.parametrize("place", [".", "/", "..", "maps/.."])
@@ -407,7 +438,7 @@ def test_samples_of_another_shape_fail_alone(tmp_path):
 
     store = explain_dataset(network(), TorchSource(Rows(), has_labels=True), ["gradient"], tmp_path / "maps.zarr")
     assert [(failure.index, failure.reason) for failure in store.failed] == [
-        (1, "of the shape (3, 9, 9), where the first entry, 0, has (3, 8, 8)")
+        (1, "of the shape (3, 9, 9), where others, such as 0, have (3, 8, 8)")
     ]
     assert deviation(store.relevance("gradient", [2]), explain(network(), torch.ones(1, 3, 8, 8), "gradient")) < 1e-6
 
@@ -420,7 +451,7 @@ def test_whole_numbers_of_a_wider_type_fail_alone(tmp_path):
 
     store = explain_dataset(patients(), Widening(arrays_of_patients(3)), ["lrp_epsilon_0_1"], tmp_path / "maps.zarr")
     assert [(failure.index, failure.reason) for failure in store.failed] == [
-        (1, "input 'drugs' is of int64, where the first entry, 0, is of int32")
+        (1, "input 'drugs' is of int64, where others, such as 0, are of int32")
     ]
 
 

@@ -75,7 +75,7 @@ def test_classes_of_a_classifier_have_names_that_differ():
 
 
 def test_labels_beyond_the_classes_are_told_and_predicted_by_nobody(tmp_path):
-    store = run(tmp_path / "maps.zarr", ArraySource(VALUES, [0, 1, 2, 3, 7, 7, None, -1]))
+    store = run(tmp_path / "maps.zarr", ArraySource(VALUES, [0, 1, 2, 3, 7, 7, None, None]))
     assert store.labels_that_are_no_classes() == ["3", "7"]
     assert {3, 4, 5} <= set(store.rows(wrong=True))
     assert not {6, 7} & {*store.rows(wrong=True), *store.rows(wrong=False)}
@@ -171,12 +171,12 @@ def test_labels_may_be_missing():
         ArraySource(VALUES[:2], targets=[0, None])
 
 
-def test_an_entry_that_is_not_like_the_first_is_told_which_that_is(tmp_path):
+def test_an_entry_that_is_not_like_others_is_told_which_these_are(tmp_path):
     for name, size in {"a": 3, "b": 4, "c": 5}.items():
         np.save(tmp_path / f"{name}.npy", np.zeros((3, size, 4), dtype="f4"))
     (tmp_path / "a.npy").write_bytes(b"broken")
     store = run(tmp_path / "maps.zarr", image_folder(tmp_path))
-    assert store.failed[-1].reason == "of the shape (3, 5, 4), where the first entry, b.npy, has (3, 4, 4)"
+    assert store.failed[-1].reason == "of the shape (3, 5, 4), where others, such as b.npy, have (3, 4, 4)"
 
 
 def test_a_run_says_how_far_an_earlier_one_came(tmp_path, caplog, monkeypatch):

@@ -105,10 +105,10 @@ def test_entries_fail_alone(tmp_path):
     store = explain_dataset(patients(), Broken(), ["gradient"], tmp_path / "maps.zarr")
     reasons = {failure.index: failure.reason for failure in store.failed}
     assert list(reasons) == [1, 2, 3, 4, 5]
-    assert reasons[1] == "input 'ecg' is of the shape (2, 41), where the first entry, 0, has (2, 40)"
+    assert reasons[1] == "input 'ecg' is of the shape (2, 41), where others, such as 0, have (2, 40)"
     assert "the input 'age' holds NaN" in reasons[2]
-    assert reasons[3] == "has 'ecg', 'age', 'drugs', where the first entry, 0, has 'ecg', 'age', 'drugs', 'counts'"
-    assert reasons[4] == "input 'drugs' is of float64, where the first entry, 0, is of int64"
+    assert reasons[3] == "has 'ecg', 'age', 'drugs', where others, such as 0, have 'ecg', 'age', 'drugs', 'counts'"
+    assert reasons[4] == "input 'drugs' is of float64, where others, such as 0, are of int64"
     assert reasons[5].startswith("has one array, where")
     alone = explain(patients(), {name: part[[0]] for name, part in arrays_of_patients(7).items()}, "gradient")
     assert deviation(store.relevance("gradient", [0])["ecg"], alone["ecg"]) < 1e-6

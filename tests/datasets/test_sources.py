@@ -82,7 +82,7 @@ def test_what_only_looks_like_a_number_is_a_name(tmp_path):
 
 
 def test_a_class_beyond_64_bits_is_refused():
-    with pytest.raises(InputError, match="class 9223372036854775808 is no whole number of 64 bits"):
+    with pytest.raises(InputError, match="class 9223372036854775808 is no whole number of 64 bits, but is that of entry 1"):
         ArraySource(np.zeros((2, 2)), labels=[0, 2**63])
 
 

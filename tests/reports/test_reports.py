@@ -351,7 +351,7 @@ def test_entries_without_a_label_are_neither_right_nor_wrong(tmp_path):
     assert data(report, "entries")["right"] == [-1 if row % 2 else int(right[row // 2]) for row in range(12)]
 
 
-@pytest.mark.parametrize("label", ["zz", "", -1])
+@pytest.mark.parametrize("label", ["zz", "", None])
 def test_labels_that_are_all_no_class_have_a_report(label, tmp_path):
     values = np.random.default_rng(0).normal(size=(12, 5)).astype("f4")
     source = ArraySource(values, labels=[label] * 12)
@@ -586,6 +586,19 @@ def test_large_maps_count_no_more_than_others(store, report, tmp_path):
         means = [drawn(data(folder, f"means-{method}-0/00000"), (12, 12)) for folder in (report, scaled)]
         assert np.allclose(*means, atol=1e-3)
     assert "each map is brought to one length (L2 norm 1)" in " ".join(Page(report / "index.html").text)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_maps_of_very_large_and_very_small_numbers_are_reported_like_others(size, store, report, tmp_path):
+    class Sized(Store):
+        def relevance(self, method, rows=None):
+            return (super().relevance(method, rows) * size).astype("f4")
+
+    sized = write_report(Sized(store.path), tmp_path / "report").parent
+    for method in range(len(METHODS)):
+        same = [np.array(data(folder, "entries")["typicality"][method]) for folder in (report, sized)]
+        assert np.allclose(*same, atol=1e-4)
+        assert np.isfinite(same[1].astype(float)).all()
 
 
 def test_a_network_of_one_logit_predicts_nothing_and_is_never_right(tmp_path):

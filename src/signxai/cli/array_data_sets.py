@@ -1,6 +1,7 @@
 """Data sets of arrays, of files: the one input of a network, or several by the names of the arguments of its forward."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,6 +18,8 @@ __all__ = ["ARRAYS", "array_source"]
 
 ARRAYS = (".npy", ".npz", ".zarr")
 COLUMNS = ("label", "group", "target")
+_ALIKE = 0.7
+"""How near a name is to one of these that is taken for a misspelled one."""
 
 
 def array_source(path: Path | None, model: nn.Module, several: SeveralOptions) -> ArraySource:
@@ -30,7 +33,7 @@ def array_source(path: Path | None, model: nn.Module, several: SeveralOptions) -
         several: more inputs, each from a file with it alone.
 
     Raises:
-        InputError: no such arrays.
+        InputError: no such arrays, or one beside ``x`` is called almost as one of the three, such as ``labels``.
         OptionError: an input that is given twice, or of an option that goes with several.
         ModelError: the network takes no such argument, or needs another one.
         OSError: a file cannot be opened.
@@ -41,6 +44,7 @@ def array_source(path: Path | None, model: nn.Module, several: SeveralOptions) -
     inputs = {name.removeprefix(SAVED): array for name, array in arrays.items()}
     if not several.files and "x" in inputs and (len(inputs) == 1 or not set(inputs) <= set(arguments_of(model))):
         _refuse_options(several)
+        _refuse_alike(path, inputs, arguments_of(model))
         return ArraySource(inputs["x"], labels, groups, targets, f"arrays {path.name if path else ''}")
     files = _files(path, list(inputs), several)
     inputs |= {name: _alone(file) for name, file in several.files}
@@ -67,6 +71,18 @@ def _check(inputs: Mapping[str, Any], files: Mapping[str, Path], path: Path | No
     check_arguments(model, files, dict(several.forward), [] if path is None else [path])
     if unknown := [name for name in several.explained if name not in inputs]:
         raise OptionError(f"--explained {unknown[0]}: is none of the inputs {', '.join(inputs)}")
+
+
+def _refuse_alike(path: Path | None, held: Iterable[str], arguments: Collection[str]) -> None:
+    """Refuse an array beside ``x`` that is no argument of the network, and called almost as the labels, groups or targets are.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in held:
+        near = get_close_matches(name.lower(), COLUMNS, n=1, cutoff=_ALIKE)
+        if near and name not in arguments:
+            raise InputError(f"{path}: holds {name}, which is no array of a data set; did you mean {near[0]}? rename it, or leave it out")
 
 
 def _refuse_options(several: SeveralOptions) -> None:

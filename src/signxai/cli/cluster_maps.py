@@ -47,7 +47,7 @@ def find_clusters(request: ClusterRequest, say: Callable[[str], None]) -> None:
     _refuse_without_places(store, request.of_places)
     for method in request.methods or tuple(store.methods):
         for target in _targets(store, method, request, say):
-            found = cluster_maps(store, method, target, label=_named(request.label), wrong=request.wrong, settings=request.settings)
+            found = cluster_maps(store, method, target, label=request.label, wrong=request.wrong, settings=request.settings)
             for line in _report(store, found):
                 say(line)
     say(next_step(store))
@@ -70,23 +70,14 @@ def _targets(store: Store, method: str, request: ClusterRequest, say: Callable[[
         InputError: none has.
     """
     if request.target is not None:
-        return [store.class_of(_given(request.target))]
-    label = _named(request.label)
-    counts = {target: len(store.rows(target=target, label=label, wrong=request.wrong)) for target in classes_of(store, method)}
+        return [store.class_of(request.target)]
+    counts = {target: len(store.rows(target=target, label=request.label, wrong=request.wrong)) for target in classes_of(store, method)}
     enough = [target for target, count in counts.items() if count >= LEAST_ENTRIES]
     if not enough:
         raise InputError(f"{store.path}: no class of which at least {LEAST_ENTRIES} maps are as asked for")
     for target in sorted(set(counts) - set(enough)):
         say(f"{_class(store, target)}: {counts[target]} entries, too few for clusters")
     return enough
-
-
-def _given(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
-def _named(text: str | None) -> int | str | None:
-    return None if text is None else _given(text)
 
 
 def _class(store: Store, target: int) -> str:

@@ -32,10 +32,9 @@ def export_maps(request: ExportRequest, say: Callable[[str], None]) -> None:
         OSError: the files cannot be written.
     """
     store = Store(request.store)
-    target = int(request.target) if request.target is not None and request.target.isdecimal() else request.target
-    projects = export_virelay(store, request.folder, request.methods or None, target)
+    projects = export_virelay(store, request.folder, request.methods or None, request.target)
     clustered = {method for method, _ in store.clustered()}
-    say(f"{len(store.rows(target=target))} entries of {store.path}; open them by: virelay {' '.join(map(str, projects))}")
+    say(f"{len(store.rows(target=request.target))} entries of {store.path}; open them by: virelay {' '.join(map(str, projects))}")
     for method in request.methods or tuple(store.methods):
         if method not in clustered:
             say(f"{method}: no clusters, and ViRelAy draws nothing without; find them by: signxai cluster {store.path} --method {method}")

@@ -14,6 +14,7 @@ from signxai.cli.endings import ended_in_a_line
 from signxai.cli.run_results import report_of_run
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import as_written_here
+from signxai.common.class_words import number_in
 from signxai.common.errors import InputError, OptionError, TargetError
 from signxai.datasets.ray_run import RayOptions
 from signxai.datasets.run import explain_dataset
@@ -174,7 +175,7 @@ def _spread(request: RunRequest) -> RayOptions | None:
 def _target(text: str, classifier: Classifier) -> str | int:
     if text in _OWN_TARGETS:
         return text
-    if text.isdecimal():
+    if not classifier.class_names and number_in(text) is not None:
         return int(text)
     if not classifier.class_names:
         raise TargetError(f"--target {text}: give {', '.join(_OWN_TARGETS)} or the number of a class; this network's have no names")

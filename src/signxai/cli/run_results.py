@@ -8,6 +8,7 @@ import numpy as np
 
 from signxai.cli.signal_files import as_written_here
 from signxai.datasets.reading import reason_alone
+from signxai.datasets.rounding import lost_in_16_bits
 from signxai.datasets.store import Rows, Store
 
 __all__ = ["next_step", "report_of_run"]
@@ -23,7 +24,7 @@ def report_of_run(store: Store) -> list[str]:
     if len(rows):
         lines += [*_agreement(store), *_alike(store)] if "label" in store else []
         lines += [_absorption(store, method, rows) for method in store.methods if f"absorbed/{method}" in store]
-    lines += _failures(store)
+    lines += [*lost_in_16_bits(store), *_failures(store)]
     return [*lines, next_step(store)] if len(rows) else lines
 
 
@@ -41,7 +42,10 @@ def _agreement(store: Store) -> list[str]:
     if not store.predicts_classes:
         return ["the network has one logit, which predicts no class: how many are predicted as labelled is not told"]
     if not store.knows_labels:
-        return []
+        return [
+            "labels are names, and the network's classes have none: how many are predicted as labelled is not told; let the factory "
+            "return a signxai.models.Classifier with class_names="
+        ]
     right, wrong = len(store.rows(wrong=False)), len(store.rows(wrong=True))
     lines = [f"{right} of {right + wrong} predicted as labelled ({right / (right + wrong):.1%})"] if right + wrong else []
     if strange := store.labels_that_are_no_classes():

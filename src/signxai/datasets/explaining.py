@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.common.errors import ForwardError, InputError, MethodNameError, ModelError, OptionError, SignxaiError, TargetError
+from signxai.datasets.classes import class_number
+from signxai.datasets.entry_options import options_at, options_by_entry
 from signxai.datasets.parts import ONE, as_given, parts_of, place_of, stacked
 from signxai.datasets.plan import Plan
+from signxai.datasets.probe import Probe
 from signxai.datasets.reading import ReadBatch, lost_reader, reason_of
 from signxai.datasets.sources import Class, Entries
 from signxai.datasets.store_writer import ArrayKind, BatchResult, Failure
+from signxai.datasets.usual_entries import Example, InputKind
 from signxai.engine.prediction import predict
 from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explain_together, explainers_for
@@ -31,14 +36,6 @@ Maps = Mapping[str, Mapping[str, Array]]
 """Relevance by method, and by the name of the input."""
 
 
-@dataclass(frozen=True)
-class InputKind:
-    """What an input is like in every entry: its shape without the batch axis, and its type."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
 @dataclass(frozen=True, eq=False)
 class BatchExplainer:
     """What turns batches into rows of a store.
@@ -48,45 +45,73 @@ class BatchExplainer:
         plan: what is computed.
         entries: of the data set.
         class_names: by class; empty: classes are numbered.
-        inputs: what every entry consists of, by name.
+        example: the entry that the others must be like.
+        options: of the plan, see ``options_by_entry``.
         explained: for each method the inputs of which it has maps.
-        classes: how many the model has.
-        first: what the first entry that can be read is called, which the others must be like.
+        probe: what the model says of the example; None: it has not been asked.
     """
 
     model: nn.Module
     plan: Plan
     entries: Entries
     class_names: tuple[str, ...]
-    inputs: Mapping[str, InputKind]
-    explained: Mapping[str, tuple[str, ...]]
-    classes: int
-    first: str = ""
+    example: Example
+    options: Mapping[str, Any]
+    explained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    probe: Probe | None = None
 
     @classmethod
-    def of(
-        cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], sample: Parts, first: int = 0
-    ) -> BatchExplainer:
-        """One for entries like this sample.
+    def of(cls, model: nn.Module, plan: Plan, entries: Entries, class_names: Sequence[str], example: Example) -> BatchExplainer:
+        """One for entries like this example, of which the model has not been asked yet: see ``asked``.
 
         Args:
-            model, plan, entries, class_names: as the attributes.
-            sample: the parts of an entry.
-            first: which one that is.
+            model, plan, entries, class_names, example: as the attributes.
+
+        Raises:
+            OptionError: an option does not fit the entries.
+        """
+        shapes = {name: kind.shape for name, kind in example.kinds.items()}
+        options = options_by_entry(plan.options, len(entries.keys), shapes, plan.batch_size)
+        return cls(model, plan, entries, tuple(class_names), example, options)
+
+    def probed(self, example: Example) -> Probe:
+        """What the model says of an entry.
+
+        Raises:
+            SignxaiError: the model does not take it.
+        """
+        logits = self._predicted([example.index], stacked([example.parts]))
+        if logits.ndim != 2:
+            raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
+        return Probe.of(example.index, logits[0])
+
+    def asked(self) -> BatchExplainer:
+        """One that knows what the model says of the example, and which maps there are of it.
 
         Raises:
             SignxaiError: the model does not take it, or a target, a label or an option does not fit the model.
         """
-        inputs = {name: InputKind(part.shape, part.dtype) for name, part in sample.items()}
-        explainer = cls(model, plan, entries, tuple(class_names), inputs, {}, 0, entries.keys[first])
-        logits = explainer._predicted(stacked([sample]))
-        if logits.ndim != 2:
-            raise ModelError(f"the model's output has the shape {tuple(logits.shape)}; a data set's must be (N, classes), by output=")
-        explainer = replace(explainer, classes=logits.shape[1])
+        try:
+            explainer = replace(self, probe=self.probed(self.example))
+        except ForwardError as error:
+            raise ForwardError(
+                f"the network does not take the entry {self.example.key!r}, which others are like: {reason_of(error)}"
+            ) from error
         explainer._check_names()
         explainer._check_targets()
-        maps, _ = explainer._explained(stacked([sample]), [plan.target] if isinstance(plan.target, int) else None)
+        targets = [self.plan.target] if isinstance(self.plan.target, int) else None
+        maps, _ = explainer._explained([self.example.index], stacked([self.example.parts]), targets)
         return replace(explainer, explained={method: tuple(parts) for method, parts in maps.items()})
+
+    @cached_property
+    def inputs(self) -> Mapping[str, InputKind]:
+        """What every entry consists of, by name."""
+        return self.example.kinds
+
+    @property
+    def classes(self) -> int:
+        """How many the model has; 0 before it is asked."""
+        return 0 if self.probe is None else self.probe.classes
 
     def on(self, device: str) -> BatchExplainer:
         """The same with the model on another device."""
@@ -98,6 +123,7 @@ class BatchExplainer:
         kinds = {"logits": ArrayKind((self.classes,), "float32", nan), "target": ArrayKind((), "int64", -1)}
         if self.plan.keeps_inputs:
             kinds |= {place_of("input", name): self._kind_of_input(kind) for name, kind in self.inputs.items()}
+            kinds |= {"rounding/input": ArrayKind((), "float32", nan)} if self._rounds_inputs else {}
         for method, names in self.explained.items():
             relevance = {name: ArrayKind(self.inputs[name].shape, self.plan.dtype, nan) for name in names}
             kinds |= {place_of(f"relevance/{method}", name): kind for name, kind in relevance.items()}
@@ -148,18 +174,18 @@ class BatchExplainer:
     def _unfit(self, sample: Parts) -> str:
         """Why a sample is not like the others; empty if it is."""
         if sample.keys() != self.inputs.keys():
-            return f"has {_listed(sample)}, where {self._first()} has {_listed(self.inputs)}"
+            return f"has {_listed(sample)}, where {self._others()} have {_listed(self.inputs)}"
         for name, part in sample.items():
             kind, which = self.inputs[name], f"input {name!r} is " if name else ""
             if part.shape != kind.shape:
-                return f"{which}of the shape {part.shape}, where {self._first()} has {kind.shape}"
+                return f"{which}of the shape {part.shape}, where {self._others()} have {kind.shape}"
             if not _holds(kind.dtype, part.dtype):
-                return f"{which}of {part.dtype}, where {self._first()} is of {kind.dtype}"
+                return f"{which}of {part.dtype}, where {self._others()} are of {kind.dtype}"
         return ""
 
-    def _first(self) -> str:
-        """How the entry is spoken of which the others must be like."""
-        return f"the first entry, {self.first},"
+    def _others(self) -> str:
+        """How the entries are spoken of that another one is not like."""
+        return f"others, such as {self.example.key},"
 
     def _computed(self, indices: Sequence[int], x: Array | Parts) -> tuple[list[tuple[list[int], Parts]], list[Failure]]:
         """The arrays of entries, with their indices, and those that could not be explained, which is tried one by one."""
@@ -180,12 +206,12 @@ class BatchExplainer:
 
     def _columns(self, indices: Sequence[int], x: Array | Parts) -> dict[str, Array]:
         """What is stored of entries, by array."""
-        maps, logits = self._explained(x, self._targets(indices))
+        maps, logits = self._explained(indices, x, self._targets(indices))
         targets = self._targets(indices) or logits.argmax(1).tolist()
         columns = {"logits": np.asarray(logits.float()), "target": np.array(targets)}
         starts = self._starts(logits, targets)
         if self.plan.keeps_inputs:
-            columns |= {place_of("input", name): self._stored_input(name, part) for name, part in parts_of(x).items()}
+            columns |= self._of_inputs(parts_of(x))
         for method, parts in maps.items():
             columns |= self._of_method(method, parts, starts)
         return columns
@@ -195,6 +221,19 @@ class BatchExplainer:
         if self.plan.options.get("relevance") != "logit":
             return np.ones(len(targets))
         return np.asarray(logits[torch.arange(len(targets)), torch.tensor(targets)].double())
+
+    @property
+    def _rounds_inputs(self) -> bool:
+        """Whether inputs are stored in less than they may be of."""
+        return self.plan.dtype == "float16" and any(kind.dtype.kind == "f" for kind in self.inputs.values())
+
+    def _of_inputs(self, parts: Parts) -> dict[str, Array]:
+        """What is stored of inputs."""
+        stored = {name: self._stored_input(name, part) for name, part in parts.items()}
+        columns = {place_of("input", name): values for name, values in stored.items()}
+        if self._rounds_inputs:
+            columns["rounding/input"] = _largest_rounding({name: part for name, part in parts.items() if part.dtype.kind == "f"}, stored)
+        return columns
 
     def _stored_input(self, name: str, values: Array) -> Array:
         return self._stored(f"the input {name}".rstrip(), values) if values.dtype.kind == "f" else values
@@ -215,7 +254,7 @@ class BatchExplainer:
         """What is stored of a method's maps."""
         if self.explained[method] != tuple(parts):
             raise ModelError(
-                f"{method}: has maps of {_listed(parts)}, where those of {self._first()} are of {_listed(self.explained[method])}"
+                f"{method}: has maps of {_listed(parts)}, where those of {self._others()} are of {_listed(self.explained[method])}"
             )
         stored = {name: self._stored(" ".join([method, name]).rstrip(), relevance) for name, relevance in parts.items()}
         sums = {name: relevance.reshape(len(relevance), -1).sum(1, dtype=np.float64) for name, relevance in parts.items()}
@@ -223,23 +262,24 @@ class BatchExplainer:
         columns = {place_of(f"relevance/{method}", name): values for name, values in stored.items()} | {f"sum/{method}": total}
         columns |= {f"sum_by_input/{method}/{name}": values for name, values in sums.items() if name}
         if self.plan.dtype == "float16":
-            columns[f"rounding/{method}"] = np.max([_rounding(parts[name], stored[name]) for name in parts], axis=0)
+            columns[f"rounding/{method}"] = _largest_rounding(parts, stored)
         if _is_lrp(method):
             columns[f"absorbed/{method}"] = starts - total
         return columns
 
-    def _explained(self, x: Array | Parts, targets: Sequence[int] | None) -> tuple[Maps, Tensor]:
-        """Maps by method and input, and the logits: those that a method has seen on the way, if one has."""
-        plan = self.plan
-        explainers = explainers_for(self.model, plan.methods, {"seed": plan.seed, "output": plan.output, **plan.options})
+    def _explained(self, indices: Sequence[int], x: Array | Parts, targets: Sequence[int] | None) -> tuple[Maps, Tensor]:
+        """Maps of entries by method and input, and the logits: those that a method has seen on the way, if one has."""
+        plan, options = self.plan, options_at(self.options, indices)
+        explainers = explainers_for(self.model, plan.methods, {"seed": plan.seed, "output": plan.output, **options})
         shared, given = SharedResults(len(explainers)), None if targets is None else list(targets)
         maps = explain_together(explainers, x, given, shared)
         logits = shared.logits(len(next(iter(parts_of(x).values()))))
         by_input = {method: {name: np.asarray(part) for name, part in parts_of(relevance).items()} for method, relevance in maps.items()}
-        return by_input, (self._predicted(x) if logits is None else logits).cpu()
+        return by_input, (self._predicted(indices, x) if logits is None else logits).cpu()
 
-    def _predicted(self, x: Array | Parts) -> Tensor:
-        options = {name: self.plan.options[name] for name in ("stochastic", "forward_kwargs") if name in self.plan.options}
+    def _predicted(self, indices: Sequence[int], x: Array | Parts) -> Tensor:
+        given = {name: self.options[name] for name in ("stochastic", "forward_kwargs") if name in self.options}
+        options = options_at(given, indices)
         return predict(self.model, x, seed=self.plan.seed, output=self.plan.output, **options).cpu()
 
     def _targets(self, indices: Sequence[int]) -> list[int] | None:
@@ -297,28 +337,6 @@ class BatchExplainer:
             ) from error
 
 
-def class_number(value: Class | np.integer[Any], names: Sequence[str], classes: int) -> int:
-    """The number of a class that is given by it, or by its name.
-
-    Raises:
-        TargetError: there is none, or several have the name.
-
-    >>> class_number("lynx", ["cat", "lynx"], classes=2), class_number(1, [], classes=2)
-    (1, 1)
-    """
-    if isinstance(value, int | np.integer):
-        if not 0 <= value < classes:
-            there = f"{classes} classes, 0 to {classes - 1}" if classes > 1 else "one class, 0"
-            raise TargetError(f"class {value}: the model has {there}")
-        return int(value)
-    if value not in names:
-        said = f"the classes are {', '.join(names[:10])}" if names else "its classes have numbers only; give class_names="
-        raise TargetError(f"class {value!r} is none of the model's: {said}")
-    if list(names).count(value) > 1:
-        raise TargetError(f"class {value!r} is the name of several classes; give the number")
-    return list(names).index(value)
-
-
 def _holds(kept: np.dtype[Any], given: np.dtype[Any]) -> bool:
     """Whether values of one type stand in a store of another as what they are, floats but for rounding.
 
@@ -334,8 +352,13 @@ def _is_lrp(method: str) -> bool:
     return spec.form.rule is not None and spec.method != "lrpsign" and not spec.multipliers
 
 
+def _largest_rounding(parts: Parts, stored: Parts) -> Array:
+    """The largest error of the parts of entries (n,), see ``_rounding``."""
+    return np.asarray(np.max([_rounding(part, stored[name]) for name, part in parts.items()], axis=0))
+
+
 def _rounding(relevance: Array, stored: Array) -> Array:
-    """The largest error of stored maps (n, ...) as a share of the largest value of each (n,)."""
+    """The largest error of stored values (n, ...) as a share of the largest value of each (n,)."""
     flat, short = relevance.reshape(len(relevance), -1), stored.astype(np.float64).reshape(len(relevance), -1)
     largest = np.abs(flat).max(1)
     return np.asarray(np.abs(flat - short).max(1) / np.where(largest > 0, largest, 1))

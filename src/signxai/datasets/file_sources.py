@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from signxai.common.errors import InputError, SignxaiError
+from signxai.datasets.classes import WrittenNumber
 from signxai.datasets.fingerprints import hash_of_files
 from signxai.datasets.sources import Class, Entries, is_of_64_bits
 from signxai.files import ARRAY_SUFFIXES, read_array, read_image
@@ -114,7 +115,7 @@ def manifest(table: str | Path, preprocess: Preprocess | None = None) -> FileSou
     """The files that a table lists: CSV with a heading, of the columns ``file`` and, if wanted, ``label``, ``target`` and ``group``.
 
     Args:
-        table: UTF-8; files are relative to its folder. A class is a name, or a whole number.
+        table: UTF-8; files are relative to its folder. A class is a name, or a whole number that is no name of a class.
         preprocess: as for ``FileSource``.
 
     Raises:
@@ -150,9 +151,9 @@ def _rows(path: Path) -> list[Mapping[str, str]]:
 
 
 def _class(text: str) -> Class:
-    """The class that a field of a table names: a whole number of 64 bits, or a name.
+    """The class that a field of a table names: a whole number of 64 bits, which may be a name as well, or a name.
 
     >>> _class("-3"), _class("--3"), _class("99999999999999999999")
     (-3, '--3', '99999999999999999999')
     """
-    return int(text) if re.fullmatch(r"[+-]?\d{1,19}", text) and is_of_64_bits(int(text)) else text
+    return WrittenNumber(text) if re.fullmatch(r"[+-]?\d{1,19}", text) and is_of_64_bits(int(text)) else text

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["add_values", "hash_of_files", "numbers", "spread"]
+__all__ = ["add_values", "hash_of_files", "is_plain", "numbers", "spread"]
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +38,11 @@ def spread(count: int, most: int = _LOOKED_AT) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()})
 
 
+def is_plain(values: object) -> bool:
+    """Whether values are an array of NumPy itself, in memory or mapped from a file; a class of one's own may give other values by index."""
+    return type(values) in (np.ndarray, np.memmap)
+
+
 def numbers(value: Any) -> Array:
     """A tensor or an array as an array."""
     return np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
@@ -51,7 +56,7 @@ def add_values(digest: Digest, values: Any) -> None:
         values: in memory or mapped from a file: all of up to 256 MB, else rows from the first to the last of 256 MB together (16 to
             4096 of them), with the size and the time of a mapped file; any other with ``shape`` and ``values[index]``: 16 rows.
     """
-    if not isinstance(values, np.ndarray | torch.Tensor):
+    if not (is_plain(values) or isinstance(values, torch.Tensor)):
         picked = spread(int(values.shape[0]))
     elif values.nbytes <= WHOLE:
         _add_blocks(digest, values)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.datasets.file_sources import FileSource
 from signxai.datasets.recording_sources import RecordingSource
 from signxai.datasets.sources import Source, as_text
-from signxai.datasets.views import PictureView, Views
+from signxai.datasets.views import PictureView, Views, check_views
 from signxai.models import Classifier
 from signxai.timeseries.signal_input import SignalInput
 
@@ -42,7 +43,7 @@ class Given:
 def given(
     model: nn.Module | Classifier,
     source: Source,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
     output: Callable[[Any], Tensor] | None = None,
     view: Views | None = None,
 ) -> Given:
@@ -50,22 +51,43 @@ def given(
 
     Raises:
         ModelError: the model is neither.
-        OptionError: recordings are taken as they are, where the classifier prepares them.
+        OptionError: recordings are taken as they are, where the classifier prepares them; class names are in no order, or a view is none.
 
     >>> from pathlib import Path
     >>> given(Classifier(nn.Linear(4, 1), class_names=["V (ventricular)"]), FileSource(Path("."), ["a.npy"])).class_names
     ['V']
     """
+    own_names = _in_order(class_names)
+    if view is not None:
+        check_views(view)
     if isinstance(model, nn.Module):
-        return Given(model, source, [as_text(str(name)) for name in class_names], output, view)
+        return Given(model, source, own_names, output, view)
     if not isinstance(model, Classifier):
         raise ModelError(
             f"model: a torch.nn.Module or a signxai.models.Classifier is needed, not {type(model).__name__}; "
             "signxai.models.load_classifier(name) gives one"
         )
     _refuse_other_recordings(model, source)
-    names = [as_text(str(name)) for name in class_names] if len(class_names) else names_of(model)
-    return Given(model.model, _prepared(model, source), names, output or model.output, view or _view(model, source))
+    return Given(model.model, _prepared(model, source), own_names or names_of(model), output or model.output, view or _view(model, source))
+
+
+def _in_order(class_names: Any) -> list[str]:
+    """Names of classes as text, the first that of class 0; none where none are given.
+
+    Raises:
+        OptionError: what is given has no such order, or is none.
+
+    >>> _in_order(("cat", 7)), _in_order(None)
+    (['cat', '7'], [])
+    """
+    if class_names is None:
+        return []
+    if not isinstance(class_names, Sequence) and not (hasattr(class_names, "__array__") and np.ndim(class_names) == 1):
+        raise OptionError(
+            f"class_names={class_names!r:.60} is of the type {type(class_names).__name__}; give a list, of which the first name is that of "
+            "class 0"
+        )
+    return [as_text(str(name)) for name in class_names]
 
 
 def names_of(classifier: Classifier) -> list[str]:

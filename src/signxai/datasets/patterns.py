@@ -117,9 +117,14 @@ def cluster_maps(
     with StoreWriter(path):
         opened = Store(path)
         number = _class(opened, method, target)
-        clusters = _found(opened, method, number, _rows(opened, method, number, label, wrong), settings, {"label": label, "wrong": wrong})
+        clusters = _found(opened, method, number, _rows(opened, method, number, label, wrong), settings, _as_json(label=label, wrong=wrong))
         write_clusters(path, clusters)
     return clusters
+
+
+def _as_json(**asked: Any) -> dict[str, Any]:
+    """What was asked for, with numbers of NumPy as plain ones."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in asked.items()}
 
 
 def classes_of(store: Store, method: str) -> dict[int, int]:

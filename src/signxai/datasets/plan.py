@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from signxai._version import __version__
 from signxai.common.errors import OptionError
 from signxai.datasets.sources import Source
+from signxai.methods.analyzer import flag
 from signxai.names.grammar import parse_method
 
 __all__ = ["Plan", "hash_of_weights"]
@@ -56,12 +59,18 @@ class Plan:
             parse_method(name)
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise OptionError(f"methods {', '.join(self.methods) or 'none'}: name at least one, and each once")
-        if isinstance(self.target, np.integer):
-            object.__setattr__(self, "target", int(self.target))
-        if isinstance(self.target, bool) or (isinstance(self.target, str) and self.target not in TARGETS):
-            raise OptionError(f"target={self.target!r} must be {', '.join(map(repr, TARGETS))} or the number of a class")
+        for name in ("target", "batch_size", "seed"):
+            if isinstance(value := getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(value))
+        is_word = isinstance(self.target, str) and self.target in TARGETS
+        if isinstance(self.target, bool) or not (is_word or isinstance(self.target, int)):
+            raise OptionError(
+                f"target={_short(self.target)} must be {', '.join(map(repr, TARGETS))} or the number of a class; where "
+                "entries have one each, give them to the source, as targets="
+            )
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise OptionError(f"batch_size={self.batch_size!r} must be a whole number of at least 1")
+        flag("keep_inputs", self.keeps_inputs)
         if self.dtype not in DTYPES:
             raise OptionError(f"dtype={self.dtype!r} must be one of {', '.join(DTYPES)}")
         taken = [name for name in ("at", "as_tensor", "create_graph", "batch_size", "seed", "output") if name in self.options]
@@ -80,13 +89,27 @@ class Plan:
         """
         own = {key: value for key, value in asdict(self).items() if key not in ("methods", "options", "output")}
         return {
-            "model": {"name": name, "class": type(model).__qualname__, "weights": hash_of_weights(model)},
+            "model": {
+                "name": name,
+                "class": type(model).__qualname__,
+                "weights": hash_of_weights(model),
+                "structure": hash_of_structure(model),
+            },
             "source": {"kind": source.kind, "entries": len(source.entries.keys), "hash": _hash(source)},
             "methods": {method: _spec(method) for method in self.methods},
             "options": {key: _text(key, value) for key, value in self.options.items()},
             "settings": own | {"output": _text("output", self.output)},
             "versions": {"signxai": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
         }
+
+
+def _short(value: object) -> str:
+    """What was given, in a line that can be read."""
+    return " ".join(repr(value).split())[:60]
+
+
+def _hashes(model: nn.Module) -> dict[str, str]:
+    return {"weights": hash_of_weights(model), "structure": hash_of_structure(model)}
 
 
 def _hash(source: Source) -> str:
@@ -100,9 +123,13 @@ def _spec(method: str) -> dict[str, Any]:
 
 def _text(name: str, value: Any) -> Any:
     """An option as JSON has it: numbers and words as they are, arrays by their hash, functions by their name."""
-    if isinstance(value, Tensor | np.ndarray):
-        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-        return {"shape": list(array.shape), "dtype": str(array.dtype), "hash": hashlib.sha256(array.tobytes()).hexdigest()}
+    if isinstance(value, Tensor):
+        plain = value.detach().cpu().contiguous()
+        return {"shape": list(plain.shape), "dtype": str(plain.dtype), "hash": hashlib.sha256(_bytes_of(plain)).hexdigest()}
+    if isinstance(value, np.ndarray):
+        return {"shape": list(value.shape), "dtype": str(value.dtype), "hash": hashlib.sha256(value.tobytes()).hexdigest()}
+    if isinstance(value, np.generic):
+        return _text(name, value.item())
     if isinstance(value, Mapping):
         return {str(key): _text(name, part) for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -126,5 +153,30 @@ def hash_of_weights(model: nn.Module) -> str:
         if isinstance(tensor, Tensor):
             plain = tensor.detach().cpu().contiguous()
             digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-            digest.update(plain.view(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
+            digest.update(_bytes_of(plain))
     return digest.hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> memoryview | bytes:
+    """The memory of a contiguous tensor on the CPU, of a type that NumPy does not have, too."""
+    return tensor.view(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
+
+
+def hash_of_structure(model: nn.Module) -> str:
+    """A hash of what modules a network consists of: their names, their classes and what they say of their settings.
+
+    >>> a, b = torch.nn.Dropout(0.5), torch.nn.Dropout(0.25)
+    >>> hash_of_structure(a) == hash_of_structure(a), hash_of_structure(a) == hash_of_structure(b)
+    (True, False)
+    """
+    digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        digest.update(f"{name} {type(module).__qualname__} {_settings_of(module)}\n".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def _settings_of(module: nn.Module) -> str:
+    """What a module says of its settings, without addresses in memory, which are others in each process."""
+    with suppress(Exception):  # a user's module may raise anything
+        return re.sub("0x[0-9a-fA-F]+", "", str(module.extra_repr()))
+    return ""

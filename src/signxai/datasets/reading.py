@@ -69,7 +69,7 @@ def read_batch(source: Source, number: int, batch_size: int) -> ReadBatch:
     """One batch of a source."""
     rows = rows_of(number, batch_size, len(source.entries.keys))
     if isinstance(source, ReadsTogether) and (entries := source.read_together(rows)) is not None:
-        return ReadBatch(number, rows, list(rows), [], [], parts_of(entries))
+        return ReadBatch(number, rows, list(rows), [], [], {name: _native(part) for name, part in parts_of(entries).items()})
     return _batch(number, rows, [_read(source, index) for index in rows])
 
 
@@ -133,11 +133,22 @@ def parts_read(source: Source, index: int) -> dict[str, npt.NDArray[Any]]:
         SignxaiError, OSError: it cannot be read; the message says why.
     """
     try:
-        return {name: np.asarray(part) for name, part in parts_of(source.read(index)).items()}
+        return {name: _native(np.asarray(part)) for name, part in parts_of(source.read(index)).items()}
     except (SignxaiError, OSError):
         raise
     except Exception as error:  # a source may raise anything
         raise InputError(f"the source failed on entry {index}: {type(error).__name__}: {error}") from error
+
+
+def _native(part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers in the machine's own order of bytes, as torch takes them and a store has them.
+
+    Raises:
+        InputError: they are of a type that torch does not have.
+    """
+    if part.dtype.kind == "f" and part.dtype.itemsize > np.dtype(np.float64).itemsize:
+        raise InputError(f"is of {part.dtype}, which torch does not have; give float64")
+    return part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
 
 
 def _read(source: Source, index: int) -> Parts | Failure:

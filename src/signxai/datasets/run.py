@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from signxai.common.errors import InputError, OptionError, SignxaiError
-from signxai.datasets.explaining import BatchExplainer, class_number
+from signxai.common.errors import InputError, OptionError
+from signxai.datasets.classes import class_asked
+from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.given_models import given
 from signxai.datasets.plan import TARGETS, Plan
+from signxai.datasets.probe import Probe, refuse_other_network
 from signxai.datasets.ray_run import RayOptions, results_by_ray
-from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_alone, reason_of
+from signxai.datasets.reading import batches_of, lost_reader, parts_read, reason_alone
+from signxai.datasets.rounding import lost_in_16_bits
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
+from signxai.datasets.usual_entries import Example, example_at, usual_entry
 from signxai.datasets.views import Views, views_of
 from signxai.models import Classifier, move_to
 
@@ -38,7 +44,7 @@ def explain_dataset(
     store: str | Path,
     *,
     target: str | int = "predicted",
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
     batch_size: int = 32,
     dtype: str = "float32",
     keep_inputs: bool = True,
@@ -67,7 +73,7 @@ def explain_dataset(
         store: the folder, by custom called ``NAME.zarr``; it is made, or gone on with if it is of the same run.
         target: the class that is explained: the one that is "predicted", the entry's "label" or "target", or one class for all, by its
             number, or by its name where classes have names.
-        class_names: by class, each its own, to which labels that are names refer; of one logit those of both sides; none: those of the
+        class_names: by class, each its own, to which labels that are names refer; of one logit those of both sides; None: those of the
             classifier.
         batch_size: entries in one batch, and one chunk of the store.
         dtype: of stored maps and inputs: "float32" or "float16", whose error is stored with each map.
@@ -81,7 +87,8 @@ def explain_dataset(
         view: how an entry is drawn in reports, with several inputs by the name of each; None: as the classifier or the source says, or by
             its shape.
         progress: whether a bar shows what is done and left, on standard error.
-        **options: of ``signxai.explain_all``; each goes to the methods that take it.
+        **options: of ``signxai.explain_all``; each goes to the methods that take it. Arrays that have a row for each sample there have one
+            for each entry here.
 
     Returns:
         The store, open for reading.
@@ -101,9 +108,7 @@ def explain_dataset(
     ((10, 4), 0)
     """
     _check_source(source)
-    _check_workers(workers)
-    if isinstance(method_names, str):
-        raise InputError(f"method_names={method_names!r} is one name; give a list: [{method_names!r}]")
+    _check_settings(method_names, store, model_name, workers, ray)
     work = given(model, source, class_names, output, view)
     target = _numbered(target, work.class_names)
     plan = Plan(tuple(method_names), target, dict(options), batch_size, dtype, seed, keep_inputs, work.output)
@@ -111,23 +116,29 @@ def explain_dataset(
     run = plan.description(network, source, model_name or type(network).__qualname__)
     with StoreWriter(Path(store)) as writer:
         if goes_on := writer.exists:
-            writer.resume(run, source.entries)
-        first, sample = _first_sample(source)
-        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, sample, first)
+            writer.resume(run, source.entries, work.class_names)
+        example = _example(source, writer.probe)
+        explainer = BatchExplainer.of(network, plan, source.entries, work.class_names, example)
+        if writer.probe is not None and writer.probe.entry == example.index:
+            refuse_other_network(writer.path, writer.probe, example.key, partial(_asked_anew, explainer, source))
+        explainer = explainer.asked()
         if not writer.exists:
-            shown = views_of({name: part.shape for name, part in sample.items()}, work.view or getattr(source, "view", None))
-            writer.create(run, source.entries, batch_size, explainer.arrays(), work.class_names, shown)
+            shown = views_of({name: kind.shape for name, kind in explainer.inputs.items()}, work.view or getattr(source, "view", None))
+            writer.create(run, source.entries, plan.batch_size, explainer.arrays(), work.class_names, shown, explainer.probe)
         writer.open_arrays(explainer.arrays())
         writer.forget_begun()
-        missing = writer.missing(-(-len(source.entries.keys) // batch_size))
+        missing = writer.missing(-(-len(source.entries.keys) // plan.batch_size))
         if goes_on:
-            _say_how_far(missing, batch_size, len(source.entries.keys), store)
+            _say_how_far(missing, plan.batch_size, len(source.entries.keys), store)
         if ray is None:
             results = _results(explainer, source, missing, writer, workers)
         else:
             results = results_by_ray(explainer, source, missing, writer.path, ray)
-        _commit(results, writer, missing, batch_size, len(source.entries.keys), progress)
-    return Store(store)
+        _commit(results, writer, missing, plan.batch_size, len(source.entries.keys), progress)
+    made = Store(store)
+    for line in lost_in_16_bits(made):
+        _LOG.warning(line)
+    return made
 
 
 def _check_source(source: object) -> None:
@@ -137,6 +148,8 @@ def _check_source(source: object) -> None:
         InputError: it is none.
     """
     if hasattr(source, "entries") and hasattr(source, "read") and hasattr(source, "content_hash"):
+        if not isinstance(kind := getattr(source, "kind", None), str):
+            raise InputError(f"source is of the kind {kind!r}; give kind= as a word that says what it is")
         return
     if isinstance(source, str | Path):
         wrapped = f"name it as image_folder({str(source)!r}), or a table of files as manifest({str(source)!r})"
@@ -163,27 +176,40 @@ def _say_how_far(missing: Sequence[int], batch_size: int, count: int, store: str
 def _numbered(target: str | int, class_names: Sequence[str]) -> str | int:
     """A class that is given by its name, by its number."""
     is_a_name = isinstance(target, str) and target not in TARGETS and len(class_names) > 0
-    return class_number(target, class_names, len(class_names)) if is_a_name else target
+    return class_asked(target, class_names, len(class_names)) if is_a_name else target
 
 
-def _check_workers(workers: int) -> None:
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-        raise OptionError(f"workers={workers!r} must be a whole number of at least 0")
-
-
-def _first_sample(source: Source) -> tuple[int, dict[str, npt.NDArray[Any]]]:
-    """The index and the parts of the first entry that can be read, which says what all are like.
+def _check_settings(method_names: object, store: object, model_name: object, workers: object, ray: object) -> None:
+    """Refuse settings of a run that cannot be.
 
     Raises:
-        InputError: there is none.
+        InputError: the methods are no list of names.
+        OptionError: another one is wrong.
     """
-    reason = ""
-    for index in range(len(source.entries.keys)):
-        try:
-            return index, parts_read(source, index)
-        except (SignxaiError, OSError) as error:
-            reason = reason or reason_of(error)
-    raise InputError(f"none of the {len(source.entries.keys)} entries can be read; the first: {reason}")
+    if isinstance(method_names, str) or not isinstance(method_names, Sequence):
+        is_name = isinstance(method_names, str)
+        said, example = ("one name", method_names) if is_name else ("no list of names", "gradient")
+        raise InputError(f"method_names={method_names!r} is {said}; give a list: [{example!r}]")
+    if not isinstance(store, str | os.PathLike):
+        raise OptionError(f"store={store!r} must be the name of a folder, as 'maps.zarr'")
+    if not isinstance(model_name, str):
+        raise OptionError(f"model_name={model_name!r} must be a word, by which the store calls the model")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise OptionError(f"workers={workers!r} must be a whole number of at least 0")
+    if not isinstance(ray, RayOptions | None):
+        raise OptionError(f"ray={ray!r} must be RayOptions(...), or None for a run that is not spread")
+
+
+def _example(source: Source, probe: Probe | None) -> Example:
+    """The entry that says what all are like: that by which an earlier run told it, if there was one and it can be read."""
+    known = None if probe is None else example_at(source, probe.entry)
+    return known or usual_entry(source)
+
+
+def _asked_anew(explainer: BatchExplainer, source: Source) -> Probe:
+    """What the model says of the example, which is read anew."""
+    index = explainer.example.index
+    return explainer.probed(replace(explainer.example, parts=parts_read(source, index)))
 
 
 def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int) -> Iterator[BatchResult]:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 
 from signxai.common.errors import InputError, SignxaiError
-from signxai.datasets.fingerprints import add_values, numbers, spread
+from signxai.datasets.classes import check_numbers
+from signxai.datasets.fingerprints import add_values, is_plain, numbers, spread
 from signxai.datasets.parts import ONE, Entry, as_given, check_names, parts_of
 
 __all__ = ["ArraySource", "Entries", "Source", "TorchSource", "as_text"]
@@ -30,13 +31,13 @@ class Entries:
 
     Attributes:
         keys: what each is called: its file, or its index.
-        labels: the class that each belongs to; None: nobody says, of one or of all.
+        labels: the class that each belongs to; None, or among names "": nobody says, of one or of all.
         groups: what belongs together, such as the recordings of one patient; None: nobody says.
         targets: the class of which each is explained; None: nobody says.
 
     Raises:
-        InputError: as many labels, groups or targets as there are keys are not given, two entries have one key, or a class is
-            a number of more than 64 bits.
+        InputError: as many labels, groups or targets as there are keys are not given, a key is no text or that of two entries, or a class
+            is neither a name nor a whole number from 0 of up to 64 bits.
 
     >>> Entries(["caf\\udce9.png"], labels=["cat"]).keys
     ['caf\\\\xe9.png']
@@ -54,14 +55,17 @@ class Entries:
                 raise InputError(f"{len(given)} {name} of {len(self.keys)} entries; give one for each")
         for name in ("keys", "labels", "groups", "targets"):
             if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, [as_text(value) if isinstance(value, str) else value for value in given])
+                plain = _plain_labels(given) if name in ("labels", "targets") else given
+                object.__setattr__(self, name, [as_text(value) if isinstance(value, str) else value for value in plain])
         if not self.keys:
             raise InputError("the data set has no entries")
-        for value in (value for classes in (self.labels, self.targets) if classes is not None for value in classes):
-            if isinstance(value, int) and not is_of_64_bits(value):
-                raise InputError(f"class {value} is no whole number of 64 bits; number the classes from 0, or give it as a name")
+        for name, classes in (("labels", self.labels), ("targets", self.targets)):
+            if classes is not None:
+                check_numbers(name, classes, self.keys)
         seen: set[str] = set()
         for key in self.keys:
+            if not isinstance(key, str):
+                raise InputError(f"an entry is called {key!r}; give its name as text")
             if key in seen:
                 raise InputError(f"two entries are called {key!r}; each needs a name of its own")
             seen.add(key)
@@ -165,12 +169,15 @@ class ArraySource:
     def read_together(self, rows: range) -> Entry | None:
         """Several entries (n, ...) as they lie in NumPy arrays; None of others, or where ``read`` would refuse one, or is another's."""
         parts = parts_of(self.values)
-        if type(self).read is not ArraySource.read or not all(
-            isinstance(values, np.ndarray) and values.dtype.kind in "fiub" for values in parts.values()
-        ):
+        if type(self).read is not ArraySource.read or not all(_lies_in_memory(values) for values in parts.values()):
             return None
         read = {name: np.asarray(values[rows.start : rows.stop]) for name, values in parts.items()}
         return as_given(read) if all(part.dtype.kind != "f" or np.isfinite(part).all() for part in read.values()) else None
+
+
+def _lies_in_memory(values: Any) -> bool:
+    """Whether values are numbers of an array of NumPy itself, of which a row is the same among others and alone, and torch's types."""
+    return is_plain(values) and values.dtype.kind in "fiub" and values.dtype.itemsize <= np.dtype(np.float64).itemsize
 
 
 def _count_of(values: Any) -> int:
@@ -361,6 +368,8 @@ def _as_array(value: Any, name: str = ONE) -> Array:
     Raises:
         InputError: it is no array of numbers, or holds NaN or infinity.
     """
+    if np.ma.is_masked(value):
+        raise InputError(f"{_called(name)} has masked values, which no network leaves out; fill them")
     array = numbers(value)
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise InputError(f"{_called(name)} is {type(value).__name__} of {array.dtype}, not an array of numbers")

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from signxai.common.class_words import class_of_word
 from signxai.common.errors import OptionError
+from signxai.datasets.classes import class_asked
 from signxai.datasets.clusters import FOLDER, Clusters, clustered, clusters_read
-from signxai.datasets.explaining import class_number
 from signxai.datasets.parts import as_given, place_of
-from signxai.datasets.store_checks import check_names, check_shape, held, names_of_arrays, refuse_lost
-from signxai.datasets.store_writer import Failure, array_of, attributes_of, indices_of, opened, read_array, read_manifest
+from signxai.datasets.store_checks import METADATA, check_failed, check_names, check_shape, held, names_of_arrays, refuse_lost
+from signxai.datasets.store_writer import MANIFEST, Failure, array_of, attributes_of, indices_of, opened, read_array, read_manifest
 from signxai.datasets.views import Views, view_read, views_of
 
 __all__ = ["Store"]
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
+Picked = Sequence[int] | Array | slice
+"""Entries by their indices, by a mask (N,), or by a slice."""
 
 
 class Store:
@@ -51,7 +54,7 @@ class Store:
         self.class_names: list[str] = attributes["class_names"]
         self.input_names: list[str] = attributes.get("inputs", [])
         self._count: int = self.run["source"]["entries"]
-        arrays = self._arrays()
+        arrays = self._arrays(attributes.get("arrays", []))
         self._classes: int = arrays["logits"].shape[1]
         check_names(self.path, self.class_names, self._classes)
         self.view: Any = view_read(attributes["view"]) if "view" in attributes else self._view_by_shape()
@@ -59,14 +62,16 @@ class Store:
         self.failed = [Failure(index, key, reason) for index, key, reason in manifest["failed"]]
         size = attributes["batch_size"]
         self._done = [(first * size, min(stop * size, len(self))) for first, stop in manifest["done"]]
+        if self.failed:
+            check_failed(self.path / MANIFEST / METADATA, manifest["failed"], self.keys())
 
-    def _arrays(self) -> dict[str, Any]:
-        """The arrays of zarr that there must be, by name.
+    def _arrays(self, listed: Sequence[str]) -> dict[str, Any]:
+        """The arrays of zarr that there must be, by name; ``listed`` are those that the store says it has.
 
         Raises:
             StoreError: one is missing or broken.
         """
-        names = names_of_arrays(self.path, self.run, self.input_names)
+        names = names_of_arrays(self.path, self.run, self.input_names, listed)
         arrays = {name: array_of(self.path, self._group, name) for name in names}
         for name, array in arrays.items():
             check_shape(self.path, name, array, self._count)
@@ -116,23 +121,26 @@ class Store:
         target: int | str | None = None,
         label: int | str | None = None,
         predicted: int | str | None = None,
-        group: str | None = None,
+        group: str | int | None = None,
         wrong: bool | None = None,
     ) -> Rows:
         """The entries that were explained, as indices in their order; of several conditions those that meet all.
 
         Args:
-            target: the class that was explained.
-            label: the class that they are said to belong to.
+            target: the class that was explained; as all classes by its number, an int, or by a word: its name, or its number.
+            label: the class that they are said to belong to; also a label that is the name of none.
             predicted: the class of the largest logit, of several.
-            group: what they belong to, such as a patient.
+            group: what they belong to, such as a patient; a number as it is written.
             wrong: True: those whose predicted class is not their label; False: those where it is, both without those that have no label;
                 None: all.
 
         Raises:
-            OptionError: the store does not have what is asked for, as which class is predicted where the network has one logit.
-            TargetError: there is no such class.
+            OptionError: the store does not have what is asked for, as which class is predicted where the network has one logit, or
+                ``wrong`` or ``group`` is of another type.
+            TargetError: there is no such class, or a word is the name of one and the number of another.
         """
+        if wrong is not None and not isinstance(wrong, bool | np.bool_):
+            raise OptionError(f"wrong={wrong!r} must be True, False or None")
         for name, asked in {"predicted": predicted, "wrong": wrong}.items():
             if asked is not None and not self.predicts_classes:
                 raise OptionError(
@@ -149,8 +157,22 @@ class Store:
         if wrong is not None:
             chosen &= self._has_any_label() & ((self.predictions() != self._labels()) == wrong)
         if group is not None:
-            chosen &= self.array("group") == group
+            chosen &= self._is_in(group)
         return np.flatnonzero(chosen)
+
+    def _is_in(self, group: str | int) -> npt.NDArray[np.bool_]:
+        """Which entries belong to a group.
+
+        Raises:
+            OptionError: none does.
+        """
+        if isinstance(group, bool | np.bool_) or not isinstance(group, str | int | np.integer):
+            raise OptionError(f"group={group!r} must be a name, or a whole number")
+        names = np.array([str(name) for name in self.array("group")])
+        if str(group) not in names:
+            known = sorted(set(names.tolist()))
+            raise OptionError(f"{self.path}: no entry belongs to the group {str(group)!r}; there are {', '.join(known[:10])}")
+        return np.asarray(names == str(group))
 
     def _is_explained(self) -> npt.NDArray[np.bool_]:
         """Of each entry whether it was explained."""
@@ -160,9 +182,9 @@ class Store:
         explained[[failure.index for failure in self.failed]] = False
         return explained
 
-    def relevance(self, method: str, rows: Sequence[int] | Array | None = None) -> Any:
-        """Maps of a method (n, ...), of some entries, by their indices or a mask (N,), or all; with several inputs a dict from the name
-        of each that has maps.
+    def relevance(self, method: str, rows: Picked | None = None) -> Any:
+        """Maps of a method (n, ...), of some entries, by their indices, a mask (N,) or a slice, or all; with several inputs a dict from the
+        name of each that has maps.
 
         Raises:
             OptionError: the store has no such method, or no such entries.
@@ -178,7 +200,7 @@ class Store:
         arrays = [held] if hasattr(held, "shape") else [array for _, array in held.arrays()]
         return sum(int(np.prod(array.shape[1:])) for array in arrays)
 
-    def inputs(self, rows: Sequence[int] | Array | None = None) -> Any:
+    def inputs(self, rows: Picked | None = None) -> Any:
         """Inputs (n, ...), of some entries or all; with several a dict from the name of each.
 
         Raises:
@@ -188,13 +210,13 @@ class Store:
             raise OptionError(f"{self.path} has no 'input'; run with the inputs kept")
         return self._of_parts("input", rows)
 
-    def _of_parts(self, name: str, rows: Sequence[int] | Array | None) -> Array | dict[str, Array]:
+    def _of_parts(self, name: str, rows: Picked | None) -> Array | dict[str, Array]:
         """An array; with several inputs those of each that has one, by name."""
         names = self.input_names or [""]
         places = {part: place_of(name, part) for part in names}
         return as_given({part: self.array(place, rows) for part, place in places.items() if place in self})
 
-    def keys(self, rows: Sequence[int] | Array | None = None) -> list[str]:
+    def keys(self, rows: Picked | None = None) -> list[str]:
         """What entries are called: their files, or indices."""
         return [str(key) for key in self.array("key", rows)]
 
@@ -206,23 +228,23 @@ class Store:
         is_there = np.isfinite(logits).all(1)
         return np.where(is_there, np.where(np.isfinite(logits), logits, 0).argmax(1), -1)
 
-    def logits_of_targets(self, rows: Sequence[int] | Array | None = None) -> Array:
+    def logits_of_targets(self, rows: Picked | None = None) -> Array:
         """The logit of the explained class of some entries (n,), or of all; NaN where none is explained."""
         targets, logits = self.array("target", rows), self.array("logits", rows)
         found: Array = np.take_along_axis(logits, np.maximum(targets, 0)[:, None], 1)[:, 0].astype(np.float64)
         return np.where(targets >= 0, found, np.nan)
 
-    def array(self, name: str, rows: Sequence[int] | Array | None = None) -> Array:
-        """An array of the store by its name, of some entries, by their indices or a mask (N,), or all.
+    def array(self, name: str, rows: Picked | None = None) -> Array:
+        """An array of the store by its name, of some entries, by their indices, a mask (N,) or a slice, or all.
 
         Raises:
-            OptionError: the store has no such array, or the array no such entries.
+            OptionError: the store has no such array, the array no such entries, or ``rows`` is nothing that picks any.
             StoreError: it is broken, or the files of some of these entries are broken or gone.
         """
         if name not in self:
             raise OptionError(f"{self.path} has no {name!r}")
         array = array_of(self.path, self._group, name)
-        chosen = None if rows is None else indices_of(np.asarray(rows), array.shape[0], f"{self.path}: {name}")
+        chosen = None if rows is None else indices_of(rows, array.shape[0], f"{self.path}: {name}")
         values = read_array(self.path, name, array, chosen)
         if not name.startswith(f"{FOLDER}/"):
             check_shape(self.path, name, array, len(self))
@@ -259,7 +281,7 @@ class Store:
         """The labels, in their order, that are names or numbers of no class: whoever has one is never predicted as labelled."""
         labels = self.array("label")
         if labels.dtype.kind in "iu":
-            return [str(number) for number in np.unique(labels[labels >= self._sides()]).tolist()]
+            return [str(number) for number in np.unique(labels[(labels >= self._sides()) | (labels < -1)]).tolist()]
         return sorted({str(name) for name in labels} - {*self.class_names, ""}) if self.class_names else []
 
     def _sides(self) -> int:
@@ -269,9 +291,22 @@ class Store:
     def _has_label(self, label: int | str) -> npt.NDArray[np.bool_]:
         """Which entries have a label: by its name as it stands there, or by the class that it means."""
         labels = self.array("label")
-        if labels.dtype.kind not in "iu" and isinstance(label, str) and label in {str(name) for name in labels}:
-            return np.array([str(name) == label for name in labels])
-        return np.asarray(self._labels() == class_number(label, self.class_names, self._sides()))
+        if labels.dtype.kind not in "iu" and isinstance(label, str):
+            words = np.array([str(name) for name in labels])
+            if label in words:
+                self._refuse_other_meaning(label)
+                return np.asarray(words == label)
+        return np.asarray(self._labels() == class_asked(label, self.class_names, self._sides()))
+
+    def _refuse_other_meaning(self, label: str) -> None:
+        """Raise if a label that stands there is the number of a class that is called otherwise.
+
+        Raises:
+            TargetError: it is.
+        """
+        if self.class_names:
+            names = list(dict.fromkeys([*self.class_names, label]))
+            class_of_word(label, [names.index(label)], names, len(self.class_names))
 
     def _has_any_label(self) -> npt.NDArray[np.bool_]:
         """Which entries have a label, if only the name of no class."""
@@ -288,4 +323,4 @@ class Store:
         return np.array([self.class_names.index(str(name)) if str(name) in self.class_names else -1 for name in labels])
 
     def _number(self, value: int | str) -> int:
-        return class_number(value, self.class_names, self._classes)
+        return class_asked(value, self.class_names, self._classes)

@@ -18,6 +18,7 @@ from signxai.datasets.views import view_read
 __all__ = [
     "BROKEN",
     "check_attributes",
+    "check_failed",
     "check_manifest",
     "check_names",
     "check_shape",
@@ -71,6 +72,7 @@ def check_attributes(file: Path, attributes: Mapping[str, Any]) -> None:
         "class_names": _are_words(attributes["class_names"]),
         "batch_size": _is_count(attributes["batch_size"]) and attributes["batch_size"] > 0,
         "inputs": _are_words(attributes.get("inputs", [])),
+        "arrays": _are_words(attributes.get("arrays", [])),
         "view": "view" not in attributes or _is_view(attributes["view"]),
     }
     _refuse_first(file, checks, attributes)
@@ -127,9 +129,31 @@ def check_manifest(file: Path, manifest: Mapping[str, Any], count: int, batch_si
             raise StoreError(f"{file}: lists the batches {first} to {stop - 1} of {batches}; it is broken: remove the store, and run again")
         before = stop
     done = {number for first, stop in manifest["done"] for number in range(first, stop)}
+    failed: set[int] = set()
     for index, *words in manifest["failed"]:
-        if not 0 <= index < count or index // batch_size not in done or not _are_words(words):
-            raise StoreError(f"{file}: lists entry {index} of {count} as failed; it is broken: remove the store, and run again")
+        if not 0 <= index < count or index // batch_size not in done or not _are_words(words) or index in failed:
+            twice = " twice" if index in failed else ""
+            raise StoreError(f"{file}: lists entry {index} of {count} as failed{twice}; it is broken: remove the store, and run again")
+        failed.add(index)
+
+
+def check_failed(file: Path, failed: Iterable[tuple[int, str, str]], keys: Sequence[str]) -> None:
+    """Refuse a record of entries that failed which calls one otherwise than the store does.
+
+    Args:
+        file: where it stands.
+        failed: the index of each, its key and the reason.
+        keys: of all entries.
+
+    Raises:
+        StoreError: there is one.
+    """
+    for index, key, _ in failed:
+        if keys[index] != key:
+            raise StoreError(
+                f"{file}: lists entry {index} as failed and calls it {key!r:.80}, which is {keys[index]!r:.80}; it is broken: remove the "
+                "store, and run again"
+            )
 
 
 def held(path: Path, name: object) -> bool:
@@ -197,11 +221,11 @@ def _key(array: Any, number: int) -> str:
 def _lost(path: Path, name: str, number: int, size: int, count: int) -> str:
     entries = f"entries {number * size} to {min((number + 1) * size, count) - 1}"
     what = f"the file of {entries}" if name in _OF_ENTRIES else f"the file of batch {number} ({entries})"
-    return f"{path}: {name} lacks {what}, which was written once; {_ANEW}"
+    return f"{path}: {name} lacks {what}, or it is empty, though it was written once; {_ANEW}"
 
 
 def refuse_lost_batches(path: Path, arrays: Mapping[str, Any], done: Iterable[int], failed: Iterable[int]) -> None:
-    """Refuse to go on with a store of which a batch that is done has lost a file.
+    """Refuse to go on with a store of which a batch that is done has lost a file, or has an empty one, or a folder in its place.
 
     Args:
         path: of the store.
@@ -214,14 +238,22 @@ def refuse_lost_batches(path: Path, arrays: Mapping[str, Any], done: Iterable[in
     """
     left, of_failed = sorted(done), list(failed)
     for name, array in arrays.items():
-        if 0 in array.shape or _may_be_fill(array.fill_value):
+        if 0 in array.shape:
             continue
         size, count = _sizes(array)[0], array.shape[0]
         failures = Counter(index // size for index in of_failed)
-        there = set(os.listdir(path / name))
+        there = _bytes_in(path / name)
         for number in left:
-            if failures[number] < min((number + 1) * size, count) - number * size and _key(array, number) not in there:
+            computed = min((number + 1) * size, count) - number * size - failures[number]
+            must_be = computed > 0 and not _may_be_fill(array.fill_value)
+            if there.get(_key(array, number), 0 if must_be else 1) == 0:
                 raise StoreError(_lost(path, name, number, size, count))
+
+
+def _bytes_in(folder: Path) -> dict[str, int]:
+    """How long what lies in a folder is, by its name; 0 of what is no file."""
+    with os.scandir(folder) as places:
+        return {place.name: place.stat().st_size if place.is_file() else 0 for place in places}
 
 
 def _may_be_fill(fill: Any) -> bool:
@@ -240,13 +272,14 @@ def refuse_within_group(path: Path) -> None:
             raise StoreError(f"{path}: lies in {folder}, which is a store or another group of zarr; name a place outside of it")
 
 
-def names_of_arrays(path: Path, run: Mapping[str, Any], inputs: Sequence[str]) -> list[str]:
+def names_of_arrays(path: Path, run: Mapping[str, Any], inputs: Sequence[str], listed: Sequence[str]) -> list[str]:
     """The arrays that the store of a run must have.
 
     Args:
         path: of the store.
         run: what it says it was.
         inputs: the names of several; empty: an entry is one array.
+        listed: those that it says it has; of stores of early versions none.
     """
     names = ["key", "logits", "target", *(f"sum/{method}" for method in run["methods"])]
     if run["settings"].get("keeps_inputs"):
@@ -254,7 +287,7 @@ def names_of_arrays(path: Path, run: Mapping[str, Any], inputs: Sequence[str]) -
     for method in run["methods"]:
         explained = [name for name in inputs if held(path, f"sum_by_input/{method}/{name}")] if inputs else [ONE]
         names += [place_of(f"relevance/{method}", name) for name in explained]
-    return names
+    return list(dict.fromkeys([*names, *listed]))
 
 
 def check_shape(path: Path, name: str, array: Any, count: int) -> None:
@@ -272,7 +305,7 @@ def check_shape(path: Path, name: str, array: Any, count: int) -> None:
 
 
 def check_names(path: Path, class_names: Sequence[str], classes: int) -> None:
-    """Refuse a store whose classes are not as many as their names; one logit may have the names of both sides of its decision.
+    """Refuse a store whose classes are not as many as their names, each its own; one logit may have those of both sides of its decision.
 
     Raises:
         StoreError: it is one.
@@ -281,3 +314,5 @@ def check_names(path: Path, class_names: Sequence[str], classes: int) -> None:
         raise StoreError(
             f"{path}: names {len(class_names)} classes, and has logits of {classes}; it is broken: remove the store, and run again"
         )
+    if twice := [name for name, times in Counter(class_names).items() if times > 1]:
+        raise StoreError(f"{path}: names two classes {twice[0]!r}; it is broken: remove the store, and run again")

@@ -21,9 +21,11 @@ from filelock import FileLock, Timeout
 
 from signxai.common.errors import OptionError, StoreError
 from signxai.datasets.chunk_files import KEYS, ChunkFiles, compressor
+from signxai.datasets.classes import classes_kept
 from signxai.datasets.packages import zarr_package
+from signxai.datasets.probe import Probe
 from signxai.datasets.sources import Entries
-from signxai.datasets.store_checks import BROKEN, check_attributes, check_manifest, refuse_lost_batches, refuse_within_group
+from signxai.datasets.store_checks import BROKEN, check_attributes, check_failed, check_manifest, refuse_lost_batches, refuse_within_group
 from signxai.datasets.views import Views, kept
 
 __all__ = ["ArrayKind", "BatchResult", "Failure", "StoreWriter"]
@@ -98,6 +100,7 @@ class StoreWriter:
         self._failures: dict[int, Failure] = {}
         self._group: Any = None
         self._arrays: dict[str, ChunkFiles] = {}
+        self.probe: Probe | None = None
         self._kept_at = -_SECONDS
         self._is_kept = True
 
@@ -131,21 +134,24 @@ class StoreWriter:
         """Whether there is a store to go on with."""
         return self.path.exists()
 
-    def resume(self, run: Mapping[str, Any], entries: Entries) -> None:
+    def resume(self, run: Mapping[str, Any], entries: Entries, class_names: Sequence[str]) -> None:
         """Go on with the store of an earlier run.
 
         Args:
             run: what this run is, see ``Plan.description``.
             entries: of the data set.
+            class_names: by class; empty: classes are numbered.
 
         Raises:
             StoreError: it is no store, broken, of another run, or of a newer version.
         """
         self._group = opened(self.path, "r+")
         attributes = attributes_of(self.path, self._group)
-        refuse_other_run(self.path, attributes["run"], run)
+        refuse_other_run(self.path, _with_names(attributes["run"], attributes["class_names"]), _with_names(run, class_names))
+        self.probe = Probe.read(self.path, attributes["probe"], len(entries.keys)) if "probe" in attributes else None
         manifest = read_manifest(self.path, attributes)
-        for name, values in _known(entries).items():
+        check_failed(self.path / MANIFEST / _ATTRIBUTES, manifest["failed"], entries.keys)
+        for name, values in _known(entries, attributes["class_names"]).items():
             if not np.array_equal(read_array(self.path, name, array_of(self.path, self._group, name), None).astype(values.dtype), values):
                 raise StoreError(f"{self.path}: {name} is not what was written once; delete the store or run again into a new one")
         self._done = {number for first, stop in manifest["done"] for number in range(first, stop)}
@@ -159,6 +165,7 @@ class StoreWriter:
         arrays: Mapping[str, ArrayKind],
         class_names: Sequence[str],
         view: Views,
+        probe: Probe | None = None,
     ) -> None:
         """Make the store, with what is known of the entries and nothing computed.
 
@@ -169,15 +176,24 @@ class StoreWriter:
             arrays: what is computed of each entry, by name.
             class_names: by class; empty: classes are numbered.
             view: how an entry is drawn; with several inputs by the name of each.
+            probe: what the model says of an entry, by which another one is told from it when the run is gone on with.
+
+        Raises:
+            SignxaiError: a class that a table gives for an entry is none, or may be either of two.
+            OSError: it cannot be written.
         """
         part = self.path.with_name(f".{self.path.name}.part")
         shutil.rmtree(part, ignore_errors=True)  # of a run that was ended while it made one
         attributes = {"format": FORMAT, "run": dict(run), "class_names": list(class_names), "batch_size": batch_size, "view": kept(view)}
+        known = _known(entries, class_names)
+        attributes["arrays"] = [*known, *arrays]
         if isinstance(view, Mapping):
             attributes["inputs"] = list(view)
+        if probe is not None:
+            attributes["probe"] = probe.kept()
         with _said_of(self.path, is_new=True):
             try:
-                _make(part, attributes, entries, batch_size, arrays)
+                _make(part, attributes, known, batch_size, arrays)
                 part.rename(self.path)
             except OSError:
                 shutil.rmtree(part, ignore_errors=True)
@@ -252,11 +268,11 @@ class StoreWriter:
             self._kept_at, self._is_kept = monotonic(), True
 
 
-def _make(path: Path, attributes: dict[str, Any], entries: Entries, batch_size: int, arrays: Mapping[str, ArrayKind]) -> None:
+def _make(path: Path, attributes: dict[str, Any], known: Mapping[str, Array], batch_size: int, arrays: Mapping[str, ArrayKind]) -> None:
     """A store in which nothing is computed yet."""
-    count = len(entries.keys)
+    count = len(known["key"])
     group = zarr_package().open_group(path, mode="w", zarr_format=3, attributes=attributes)
-    for name, values in _known(entries).items():
+    for name, values in known.items():
         dtype = str if values.dtype.kind == "U" else values.dtype
         group.create_array(name, shape=(count,), chunks=(count,), dtype=dtype)[:] = values
     for name, kind in arrays.items():
@@ -344,7 +360,7 @@ def arrays_of(path: Path, group: Any, kinds: Mapping[str, ArrayKind]) -> dict[st
     for name, kind in kinds.items():
         if arrays[name].shape[1:] != kind.shape or arrays[name].dtype != np.dtype(kind.dtype):
             came = f"{arrays[name].dtype} {arrays[name].shape[1:]}"
-            raise StoreError(f"{path}: {name} is of {came}, where this run has {kind.dtype} {kind.shape}; remove the store, and run again")
+            raise StoreError(f"{path}: {name} is of {came}, where this run has {kind.dtype} {kind.shape}; name another store, or remove it")
     return {name: ChunkFiles.of(path / name, array) for name, array in arrays.items()}
 
 
@@ -365,20 +381,42 @@ def read_array(path: Path, name: str, array: Any, rows: npt.NDArray[np.int64] | 
         raise StoreError(f"{path}: {name} has a broken chunk ({error}); remove the store, and run again") from error
 
 
-def indices_of(rows: Array, count: int, name: str) -> npt.NDArray[np.int64]:
-    """Rows that are given as indices, or by a mask, as indices.
+def indices_of(rows: Any, count: int, name: str) -> npt.NDArray[np.int64]:
+    """Rows that are given as indices, as a slice or by a mask, as indices.
+
+    Args:
+        rows: as somebody gives them.
+        count: how many there are.
+        name: of what, for messages.
 
     Raises:
-        OptionError: a mask of another length, or an index out of range.
+        OptionError: neither, a mask of another length, or an index out of range.
+
+    >>> indices_of(slice(1, None), 3, "logits").tolist(), indices_of([True, False, True], 3, "logits").tolist()
+    ([1, 2], [0, 2])
     """
-    if rows.dtype == np.bool_:
-        if rows.shape != (count,):
-            raise OptionError(f"{name} has {count} entries, and the mask is of the shape {rows.shape}; give ({count},), or indices")
-        return np.flatnonzero(rows)
-    indices = rows.astype(np.int64)
-    if (outside := indices[(indices < -count) | (indices >= count)]).size:
+    given = _as_rows(rows, count)
+    if given is None:
+        said = " ".join(repr(rows).split())[:60]
+        raise OptionError(f"{name}: rows={said}; pick entries by a list of indices, such as [0, 3], a slice, or a mask ({count},) of bool")
+    if given.dtype == np.bool_:
+        if given.shape != (count,):
+            raise OptionError(f"{name} has {count} entries, and the mask is of the shape {given.shape}; give ({count},), or indices")
+        return np.flatnonzero(given)
+    if (outside := given[(given < -count) | (given >= count)]).size:
         raise OptionError(f"{name} has {count} entries, and no {outside.flat[0]}; give indices of 0 to {count - 1}, or a mask ({count},)")
-    return indices
+    return given.astype(np.int64)
+
+
+def _as_rows(rows: Any, count: int) -> Array | None:
+    """Indices (n,) or a mask, as an array; None: it is neither."""
+    try:
+        given = np.arange(count)[rows] if isinstance(rows, slice) else np.asarray(rows)
+    except (TypeError, ValueError):
+        return None
+    if not given.size and given.ndim == 1:
+        return given.astype(np.int64) if given.dtype != np.bool_ else given
+    return given if given.dtype == np.bool_ or (given.dtype.kind in "iu" and given.ndim == 1) else None
 
 
 def array_of(path: Path, group: Any, name: str) -> Any:
@@ -501,6 +539,11 @@ def refuse_other_run(path: Path, stored: Mapping[str, Any], run: Mapping[str, An
         raise StoreError(f"{path}: of another run: {'; '.join(differences[:3])}{more}; name another store, or repeat that run")
 
 
+def _with_names(run: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+    """A run with what its classes are called, by number, as labels and targets mean others if they are called otherwise."""
+    return {**run, "class_names": {str(number): name for number, name in enumerate(class_names)}}
+
+
 def _differences(stored: Any, run: Any, name: str = "") -> list[tuple[str, Any, Any]]:
     if isinstance(stored, Mapping) and isinstance(run, Mapping):
         keys = [*run, *(key for key in stored if key not in run)]
@@ -509,14 +552,16 @@ def _differences(stored: Any, run: Any, name: str = "") -> list[tuple[str, Any, 
     return [] if stored == run else [(name, stored, run)]
 
 
-def _known(entries: Entries) -> dict[str, Array]:
-    """What is known of entries before they are read, as arrays: names as strings, numbers as int64 with -1 where nobody says."""
+def _known(entries: Entries, class_names: Sequence[str]) -> dict[str, Array]:
+    """What is known of entries before they are read, as arrays: names as strings, numbers as int64 with -1 where nobody says.
+
+    Raises:
+        SignxaiError: a class that a table gives is none, or may be either of two.
+    """
     known: dict[str, Array] = {"key": np.array(entries.keys, dtype=object).astype(str)}
     if entries.groups is not None:
         known["group"] = np.array(entries.groups, dtype=str)
-    for name, classes in (("label", entries.labels), ("target_given", entries.targets)):
-        if classes is not None:
-            are_numbers = all(value is None or isinstance(value, int) for value in classes)
-            plain = [(-1 if are_numbers else "") if value is None else value for value in classes]
-            known[name] = np.array(plain, dtype=np.int64) if are_numbers else np.array([str(value) for value in plain])
+    for name, what in (("label", "labels"), ("target_given", "targets")):
+        if (values := getattr(entries, what)) is not None:
+            known[name] = classes_kept(what, values, entries.keys, class_names)
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,19 @@ from typing import Any
 from signxai.common.errors import InputError, OptionError
 from signxai.datasets.parts import ONE, as_given, parts_of
 
-__all__ = ["PictureView", "SignalView", "ValuesView", "View", "Views", "check_fits", "kept", "view_of_shape", "view_read", "views_of"]
+__all__ = [
+    "PictureView",
+    "SignalView",
+    "ValuesView",
+    "View",
+    "Views",
+    "check_fits",
+    "check_views",
+    "kept",
+    "view_of_shape",
+    "view_read",
+    "views_of",
+]
 
 _RGB = 3
 
@@ -105,6 +118,27 @@ def check_fits(view: View, shape: Sequence[int], name: str = ONE) -> None:
     if len(shape) not in axes:
         which = f"input {name!r}: " if name else ""
         raise InputError(f"{which}entries of the shape {tuple(shape)} have the view of {what}, which is {said}; give view= another one")
+
+
+def check_views(given: object) -> None:
+    """Refuse what is no view, and one that no store can keep.
+
+    Raises:
+        OptionError: it is.
+
+    >>> check_views(ValuesView("age"))
+    Traceback (most recent call last):
+    signxai.common.errors.OptionError: view=ValuesView(names='age'): no list: 'age'
+    """
+    for view in given.values() if isinstance(given, Mapping) else (given,):
+        if not isinstance(view, View):
+            raise OptionError(
+                f"view={view!r:.60}: give a PictureView, SignalView or ValuesView, or with several inputs one of each by name"
+            )
+        try:
+            view_read(json.loads(json.dumps(kept(view))))
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"view={view!r}: {error}") from error
 
 
 def views_of(shapes: Mapping[str, Sequence[int]], given: Views | None) -> Views:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from signxai.common.errors import InputError
 
+_MOST_BYTES = 8
+"""Of a floating-point number, as torch has them."""
+
 
 def as_input(net: nn.Module, x: object, name: str = "x") -> Tensor:
     """The input as a floating-point tensor on the model's device and of its dtype, outside of any graph.
@@ -54,9 +57,9 @@ def _wide_enough(integers: Tensor, dtype: torch.dtype, name: str) -> torch.dtype
     for one in (dtype, *wider):
         if torch.equal(integers.to(one).to(torch.int64), integers.to(torch.int64)):
             return one
-    raise InputError(
-        f"{name} holds integers beyond 2**53, such as {int(integers.abs().max())}, that no floating-point type holds; give smaller ones"
-    )
+    values = integers.cpu().numpy()  # whose largest torch does not find of unsigned ones
+    largest = max(int(values.max()), int(values.min()), key=abs)
+    raise InputError(f"{name} holds integers beyond 2**53, such as {largest}, that no floating-point type holds; give smaller ones")
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -92,6 +95,8 @@ def as_tensor(x: object, name: str = "x") -> Tensor:
         return torch.tensor(array.item(), device="cpu")
     if not array.flags.writeable or not array.dtype.isnative or min(array.strides) < 0:
         array = array.astype(array.dtype.newbyteorder("="))  # a copy: torch takes only writable, native memory
+    if array.dtype.kind == "f" and array.dtype.itemsize > _MOST_BYTES:
+        raise InputError(f"{name} is of {array.dtype}, which torch does not have; give float64")
     return torch.from_numpy(array)
 
 

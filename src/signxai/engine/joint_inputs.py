@@ -304,7 +304,7 @@ def _rows_of(value: Value, index: Tensor, count: int) -> Value:
             f"the argument {value!r} is a list with a number for each of {count} samples; give a tensor if they go with the samples, and "
             "a tuple if they are passed whole"
         )
-    return _in_container(value, lambda item: _rows_of(item, index, count), value)
+    return in_container(value, lambda item: _rows_of(item, index, count), value)
 
 
 def _owned(value: Value) -> Value:
@@ -317,7 +317,7 @@ def _owned(value: Value) -> Value:
         return value.detach().clone()
     if type(value) in _INERT:
         return value
-    found = _in_container(value, _owned, None)
+    found = in_container(value, _owned, None)
     if found is not None:
         return found
     try:
@@ -332,7 +332,7 @@ def _owned(value: Value) -> Value:
 _INERT = {int, float, bool, str, bytes, complex, type(None)}
 
 
-def _in_container(value: Value, change: Callable[[Value], Value], otherwise: Value) -> Value:
+def in_container(value: Value, change: Callable[[Value], Value], otherwise: Value) -> Value:
     """A mapping, tuple or list, of whatever class, with each item changed; ``otherwise`` for anything else."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(change, value))

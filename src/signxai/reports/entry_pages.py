@@ -12,6 +12,7 @@ import numpy.typing as npt
 from signxai.reports.encoding import companded, packed, rounded
 from signxai.reports.pages import Pages
 from signxai.reports.parts import Part
+from signxai.reports.statistics import lengths_of
 from signxai.reports.survey import Subject, Survey
 
 __all__ = ["SHEET", "EntryWriter", "map_payload", "sheet_of_maps"]
@@ -87,8 +88,12 @@ class EntryWriter:
         return _Block(found, planes, self.subject.inputs(block))
 
     def _similarity(self, method: int, block: slice, planes: list[Array]) -> Array:
-        """The cosine of the angle between each map, with all its parts, and the mean of its class."""
-        found = [means.products(block, plane) for means, plane in zip(self.survey.means[method], planes, strict=True)]
+        """The cosine of the angle between each map, with all its parts, and the mean of its class.
+
+        Maps are brought to one length first, as squares of very large and very small numbers are no floats.
+        """
+        lengths = lengths_of(planes)[:, None, None]
+        found = [means.products(block, plane / lengths) for means, plane in zip(self.survey.means[method], planes, strict=True)]
         products, own, of_mean = (np.sum([columns[place] for columns in found], axis=0) for place in range(3))
         lengths = np.sqrt(own) * np.sqrt(of_mean)
         return np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), np.nan)

@@ -205,6 +205,7 @@ class _Writer:
             "in_full": facts if len(facts) <= _IN_FULL else [],
             "confusions": confusions(self._subject.table),
             "strange": store.labels_that_are_no_classes() if "label" in store else [],
+            "has_nameless_classes": "label" in store and store.predicts_classes and not store.knows_labels,
             "failed": failures(store),
             "count": len(store),
             "is_complete": store.is_complete,
