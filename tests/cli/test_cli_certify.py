@@ -59,7 +59,7 @@ def pictures():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A user's folder: some networks, a picture and arrays."""
-    folder = tmp_path_factory.mktemp("user", numbered=False)
+    folder = tmp_path_factory.mktemp("user")
     (folder / "nets.py").write_text(NETS)
     random = np.random.default_rng(0)
     np.save(folder / "x.npy", random.normal(size=(2, 3, 8, 8)))

@@ -40,8 +40,8 @@ def joint():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("user", numbered=False)
-    (folder / "nets.py").write_text(NETS)
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "nets_to_judge.py").write_text(NETS)
     random = np.random.default_rng(0)
     x = random.normal(size=(6, 2, 16)).astype(np.float32)
     np.save(folder / "x.npy", x)
@@ -57,7 +57,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-ARGS = ["evaluate", "x.npy", "--model", "nets:net", "--method", "gradient", "lrp_z"]
+ARGS = ["evaluate", "x.npy", "--model", "nets_to_judge:net", "--method", "gradient", "lrp_z"]
 FEW = ["--metric-option", "steps=4", "--draws", "50"]
 
 
@@ -95,7 +95,7 @@ def test_files_are_groups(run):
 
 
 def test_several_inputs_are_compared(run):
-    said = explained(run("evaluate", "joint.npz", "--model", "nets:joint", "-m", "lrp_z", "--metric", "srg", *FEW))
+    said = explained(run("evaluate", "joint.npz", "--model", "nets_to_judge:joint", "-m", "lrp_z", "--metric", "srg", *FEW))
     assert said.startswith("2 methods on 6 samples")
 
 
@@ -119,7 +119,7 @@ def test_beats_of_a_recording_are_compared(run):
         (["--option", "stepz=1"], ["none of the methods takes the option 'stepz'"]),
         (["--output", "a.doc"], ["a.doc", ".html"]),
         (["--groups", "patients.txt", "--groups-by-file"], ["give one of them"]),
-        (["--groups", "nets.py"], ["lines for 6 inputs"]),
+        (["--groups", "nets_to_judge.py"], ["lines for 6 inputs"]),
         (["--target", "all"], ["--target all", "one class of each input"]),
     ],
 )
