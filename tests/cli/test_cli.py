@@ -82,7 +82,7 @@ def text():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A user's folder: some networks, pictures and arrays."""
-    folder = tmp_path_factory.mktemp("user", numbered=False)
+    folder = tmp_path_factory.mktemp("user")
     (folder / "nets.py").write_text(NETS)
     random = np.random.default_rng(0)
     np.save(folder / "x.npy", random.normal(size=(2, 3, 8, 8)))

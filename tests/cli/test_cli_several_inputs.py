@@ -85,7 +85,7 @@ def joint_inputs():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A user's folder: networks with several inputs, and files for them."""
-    folder = tmp_path_factory.mktemp("several", numbered=False)
+    folder = tmp_path_factory.mktemp("several")
     (folder / "joint_nets.py").write_text(NETS)
     x = joint_inputs()
     np.savez(folder / "in.npz", **x)

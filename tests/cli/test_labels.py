@@ -40,7 +40,7 @@ def wrong():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("labels", numbered=False)
+    folder = tmp_path_factory.mktemp("labels")
     (folder / "label_nets.py").write_text(NETS)
     np.save(folder / "ecg.npy", np.random.default_rng(0).normal(size=(2, 12, 100)).astype("float32"))
     return folder
