@@ -14,7 +14,7 @@ from kinds_of_input import KINDS, N, Words, of_network
 from networks import drawn, inputs, network, randomized
 from signxai import compare_methods, evidence, explain
 from signxai.common.errors import MethodNameError, OptionError
-from signxai.evidence import METRICS, Comparison, comparing, randomization
+from signxai.evidence import METRICS, Comparison, comparing, randomization, similarities
 from signxai.evidence.compared_scores import ComparedScores
 from signxai.evidence.comparing import agreement_of
 from signxai.targets import contrast
@@ -124,6 +124,26 @@ def test_random_models_are_drawn_once(monkeypatch):
     monkeypatch.setattr(randomization, "random_models", lambda *given: drawn_models.append(1) or own(*given))
     compared(metrics=("mprt",), metric_options={})
     assert len(drawn_models) == 1
+
+
+def test_maps_that_those_of_random_models_are_compared_with_are_ranked_once(monkeypatch):
+    ranked, own = [], similarities.average_ranks
+    monkeypatch.setattr(similarities, "average_ranks", lambda values: ranked.append(1) or own(values))
+    comparison = compared(metrics=("mprt",), metric_options={})
+    layers = comparison.curves["mprt"].places.size
+    assert layers > 1
+    assert len(ranked) == len(comparison.methods) * (1 + layers)
+
+
+def test_points_of_one_input_are_told_from_those_of_another_with_the_same_values():
+    class Weighing(nn.Module):
+        def forward(self, a, b):
+            return (a + 10 * b).sum(1, keepdim=True)
+
+    x, relevance = drawn(2, 4), np.tile(np.arange(4.0), (2, 1))
+    methods = {key: (lambda model, x, target, key=key: {key: relevance}) for key in "ab"}
+    found = compare_methods(Weighing(), {"a": x, "b": x}, methods, 0, metrics={"aopc": {"imputer": 0.0, "steps": 2}}, draws=5)
+    assert found.scores_of("b", "aopc") == pytest.approx(10 * found.scores_of("a", "aopc"), abs=1e-9)
 
 
 def test_points_that_differ_in_few_bits_are_told_apart():

@@ -53,9 +53,10 @@ class RememberingDecision(Decision):
 
 
 def _fingerprints(made: Mapping[Key, Tensor]) -> list[bytes]:
-    """Of each point (n), by all its bytes."""
+    """Of each point (n), by the keys of what is another in it, and all its bytes."""
+    keys = repr(tuple(made)).encode()
     parts = [part.detach().cpu().contiguous().reshape(len(part), -1).view(torch.uint8).numpy() for part in made.values()]
-    return [blake2b(b"".join(row.data for row in rows), digest_size=_BYTES).digest() for rows in zip(*parts, strict=True)]
+    return [blake2b(b"".join([keys, *(row.data for row in rows)]), digest_size=_BYTES).digest() for rows in zip(*parts, strict=True)]
 
 
 def _cut(made: Mapping[Key, Tensor], part: slice) -> dict[Key, Tensor]:
