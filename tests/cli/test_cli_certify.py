@@ -60,7 +60,7 @@ def pictures():
 def folder(tmp_path_factory):
     """A user's folder: some networks, a picture and arrays."""
     folder = tmp_path_factory.mktemp("user")
-    (folder / "nets.py").write_text(NETS)
+    (folder / "nets_to_certify.py").write_text(NETS)
     random = np.random.default_rng(0)
     np.save(folder / "x.npy", random.normal(size=(2, 3, 8, 8)))
     np.save(folder / "pair.npy", np.ones((1, 2)))
@@ -69,7 +69,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-BIASED = ("certify", "pair.npy", "--model", "nets:biased", "--method", "lrp_z", "--target", "0", "--without-srg")
+BIASED = ("certify", "pair.npy", "--model", "nets_to_certify:biased", "--method", "lrp_z", "--target", "0", "--without-srg")
 
 
 @pytest.mark.slow
@@ -99,10 +99,23 @@ def test_the_exit_status_is_what_is_required(run, required, status):
 
 
 def test_a_certificate_is_written_as_it_is_in_python(run, here):
-    args = ("certify", "x.npy", "--model", "nets:small", "--method", "lrp_epsilon_0_1", "--target", "1", "--target", "2", "--seed", "3")
+    args = (
+        "certify",
+        "x.npy",
+        "--model",
+        "nets_to_certify:small",
+        "--method",
+        "lrp_epsilon_0_1",
+        "--target",
+        "1",
+        "--target",
+        "2",
+        "--seed",
+        "3",
+    )
     out = explained(run(*args, "--json", "certificate.json"))
     content = json.loads((here / "certificate.json").read_text())
-    found = signxai.certify(load_classifier("nets:small").model, np.load("x.npy"), "lrp_epsilon_0_1", [1, 2], seed=3)
+    found = signxai.certify(load_classifier("nets_to_certify:small").model, np.load("x.npy"), "lrp_epsilon_0_1", [1, 2], seed=3)
     wanted = found.to_dict()
     names = [sample.pop("name") for sample in content["samples"]]
     assert names == ["x.npy[0]", "x.npy[1]"]
@@ -115,11 +128,21 @@ def test_a_certificate_is_written_as_it_is_in_python(run, here):
 @pytest.mark.parametrize(
     "args",
     [
-        ("pair.npy", "--model", "nets:named", "--method", "lrp_z"),
-        ("photo.png", "--model", "nets:pictures", "--method", "gradient_x_input", "--target", "heron", "--versus", "lynx"),
-        ("joint.npz", "--model", "nets:joint", "--method", "lrp_z", "--explained", "image"),
-        ("--input", "image=image.npy", "--input", "meta=meta.npy", "--model", "nets:joint", "--method", "gradient"),
-        ("photo.png", "--model", "nets:pictures", "--method", "integrated_gradients", "--option", "steps=3", "--relevance", "logit"),
+        ("pair.npy", "--model", "nets_to_certify:named", "--method", "lrp_z"),
+        ("photo.png", "--model", "nets_to_certify:pictures", "--method", "gradient_x_input", "--target", "heron", "--versus", "lynx"),
+        ("joint.npz", "--model", "nets_to_certify:joint", "--method", "lrp_z", "--explained", "image"),
+        ("--input", "image=image.npy", "--input", "meta=meta.npy", "--model", "nets_to_certify:joint", "--method", "gradient"),
+        (
+            "photo.png",
+            "--model",
+            "nets_to_certify:pictures",
+            "--method",
+            "integrated_gradients",
+            "--option",
+            "steps=3",
+            "--relevance",
+            "logit",
+        ),
     ],
 )
 def test_every_kind_of_input_has_a_certificate(run, args):
@@ -129,7 +152,18 @@ def test_every_kind_of_input_has_a_certificate(run, args):
 
 
 def test_a_class_rather_than_another_is_what_is_certified(run):
-    args = ("photo.png", "--model", "nets:pictures", "--method", "lrp_z", "--target", "heron", "--versus", "lynx", "--without-srg")
+    args = (
+        "photo.png",
+        "--model",
+        "nets_to_certify:pictures",
+        "--method",
+        "lrp_z",
+        "--target",
+        "heron",
+        "--versus",
+        "lynx",
+        "--without-srg",
+    )
     out = explained(run("certify", *args))
     assert "lrp_z, contrast([2], [0]), sample 0" in out
     assert "starts with a sum of 0" in out
@@ -137,7 +171,7 @@ def test_a_class_rather_than_another_is_what_is_certified(run):
 
 def test_a_mistake_in_a_check_is_told_before_a_network_is_made(run):
     for args in (("--threshold", "runner=0.1"), ("--require", "runner")):
-        refused(run("certify", "pair.npy", "--model", "nets:none", "--method", "lrp_z", *args), "'runner'")
+        refused(run("certify", "pair.npy", "--model", "nets_to_certify:none", "--method", "lrp_z", *args), "'runner'")
 
 
 @pytest.mark.slow
@@ -182,7 +216,7 @@ def test_ctrl_c_leaves_what_is_done_marked_as_partial(run, here, monkeypatch):
     monkeypatch.setattr(certify_files.Certification, "growing", interrupted)
     torch.save(torch.zeros(3, 3, 8, 8), "three.pt")
     done = run(
-        *("certify", "three.pt", "--model", "nets:small", "--method", "gradient", "--without-srg"),
+        *("certify", "three.pt", "--model", "nets_to_certify:small", "--method", "gradient", "--without-srg"),
         *("--json", "part.json", "--require", "all"),
     )
     assert done.returncode == 130
