@@ -78,7 +78,7 @@ def test_a_lost_worker_loses_nothing(alone, tmp_path):
 
 def test_a_lost_driver_is_gone_on_with(alone, tmp_path):
     path = tmp_path / "maps.zarr"
-    run = Run(path, 0.1)
+    run = Run(path, 0.3)
     run.wait_for(lambda: path.exists() and len(Store(path).rows()) > 4)
     run.kill()
     assert not Store(path).is_complete
