@@ -262,6 +262,11 @@ def test_what_is_wrong_is_told(how, error, said):
         compared(**how)
 
 
+def test_how_many_draws_is_checked_before_anything_is_computed():
+    with pytest.raises(OptionError, match="draws=0 must be a whole number of at least 1"):
+        compared(draws=0, progress=lambda *_: pytest.fail("something was computed"))
+
+
 def test_what_a_comparison_does_not_have_is_told():
     comparison = compared()
     for ask in (lambda: comparison.row("lrp", "srg"), lambda: comparison.ranks("mprt"), lambda: comparison.plot_curves("gini")):

@@ -89,6 +89,7 @@ def compare_methods(
     1.0
     """
     require_statistics()
+    draws = count("draws", draws)
     chosen = metrics_of(metrics, masks, metric_options or {})
     contestants = contestants_of(method_names, method_options or {})
     work = _Work(model, x, target_class, contestants, chosen, masks, dict(run), progress, _Results(len(contestants), chosen))
@@ -112,7 +113,7 @@ def compare_methods(
         agreement=found.agreement,
         costs=found.costs,
         curves=found.curves,
-        draws=count("draws", draws),
+        draws=draws,
         seed=explaining.settings.seed,
         partial=is_partial,
     )
