@@ -84,6 +84,7 @@ def folder(tmp_path_factory):
     """A user's folder: some networks, pictures and arrays."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "nets.py").write_text(NETS)
+    (folder / "maps").mkdir()
     random = np.random.default_rng(0)
     np.save(folder / "x.npy", random.normal(size=(2, 3, 8, 8)))
     np.save(folder / "ecg.npy", random.normal(size=(1, 12, 60)).astype("float32"))
@@ -418,7 +419,7 @@ MISTAKES = {
     "figure format": (["x.npy", *SMALL, "--output", "maps.doc"], ["maps.doc", ".png"]),
     "figure without a folder": (["x.npy", *SMALL, "--output", "none/maps.png"], ["none", "folder"]),
     "arrays format": (["x.npy", *SMALL, "--save", "maps.npy"], ["maps.npy", ".npz"]),
-    "overwriting an input": (["photo.png", "--model", "nets:named", "-m", "gradient", "--output", "../user/photo.png"], ["would be lost"]),
+    "overwriting an input": (["photo.png", "--model", "nets:named", "-m", "gradient", "--output", "maps/../photo.png"], ["would be lost"]),
     "picture without preprocessing": (["photo.png", *SMALL], ["photo.png", "preprocess"]),
     "failing preprocessing": (["photo.png", "--model", "nets:clumsy", "-m", "gradient"], ["photo.png", "ZeroDivisionError"]),
     "two shapes": (["x.npy", "ecg.npy", *SMALL], ["x.npy (3, 8, 8)", "ecg.npy (12, 60)"]),

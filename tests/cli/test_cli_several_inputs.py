@@ -391,7 +391,7 @@ MISTAKES = {
         ["'video'", "(3, 2, 4, 4)"],
     ),
     "figure of layers": (["in.npz", "--at", "conv", "--output", "a.png", *GRADIENT], ["--output", "--at"]),
-    "no such folder": ([*FILES, "--output", "../several/in.png", "--save", "none/maps.npz", *GRADIENT], ["none"]),
+    "no such folder": ([*FILES, "--output", "in.png", "--save", "none/maps.npz", *GRADIENT], ["none"]),
     "a picture without preprocessing": (["--input", "ecg=photo.png", *FILES[2:], *GRADIENT], ["photo.png", "preprocess"]),
     "a target out of range": (["in.npz", "--target", 3, *GRADIENT], ["3", "0 to 2"]),
 }
