@@ -109,6 +109,17 @@ def test_a_store_says_how_its_entries_are_drawn(view, tmp_path):
     assert store.view == (view or PictureView())
 
 
+def test_a_store_that_draws_its_entries_otherwise_is_not_gone_on_with(tmp_path):
+    def run(**options):
+        return explain_dataset(network(), source(), METHODS[:1], tmp_path / "maps.zarr", **options).view
+
+    first = PictureView((0.5,) * 3, (0.2,) * 3)
+    run(view=first)
+    with pytest.raises(StoreError, match=r"view.*mean was \[0.5, 0.5, 0.5\] and is \[\]"):
+        run(view=PictureView())
+    assert run(view=first) == run() == first
+
+
 def test_a_view_that_does_not_fit_the_entries_is_refused_before_anything_is_written(tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(20, 2))
     signals = ArraySource(np.zeros((3, 2, 10), "f4"))

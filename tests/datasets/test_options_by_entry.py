@@ -46,6 +46,16 @@ def test_a_baseline_that_is_neither_is_refused(shape, tmp_path):
     assert not (tmp_path / "maps.zarr").exists()
 
 
+@pytest.mark.parametrize("made", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_row_that_no_entry_can_have_is_refused_before_any_is_explained(made, value, tmp_path):
+    rows = ROWS.copy()
+    rows[13, 2] = value
+    with pytest.raises(OptionError, match=r"baseline: the row of entry 13 \(counted from 0\) has values that are NaN or infinite"):
+        run(tmp_path / "maps.zarr", baseline=made(rows))
+    assert not (tmp_path / "maps.zarr").exists()
+
+
 class Failing(ArraySource):
     """Entries of which some cannot be read, and one is of another shape."""
 

@@ -117,11 +117,24 @@ def _like_input(name: str, value: Any, data_set: _DataSet, shapes: Sequence[Shap
     if not shape or any(shape in (one, (1, *one)) for one in shapes):
         return value
     if any(shape == (data_set.count, *one) for one in shapes):
-        return EntryRows(array)
+        return _rows(name, array)
     raise OptionError(
         f"{name} has the shape {shape}; give a number, one entry {' or '.join(map(str, shapes))} for all, or a row for each of the "
         f"{data_set.count} entries"
     )
+
+
+def _rows(name: str, values: Any) -> EntryRows:
+    """The rows of all entries, told to be finite before the first is explained: a run that has begun does not end at one of them.
+
+    Raises:
+        OptionError: one has values that are no numbers.
+    """
+    array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.dtype.kind in "fc" and not (finite := np.isfinite(array.reshape(len(array), -1)).all(1)).all():
+        row = int(finite.argmin())
+        raise OptionError(f"{name}: the row of entry {row} (counted from 0) has values that are NaN or infinite; mend it, or leave it out")
+    return EntryRows(values)
 
 
 def _as_array(name: str, value: Any) -> npt.NDArray[Any]:
@@ -146,7 +159,7 @@ def _bound(name: str, value: Any, data_set: _DataSet) -> Any:
     ):
         return value
     if len(value) == data_set.count:
-        return EntryRows(value)
+        return _rows(name, value)
     raise OptionError(
         f"{name} has the shape {tuple(value.shape)}; give a number, an array that spreads to one entry, or a row for each of the "
         f"{data_set.count} entries"

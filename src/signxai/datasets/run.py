@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -122,9 +122,11 @@ def explain_dataset(
         if writer.probe is not None and writer.probe.entry == example.index:
             refuse_other_network(writer.path, writer.probe, example.key, partial(_asked_anew, explainer, source))
         explainer = explainer.asked()
+        shown = views_of({name: kind.shape for name, kind in explainer.inputs.items()}, work.view or getattr(source, "view", None))
         if not writer.exists:
-            shown = views_of({name: kind.shape for name, kind in explainer.inputs.items()}, work.view or getattr(source, "view", None))
             writer.create(run, source.entries, plan.batch_size, explainer.arrays(), work.class_names, shown, explainer.probe)
+        elif view is not None:
+            writer.refuse_other_view(shown)
         writer.open_arrays(explainer.arrays())
         writer.forget_begun()
         missing = writer.missing(-(-len(source.entries.keys) // plan.batch_size))
@@ -133,8 +135,8 @@ def explain_dataset(
         if ray is None:
             results = _results(explainer, source, missing, writer, workers)
         else:
-            results = results_by_ray(explainer, source, missing, writer.path, ray)
-        _commit(results, writer, missing, plan.batch_size, len(source.entries.keys), progress)
+            results = _committed(results_by_ray(explainer, source, missing, writer.path, ray), writer)
+        _follow(results, writer, missing, plan.batch_size, len(source.entries.keys), progress)
     made = Store(store)
     for line in lost_in_16_bits(made):
         _LOG.warning(line)
@@ -212,11 +214,14 @@ def _asked_anew(explainer: BatchExplainer, source: Source) -> Probe:
     return explainer.probed(replace(explainer.example, parts=parts_read(source, index)))
 
 
-def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int) -> Iterator[BatchResult]:
-    """The batches that are not there yet, with their chunks written: those of one while the next is explained."""
+def _results(
+    explainer: BatchExplainer, source: Source, missing: Sequence[int], writer: StoreWriter, workers: int
+) -> Generator[BatchResult, None, None]:
+    """The batches that are not there yet, written and committed: one while the next is explained."""
 
     def written(result: BatchResult) -> BatchResult:
         writer.write(result)
+        writer.commit(result)  # here, because the manifest waits for the disk, too
         return result
 
     being_written: Future[BatchResult] | None = None
@@ -230,19 +235,26 @@ def _results(explainer: BatchExplainer, source: Source, missing: Sequence[int], 
             yield being_written.result()
 
 
-def _commit(
-    results: Iterable[BatchResult], writer: StoreWriter, missing: Sequence[int], batch_size: int, count: int, progress: bool
+def _committed(results: Iterable[BatchResult], writer: StoreWriter) -> Generator[BatchResult, None, None]:
+    """Batches whose chunks others have written, each of which counts from then on."""
+    for result in results:
+        writer.commit(result)
+        yield result
+
+
+def _follow(
+    results: Generator[BatchResult, None, None], writer: StoreWriter, missing: Sequence[int], batch_size: int, count: int, progress: bool
 ) -> None:
-    """Let each batch count as soon as it is written, and show how far the run is."""
+    """Have all batches made, and show how far the run is."""
     left = sum(_size(number, batch_size, count) for number in missing)
     with tqdm(total=count, initial=count - left, unit="entry", disable=not progress) as bar:
         try:
             for result in results:
-                writer.commit(result)
                 bar.update(_size(result.number, batch_size, count))
         except RuntimeError as error:
             raise (lost_reader(error) or error) from error.__cause__
         finally:
+            results.close()  # waits for the batch that is being written; then nobody else writes the manifest
             writer.keep()
     writer.tidy()
     if failures := writer.failures:

@@ -200,6 +200,18 @@ class StoreWriter:
                 raise
         self._group = zarr_package().open_group(self.path, mode="r+")
 
+    def refuse_other_view(self, view: Views) -> None:
+        """Raise if the entries of the store that is gone on with are drawn in another way.
+
+        Args:
+            view: how they are to be drawn; with several inputs by the name of each.
+
+        Raises:
+            StoreError: they are drawn otherwise.
+        """
+        stored = self._group.attrs.get("view", {})
+        refuse_other_run(self.path, {"view": stored}, {"view": kept(view)})
+
     def open_arrays(self, arrays: Mapping[str, ArrayKind]) -> None:
         """Have the arrays ready to be written to.
 
