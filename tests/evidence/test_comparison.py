@@ -118,6 +118,34 @@ def test_methods_share_the_ends_of_their_curves(points_run):
     assert most - 6 <= points_run(["srg"], "abc", steps=5) <= most  # of 12 units, two orders may have a part in common
 
 
+@pytest.mark.parametrize(
+    ("target", "metrics"),
+    [
+        *((None, metrics) for metrics in (["gini"], ["srg", "deletion"], ["completeness"], {"aopc": {"score": "decision"}})),
+        (contrast([0, 1, 2], [2, 0, 1]), ["srg"]),
+        (lambda outputs: outputs[:, 0], ["srg", "completeness"]),
+        ([0, 1, 2], ["srg", "deletion"]),
+    ],
+)
+def test_samples_are_predicted_once(target, metrics):
+    """The maps are given, and no point of a curve is a sample itself."""
+    x = inputs("linear", N)
+    seen = []
+
+    class Noting(nn.Linear):
+        def forward(self, x):
+            seen.extend(row.tobytes() for row in x.detach().numpy())
+            return super().forward(x)
+
+    net = Noting(12, 3).double()
+    fixed = {
+        "a": lambda model, x, target: drawn(*x.shape).numpy(),
+        "random_uniform": lambda model, x, target: drawn(*x.shape, seed=1).numpy(),
+    }
+    compare_methods(net, x, fixed, target, metrics=metrics, draws=5, timed=False)
+    assert [seen.count(row.tobytes()) for row in x.numpy()] == [1] * N
+
+
 def test_random_models_are_drawn_once(monkeypatch):
     drawn_models = []
     own = randomization.random_models
@@ -216,6 +244,28 @@ def test_a_comparison_comes_out_the_same_again():
 def test_costs_are_in_gradients():
     costs = dict(zip((*METHODS, "smoothgrad", "random_uniform"), compared(methods=[*METHODS, "smoothgrad"]).costs, strict=True))
     assert costs["smoothgrad"] > costs["gradient_x_input"] > 0
+
+
+def test_untimed_costs_are_absent_and_nothing_runs_for_them(monkeypatch):
+    ran, own = [], comparing._Work._explained
+    monkeypatch.setattr(comparing._Work, "_explained", lambda work, one: ran.append(one.label) or own(work, one))
+    untimed = compared(timed=False)
+    assert ran == [*METHODS, "random_uniform"]
+    timed = compared()
+    assert len(ran) > 2 * len(METHODS) + 2
+    assert untimed.costs is None
+    assert np.isnan([row.cost for row in untimed.table()]).all()
+    assert np.array_equal(untimed.scores, timed.scores)
+    assert np.array_equal(untimed.agreement, timed.agreement)
+    for text in (str(untimed), untimed.to_html(), untimed.to_latex()):
+        assert text.count("cost") == 1
+        assert "cost: not measured, no method was timed" in text
+    assert r"\begin{tabular}{lll}" in untimed.to_latex()
+    assert '<th scope="col">cost</th>' in timed.to_html()
+    one, other = (list(csv.DictReader(io.StringIO(found.to_csv()))) for found in (untimed, timed))
+    assert set(one[0]) ^ set(other[0]) == {"timed", "cost_in_gradients"}
+    assert {row["timed"] for row in one} == {"false"}
+    untimed.plot()
 
 
 def test_functions_and_options_of_methods_are_taken():
