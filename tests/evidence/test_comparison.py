@@ -14,7 +14,7 @@ from kinds_of_input import KINDS, N, Words, of_network
 from networks import drawn, inputs, network, randomized
 from signxai import compare_methods, evidence, explain
 from signxai.common.errors import MethodNameError, OptionError
-from signxai.evidence import METRICS, Comparison, comparing, randomization, similarities
+from signxai.evidence import METRICS, Comparison, comparing, latex, randomization, similarities
 from signxai.evidence.compared_scores import ComparedScores
 from signxai.evidence.comparing import agreement_of
 from signxai.targets import contrast
@@ -456,6 +456,33 @@ def test_latex_has_the_best_in_bold_and_names_that_latex_can_read(shown):
     assert text.count(r"\textbf") == 2
     assert r"\texttt{a\_b\%<c>}" in text
     assert all(line.count("&") == 3 and line.endswith(r" \\") for line in body if line.startswith(r"\texttt"))
+
+
+ODD_NAMES = (
+    "lrp_z",
+    "a_b%&#$~^\\{x}",
+    "größe_µ α→β Ω ≤ <c>|\"'` -- ?` [0] * − ς ł “x” – é",
+    "日本\nnext \t\u00ad ð e\u0301 \U0001f600",
+)
+_GLYPH = re.compile(r"\\(?:textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]|\\ensuremath\{(?:\\[A-Za-z]+|-)\}|[^\\&%$#_{}~^]")
+
+
+def test_whatever_methods_are_called_latex_reads_a_table():
+    """A parser of what LaTeX makes of a row: commands that print, letters that its fonts have, and nothing that it acts on."""
+    scores = np.stack([ten(2.0, 1.0, 0.5, 0.4, 0.0), ten(0.1, 0.2, 0.9, 0.5, 0.6)], axis=1)
+    scores[1, 0, 0] = np.nan
+    methods = (*ODD_NAMES, "random_uniform")
+    for costs in (np.ones(5), None):
+        comparison = Comparison(methods, ("srg", "mprt"), scores, np.ones((5, 2), dtype=bool), None, np.eye(5), costs, {}, 200, 0)
+        rows = [line for line in comparison.to_latex().splitlines() if not line.startswith("%")]
+        assert len(rows) == 6 + len(methods)
+        for row in rows[4:-2]:
+            name = row[len(r"\texttt{") : row.index("} & ")]
+            assert "".join(_GLYPH.findall(name)) == name
+            assert len(re.findall(r"(?<!\\)&", row)) == (2 if costs is None else 3)
+            assert all(letter < "\u0180" or letter in "–→“”" for letter in name)
+            assert row.count("{") - row.count(r"\{") == row.count("}") - row.count(r"\}")
+    assert latex.escaped(ODD_NAMES[3]) == "U+65E5U+672C next U+00AD U+00F0 é U+1F600"
 
 
 def test_csv_has_the_numbers_in_full(shown):

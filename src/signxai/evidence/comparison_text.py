@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from signxai.evidence.compared_scores import BASELINE, ComparedScores, ComparisonRow
+from signxai.evidence.latex import comment, escaped
 from signxai.evidence.records import METRICS
 
 __all__ = ["about", "arrow", "csv_of", "csv_of_samples", "interval", "latex_of", "legend", "number", "text_of"]
@@ -163,10 +164,10 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
 def latex_of(comparison: ComparedScores) -> str:
     """The table of the means, in LaTeX with booktabs."""
     is_timed = comparison.costs is not None
-    metrics = [f"{_escaped(name)} ${_ARROWS[arrow(name)]}$" for name in comparison.metrics]
+    metrics = [f"{escaped(name)} ${_ARROWS[arrow(name)]}$" for name in comparison.metrics]
     headings = " & ".join(["method", *["cost"] * is_timed, *metrics])
     rows = [_latex_row(comparison, place) for place in range(len(comparison.methods))]
-    notes = [f"% {line}" for line in (*about(comparison), *legend(comparison))]
+    notes = [f"% {comment(line)}" for line in (*about(comparison), *legend(comparison))]
     columns = f"l{'r' * is_timed}{'l' * len(comparison.metrics)}"
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rf"{headings} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*notes, *body]) + "\n"
@@ -178,7 +179,7 @@ _ARROWS = {"↑": r"\uparrow", "↓": r"\downarrow"}
 def _latex_row(comparison: ComparedScores, place: int) -> str:
     method = comparison.methods[place]
     cells = [_latex_cell(comparison.row(method, name)) for name in comparison.metrics]
-    name = rf"\texttt{{{_escaped(method)}}}"
+    name = rf"\texttt{{{escaped(method)}}}"
     cost = [] if comparison.costs is None else [_latex_number(comparison.costs[place])]
     return " & ".join([name, *cost, *cells]) + r" \\"
 
@@ -196,13 +197,3 @@ _LATEX_MARKS = {"~": r"$^{\sim}$", "o": r"$^{\circ}$"}
 
 def _latex_number(value: float) -> str:
     return number(value).replace("–", "--").replace("-", "$-$", 1) if value < 0 else number(value).replace("–", "--")
-
-
-def _escaped(text: str) -> str:
-    r"""A text in which LaTeX reads nothing.
-
-    >>> print(_escaped("lrp_z & 50%"))
-    lrp\_z \& 50\%
-    """
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {sign: rf"\{sign}" for sign in "&%$#_{}"}
-    return "".join(special.get(letter, letter) for letter in text)
