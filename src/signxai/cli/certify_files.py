@@ -24,10 +24,10 @@ from signxai.files import check_destination, write_atomically
 from signxai.models import Classifier, load_classifier, move_to
 from signxai.names.grammar import parse_method
 
-__all__ = ["CertifyRequest", "certify_files"]
+__all__ = ["ALL", "FAILED", "CertifyRequest", "certify_files", "check_names"]
 
-_FAILED, _INTERRUPTED = 1, 130
-_ALL = "all"
+FAILED, _INTERRUPTED = 1, 130
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,31 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
     if certificate.is_partial:
         click.echo("signxai: interrupted: what is said here is partial", err=True)
         return _INTERRUPTED
-    lacking = certificate.lacking(_ALL if _ALL in request.required else request.required)
+    lacking = certificate.lacking(ALL if ALL in request.required else request.required)
     for reason in lacking:
         say(f"required: {reason}")
-    return _FAILED if lacking else 0
+    return FAILED if lacking else 0
 
 
 def _check(request: CertifyRequest) -> None:
     """Refuse what can be refused before a network is loaded."""
     if request.save:
         check_destination(request.save, (".json",), (*request.inputs, *request.several.paths))
-    for name in request.required:
-        if name != _ALL:
-            criterion_named(name)
-    thresholds_with(request.thresholds)
+    check_names(request.required, request.thresholds)
     for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:
         raise OptionError(f"--option {name}=: this one cannot be set here; `signxai certify --help` has the options")
+
+
+def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
+    """Refuse checks that there are not, and limits that are none.
+
+    Raises:
+        OptionError: there are such.
+    """
+    for name in required:
+        if name != ALL:
+            criterion_named(name)
+    thresholds_with(thresholds)
 
 
 def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]) -> tuple[Decisions, Certification]:

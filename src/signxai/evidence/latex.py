@@ -16,7 +16,7 @@ _GREEK = {
 }
 _COMMANDS = _GREEK | {"≤": "leq", "≥": "geq", "∞": "infty", "≈": "approx", "ς": "varsigma"}
 _MATHS = {letter: rf"\ensuremath{{\{name}}}" for letter, name in _COMMANDS.items()} | {"\u2212": r"\ensuremath{-}"}
-_LATIN = {chr(code) for code in range(0xA1, 0x180)} - set("«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ")  # those need another encoding of fonts
+_LATIN = {chr(code) for code in range(0xA1, 0x180)} - set("\u00ad«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ")  # those need another encoding of fonts
 _KNOWN = _LATIN | set("–—‘’“”•…←→↑↓")
 
 
