@@ -11,9 +11,9 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from signxai.cli.decisions import Decisions, Inputs, Targets, decide, predictions, read_inputs
-from signxai.cli.several_inputs import SeveralOptions, read_several
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.several_inputs import SeveralOptions, read_one, read_several
+from signxai.cli.signal_files import SignalOptions
 from signxai.common.errors import OptionError
 from signxai.evidence.certificate import Certificate
 from signxai.evidence.certified_gain import Removing
@@ -103,7 +103,7 @@ def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
 
 def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]) -> tuple[Decisions, Certification]:
     several = read_several(request.inputs, request.several, request.signals, classifier)
-    names, x = (several.names, several.arrays) if several else _one_input(request, classifier)
+    names, x = (several.names, several.arrays) if several else read_one(request.inputs, request.signals, classifier)
     model = move_to(classifier.model, request.device)
     for line in several.said() if several else ():
         say(line)
@@ -114,14 +114,6 @@ def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[st
     options |= several.options if several else {}
     how = request.thresholds, Removing(steps=10 if request.srg else 0)
     return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options)
-
-
-def _one_input(request: CertifyRequest, classifier: Classifier) -> tuple[list[str], Inputs]:
-    """The names of the samples and the samples themselves, of a network with one input."""
-    if are_signals(request.inputs, request.signals):
-        signals = read_signals(request.inputs, classifier, request.signals)
-        return signals.names, signals.x
-    return read_inputs(request.inputs, classifier)
 
 
 def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:

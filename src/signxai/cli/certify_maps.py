@@ -13,8 +13,10 @@ from signxai.cli.shared_options import (
     model_options,
     relevance_option,
     seed_option,
+    several_given,
     several_options,
     signal_options,
+    signals_given,
     versus_option,
     was_given,
 )
@@ -122,7 +124,7 @@ def certify(
     if not may_register_methods(model):
         parse_method(method)
     parsed = option_texts.parsed_options(options, [method])[method]
-    stretch = option_texts.window(window)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads)
     checks = tuple(name for text in required for name in option_texts.listed(text))
     limits = {name: option_texts.value(text) for name, text in thresholds}
 
@@ -136,11 +138,8 @@ def certify(
 
     from signxai.cli.certify_files import CertifyRequest, certify_files
     from signxai.cli.decisions import Targets
-    from signxai.cli.several_inputs import SeveralOptions
-    from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
-    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
+    several = several_given(named, one_sample, explained, forward)
     return certify_files(
         CertifyRequest(
             *(inputs, model, weights, method, Targets(targets, versus=versus), checks, limits, not without_srg, save),

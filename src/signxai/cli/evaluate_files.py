@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Inputs, Targets, decide, read_inputs
-from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_one, read_several
+from signxai.cli.signal_files import SignalOptions
 from signxai.common.errors import OptionError
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.files import FIGURE_SUFFIXES, check_destination, read_array, write_atomically
@@ -135,19 +135,12 @@ def _samples(request: EvaluateRequest, classifier: Classifier) -> _Samples:
         if request.groups_by_file:
             raise OptionError("--groups-by-file: each sample of several inputs is of the same files; name its group by --groups FILE")
         return _Samples(several.names, several.arrays, [0] * len(several.names), several)
-    read = [_read(path, request, classifier) for path in request.inputs]
+    read: list[tuple[list[str], Any]] = [read_one((path,), request.signals, classifier) for path in request.inputs]
     if len({x.shape[1:] for _, x in read}) > 1:
         read_inputs(request.inputs, classifier)  # says what does not fit
         raise OptionError(f"inputs compared together have one shape, and these have {', '.join(str(x.shape[1:]) for _, x in read)}")
     files = [number for number, (names, _) in enumerate(read) for _ in names]
     return _Samples([name for names, _ in read for name in names], np.ascontiguousarray(np.concatenate([x for _, x in read])), files)
-
-
-def _read(path: Path, request: EvaluateRequest, classifier: Classifier) -> tuple[list[str], Any]:
-    if are_signals([path], request.signals):
-        batch = read_signals([path], classifier, request.signals)
-        return batch.names, batch.x
-    return read_inputs((path,), classifier)
 
 
 def _groups(request: EvaluateRequest, samples: _Samples) -> Sequence[object] | None:

@@ -14,8 +14,10 @@ from signxai.cli.shared_options import (
     missing,
     model_options,
     seed_option,
+    several_given,
     several_options,
     signal_options,
+    signals_given,
 )
 from signxai.evidence.records import metric
 from signxai.names.grammar import parse_method
@@ -152,14 +154,11 @@ def evaluate(
     of_metrics = option_texts.parsed_options(for_one, measured)
     shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
     of_methods = option_texts.options_for_all(options)
-    stretch = option_texts.window(window)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads)
 
     from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
-    from signxai.cli.several_inputs import SeveralOptions
-    from signxai.cli.signal_files import SignalOptions
 
-    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
-    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    several = several_given(named, one_sample, explained, forward)
     is_partial = evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
