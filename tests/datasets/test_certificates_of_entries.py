@@ -13,10 +13,11 @@ from dataset_run import network
 from signxai import certify
 from signxai.common.errors import OptionError, SignxaiError, StoreError
 from signxai.datasets import ArraySource, Store, certify_entries, explain_dataset
-from signxai.datasets import certifying_entries as module
-from signxai.datasets.certifying_entries import most_absorbed
 
 zarr = pytest.importorskip("zarr")
+
+from signxai.datasets import certifying_entries as module  # noqa: E402
+from signxai.datasets.certifying_entries import most_absorbed  # noqa: E402
 
 LRP, NOISY = "lrp_epsilon_0_1_std_x", "smoothgrad_samples_3"
 COUNT = 9
