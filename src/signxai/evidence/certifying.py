@@ -18,8 +18,9 @@ from signxai.evidence.certified_maps import among_others, in_double_precision, o
 from signxai.evidence.certified_sample import CertifiedSample, Check
 from signxai.evidence.criteria import thresholds_with
 from signxai.evidence.explained_sample import ExplainedSample
-from signxai.evidence.explaining import Explaining, Method
-from signxai.evidence.options import count
+from signxai.evidence.explaining import Explaining, Method, Points
+from signxai.evidence.options import FloatArray, count
+from signxai.evidence.parts import Key
 from signxai.evidence.verdicts import Verdicts
 from signxai.methods.explainer import spec_of
 from signxai.names.spec import MethodSpec
@@ -104,6 +105,10 @@ class Certification:
         self._explaining = Explaining(model, x, method_name, target_class, options)
         self.method = str(self._spec) if self._spec else getattr(method_name, "__name__", type(method_name).__name__)
         self.samples = self._explaining.samples
+
+    def maps(self, row: int) -> Mapping[Key, FloatArray]:
+        """The maps of a sample alone (1, ...), which is what is certified, by the key of each input."""
+        return self._explaining.maps_at_once(Points([row], {}))
 
     def sample(self, row: int) -> CertifiedSample:
         """The certificate of a sample."""

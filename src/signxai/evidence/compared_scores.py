@@ -62,7 +62,7 @@ class ComparisonRow:
         rank: of the mean among the methods, 1 for the best.
         p_best: Wilcoxon's signed-rank test against the method of the best mean, corrected by Holm over the methods; NaN for that one.
         p_random: the same against ``random_uniform``.
-        cost: of an explanation, in gradients.
+        cost: of an explanation, in gradients; NaN where it is not known.
         beats_random: whether its mean is better than that of ``random_uniform``, and can be told from it (p <= 0.05).
         done: whether it was computed; False in a comparison that was interrupted.
     """
@@ -123,7 +123,7 @@ class ComparedScores:
         groups: the number of each sample's group (N,); None: samples are independent.
         agreement: the mean rank correlation of the maps of each two methods (methods, methods).
         costs: of an explanation of all samples by each method (methods,), in gradients: its time divided by that of ``gradient`` on the
-            same samples, of each the shortest of up to nine runs that take turns. NaN where the model has no gradient.
+            same samples, of each the shortest of up to nine runs that take turns. NaN where the model has no gradient. None: not measured.
         curves: of the metrics that are made of curves.
         draws, seed: of the bootstrap.
         partial: it was interrupted before all was done.
@@ -135,7 +135,7 @@ class ComparedScores:
     done: npt.NDArray[np.bool_]
     groups: npt.NDArray[np.int64] | None
     agreement: FloatArray
-    costs: FloatArray
+    costs: FloatArray | None
     curves: Mapping[str, MetricCurves]
     draws: int
     seed: int
@@ -182,10 +182,11 @@ class ComparedScores:
         best = self._tested(scores, int(np.nanargmin(ranks)) if np.isfinite(ranks).any() else 0)
         baseline = self.methods.index(BASELINE)
         random = self._tested(scores, baseline)
+        costs = np.full(len(self.methods), np.nan) if self.costs is None else self.costs
         return [
             ComparisonRow(
                 *(method, record.name, record.better, float(mean[place]), float(intervals[place, 0]), float(intervals[place, 1])),
-                *(int(counts[place]), float(ranks[place]), float(best[place]), float(random[place]), float(self.costs[place])),
+                *(int(counts[place]), float(ranks[place]), float(best[place]), float(random[place]), float(costs[place])),
                 beats_random=bool(random[place] <= ALPHA and ranks[place] < ranks[baseline]),
                 done=bool(self.done[place, column]),
             )

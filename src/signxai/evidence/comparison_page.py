@@ -35,14 +35,16 @@ def _table(comparison: ComparedScores) -> str:
     headings = "".join(f'<th scope="col">{escape(name)} {arrow(name)}</th>' for name in comparison.metrics)
     rows = "\n".join(_row(comparison, place) for place in range(len(comparison.methods)))
     notes = "".join(f"<p class=note>{escape(line)}</p>\n" for line in legend(comparison))
-    head = f'<thead><tr><th scope="col">method</th><th scope="col">cost</th>{headings}</tr></thead>'
+    cost = "" if comparison.costs is None else '<th scope="col">cost</th>'
+    head = f'<thead><tr><th scope="col">method</th>{cost}{headings}</tr></thead>'
     return f'<div class="wide"><table>{head}\n<tbody>{rows}</tbody></table></div>\n{notes}'
 
 
 def _row(comparison: ComparedScores, place: int) -> str:
     method = comparison.methods[place]
     cells = "".join(_cell(comparison.row(method, name), len(comparison.methods)) for name in comparison.metrics)
-    return f'<tr><th scope="row"><code>{escape(method)}</code></th><td>{number(comparison.costs[place])}</td>{cells}</tr>'
+    cost = "" if comparison.costs is None else f"<td>{number(comparison.costs[place])}</td>"
+    return f'<tr><th scope="row"><code>{escape(method)}</code></th>{cost}{cells}</tr>'
 
 
 def _cell(row: ComparisonRow, methods: int) -> str:
