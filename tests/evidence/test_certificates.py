@@ -54,7 +54,8 @@ def test_of_a_linear_network_without_bias_everything_is_known():
     assert checks["cancellation"].value == pytest.approx(9 / 5)
     assert checks["cancellation"].sentence.endswith("of what it shows, 56 % remain in its sum")
     assert checks["runner_up"].value == pytest.approx(-0.5)  # ranks (2, 1, 3) and (3, 2, 1)
-    assert checks["runner_up"].sentence.startswith("The map's ranks correlate by -0.50 with those of the map of class 1, the strongest other one")
+    told = "The map's ranks correlate by -0.50 with those of the map of class 1, the strongest other one"
+    assert checks["runner_up"].sentence.startswith(told)
     assert (checks["precision"].value, checks["precision"].passed) == (0.0, True)
     assert (checks["unknown_operations"].value, checks["unknown_operations"].passed) == (0.0, True)
     assert checks["batch"].value == pytest.approx(0.0, abs=1e-12)
