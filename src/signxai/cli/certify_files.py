@@ -113,7 +113,7 @@ def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[st
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
     options |= several.options if several else {}
     how = request.thresholds, Removing(steps=10 if request.srg else 0)
-    return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options)
+    return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options, classifier.class_names)
 
 
 def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:

@@ -111,5 +111,13 @@ td[style] { background: rgba(var(--good), calc(var(--strength) * .28)); }
 code { font: .93em ui-monospace, monospace; }
 figure { margin: 1.2em 0; overflow-x: auto; }
 svg { max-width: none; height: auto; }
-@media print { td[style] { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+@media print {
+  :root { color-scheme: light; --ink: #1b1b1b; --paper: #ffffff; --line: #d5d5d9; --quiet: #5c5c5c; --good: 23, 103, 47; --bad: #a3201f; }
+  .wide, figure { overflow: visible; }
+  figure { break-inside: avoid; }
+  svg { max-width: 100%; }
+  table { font-size: .8em; }
+  th, td { white-space: normal; padding: .25em .4em; }
+  td[style] { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
 """
