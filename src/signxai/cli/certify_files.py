@@ -83,7 +83,7 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
 def _check(request: CertifyRequest) -> None:
     """Refuse what can be refused before a network is loaded."""
     if request.save:
-        check_destination(request.save, (".json",), (*request.inputs, *request.several.paths))
+        check_destination(request.save, (".json",), (*request.inputs, *request.several.paths, Path(request.weights)))
     for name in request.required:
         if name != _ALL:
             criterion_named(name)
