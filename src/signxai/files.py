@@ -22,6 +22,7 @@ __all__ = [
     "FIGURE_SUFFIXES",
     "array_names",
     "check_destination",
+    "check_different",
     "read_array",
     "read_arrays",
     "read_image",
@@ -210,16 +211,31 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
     """Refuse a place that cannot be written to, before anything is computed for it.
 
     Raises:
-        OptionError: another suffix than allowed, no such folder, a folder itself, or one of the inputs.
+        OptionError: another suffix than allowed, also of what a link leads to; no such folder, a folder itself, or one of the files that
+            are read.
     """
-    if path.suffix.lower() not in suffixes:
-        raise OptionError(f"{path}: its name must end in {'one of ' if len(suffixes) > 1 else ''}{', '.join(suffixes)}")
+    for place in (path, path.resolve()):  # a link is followed
+        if place.suffix.lower() not in suffixes:
+            led = "" if place is path else f"leads to {place}; "
+            raise OptionError(f"{path}: {led}its name must end in {'one of ' if len(suffixes) > 1 else ''}{', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise OptionError(f"{path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise OptionError(f"{path}: is a folder")
     if any(path.resolve() == given.resolve() for given in inputs):
-        raise OptionError(f"{path}: is an input too and would be lost; choose another name")
+        raise OptionError(f"{path}: is read too and would be lost; choose another name")
+
+
+def check_different(paths: Sequence[Path]) -> None:
+    """Refuse to write two results to one file, of which one would be lost.
+
+    Raises:
+        OptionError: two of the paths lead to one file.
+    """
+    places = [path.resolve() for path in paths]
+    for number, path in enumerate(paths):
+        if places[number] in places[:number]:
+            raise OptionError(f"{path}: two outputs go to this file, and one would be lost; give each its own name")
 
 
 def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
@@ -229,16 +245,26 @@ def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
         writers: for each file, what writes its content to the path it is given.
 
     Raises:
-        OSError: a file cannot be written; then none of them has changed.
+        OSError: a file cannot be written, which the error names; then none of them has changed.
     """
     # The suffix stays at the end: writers choose the format by it. A link is followed, not replaced.
     parts = {path.resolve(): path.resolve().with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in writers}
     try:
-        for write, part in zip(writers.values(), parts.values(), strict=True):
-            write(part)
+        for path, part in zip(writers, parts.values(), strict=True):
+            _write(path, part, writers[path])
         for path, part in parts.items():
             part.replace(path)
     finally:
         for part in parts.values():
             with suppress(FileNotFoundError):
                 part.unlink()
+
+
+def _write(path: Path, part: Path, write: Callable[[Path], None]) -> None:
+    """Let an error name the file that was asked for: that of a full disk names none, others the part beside it."""
+    try:
+        write(part)
+    except OSError as error:
+        if error.filename not in (None, part, str(part)):
+            raise
+        raise (OSError(f"{path}: {error}") if error.errno is None else OSError(error.errno, error.strerror, str(path))) from error

@@ -485,6 +485,24 @@ def test_files_are_written_together_or_not_at_all(here):
     assert [path.name for path in here.iterdir() if path.suffix == ".txt"] == ["a.txt"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda part: OSError(28, "No space left on device"),
+        lambda part: OSError(28, "No space left on device", str(part)),
+        lambda part: OSError("8 requested and 4 written"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named(error, here):
+    def failing(part):
+        raise error(part)
+
+    with pytest.raises(OSError, match=r"requested|No space") as raised:
+        files.write_atomically({Path("maps.npy"): failing})
+    assert "maps.npy" in str(raised.value)
+    assert f".maps.{os.getpid()}" not in str(raised.value)
+
+
 @pytest.mark.slow
 def test_a_missing_extra_is_named():
     arguments = with_arguments("explain", CHELSEA, "-m", "gradient")

@@ -201,6 +201,12 @@ def test_a_mistake_ends_in_one_line_and_status_2(run, args, words):
     refused(run(*BIASED, *args), *words)
 
 
+def test_a_certificate_is_not_written_over_what_a_link_leads_to(run, here):
+    (here / "link.json").symlink_to("nets_to_certify.py")
+    refused(run(*BIASED, "--json", "link.json"), "link.json", "nets_to_certify.py")
+    assert (here / "nets_to_certify.py").read_text() == NETS
+
+
 def test_no_input_is_a_mistake(run):
     refused(run("certify", "--method", "lrp_z"), "INPUT", "--input NAME=FILE")
 

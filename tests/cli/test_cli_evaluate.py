@@ -190,6 +190,30 @@ def test_mistakes_with_several_inputs_are_told_in_a_line(given, words, run):
     refused(run("evaluate", *given, *JOINT), *words)
 
 
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        (["--metric", "gini", "--groups", "groups.csv", "--output", "groups.csv"], "groups.csv"),
+        (["--metric", "gini", "--groups", "groups.csv", "--scores", "./groups.csv"], "groups.csv"),
+        (["--metric", "gini", "--masks", "mask.npy", "--output", "link.csv"], "mask.npy"),
+        (["--metric", "gini", "--output", "net.csv"], "nets_to_judge.py"),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(args, kept, run, here):
+    (here / "groups.csv").write_text("a\na\nb\nb\nc\nc\n")
+    (here / "link.csv").symlink_to("mask.npy")
+    (here / "net.csv").symlink_to("nets_to_judge.py")
+    before = (here / kept).read_bytes()
+    refused(run(*ARGS, *args), args[-1].removeprefix("./"))
+    assert (here / kept).read_bytes() == before
+
+
+@pytest.mark.parametrize("args", [["--output", "a.csv", "--scores", "./a.csv"], ["--output", "a.csv", "--output", "a.csv"]])
+def test_two_results_are_not_written_to_one_file(args, run, here):
+    refused(run(*ARGS, "--metric", "gini", *args), "a.csv", "one would be lost")
+    assert not (here / "a.csv").exists()
+
+
 def test_wrong_names_are_told_before_torch_is_loaded(folder):
     for args, words in ((["--metric", "srgg"], ["'srgg'", "nearest: srg"]), (["-m", "lrpp"], ["lrpp"])):
         code = f"{with_arguments(ARGS[0], 'x.npy', '-m', 'gradient', *args)}\ntry:\n {MAIN}\nfinally:\n print('torch' in sys.modules)"

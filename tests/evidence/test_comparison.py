@@ -428,8 +428,38 @@ def test_ties_share_their_ranks():
     same[1, 0] = same[0, 0]
     comparison = made(same)
     assert [comparison.row(method, "srg").rank for method in comparison.methods] == [1.5, 1.5, 3.0]
-    assert [comparison.row(method, "srg").is_best for method in comparison.methods] == [True, False, False]
-    assert comparison.row("a_b%<c>", "srg").is_level_with_best
+    assert [comparison.row(method, "srg").is_best for method in comparison.methods] == [True, True, False]
+    assert not any(row.is_level_with_best for row in comparison.table() if row.metric == "srg")
+    assert np.isnan(comparison.row("a_b%<c>", "srg").p_best)
+
+
+def test_all_that_share_the_best_mean_are_best():
+    scores = np.stack([np.zeros((3, 10)), ten(0.1, 0.2, 0.9)], axis=1)
+    comparison = made(scores)
+    assert [comparison.row(method, "srg").rank for method in comparison.methods] == [2.0, 2.0, 2.0]
+    assert [comparison.row(method, "srg").is_best for method in comparison.methods] == [True] * 3
+    assert [line.count("*") for line in str(comparison).splitlines()[2:5]] == [2, 1, 1]
+    assert "not told from the best" not in str(comparison)
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("srg", 1.0), ("mprt", -1.0)])
+def test_a_mean_and_a_test_that_contradict_each_other_are_no_victory(metric, sign):
+    """The mean is better by one sample, and nine of ten say the opposite."""
+    ahead = np.array([100.0, *[-1.0] * 9])
+    scores = np.stack([ahead, ahead + np.linspace(1e-3, 1e-2, 10), np.zeros(10)])
+    own = made(np.stack([sign * scores] * 2, axis=1)).row("lrp_z", metric)
+    assert (own.rank < 3, own.beats_random) == (True, False)
+    many = np.tile(scores, 3)
+    assert made(np.stack([sign * many] * 2, axis=1)).row("lrp_z", metric).p_random < 0.05
+    assert not made(np.stack([sign * many] * 2, axis=1)).row("lrp_z", metric).beats_random
+
+
+def test_a_method_that_the_test_finds_better_than_the_best_mean_is_not_told_from_it():
+    few_large, many_small = np.tile([100.0, *[-1.0] * 9], 3), np.zeros(30)
+    comparison = made(np.stack([np.stack([few_large, many_small, np.full(30, -200.0)])] * 2, axis=1))
+    best, other, random = (comparison.row(method, "srg") for method in comparison.methods)
+    assert (best.is_best, other.p_best < 0.05, other.is_level_with_best) == (True, True, True)
+    assert not random.is_level_with_best
 
 
 @pytest.fixture(scope="module")

@@ -473,6 +473,12 @@ def test_what_cannot_be_is_refused_with_what_to_do(error, words, options):
         measured(**options)
 
 
+@pytest.mark.parametrize("orders", ["most", ("Most",), ("most", "foo"), (), [None]])
+def test_orders_of_removal_are_named_or_refused(orders):
+    with raises(OptionError, "orders?=", "most", "least"):
+        evidence.perturbation_curves(network("cnn1d"), inputs("cnn1d"), np.ones((4, 3, 16)), 0, orders=orders, steps=2)
+
+
 def test_what_methods_and_masks_cannot_be():
     net, x = network("cnn1d"), inputs("cnn1d")
     maps = np.ones((4, 3, 16))

@@ -191,7 +191,7 @@ def test_tensors_that_are_not_used_are_said(run, models, tmp_path):
         (["the cat", "-m", LRP, "--target", "odd", "--versus", "odd"], ["is the target itself"]),
         (["the cat", "-m", LRP, "--output", "t.docx"], [".html", ".json", ".png"]),
         (["the cat", "-m", LRP, "--output", "no/t.html"], ["there is no folder"]),
-        (["the cat", "-m", LRP, "--output", "t.html", "--output", "./t.html"], ["given twice"]),
+        (["the cat", "-m", LRP, "--output", "t.html", "--output", "./t.html"], ["one would be lost"]),
         (["the cat", "-m", LRP, "--max-new-tokens", "2"], ["generates no text"]),
         (["the cat", "-m", LRP, "--max-new-tokens", "2", "--target", "odd"], ["--target", "leave one of them out"]),
         (["the cat", "-m", LRP, "--max-new-tokens", "0"], ["--max-new-tokens"]),

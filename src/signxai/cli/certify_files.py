@@ -83,7 +83,7 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
 def _check(request: CertifyRequest) -> None:
     """Refuse what can be refused before a network is loaded."""
     if request.save:
-        check_destination(request.save, (".json",), (*request.inputs, *request.several.paths))
+        check_destination(request.save, (".json",), (*request.inputs, *request.several.paths, Path(request.weights)))
     check_names(request.required, request.thresholds)
     for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:
         raise OptionError(f"--option {name}=: this one cannot be set here; `signxai certify --help` has the options")

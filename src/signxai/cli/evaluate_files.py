@@ -18,7 +18,7 @@ from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_one, 
 from signxai.cli.signal_files import SignalOptions
 from signxai.common.errors import OptionError
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
-from signxai.files import FIGURE_SUFFIXES, check_destination, read_array, write_atomically
+from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
 from signxai.models import Classifier, load_classifier, move_to
 
 __all__ = ["EvaluateRequest", "evaluate_files"]
@@ -110,11 +110,13 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
 
 
 def _check_request(request: EvaluateRequest) -> None:
-    inputs = (*request.inputs, *request.several.paths)
+    others = [Path(request.weights), *(path for path in (request.masks, request.groups) if path)]
+    read = (*request.inputs, *request.several.paths, *others)
     for path in request.outputs:
-        check_destination(path, _SUFFIXES, inputs)
+        check_destination(path, _SUFFIXES, read)
     if request.scores:
-        check_destination(request.scores, (".csv",), inputs)
+        check_destination(request.scores, (".csv",), read)
+    check_different([*request.outputs, *([request.scores] if request.scores else [])])
     if request.groups and request.groups_by_file:
         raise OptionError("--groups and --groups-by-file: give one of them")
     needing = [name for name in request.metrics if METRICS[name].takes == "mask"]

@@ -125,7 +125,7 @@ def _check_request(request: Request) -> None:
     destinations = [(request.output, FIGURE_SUFFIXES), (request.save, (".npz",))]
     for path, suffixes in destinations:
         if path:
-            check_destination(path, suffixes, (*request.inputs, *request.several.paths))
+            check_destination(path, suffixes, (*request.inputs, *request.several.paths, Path(request.weights)))
     for options in request.options.values():
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from signxai._version import __version__
 from signxai.common.errors import InputError, OptionError, TargetError
-from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
+from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, write_atomically
 from signxai.models import move_to
 from signxai.names.grammar import parse_method
 from signxai.text import GeneratedRelevance, TextRelevance, explain_text, to_figure, to_html
@@ -113,8 +113,7 @@ def _check_request(request: TextRequest) -> None:
     inputs = (Path(request.file),) if request.file not in (None, "-") else ()
     for path in request.outputs:
         check_destination(path, _SUFFIXES, inputs)
-    if len({path.resolve() for path in request.outputs}) < len(request.outputs):
-        raise OptionError("--output: the same file is given twice; give each its own name")
+    check_different(request.outputs)
     for options in request.options.values():
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")

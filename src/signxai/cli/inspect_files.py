@@ -51,7 +51,7 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     """
     inputs = (request.input,) if request.input else ()
     if request.save:
-        check_destination(request.save, (".json",), (*inputs, *request.several.paths))
+        check_destination(request.save, (".json",), (*inputs, *request.several.paths, Path(request.weights)))
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     parse_method(request.method)
     several = read_several(inputs, request.several, request.signals, classifier)

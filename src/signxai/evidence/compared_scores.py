@@ -20,6 +20,7 @@ from signxai.evidence.statistics import (
     holm,
     means,
     nemenyi_distance,
+    rank_sum,
     ranks_of,
     ranks_within,
     signed_rank,
@@ -60,10 +61,13 @@ class ComparisonRow:
         low, high: the ends of its 95 % bootstrap interval.
         samples: how many have a score.
         rank: of the mean among the methods, 1 for the best.
-        p_best: Wilcoxon's signed-rank test against the method of the best mean, corrected by Holm over the methods; NaN for that one.
+        p_best: Wilcoxon's signed-rank test against the method of the best mean, corrected by Holm over the methods; NaN for the best.
         p_random: the same against ``random_uniform``.
         cost: of an explanation, in gradients; NaN where it is not known.
-        beats_random: whether its mean is better than that of ``random_uniform``, and can be told from it (p <= 0.05).
+        beats_random: whether it is better than ``random_uniform``: by its mean and by the ranks of the test, which tells them apart
+            (p <= 0.05).
+        is_best: whether its mean is the best one; of several with the same best mean each is.
+        is_level_with_best: whether it cannot be told from the best one: p > 0.05, or the ranks of the test say that it is the better one.
         done: whether it was computed; False in a comparison that was interrupted.
     """
 
@@ -79,17 +83,9 @@ class ComparisonRow:
     p_random: float
     cost: float
     beats_random: bool
+    is_best: bool
+    is_level_with_best: bool
     done: bool
-
-    @property
-    def is_best(self) -> bool:
-        """Whether its mean is the best one."""
-        return self.rank < 2 and np.isnan(self.p_best)
-
-    @property
-    def is_level_with_best(self) -> bool:
-        """Whether it cannot be told from the best one (p > 0.05)."""
-        return bool(self.p_best > ALPHA)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,25 +175,34 @@ class ComparedScores:
         mean, counts = means(scores), np.isfinite(scores).sum(axis=1)
         intervals = bootstrap_intervals(scores, self.groups, self.draws, self.seed)
         ranks = ranks_of(mean, record.better)
-        best = self._tested(scores, int(np.nanargmin(ranks)) if np.isfinite(ranks).any() else 0)
+        is_best = ranks == (np.nanmin(ranks) if np.isfinite(ranks).any() else np.nan)
+        best, over_best = self._tested(scores, int(is_best.argmax()), record.better, is_best)
         baseline = self.methods.index(BASELINE)
-        random = self._tested(scores, baseline)
+        random, over_random = self._tested(scores, baseline, record.better)
         costs = np.full(len(self.methods), np.nan) if self.costs is None else self.costs
         return [
             ComparisonRow(
                 *(method, record.name, record.better, float(mean[place]), float(intervals[place, 0]), float(intervals[place, 1])),
                 *(int(counts[place]), float(ranks[place]), float(best[place]), float(random[place]), float(costs[place])),
-                beats_random=bool(random[place] <= ALPHA and ranks[place] < ranks[baseline]),
+                beats_random=bool(random[place] <= ALPHA and ranks[place] < ranks[baseline] and over_random[place] > 0),
+                is_best=bool(is_best[place]),
+                is_level_with_best=bool(best[place] > ALPHA or (best[place] <= ALPHA and over_best[place] > 0)),
                 done=bool(self.done[place, column]),
             )
             for place, method in enumerate(self.methods)
         ]
 
-    def _tested(self, scores: FloatArray, other: int) -> FloatArray:
-        """The p-value of each method against another one (M,), corrected; NaN for that one itself."""
+    def _tested(
+        self, scores: FloatArray, other: int, better: str, but: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """The p-value of each method against another one (M,), corrected, NaN for that one itself and for others that are left out; and
+        more than 0 where the ranks of the test say that the method is better than that one."""
         blocks = block_means(scores, self.groups)
-        found = [np.nan if place == other else signed_rank(own - blocks[other]) for place, own in enumerate(blocks)]
-        return holm(np.array(found))
+        differences = blocks - blocks[other]
+        is_left_out = np.arange(len(blocks)) == other if but is None else but
+        found = [np.nan if left_out else signed_rank(own) for own, left_out in zip(differences, is_left_out, strict=True)]
+        sign = 1 if better == "higher" else -1
+        return holm(np.array(found)), sign * np.array([rank_sum(own) for own in differences])
 
     def ranks(self, metric_name: str) -> RankSummary:
         """The mean ranks of the methods over samples or groups, and whether they differ.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from signxai.evidence.removal import IntArray, Removal
 
 __all__ = ["Curve", "Steps", "perturbation_curve", "perturbation_curves"]
 
-_ORDERS = {"most": ("most",), "least": ("least",)}
+_ORDERS = dict.fromkeys(("most", "least"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +128,9 @@ def perturbation_curve(
     >>> perturbation_curve(model, x, x, 0, imputer=0.0, steps=2).scores
     array([[4., 1., 0.]])
     """
-    orders = one_of("order", order, _ORDERS)
+    one_of("order", order, _ORDERS)
     curves = perturbation_curves(
-        model, x, relevance, target_class, orders=orders, imputer=imputer, unit=unit, steps=steps, until=until, score=score, **run
+        model, x, relevance, target_class, orders=(order,), imputer=imputer, unit=unit, steps=steps, until=until, score=score, **run
     )
     return curves[order]
 
@@ -141,7 +141,7 @@ def perturbation_curves(
     relevance: Any,
     target_class: Any = None,
     *,
-    orders: tuple[str, ...] = ("most", "least"),
+    orders: Sequence[str] = ("most", "least"),
     imputer: Any = "mean",
     unit: Any = "pixel",
     steps: Any = 20,
@@ -153,7 +153,14 @@ def perturbation_curves(
 
     Returns:
         From each of ``orders`` to its curve.
+
+    Raises:
+        OptionError: if there are no orders, or one is neither "most" nor "least".
     """
+    if isinstance(orders, str) or not len(orders):
+        raise OptionError(f"orders={orders!r} is no sequence of orders; give ('most',), ('least',) or both")
+    for order in orders:
+        one_of("order", order, _ORDERS)
     chosen = Steps.read(steps, until)
 
     def work(decision: Decision) -> dict[str, Curve]:
@@ -164,7 +171,7 @@ def perturbation_curves(
     return deciding(work, model, x, target_class, run)
 
 
-def _curves(removal: Removal, ranks: IntArray, steps: Steps, orders: tuple[str, ...], score: str) -> dict[str, Curve]:
+def _curves(removal: Removal, ranks: IntArray, steps: Steps, orders: Sequence[str], score: str) -> dict[str, Curve]:
     """Each different set of removed units is run once: an order's ends are the other's, and the samples have been run."""
     units = removal.counts
     counts = steps.counts(units)
