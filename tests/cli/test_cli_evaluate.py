@@ -71,7 +71,8 @@ def test_a_page_tables_and_a_figure_are_written(run, here):
     said = explained(
         run(*ARGS, *metrics, *FEW, *outputs, "--scores", "s.csv", "--groups", "patients.txt", "--unit", "window:4", "--imputer", "0")
     )
-    assert said.startswith("3 methods on 6 samples: means with 95 % bootstrap intervals over 3 groups (50 draws)")
+    assert said.startswith("explained: class 0 (4 of 6), class 1 (2 of 6)\n\n")
+    assert said.splitlines()[2] == "3 methods on 6 samples: means with 95 % bootstrap intervals over 3 groups (50 draws)"
     assert [line for line in said.splitlines() if line.startswith("wrote")] == [
         f"wrote {name}" for name in ("a.html", "a.csv", "a.tex", "a.png", "s.csv")
     ]
@@ -90,12 +91,12 @@ def test_a_page_tables_and_a_figure_are_written(run, here):
 def test_the_default_metrics_are_those_of_the_function(run):
     assert evaluate_methods._METRICS == DEFAULT_METRICS
     said = explained(run(*ARGS, *FEW))
-    assert said.splitlines()[1].split() == ["cost", "srg", "↑", "mprt", "↓", "gini", "↑"]
+    assert said.splitlines()[3].split() == ["cost", "srg", "↑", "mprt", "↓", "gini", "↑"]
 
 
 def test_files_are_groups(run):
     said = explained(run(ARGS[0], "x.npy", "more.npy", *ARGS[2:], "--metric", "gini", "--groups-by-file"))
-    assert said.startswith("3 methods on 8 samples: means with 95 % bootstrap intervals over 2 groups")
+    assert said.splitlines()[2].startswith("3 methods on 8 samples: means with 95 % bootstrap intervals over 2 groups")
 
 
 JOINT = ["--model", "nets_to_judge:joint", "-m", "lrp_z", "--metric", "srg", *FEW, "--no-timing"]
@@ -106,7 +107,7 @@ def test_several_inputs_are_compared_from_one_file_and_from_a_file_for_each(run)
     said, apart = (explained(run("evaluate", *given, *JOINT)) for given in (["joint.npz"], APART))
     lines = said.splitlines()
     assert lines[0] == "6 samples of 2 inputs, counted by the first axis of each array"
-    assert lines[3].startswith("2 methods on 6 samples")
+    assert lines[5].startswith("2 methods on 6 samples")
     assert apart == said
 
 
@@ -136,7 +137,7 @@ def test_without_timing_methods_run_once_and_no_file_has_costs(run, here, monkey
     names = [f"a.{suffix}" for suffix in ("html", "csv", "tex")]
     said = explained(run(*ARGS, "--metric", "gini", "--no-timing", *(option for name in names for option in ("--output", name))))
     assert ran == ["gradient", "lrp_z", "random_uniform"]
-    assert said.splitlines()[1].split() == ["gini", "↑"]
+    assert said.splitlines()[3].split() == ["gini", "↑"]
     assert "cost: not measured, no method was timed" in said
     assert "cost_in_gradients" not in read(here / "a.csv")[0]
     assert {row["timed"] for row in read(here / "a.csv")} == {"false"}
@@ -147,7 +148,10 @@ def test_beats_of_a_recording_are_compared(run):
     pytest.importorskip("wfdb")
     record = PACKAGE_DATA / "233_1655s"
     options = ["--window", "0:5s", "-m", "gradient_x_input", "--metric", "gini", "--draws", "50"]
-    assert explained(run("evaluate", record, "--model", "ecg_beats", *options)).startswith("2 methods on")
+    said = explained(run("evaluate", record, "--model", "ecg_beats", *options)).splitlines()
+    assert said[0].startswith("explained: N (normal) (5 of 6), V")
+    assert said[1] == "6 samples of 1 file are taken as independent of each other; where a file is a patient's, say --groups-by-file"
+    assert said[3].startswith("2 methods on")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +246,6 @@ def test_ctrl_c_leaves_what_is_done_marked_as_partial(here):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "signxai: interrupted: what was done is marked as partial\n")
-    assert out.startswith("PARTIAL: interrupted; 3 of 6 pairs of a method and a metric are done")
+    assert "\nPARTIAL: interrupted; 3 of 6 pairs of a method and a metric are done\n" in out
     assert "PARTIAL" in (here / "c.html").read_text()
     assert {row["partial"] for row in read(here / "c.csv")} == {"true"}

@@ -1,6 +1,7 @@
 """Methods compared: the scores are the metrics' own, what is shared is computed once, and what follows is told openly."""
 
 import csv
+import html
 import io
 import re
 import warnings
@@ -392,6 +393,38 @@ def test_scores_that_are_undefined_are_counted_openly():
     assert comparison.ranks("srg").blocks == 8
     for text in (str(comparison), comparison.to_html(), comparison.to_latex()):
         assert "srg of lrp_z: 8 of 10 samples have a score" in text
+
+
+@pytest.mark.parametrize("blocks", [1, 5, 6, 7, 10])
+def test_too_few_samples_for_any_test_are_said_to_be(blocks):
+    """Of four methods the least p-value is three times 2 to the power of one less the samples: with 7 samples 0.047, with 8 half of it."""
+    methods = ("lrp_z", "gradient", "gradient_x_input", "random_uniform")
+    scores = np.stack([ten(9.0, 5.0, 2.0, 0.0)[:, :blocks]] * 2, axis=1)
+    done = np.ones(scores.shape[:2], dtype=bool)
+    comparison = Comparison(methods, ("srg", "mprt"), scores, done, None, np.eye(4), np.ones(4), {}, 200, 0)
+    is_shown = comparison.row("lrp_z", "srg").beats_random
+    assert comparison.least_p == pytest.approx(min(1, 3 * 2.0 ** (1 - blocks)))
+    said = f"{blocks} sample{'s' * (blocks > 1)} and 4 methods: no test can reach 5 %" in str(comparison)
+    assert (said, is_shown) == (comparison.least_p > 0.05, comparison.least_p <= 0.05)
+
+
+def test_a_page_says_how_the_comparison_was_made():
+    """And the cost of the gradient is one, however busy the machine is."""
+    comparison = compared(methods=["gradient", "lrp_z"])
+    assert comparison.row("gradient", "srg").cost == 1
+    page, settings = comparison.to_html(), comparison.settings
+    assert settings["model"] == "Sequential"
+    assert "signxai" in settings["version"]
+    for name, text in settings.items():
+        assert f'<th scope="row">{name}</th><td>{html.escape(text)}</td>' in page
+    assert "steps=" in settings["srg"]
+    assert "unit=" in settings["srg"]
+
+
+def test_what_is_easily_misread_is_said():
+    comparison = made(np.stack([ten(2.0, 1.0, 0.0)] * 2, axis=1), metrics=("infidelity", "mprt"))
+    assert "infidelity: compare only methods whose maps are on one scale" in str(comparison)
+    assert "mprt: random_uniform does not see the network" in str(comparison)
 
 
 def test_a_method_without_any_score_has_no_rank():

@@ -1,9 +1,10 @@
 """What ``signxai evaluate`` does: read the inputs, predict, compare the methods, report, write."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from torch import nn
 from tqdm import tqdm
 
 from signxai.cli import option_texts
-from signxai.cli.decisions import Inputs, Targets, decide, read_inputs
+from signxai.cli.decisions import Decisions, Inputs, Targets, decide, read_inputs
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_one, read_several
-from signxai.cli.signal_files import SignalOptions
+from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import OptionError
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
@@ -24,6 +25,7 @@ from signxai.models import Classifier, load_classifier, move_to
 __all__ = ["EvaluateRequest", "evaluate_files"]
 
 _SUFFIXES = (".html", ".csv", ".tex", *FIGURE_SUFFIXES)
+_MOST_NAMED = 6
 _OWN_OPTIONS = {"unit": "--unit", "imputer": "--imputer", "seed": "--seed", "batch_size": "--batch-size"}
 _OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 
@@ -101,7 +103,11 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
     decisions = decide(samples.names, samples.x, classifier, model, Targets(request.targets), request.batch_size, samples.forward)
     if len(decisions.names) != len(samples.names):
         raise OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
+    explained = _explained(decisions, classifier)
+    for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
+        say(line)
     comparison = _compared(request, classifier, model, samples, decisions.explained, groups)
+    comparison = replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
     for line in str(comparison).splitlines():
         say(line)
     for path in _write(request, comparison):
@@ -155,6 +161,35 @@ def _groups(request: EvaluateRequest, samples: _Samples) -> Sequence[object] | N
     if len(names) != len(samples.names):
         raise OptionError(f"--groups {request.groups}: has {len(names)} lines for {len(samples.names)} inputs; write one for each")
     return names
+
+
+def _explained(decisions: Decisions, classifier: Classifier) -> str:
+    """How many samples are explained of which class, the most frequent first."""
+    classes = decisions.targets
+    counted = Counter(classes).most_common()
+    told = [f"{classifier.class_name(index)} ({times} of {len(classes)})" for index, times in counted[:_MOST_NAMED]]
+    rest = len(counted) - _MOST_NAMED
+    return ", ".join([*told, *([f"{rest} other class{'es' * (rest > 1)}"] if rest > 0 else [])])
+
+
+def _taken_as_independent(request: EvaluateRequest, samples: _Samples, groups: Sequence[object] | None) -> Iterator[str]:
+    """A warning of beats that come from fewer recordings."""
+    if (
+        groups is None
+        and not samples.several
+        and are_signals(request.inputs, request.signals)
+        and len(set(samples.files)) < len(samples.files)
+    ):
+        counted = f"{len(samples.files)} samples of {len(set(samples.files))} file{'s' * (len(set(samples.files)) > 1)}"
+        yield f"{counted} are taken as independent of each other; where a file is a patient's, say --groups-by-file"
+
+
+def _files(request: EvaluateRequest) -> dict[str, str]:
+    """What the user named, for the page."""
+    paths = [path.name for path in (*request.inputs, *request.several.paths)]
+    rest = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
+    weights = {"weights": request.weights} if request.weights else {}
+    return {"model": request.model, **weights, "files": f"{', '.join(paths[:_MOST_NAMED])}{rest}"}
 
 
 # Comparing

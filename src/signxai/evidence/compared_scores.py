@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from signxai.evidence.statistics import (
     signed_rank,
 )
 
-__all__ = ["BASELINE", "ComparedScores", "ComparisonRow", "MetricCurves", "RankSummary"]
+__all__ = ["ALPHA", "BASELINE", "ComparedScores", "ComparisonRow", "MetricCurves", "RankSummary"]
 
 BASELINE = "random_uniform"
 """The method that explains nothing, with which all others are compared."""
@@ -123,6 +123,7 @@ class ComparedScores:
         curves: of the metrics that are made of curves.
         draws, seed: of the bootstrap.
         partial: it was interrupted before all was done.
+        settings: how it was made, in words by name: the model, what is explained, the options of each metric, and so on.
     """
 
     methods: tuple[str, ...]
@@ -136,6 +137,7 @@ class ComparedScores:
     draws: int
     seed: int
     partial: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -146,6 +148,12 @@ class ComparedScores:
     def blocks(self) -> int:
         """How many samples, or groups, the tests are over."""
         return self.samples if self.groups is None else int(self.groups.max()) + 1
+
+    @property
+    def least_p(self) -> float:
+        """The least p-value that a test can have here, corrected for all methods: where all samples or groups are on one side."""
+        others = max(len(self.methods) - 1, 1)
+        return min(1.0, others * 2.0 ** (1 - self.blocks))
 
     def scores_of(self, method: str, metric_name: str) -> FloatArray:
         """The score of each sample (N,).

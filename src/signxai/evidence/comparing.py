@@ -15,6 +15,7 @@ from signxai.common.errors import ModelError
 from signxai.evidence.compared_scores import MetricCurves
 from signxai.evidence.comparison import Comparison
 from signxai.evidence.comparison_plan import ChosenMetric, Contestant, Metrics, contestants_of, metrics_of
+from signxai.evidence.comparison_settings import settings_of_comparison
 from signxai.evidence.curves import Curve, perturbation_curves
 from signxai.evidence.decision import Decided, Decision, deciding
 from signxai.evidence.explaining import Explaining, Method
@@ -120,6 +121,7 @@ def compare_methods(
         draws=draws,
         seed=explaining.settings.seed,
         partial=is_partial,
+        settings=settings_of_comparison(explaining, contestants, chosen),
     )
 
 
@@ -166,6 +168,7 @@ class _Found:
     y_label: str = ""
 
 
+_GRADIENT = "gradient"
 _TIMED = ((1, float("inf")), (3, 1.0), (9, 0.25))
 """A method is run so often, if it has taken no longer than so many seconds till then: the first runs are slower, and others may use the
 machine, so that the shortest of its times counts."""
@@ -217,7 +220,7 @@ class _Work:
             yield f"maps of {one.label}", 1, lambda place=place: self._explain(place)  # type: ignore[misc]
         self.results.agreement = agreement_of([maps_of(own) for own in self.maps])
         if self.timed:
-            self.results.costs = np.array(self.times) / min(self.gradient_times)
+            self.results.costs = self._costs()
         by_kind = [(column, one) for kind in ("map", "mask") for column, one in enumerate(self.metrics) if one.record.takes == kind]
         yield from (piece for column, one in by_kind for piece in self._each(column, one, self._by_map))
         if decisions := [(column, one) for column, one in enumerate(self.metrics) if one.record.takes == "decision"]:
@@ -254,14 +257,22 @@ class _Work:
             start = perf_counter()
             maps = self._explained(one)
             own.append(perf_counter() - start)
+        if _is_the_gradient(one):
+            self.gradient_times += own
         self.times.append(min(own))
         return maps
+
+    def _costs(self) -> FloatArray:
+        """Of each method in gradients; that of the gradient itself is 1 by definition."""
+        unit = min(self.gradient_times)
+        timed = zip(self.contestants, self.times, strict=True)
+        return np.array([1.0 if _is_the_gradient(one) else time / unit for one, time in timed])
 
     def _time_gradient(self) -> None:
         """One gradient of the samples; NaN where the model has none."""
         start = perf_counter()
         try:
-            self._explained(Contestant("gradient", "gradient", {}))
+            self._explained(Contestant(_GRADIENT, _GRADIENT, {}))
         except ModelError:
             start = float("nan")
         self.gradient_times.append(perf_counter() - start)
@@ -357,6 +368,10 @@ _Y_LABELS = {
     "change": "change of the target's logit",
     "decision": "share of decisions that stay",
 }
+
+
+def _is_the_gradient(one: Contestant) -> bool:
+    return isinstance(one.method, MethodSpec) and str(one.method) == _GRADIENT and not one.options
 
 
 def agreement_of(maps: Sequence[Mapping[Key, FloatArray]]) -> FloatArray:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from signxai.evidence.compared_scores import ComparedScores, ComparisonRow
 from signxai.evidence.comparison_panels import curve_panels, rank_panels
 from signxai.evidence.comparison_text import about, arrow, interval, legend, marked, number
-from signxai.evidence.records import METRICS
+from signxai.evidence.records import METRICS, Metric
 from signxai.figures.comparison_plots import agreement_figure, curves_figure, ranks_figure
 from signxai.figures.inline_svg import inline_svg
 
@@ -27,14 +27,15 @@ def page_of(comparison: ComparedScores, title: str) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>{name}</title>\n<style>{_STYLE}</style></head>\n<body><main>\n<h1>{name}</h1>\n{notes}"
-        f"{_table(comparison)}\n{_figures(comparison)}\n{_metrics(comparison)}\n</main></body></html>\n"
+        f"{_table(comparison)}\n{_figures(comparison)}\n{_metrics(comparison)}\n{_settings(comparison)}\n</main></body></html>\n"
     )
 
 
 def _table(comparison: ComparedScores) -> str:
     headings = "".join(f'<th scope="col">{escape(name)} {arrow(name)}</th>' for name in comparison.metrics)
     rows = "\n".join(_row(comparison, place) for place in range(len(comparison.methods)))
-    notes = "".join(f"<p class=note>{escape(line)}</p>\n" for line in legend(comparison))
+    shade = "the greener a cell, the better its rank among the methods; a cell's tooltip has its p-values"
+    notes = "".join(f"<p class=note>{escape(line)}</p>\n" for line in [*legend(comparison), shade])
     cost = "" if comparison.costs is None else '<th scope="col">cost</th>'
     head = f'<thead><tr><th scope="col">method</th>{cost}{headings}</tr></thead>'
     return f'<div class="wide"><table>{head}\n<tbody>{rows}</tbody></table></div>\n{notes}'
@@ -76,15 +77,28 @@ def _drawn(comparison: ComparedScores) -> Iterator[tuple[str, Figure]]:
 def _metrics(comparison: ComparedScores) -> str:
     """What each metric is, and where it comes from; and Friedman's test."""
     rows = "\n".join(_metric_row(comparison, name) for name in comparison.metrics)
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("metric", "family", "better", "source", "Friedman's test"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("metric", "family", "better", "range", "source", "Friedman's test"))
     return f'<h2>Metrics</h2>\n<div class="wide"><table class="words"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
 
 
 def _metric_row(comparison: ComparedScores, name: str) -> str:
     record, p = METRICS[name], comparison.ranks(name).p_friedman
     test = f"p = {number(p)}" if np.isfinite(p) else "–"
-    cells = "".join(f"<td>{escape(text)}</td>" for text in (record.family, record.better, record.sources_cited, test))
+    cells = "".join(f"<td>{escape(text)}</td>" for text in (record.family, record.better, _range(record), record.sources_cited, test))
     return f'<tr><th scope="row"><code>{name}</code> {escape(record.title)}</th>{cells}</tr>'
+
+
+def _range(record: Metric) -> str:
+    low, high = (number(end) if np.isfinite(end) else "" for end in (record.lowest, record.highest))
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else "any number"
+
+
+def _settings(comparison: ComparedScores) -> str:
+    """How it was made."""
+    if not comparison.settings:
+        return ""
+    rows = "\n".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in comparison.settings.items())
+    return f'<h2>How it was made</h2>\n<div class="wide"><table class="words"><tbody>{rows}</tbody></table></div>'
 
 
 _STYLE = """

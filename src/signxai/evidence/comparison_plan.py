@@ -70,6 +70,12 @@ class ChosenMetric:
     def name(self) -> str:
         return self.record.name
 
+    @property
+    def option_names(self) -> list[str]:
+        """Of all options that it takes, in order."""
+        parameters = inspect.signature(self.record.function).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
     def option(self, name: str) -> Any:
         """An option, as given or as it is by default."""
         return self.options[name] if name in self.options else inspect.signature(self.record.function).parameters[name].default

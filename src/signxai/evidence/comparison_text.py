@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from signxai.evidence.compared_scores import BASELINE, ComparedScores, ComparisonRow
+from signxai.evidence.compared_scores import ALPHA, BASELINE, ComparedScores, ComparisonRow
 from signxai.evidence.latex import comment, escaped
 from signxai.evidence.records import METRICS
 
@@ -56,13 +56,34 @@ def legend(comparison: ComparedScores) -> list[str]:
     said = {
         f"{MARKS['best']} best mean": any(row.is_best for row in rows),
         f"{MARKS['level']} not told from the best": any(row.is_level_with_best for row in rows),
-        f"{MARKS['random']} not better than {BASELINE}": any(_is_useless(row) for row in rows),
+        f"{MARKS['random']} not shown to be better than {BASELINE}": any(_is_useless(row) for row in rows),
     }
     marks = [text for text, is_there in said.items() if is_there]
-    tests = "Wilcoxon's signed-rank test at 5 %, corrected by Holm over the methods"
-    lines = [f"{'; '.join(marks)} ({tests})"] if len(marks) > any(row.is_best for row in rows) else marks
+    is_tested = len(marks) > any(row.is_best for row in rows)
+    tests = ["tests: Wilcoxon's signed-rank test at 5 %, corrected by Holm over the methods"] if is_tested else []
+    lines = [*(["; ".join(marks)] if marks else []), *tests]
     cost = "time of an explanation, in gradients of the same samples"
-    return [*lines, *_missing(rows), "cost: not measured, no method was timed" if comparison.costs is None else f"cost: {cost}"]
+    told = "cost: not measured, no method was timed" if comparison.costs is None else f"cost: {cost}"
+    return [*lines, *_too_few(comparison), *_missing(rows), *_of_metrics(comparison), told]
+
+
+def _too_few(comparison: ComparedScores) -> Iterator[str]:
+    """Where no test can tell anything."""
+    if comparison.least_p > ALPHA:
+        what = "sample" if comparison.groups is None else "group"
+        counted = f"{comparison.blocks} {what}{'s' * (comparison.blocks != 1)} and {len(comparison.methods)} methods"
+        yield f"{counted}: no test can reach 5 %, whatever the scores; {MARKS['level']} and {MARKS['random']} say no more than that"
+
+
+_OF_SCALE = ("infidelity", "completeness")
+
+
+def _of_metrics(comparison: ComparedScores) -> Iterator[str]:
+    """What is easily misread."""
+    if of_scale := [name for name in comparison.metrics if name in _OF_SCALE]:
+        yield f"{', '.join(of_scale)}: compare only methods whose maps are on one scale"
+    if blind := [name for name in comparison.metrics if METRICS[name].family == "randomization"]:
+        yield f"{', '.join(blind)}: {BASELINE} does not see the network, so that it never changes"
 
 
 def _missing(rows: Sequence[ComparisonRow]) -> Iterator[str]:
