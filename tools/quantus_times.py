@@ -1,7 +1,7 @@
 """Time metrics of signxai.evidence and of Quantus with the same steps on the same network: python tools/quantus_times.py
 
-It runs in the environment of tools/compare_with_quantus.py, and writes the second part of docs/quantus.md: the processor's time of one
-thread, the median of interleaved rounds. Both are given the same samples, maps and classes, explain by the same call of signxai, and run
+It runs in the environment of tools/compare_with_quantus.py, with signxai's extra "data" besides, reports each row as it
+is measured, and writes the second part of docs/quantus.md: the processor's time of one thread, the median of interleaved rounds. Both are given the same samples, maps and classes, explain by the same call of signxai, and run
 batches of their own choice: Quantus all samples at once, as its authors have it.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -142,6 +143,7 @@ def rows(what: str, net: nn.Module, x: Tensor) -> list[str]:
     for name, (settings, ours, theirs) in pairs(net.eval(), x).items():
         took = seconds({"ours": ours, "theirs": theirs})
         lines.append(f"| {what} | {name} | {settings} | {took['ours']:.2f} | {took['theirs']:.2f} | {took['theirs'] / took['ours']:.2f} |")
+        print(lines[-1], file=sys.stderr, flush=True)
     return lines
 
 
@@ -156,7 +158,8 @@ SAID = """{heading}
 
 Written by `tools/quantus_times.py` on {processor}, {cores} cores, with Quantus {quantus}, torch {torch}, NumPy {numpy} and Python {python}:
 seconds of the processor, one thread, the median of {rounds} interleaved rounds. Both explain by the same call of signxai, with the same
-number of steps, draws and passes; Quantus is given all samples as one batch.
+number of steps and draws (pixel flipping of signxai takes a pass more, of the samples as they are); Quantus is given all samples as one
+batch.
 
 | network | metric | settings | signxai, s | Quantus, s | Quantus / signxai |
 | --- | --- | --- | --- | --- | --- |
