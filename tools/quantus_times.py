@@ -1,8 +1,8 @@
 """Time metrics of signxai.evidence and of Quantus with the same steps on the same network: python tools/quantus_times.py
 
-It runs in the environment of tools/compare_with_quantus.py, with signxai's extra "data" besides, reports each row as it
-is measured, and writes the second part of docs/quantus.md: the processor's time of one thread, the median of interleaved rounds. Both are given the same samples, maps and classes, explain by the same call of signxai, and run
-batches of their own choice: Quantus all samples at once, as its authors have it.
+It runs in the environment of tools/compare_with_quantus.py, with signxai's extra "data" besides, reports each row as it is measured, and
+writes the second part of docs/quantus.md: the processor's time of one thread, the median of interleaved rounds. Both are given the same
+samples, maps and classes, explain by the same call of signxai, and run batches of their own: Quantus all samples at once.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def rows(what: str, net: nn.Module, x: Tensor) -> list[str]:
     for name, (settings, ours, theirs) in pairs(net.eval(), x).items():
         took = seconds({"ours": ours, "theirs": theirs})
         lines.append(f"| {what} | {name} | {settings} | {took['ours']:.2f} | {took['theirs']:.2f} | {took['theirs'] / took['ours']:.2f} |")
-        print(lines[-1], file=sys.stderr, flush=True)
+        sys.stderr.write(f"{lines[-1]}\n")
     return lines
 
 
