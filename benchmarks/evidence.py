@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,13 +53,13 @@ class Work:
         name: as the table shows it.
         net: float32; it is put in evaluation mode, and its parameters are frozen.
         x: the samples (N, ...).
-        layers: those that are made random; None: all.
+        layers: those that are made random.
     """
 
     name: str
     net: nn.Module
     x: Tensor
-    layers: list[str] | None
+    layers: list[str]
     target: list[int] = field(init=False)
     relevance: Array = field(init=False)
 
@@ -87,7 +88,8 @@ def evidence(settings: Settings) -> str:
         torch.set_num_threads(threads)
     explanation = (
         f"Each metric in units of exactly the forward passes, or explanations by {METHOD}, that it makes: as many, in batches of the same "
-        "sizes, of points that lie there already. The median of the ratios within each interleaved round, and their range: by the "
+        "sizes, of points that lie there already; where models are random also one copy whose "
+        "layers are drawn anew. The median of the ratios within each interleaved round, and their range: by the "
         "processor's time of this process, and by the clock. One thread; freed memory stays with the process. "
         f"Maps by {MAP}. Metrics of maps alone need nothing: microseconds for each sample."
     )
@@ -103,7 +105,12 @@ def _works(quick: bool) -> list[Callable[[], Work]]:
 def _small(name: str) -> Work:
     with torch.random.fork_rng():
         torch.manual_seed(networks.SEED)
-        return Work(name, networks.cnn_1d(), torch.randn(3, 12, 64), None)
+        net = networks.cnn_1d()
+        return Work(name, net, torch.randn(3, 12, 64), _all_layers(net))
+
+
+def _all_layers(net: nn.Module) -> list[str]:
+    return [name for name, module in net.named_modules() if any(True for _ in module.parameters(recurse=False))]
 
 
 def _pictures(count: int = 16) -> Work:
@@ -130,7 +137,7 @@ def _beats(count: int = 64) -> Work:
     found = np.stack([source.read(index) for index in range(len(source.entries.keys))])
     noise = 0.05 * np.random.default_rng(networks.SEED).standard_normal((count, *found.shape[1:]))
     x = torch.from_numpy((found[np.arange(count) % len(found)] + noise).astype(np.float32))
-    return Work(f"ecg_beats, {count} beats", classifier.model, x, None)
+    return Work(f"ecg_beats, {count} beats", classifier.model, x, _all_layers(classifier.model))
 
 
 # A metric and what it needs
@@ -174,9 +181,12 @@ def _spelled(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value if not isinstance(value, list) else f'{len(value)} names'}" for name, value in options.items())
 
 
+_OF_RANDOM_MODELS = ("mprt", "smprt", "emprt")
+
+
 def _options(name: str, work: Work) -> dict[str, Any]:
     options = dict(FEW.get(name, {}))
-    if name in ("mprt", "smprt", "emprt") and work.layers is not None:
+    if name in _OF_RANDOM_MODELS:
         options["layers"] = work.layers
     return options
 
@@ -189,18 +199,36 @@ class Needed:
         what: "passes" or "explanations".
         sizes: of the batches.
         one: runs a batch of that size.
+        layers: of a model, that are drawn anew in a copy of it; empty: there is no copy.
+        net: this model.
     """
 
     what: str
     sizes: Sequence[int]
     one: Callable[[int], object]
+    layers: Sequence[str] = ()
+    net: nn.Module | None = None
 
     def __str__(self) -> str:
-        return f"{sum(self.sizes)} {self.what}, at most {max(self.sizes)} at once"
+        copied = f", a copy with {len(self.layers)} random layers" if self.layers else ""
+        return f"{sum(self.sizes)} {self.what}, at most {max(self.sizes)} at once{copied}"
 
     def run(self) -> None:
+        if self.layers and self.net is not None:
+            _randomized(copy.deepcopy(self.net), self.layers)
         for size in self.sizes:
             self.one(size)
+
+
+def _randomized(net: nn.Module, layers: Sequence[str]) -> None:
+    """Draw the parameters of layers anew, in torch's own way or, of a user's own module, normally."""
+    for name in layers:
+        layer: Any = net.get_submodule(name)
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+        else:
+            for parameter in layer.parameters(recurse=False):
+                parameter.normal_()
 
 
 def _decided(name: str, work: Work) -> tuple[Callable[[], object], Needed]:
@@ -230,7 +258,9 @@ def _explained(name: str, work: Work) -> tuple[Callable[[], object], Needed]:
     def explained(size: int) -> None:
         explain(work.net, points[:size], METHOD, target[:size])
 
-    return partial(function, work.net, work.x, METHOD, work.target, **options), Needed("explanations", sizes, explained)
+    layers = work.layers if name in _OF_RANDOM_MODELS else ()
+    needed = Needed("explanations", sizes, explained, layers, work.net)
+    return partial(function, work.net, work.x, METHOD, work.target, **options), needed
 
 
 def _points(x: Tensor, count: int) -> Tensor:

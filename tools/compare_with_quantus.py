@@ -293,10 +293,15 @@ The last column says where the two define a number differently.
 """
 
 
+TIMES = "\n## Times"
+"""Where the part begins that tools/quantus_times.py writes."""
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the page, but for the times."""
     versions = {name: version(name) for name in ("quantus", "torch", "numpy")}
-    PAGE.write_text(HEADER.format(**versions) + table() + "\n", encoding="utf-8")
+    _, times, measured = PAGE.read_text(encoding="utf-8").partition(TIMES) if PAGE.exists() else ("", "", "")
+    PAGE.write_text(HEADER.format(**versions) + table() + "\n" + times + measured, encoding="utf-8")
 
 
 if __name__ == "__main__":

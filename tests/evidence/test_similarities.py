@@ -95,9 +95,15 @@ def test_windows_of_a_list_of_numbers_are_refused():
         evidence.random_logit(net, x, "gradient", 0, similarity="ssim")
 
 
-def test_equal_values_share_their_ranks():
-    values = np.random.default_rng(0).integers(0, 9, size=(5, 40)).astype(float)
-    values[4] = 2.0
+@pytest.mark.parametrize("scale", [1.0, 1.1, -1.0, 1e-40, 1e300])
+def test_ranks_are_scipys_of_single_and_of_double_precision_with_ties_and_signed_zeros(scale):
+    values = np.random.default_rng(0).normal(size=(5, 400)).astype(np.float32).astype(float) * scale
+    values[:3, ::7], values[:3, ::14], values[1, ::3], values[4] = 0.0, -0.0, 2 * scale, 2 * scale
     np.testing.assert_array_equal(average_ranks(values), stats.rankdata(values, axis=1))
-    flat = np.random.default_rng(1).normal(size=(3, 7))
-    np.testing.assert_array_equal(average_ranks(flat), stats.rankdata(flat, axis=1))
+    np.testing.assert_array_equal(average_ranks(values.T), stats.rankdata(values.T, axis=1))
+
+
+def test_ranks_of_many_rows_and_of_none():
+    values = np.random.default_rng(0).integers(-9, 9, size=(70, 2000)).astype(float)
+    np.testing.assert_array_equal(average_ranks(values), stats.rankdata(values, axis=1))
+    assert average_ranks(np.empty((3, 0))).shape == (3, 0)

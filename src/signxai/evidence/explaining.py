@@ -17,6 +17,7 @@ from signxai.engine.targets import Target
 from signxai.evidence.decision import Decision, Predicted, Settings, deciding, rows_of_target, settings_of
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key, flat, maps_of, rows_of, with_parts
+from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explainer_for
 from signxai.names.grammar import MethodSpec
 
@@ -65,6 +66,7 @@ class Explaining:
         self._own = {name: value for name, value in options.items() if name not in _RUN}
         self.settings: Settings = settings_of(self._run)
         self._check()
+        self._shape: torch.Size | None = None
         self._see = deciding(_Seen.of, model, x, target_class, self._run)
         self.parts, self.samples, self.seeds = self._see.parts, self._see.samples, self._see.seeds
 
@@ -108,7 +110,9 @@ class Explaining:
 
     @cached_property
     def output_shape(self) -> torch.Size:
-        """The shape (1, ...) of the output for one sample."""
+        """The shape (1, ...) of the output for one sample; a pass of its own where none has shown it."""
+        if self._shape is not None:
+            return self._shape
         if self._see.predicted is not None:
             return self._see.predicted.logits[:1].shape
         first = Points([0], {})
@@ -187,7 +191,11 @@ class Explaining:
         given = _as_user_gives(target)
         if not isinstance(self.method, str | MethodSpec):
             return self.method(model, x, given)
-        return explainer_for(model, self.method, self.options_at(points)).explain(x, given)
+        shared = SharedResults(methods=1)
+        found = explainer_for(model, self.method, self.options_at(points)).explain(x, given, shared)
+        if model is self.model and (logits := shared.logits(1)) is not None:
+            self._shape = logits.shape
+        return found
 
 
 @dataclass(frozen=True, eq=False)

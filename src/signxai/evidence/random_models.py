@@ -90,7 +90,10 @@ def random_models(model: nn.Module, layers: Sequence[str], order: str, seed: int
 
 
 def _layer(net: nn.Module, name: str) -> nn.Module:
-    found: nn.Module | None = next((module for own, module in net.named_modules() if own == name), None)
+    try:
+        found = net.get_submodule(name)
+    except AttributeError:
+        found = None
     if found is None or not any(True for _ in found.parameters(recurse=False)):
         allowed = ", ".join(repr(own) for own in layers_with_parameters(net))
         raise OptionError(f"layers= names {name!r}, which is no module with parameters of its own; there are {allowed}")

@@ -222,8 +222,8 @@ def random_logit(
     explaining = Explaining(model, x, method_name, target_class, options)
     alike = similarity_of(similarity, explaining.map_shapes)
     points = explaining.points_of_samples()
-    target = _other_target(explaining, other_class)
-    return alike(explaining.maps(points), explaining.maps(points, target=target))
+    own = explaining.maps(points)  # first: it shows how many classes there are
+    return alike(own, explaining.maps(points, target=_other_target(explaining, other_class)))
 
 
 def histogram_entropy(maps: FloatArray, bins: int) -> FloatArray:
