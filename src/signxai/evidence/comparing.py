@@ -23,7 +23,7 @@ from signxai.evidence.parts import Key, flat, maps_of
 from signxai.evidence.randomization import randomization_curves
 from signxai.evidence.remembered import RememberingDecision
 from signxai.evidence.similarities import average_ranks, pearson
-from signxai.evidence.statistics import group_numbers, require_statistics
+from signxai.evidence.statistics import group_names, group_numbers, require_statistics
 from signxai.methods.explainer import explainer_for
 from signxai.names.grammar import MethodSpec
 
@@ -90,13 +90,14 @@ def compare_methods(
     """
     require_statistics()
     draws = count("draws", draws)
+    names = None if groups is None else group_names(groups)
     chosen = metrics_of(metrics, masks, metric_options or {})
     contestants = contestants_of(method_names, method_options or {})
     work = _Work(model, x, target_class, contestants, chosen, masks, dict(run), progress, _Results(len(contestants), chosen))
     numbers = None
     try:
         explaining = work.see()
-        numbers = None if groups is None else group_numbers(groups, explaining.samples)
+        numbers = None if names is None else group_numbers(names, explaining.samples)
         work.everything()
         is_partial = False
     except KeyboardInterrupt:
