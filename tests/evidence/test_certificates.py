@@ -432,3 +432,21 @@ def test_some_of_several_samples_have_a_certificate():
         several[5:]
     with pytest.raises(IndexError):
         several[3]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"unit": "beat"}, "unit='beat'"),
+        ({"unit": np.zeros((5,), dtype=int)}, r"unit= has the shape"),
+        ({"imputer": "noise"}, "imputer='noise'"),
+        ({"imputer": np.zeros((5, 1))}, "does not fit"),
+        ({"srg_steps": 0}, "srg_steps=0"),
+    ],
+)
+def test_what_is_removed_is_checked_before_anything_is_explained(how, words):
+    def explains(model, x, target):
+        pytest.fail("something was explained")
+
+    with raises((OptionError, InputError), words):
+        certified(network("cnn1d"), inputs("cnn1d"), explains, 0, srg=True, **how)
