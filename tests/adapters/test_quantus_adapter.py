@@ -89,7 +89,7 @@ class TestAxes:
         maps = function(net, x, Y, reduce_axes=[-1], keepdims=False, absolute=False)
         assert np.allclose(maps, explain(net, x, "lrp_z", Y).sum(-1))
 
-    @pytest.mark.parametrize("axes", [(0,), (4,), (-4,), 1, (1.0,), "1"])
+    @pytest.mark.parametrize("axes", [(0,), (4,), (-4,), 1, (1.0,), "1", (1, 1), (-1, 1, -1)])
     def test_wrong_ones_are_errors(self, net, x, axes):
         with pytest.raises(OptionError, match="reduce_axes="):
             explain_func("lrp_z", reduce_axes=axes)(net, x, Y)

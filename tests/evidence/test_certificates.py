@@ -453,3 +453,32 @@ def test_a_certificate_fits_on_a_screen(method):
     assert len(page) <= 40
     assert max(map(len, page)) <= 120
     assert all(any(name in line for line in page) for name in CRITERIA)
+
+
+def test_some_of_several_samples_have_a_certificate():
+    several = certified(linear([[3.0, 4.0]]), drawn(3, 2), target=0)
+    assert [sample.number for sample in several[:2].samples] == [0, 1]
+    assert str(several[1:2]) == str(several[1])
+    assert "2 samples" in str(several[::2])
+    with raises(OptionError, "none of the 3 samples"):
+        several[5:]
+    with pytest.raises(IndexError):
+        several[3]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"unit": "beat"}, "unit='beat'"),
+        ({"unit": np.zeros((5,), dtype=int)}, r"unit= has the shape"),
+        ({"imputer": "noise"}, "imputer='noise'"),
+        ({"imputer": np.zeros((5, 1))}, "does not fit"),
+        ({"srg_steps": 0}, "srg_steps=0"),
+    ],
+)
+def test_what_is_removed_is_checked_before_anything_is_explained(how, words):
+    def explains(model, x, target):
+        pytest.fail("something was explained")
+
+    with raises((OptionError, InputError), words):
+        certified(network("cnn1d"), inputs("cnn1d"), explains, 0, srg=True, **how)

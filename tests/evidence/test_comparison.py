@@ -14,7 +14,7 @@ from torch import nn
 from kinds_of_input import KINDS, N, Words, of_network
 from networks import drawn, inputs, network, randomized
 from signxai import compare_methods, evidence, explain
-from signxai.common.errors import MethodNameError, OptionError
+from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, TargetError
 from signxai.evidence import METRICS, Comparison, comparing, latex, randomization, similarities
 from signxai.evidence.compared_scores import ComparedScores
 from signxai.evidence.comparing import agreement_of
@@ -306,11 +306,91 @@ def test_a_model_without_gradients_is_compared_by_functions():
         ({"methods": ["lrp_zz"]}, MethodNameError, "lrp_zz"),
         ({"method_options": {"stepz": 1}}, OptionError, "none of the methods takes the option 'stepz'"),
         ({"groups": ["a"]}, OptionError, "groups= names 1 samples, and x has 3"),
+        ({"groups": np.zeros((3, 1))}, OptionError, "groups= has [0.0] for a sample; give one name or number for each"),
+        ({"groups": [1.0, 1.0, float("nan")]}, OptionError, "groups= has nan for a sample"),
+        ({"groups": 3}, OptionError, "groups=3 is no sequence"),
+        ({"methods": {"a\nb": "gradient"}}, OptionError, "the label 'a\\nb'; a label is text on one line"),
+        ({"methods": {1: "gradient"}}, OptionError, "the label 1; a label is text on one line"),
     ],
 )
 def test_what_is_wrong_is_told(how, error, said):
     with pytest.raises(error, match=re.escape(said)):
         compared(**how)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "masks", "said"),
+    [
+        ({"srg": {"steps": 0}}, None, "srg: steps=0"),
+        ({"srg": {"score": "loss"}}, None, "srg: score='loss'"),
+        ({"aopc": {"imputer": "noise"}}, None, "aopc: imputer='noise'"),
+        ({"aopc": {"unit": np.zeros((3, 5), dtype=int)}}, None, "aopc: unit= has the shape"),
+        ({"completeness": {"baseline": np.zeros((5, 1))}}, None, "completeness: imputer= is an array of shape"),
+        ({"infidelity": {"subset": 2}}, None, "infidelity: subset=2"),
+        ({"sensitivity_n": {"sizes": ()}}, None, "sensitivity_n: sizes=()"),
+        ({"effective_complexity": {"threshold": 2}}, None, "effective_complexity: threshold=2"),
+        ({"mprt": {"order": "sideways"}}, None, "mprt: order='sideways'"),
+        ({"mprt": {"layers": ["nowhere"]}}, None, "mprt: layers= names 'nowhere'"),
+        ({"smprt": {"similarity": "likeness"}}, None, "smprt: similarity='likeness'"),
+        ({"emprt": {"bins": 1}}, None, "emprt: bins=1"),
+        ({"random_logit": {"other_class": 0}}, None, "random_logit: other_class= is the target of sample"),
+        ({"max_sensitivity": {"radius": 0}}, None, "max_sensitivity: radius=0"),
+        ({"auc": {"pool": "mean"}}, np.eye(3, 16)[:, None], "auc: pool='mean'"),
+        (["auc"], np.ones((3, 5)), "auc: mask= has the shape (3, 5)"),
+        (["pointing_game"], np.zeros((3, 1, 16)), "pointing_game: mask=: sample 0 has nothing inside"),
+        ({"top_k_intersection": {"k": 0}}, np.eye(3, 16)[:, None], "top_k_intersection: k=0"),
+    ],
+)
+def test_options_and_masks_are_checked_before_maps_are_computed(metrics, masks, said, monkeypatch):
+    monkeypatch.setattr(comparing._Work, "everything", lambda self: pytest.fail("something was computed"))
+    case = of_network("cnn1d")
+    with pytest.raises((OptionError, InputError, TargetError), match=re.escape(said)):
+        compare_methods(case.net, case.x, METHODS, 0, metrics=metrics, masks=masks)
+
+
+def test_options_of_one_of_several_inputs_are_enough_where_only_that_is_explained():
+    class Joint(nn.Module):
+        def forward(self, a, b):
+            return (a + 2 * b).sum(1, keepdim=True)
+
+    x = {"a": drawn(2, 4), "b": drawn(2, 4, seed=1)}
+    how = {
+        "metrics": ["srg", "auc"],
+        "metric_options": {"unit": {"a": "value"}, "imputer": {"a": 0.0}},
+        "method_options": {"explained": ["a"]},
+    }
+    found = compare_methods(Joint(), x, ["lrp_z"], 0, masks={"a": np.eye(2, 4)}, draws=5, **how)
+    assert found.done.all()
+    with pytest.raises(OptionError, match="srg: unit= has nothing for the input 'a'"):
+        compare_methods(Joint(), x, ["lrp_z"], 0, metrics=["srg"], metric_options={"unit": {"c": "value"}})
+
+
+def test_the_method_that_is_refused_is_named():
+    net, x = network("mlp"), inputs("mlp", 2)
+    with pytest.raises(ModelError, match=r"maps of grad_cam: .*convolution"):
+        compare_methods(net, x, ["gradient", "grad_cam"], 0, metrics=["gini"])
+    wrong = {
+        "the method's map holds NaN": np.full(x.shape, np.nan),
+        "the method gave 1 maps for 2 samples": np.ones((1, 3)),
+        "the method gave maps of shape (2, 1)": np.ones((2, 1)),
+    }
+    for said, maps in wrong.items():
+        with pytest.raises(InputError, match=re.escape(f"maps of mine: {said}")):
+            compare_methods(net, x, {"mine": lambda *_, maps=maps: maps}, 0, metrics=["gini"])
+    with pytest.raises(InputError, match="srg of mine: relevance has the shape"):
+        compare_methods(net, x, {"mine": lambda model, x, target: x[:, None]}, 0, metrics=["srg"])
+
+
+def test_an_error_of_a_forward_keeps_its_cause():
+    class Failing(nn.Linear):
+        def forward(self, x):
+            if x.requires_grad:
+                raise RuntimeError("no gradient today")
+            return super().forward(x)
+
+    with pytest.raises(ModelError, match="maps of gradient: ") as raised:
+        compare_methods(Failing(3, 2), drawn(2, 3).float(), ["gradient"], 0, metrics=["gini"])
+    assert "no gradient today" in f"{raised.value.__cause__}"
 
 
 def test_how_many_draws_is_checked_before_anything_is_computed():

@@ -10,7 +10,7 @@ from torch import nn
 from kinds_of_input import SignalAndTable, Words
 from networks import drawn, inputs, network, randomized
 from refusals import raises
-from signxai import evidence, explain
+from signxai import certify, compare_methods, evidence, explain
 from signxai.common.errors import InputError, ModelError, OptionError
 from signxai.evidence.curves import Steps
 from signxai.evidence.units import Partition
@@ -514,6 +514,68 @@ def test_what_methods_and_masks_cannot_be():
         evidence.interval_mask([(0, 2), (3, 4)], 8)
     with raises(InputError, "sample 1", "boxes"):
         evidence.box_mask([[(0, 0, 2, 2)], []], (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "work"),
+    [
+        (OptionError, ("subset='0.5'",), lambda *given: evidence.faithfulness_correlation(*given, subset="0.5")),
+        (OptionError, ("subset=True",), lambda *given: evidence.infidelity(*given, subset=True)),
+        (OptionError, ("until='1'",), lambda *given: evidence.perturbation_curve(*given, until="1")),
+        (OptionError, ("sizes=0.5", "sequence"), lambda *given: evidence.sensitivity_n(*given, sizes=0.5)),
+        (OptionError, ("sizes='0.5'", "sequence"), lambda *given: evidence.sensitivity_n(*given, sizes="0.5")),
+        (OptionError, ("sizes=", "'a'"), lambda *given: evidence.sensitivity_n(*given, sizes=["a"])),
+        (OptionError, (r"Blur\(sigma\)='a'",), lambda *_: evidence.Blur("a")),
+        (OptionError, (r"Blur\(sigma\)=nan",), lambda *_: evidence.Blur(float("nan"))),
+        (OptionError, (r"noise='a'",), lambda *_: evidence.NoisyLinear("a")),
+        (OptionError, ("threshold='0.5'",), lambda *_: evidence.effective_complexity(np.ones((2, 3)), threshold="0.5")),
+        (InputError, ("boxes", "nan"), lambda *_: evidence.box_mask([[(0, 0, np.nan, 2)]], (8, 8))),
+        (InputError, ("boxes", "inf"), lambda *_: evidence.box_mask([[(0, 0, np.inf, 2)]], (8, 8))),
+        (InputError, ("intervals", "'3'"), lambda *_: evidence.interval_mask([[(0, "3")]], 8)),
+        (OptionError, ("sampling_rate='2'",), lambda *_: evidence.interval_mask([[(0, 3)]], 8, sampling_rate="2")),
+        (OptionError, ("spans", "nan"), lambda *given: evidence.srg(*given, unit=evidence.Spans([(0, np.nan)]))),
+        (OptionError, ("sampling_rate=0",), lambda *given: evidence.srg(*given, unit=evidence.Spans([(0, 2)], sampling_rate=0))),
+    ],
+)
+def test_what_is_no_number_is_refused_in_words(error, words, work):
+    with raises(error, *words):
+        work(network("cnn1d"), inputs("cnn1d"), np.ones((4, 3, 16)), 0)
+
+
+class Table:
+    """What NumPy reads as an array, and what cannot be cut into rows by numbers, as a data frame."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array, dtype=dtype)
+
+
+@pytest.mark.parametrize("given", [Table, np.ndarray.tolist])
+def test_tables_and_lists_are_measured_as_arrays(given):
+    net, array = linear(5), drawn(6, 5).numpy()
+    x = given(array)
+    for metric in (evidence.mprt, evidence.max_sensitivity, evidence.random_logit, evidence.emprt, evidence.smprt):
+        assert metric(net, x, "gradient_x_input", 0, batch_size=4) == pytest.approx(metric(net, array, "gradient_x_input", 0))
+    assert evidence.srg(net, x, array, 0) == pytest.approx(evidence.srg(net, array, array, 0))
+    assert str(certify(net, x, "lrp_z", 0, srg=False)) == str(certify(net, array, "lrp_z", 0, srg=False))
+    found, wanted = (compare_methods(net, own, ["gradient_x_input"], 0, metrics=["srg", "mprt"], batch_size=4) for own in (x, array))
+    assert np.array_equal(found.scores, wanted.scores)
+
+
+def test_lists_among_several_inputs_are_measured_as_arrays():
+    class Joint(nn.Module):
+        def forward(self, a, b):
+            return (a * b.to(a)).sum(1, keepdim=True)
+
+    a, b = drawn(6, 4).numpy(), drawn(6, 4, seed=1).numpy()
+    for explained in (None, ("a",)):
+        how = {"explained": explained, "batch_size": 4, "radius": 0.1}
+        found, wanted = (
+            evidence.max_sensitivity(Joint(), x, "lrp_z", 0, **how) for x in ({"a": a.tolist(), "b": b.tolist()}, {"a": a, "b": b})
+        )
+        assert found == pytest.approx(wanted)
 
 
 def test_a_model_that_cannot_be_copied_is_refused():

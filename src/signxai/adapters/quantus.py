@@ -87,6 +87,8 @@ class ExplainFunction:
         wrong = next((axis for axis in self.reduce_axes if axis == 0 or not -relevance.ndim < axis < relevance.ndim), None)
         if wrong is not None:
             raise OptionError(f"reduce_axes={self.reduce_axes}: a map of shape {relevance.shape} has no axis {wrong} behind its samples")
+        if len({axis % relevance.ndim for axis in self.reduce_axes}) < len(self.reduce_axes):
+            raise OptionError(f"reduce_axes={self.reduce_axes}: names an axis of a map of shape {relevance.shape} twice; name each once")
         if self.reduce_axes:
             relevance = relevance.sum(axis=self.reduce_axes, keepdims=self.keepdims)
         return np.abs(relevance) if self.absolute else relevance

@@ -30,9 +30,17 @@ class Certificate:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, number: int) -> Certificate:
-        """The certificate of one sample."""
-        return Certificate(self.method, (self.samples[number],))
+    def __getitem__(self, number: int | slice) -> Certificate:
+        """The certificate of one sample, or of those of a slice.
+
+        Raises:
+            OptionError: if a slice has none.
+        """
+        if not isinstance(number, slice):
+            return Certificate(self.method, (self.samples[number],))
+        if not self.samples[number]:
+            raise OptionError(f"the slice {number.start}:{number.stop}:{number.step} has none of the {len(self)} samples")
+        return Certificate(self.method, self.samples[number])
 
     def __iter__(self) -> Iterator[Certificate]:
         return (self[number] for number in range(len(self)))

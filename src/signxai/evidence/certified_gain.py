@@ -15,10 +15,10 @@ from signxai.evidence.draws import generator
 from signxai.evidence.explained_sample import ExplainedSample
 from signxai.evidence.explaining import Points
 from signxai.evidence.faithfulness import srg
-from signxai.evidence.imputers import ChannelsLast
+from signxai.evidence.imputers import ChannelsLast, as_imputer
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
-from signxai.evidence.units import Patch, Window
+from signxai.evidence.units import Partition, Patch, Window
 
 __all__ = ["RANDOM_MAPS", "Removing", "of_removing"]
 
@@ -49,6 +49,23 @@ class Removing:
     def imputers(self, parts: Mapping[Key, Tensor]) -> Any:
         """What stands in their places."""
         return {key: _imputer(part) for key, part in parts.items()} if self.imputer is None else self.imputer
+
+    def check(self, parts: Mapping[Key, Tensor]) -> None:
+        """Refuse units and an imputer that do not fit one sample of these inputs, before anything is explained.
+
+        Of several inputs a method may explain some alone, to which units by input are then limited: these are left to the metric.
+
+        Raises:
+            OptionError, InputError: as ``signxai.evidence.srg`` does.
+        """
+        if not self.steps or len(parts) > 1:
+            return
+        [(key, part)] = parts.items()
+        unit, imputer = self.units(parts), self.imputer
+        Partition({key: (1, *part.shape[1:])}, unit)
+        if imputer is not None:
+            own = imputer.get(key) if isinstance(imputer, Mapping) else imputer
+            as_imputer(own, ids=not part.is_floating_point()).prepared(part[:1], [0])
 
 
 def _unit(part: Tensor) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import nn
 
-from signxai.common.errors import ModelError
+from signxai.common.errors import InputError, ModelError, SignxaiError
 from signxai.evidence.compared_scores import MetricCurves
 from signxai.evidence.comparison import Comparison
 from signxai.evidence.comparison_plan import ChosenMetric, Contestant, Metrics, contestants_of, metrics_of
@@ -23,9 +23,10 @@ from signxai.evidence.faithfulness import sensitivity_n_curve
 from signxai.evidence.options import FloatArray, RunOptions, Unpack, count
 from signxai.evidence.parts import Key, flat, maps_of
 from signxai.evidence.randomization import randomization_curves
+from signxai.evidence.rehearsing import rehearsed
 from signxai.evidence.remembered import RememberingDecision
 from signxai.evidence.similarities import average_ranks, pearson
-from signxai.evidence.statistics import group_numbers, require_statistics
+from signxai.evidence.statistics import group_names, group_numbers, require_statistics
 from signxai.methods.explainer import explainer_for
 from signxai.names.grammar import MethodSpec
 
@@ -80,9 +81,10 @@ def compare_methods(
         The comparison.
 
     Raises:
-        MethodNameError, OptionError: before anything is computed, for unknown names, options that nothing takes, and missing masks.
+        MethodNameError, OptionError, InputError: before maps are computed, for unknown names, options that nothing takes or whose values
+            are not allowed, and masks and groups that are missing or do not fit.
         MissingPackageError: if scipy is not installed, which has the tests.
-        SignxaiError: as ``explain`` and the metrics do.
+        SignxaiError: as ``explain`` and the metrics do; the message begins with the method, and no row is left out for it.
         KeyboardInterrupt: if nothing is done yet, or ``keep_partial`` is not asked for.
 
     >>> import torch
@@ -95,13 +97,15 @@ def compare_methods(
     """
     require_statistics()
     draws = count("draws", draws)
+    names = None if groups is None else group_names(groups)
     chosen = metrics_of(metrics, masks, metric_options or {})
     contestants = contestants_of(method_names, method_options or {})
     work = _Work(model, x, target_class, contestants, chosen, masks, dict(run), timed, progress, _Results(len(contestants), chosen))
     numbers = None
     try:
         explaining = work.see()
-        numbers = None if groups is None else group_numbers(groups, explaining.samples)
+        numbers = None if names is None else group_numbers(names, explaining.samples)
+        rehearsed(chosen, explaining, masks, work.target, run)
         work.everything()
         is_partial = False
     except KeyboardInterrupt:
@@ -174,6 +178,18 @@ _TIMED = ((1, float("inf")), (3, 1.0), (9, 0.25))
 machine, so that the shortest of its times counts."""
 
 
+def _named(what: str, compute: Callable[[], None]) -> Callable[[], None]:
+    """The same piece of work, whose errors say which it was."""
+
+    def named() -> None:
+        try:
+            compute()
+        except SignxaiError as error:
+            raise type(error)(f"{what}: {error}") from (error.__cause__ or error)
+
+    return named
+
+
 @dataclass(eq=False)
 class _Work:
     """A comparison in the making."""
@@ -217,7 +233,8 @@ class _Work:
 
     def _pieces(self) -> Iterator[tuple[str, int, Callable[[], None]]]:
         for place, one in enumerate(self.contestants):
-            yield f"maps of {one.label}", 1, lambda place=place: self._explain(place)  # type: ignore[misc]
+            what = f"maps of {one.label}"
+            yield what, 1, _named(what, partial(self._explain, place))
         self.results.agreement = agreement_of([maps_of(own) for own in self.maps])
         if self.timed:
             self.results.costs = self._costs()
@@ -234,7 +251,8 @@ class _Work:
         self, column: int, one: ChosenMetric, measure: Callable[[ChosenMetric, int], _Found]
     ) -> Iterator[tuple[str, int, Callable[[], None]]]:
         for place, contestant in enumerate(self.contestants):
-            yield f"{one.name} of {contestant.label}", 1, lambda place=place: self._keep(place, column, measure(one, place))  # type: ignore[misc]
+            what = f"{one.name} of {contestant.label}"
+            yield what, 1, _named(what, lambda place=place: self._keep(place, column, measure(one, place)))  # type: ignore[misc]
 
     def _keep(self, place: int, column: int, found: _Found) -> None:
         self.results.keep(place, column, self.metrics[column].name, found)
@@ -244,7 +262,9 @@ class _Work:
     def _explain(self, place: int) -> None:
         """The maps of a method."""
         one = self.contestants[place]
-        self.maps.append(self._timed(one, is_first=not place) if self.timed else self._explained(one))
+        maps = self._timed(one, is_first=not place) if self.timed else self._explained(one)
+        self._check(maps)
+        self.maps.append(maps)
 
     def _timed(self, one: Contestant, is_first: bool) -> Any:
         """The maps of a method, and how long they take: its runs take turns with those of the gradient."""
@@ -267,6 +287,15 @@ class _Work:
         unit = min(self.gradient_times)
         timed = zip(self.contestants, self.times, strict=True)
         return np.array([1.0 if _is_the_gradient(one) else time / unit for one, time in timed])
+
+    def _check(self, maps: Any) -> None:
+        """Refuse what a user's function gives that are no maps of the samples."""
+        parts = self.explaining.parts
+        for key, own in maps_of(maps, "the method's map").items():
+            if len(own) != self.explaining.samples:
+                raise InputError(f"the method gave {len(own)} maps for {self.explaining.samples} samples")
+            if key in parts and own[0].size != parts[key][0].numel():
+                raise InputError(f"the method gave maps of shape {own.shape} for inputs of shape {tuple(parts[key].shape)}")
 
     def _time_gradient(self) -> None:
         """One gradient of the samples; NaN where the model has none."""

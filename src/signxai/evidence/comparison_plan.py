@@ -39,13 +39,15 @@ def contestants_of(names: Sequence[str | MethodSpec] | Mapping[str, Method], opt
 
     Raises:
         MethodNameError: if a name is none.
-        OptionError: if there are none, or none of them takes an option.
+        OptionError: if there are none, a label is no text on one line, or none of them takes an option.
     """
     if isinstance(names, str | MethodSpec):
         raise OptionError(f"method_names={str(names)!r} is one name; give a sequence of names, as [{str(names)!r}]")
     given: dict[str, Method] = dict(names) if isinstance(names, Mapping) else {str(name): name for name in names}
     if not given:
         raise OptionError("method_names is empty; give at least one name")
+    if wrong := [label for label in given if not isinstance(label, str) or "".join(label.splitlines()) != label]:
+        raise OptionError(f"method_names has the label {wrong[0]!r}; a label is text on one line, which names a row of each table")
     found = [_contestant(label, method, options) for label, method in {**given, BASELINE: given.get(BASELINE, BASELINE)}.items()]
     if unknown := [key for key in options if not any(key in one.options for one in found)]:
         raise OptionError(f"none of the methods takes the option {unknown[0]!r}")

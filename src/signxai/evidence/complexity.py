@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from signxai.common.errors import OptionError
-from signxai.evidence.options import FloatArray
+from signxai.evidence.options import FloatArray, is_number
 from signxai.evidence.parts import flat, maps_of
 
 __all__ = ["effective_complexity", "entropy", "gini"]
@@ -71,7 +71,7 @@ def effective_complexity(relevance: Any, *, threshold: float = 1e-5) -> FloatArr
     >>> effective_complexity(np.array([[0.0, 3.0, -2.0], [0.0, 0.0, 0.0]]))
     array([2., 0.])
     """
-    if not 0 <= threshold < 1:
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise OptionError(f"threshold={threshold!r}: a share of the largest relevance, from 0 to below 1")
     sizes = np.abs(flat(maps_of(relevance)))
     return np.asarray((sizes > threshold * sizes.max(axis=1, keepdims=True)).sum(axis=1), dtype=np.float64)

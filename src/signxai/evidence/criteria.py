@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
-import numpy as np
-
 from signxai.common.errors import OptionError
 from signxai.evidence import papers
+from signxai.evidence.options import is_number
 from signxai.names.papers import Paper
 
 __all__ = ["CRITERIA", "Criterion", "criterion_named", "thresholds_with"]
@@ -128,7 +127,7 @@ def thresholds_with(given: Mapping[str, float] | None) -> dict[str, float]:
     0.1
     """
     for name, value in (given or {}).items():
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
+        if not is_number(value) or not 0 <= value < math.inf:
             raise OptionError(f"thresholds= of {criterion_named(name)!r} is {value!r}; a limit is a finite number of at least 0")
     chosen = {criterion_named(name): float(value) for name, value in (given or {}).items()}
     return {name: criterion.threshold for name, criterion in CRITERIA.items()} | chosen

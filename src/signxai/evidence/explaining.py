@@ -16,7 +16,7 @@ from signxai.common.errors import InputError, OptionError
 from signxai.engine.targets import Target
 from signxai.evidence.decision import Decision, Predicted, Settings, deciding, rows_of_target, settings_of
 from signxai.evidence.options import FloatArray
-from signxai.evidence.parts import Key, flat, maps_of, rows_of, with_parts
+from signxai.evidence.parts import Key, as_read, flat, maps_of, rows_of, with_parts
 from signxai.methods.batch import SharedResults
 from signxai.methods.explainer import explainer_for
 from signxai.names.grammar import MethodSpec
@@ -61,7 +61,7 @@ class Explaining:
     """
 
     def __init__(self, model: nn.Module, x: Any, method: Method, target_class: Any, options: Mapping[str, Any]) -> None:
-        self.model, self.x, self.method = model, x, method
+        self.model, self.method = model, method
         self._target_class, self._run = target_class, {name: value for name, value in options.items() if name in _RUN}
         self._own = {name: value for name, value in options.items() if name not in _RUN}
         self.settings: Settings = settings_of(self._run)
@@ -69,6 +69,7 @@ class Explaining:
         self._shape: torch.Size | None = None
         self._see = deciding(_Seen.of, model, x, target_class, self._run)
         self.parts, self.samples, self.seeds = self._see.parts, self._see.samples, self._see.seeds
+        self.x = as_read(x, self.parts)
 
     def _check(self) -> None:
         if callable(self.method) and self._own:

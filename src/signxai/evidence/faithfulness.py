@@ -272,9 +272,9 @@ def sensitivity_n_curve(
     Returns:
         (N, sizes), in [-1, 1]; higher is better. 0 where the sums or the drops are all equal.
     """
+    if np.ndim(sizes) != 1 or not len(sizes):
+        raise OptionError(f"sizes={sizes!r}: a sequence of shares of the units in a subset, at least one")
     shares, times = [share("sizes", size, _IN_A_SUBSET) for size in sizes], count("samples", samples, 2)
-    if not shares:
-        raise OptionError(f"sizes={sizes!r}: shares of the units in a subset, at least one")
 
     def work(decision: Decision) -> FloatArray:
         study = Study.of(decision, relevance, unit, imputer)

@@ -22,7 +22,7 @@ from torch import Tensor
 from signxai.common.errors import OptionError
 from signxai.evidence.draws import generator
 from signxai.evidence.neighbours import from_neighbours, on_a_line
-from signxai.evidence.options import one_of
+from signxai.evidence.options import is_number, one_of, positive
 from signxai.evidence.parts import Key, rows_at, stretches
 
 __all__ = [
@@ -139,8 +139,7 @@ class Blur(Filled):
     sigma: float = 5.0
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
-            raise OptionError(f"Blur(sigma={self.sigma}): a number of places, more than 0")
+        positive("Blur(sigma)", self.sigma, "a number of places")
 
     def values(self, x: Tensor) -> Tensor:
         radius = ceil(4 * self.sigma)
@@ -163,9 +162,16 @@ class NoisyLinear(Imputer):
 
     Attributes:
         noise: standard deviation of the normal noise, in units of the input.
+
+    Raises:
+        OptionError: if it is no number of at least 0.
     """
 
     noise: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not is_number(self.noise) or not 0 <= self.noise < np.inf:
+            raise OptionError(f"NoisyLinear(noise={self.noise!r}): a standard deviation, at least 0")
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
         return self._filled(x, removed, [self._drawn(seed, x.shape[1:]) for seed in seeds])

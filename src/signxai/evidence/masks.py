@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from signxai.common.errors import InputError, OptionError
-from signxai.evidence.options import FloatArray, one_of
+from signxai.evidence.options import FloatArray, is_number, one_of, positive
 from signxai.evidence.parts import maps_of, parts_of
 from signxai.evidence.units import Shape, fitted
 
@@ -41,7 +41,7 @@ def box_mask(boxes: Sequence[Any], size: tuple[int, int]) -> BoolArray:
         size: height and width.
 
     Raises:
-        InputError: if a sample has none, or one is empty within the picture.
+        InputError: if a sample has none, or one is empty within the picture or no finite numbers.
 
     >>> box_mask([[(1, 0, 3, 1)]], (2, 3)).astype(int).tolist()
     [[[0, 1, 1], [0, 0, 0]]]
@@ -65,15 +65,17 @@ def interval_mask(intervals: Sequence[Any], samples: int, *, sampling_rate: floa
         sampling_rate: samples per second; 1: the intervals are in samples.
 
     Raises:
-        InputError: if a signal has none, or one is empty within the signal.
+        InputError: if a signal has none, or one is empty within the signal or no finite numbers.
+        OptionError: if the sampling rate is not more than 0.
 
     >>> interval_mask([[(0.5, 1.5)]], 4, sampling_rate=2.0).astype(int).tolist()
     [[0, 1, 1, 0]]
     """
+    rate = positive("sampling_rate", sampling_rate, "samples per second")
     mask = np.zeros((len(intervals), samples), dtype=bool)
     for row, own in enumerate(intervals):
         for start, end in _numbers(own, 2, "intervals"):
-            inside = mask[row, max(0, round(start * sampling_rate)) : max(0, round(end * sampling_rate))]
+            inside = mask[row, max(0, round(start * rate)) : max(0, round(end * rate))]
             if not inside.size:
                 raise InputError(f"interval {(start, end)} of signal {row} covers none of its {samples} samples")
             inside[...] = True
@@ -85,6 +87,8 @@ def _numbers(own: Any, each: int, name: str) -> Sequence[Any]:
     if len(np.shape(own)) == 0 or (len(own) and np.shape(own)[1:] != (each,)):
         raise InputError(f"{name}: {own!r} is given for one sample; give a list of them for each, of {each} numbers each")
     listed: Sequence[Any] = own
+    if not all(is_number(number) and np.isfinite(number) for one in listed for number in one):
+        raise InputError(f"{name}: {own!r} holds what is no finite number; leave out those that are not known")
     return listed
 
 

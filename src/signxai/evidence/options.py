@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from signxai.common.errors import OptionError
 
-__all__ = ["FloatArray", "RunOptions", "Unpack", "count", "one_of", "positive", "share"]
+__all__ = ["FloatArray", "RunOptions", "Unpack", "count", "is_number", "one_of", "positive", "share"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -47,13 +47,22 @@ def count(name: str, value: Any, at_least: int = 1) -> int:
     return int(value)
 
 
+def is_number(value: Any) -> bool:
+    """Whether something is a real number, which truth values and texts are not.
+
+    >>> is_number(0.5), is_number("0.5"), is_number(True)
+    (True, False, False)
+    """
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def share(name: str, value: Any, of: str) -> float:
     """Check an option that is a share, more than 0 and at most 1.
 
     >>> share("until", 0.5, "the share of the units that are removed")
     0.5
     """
-    if not 0 < value <= 1:
+    if not is_number(value) or not 0 < value <= 1:
         raise OptionError(f"{name}={value!r}: {of}, more than 0 and at most 1")
     return float(value)
 
@@ -64,7 +73,7 @@ def positive(name: str, value: Any, of: str) -> float:
     >>> positive("radius", 1, "a radius")
     1.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+    if not is_number(value) or not 0 < value < np.inf:
         raise OptionError(f"{name}={value!r}: {of}, more than 0")
     return float(value)
 

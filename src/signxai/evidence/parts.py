@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from signxai.common.errors import InputError
 from signxai.engine.given_inputs import is_structured
 from signxai.evidence.options import FloatArray
 
-__all__ = ["Key", "flat", "maps_of", "parts_of", "rows_at", "rows_of", "stretches", "with_parts"]
+__all__ = ["Key", "as_read", "flat", "maps_of", "parts_of", "rows_at", "rows_of", "stretches", "with_parts"]
 
 Key: TypeAlias = "int | str"
 """The keyword or the position of an input; 0 for one input alone."""
@@ -87,14 +87,34 @@ def rows_of(value: Any, rows: list[int], samples: int) -> Any:
     return value
 
 
+def as_read(given: Any, parts: Mapping[Key, Tensor]) -> Any:
+    """What was given, with the parts as they were read in place of lists and tables, which cannot be cut into samples.
+
+    >>> as_read([[1.0], [2.0]], {0: torch.tensor([[1.0], [2.0]])}).shape
+    torch.Size([2, 1])
+    """
+
+    def part(key: Key, value: Any) -> Any:
+        if isinstance(value, Tensor | np.ndarray):
+            return value
+        is_list = isinstance(value, list | tuple) and value and isinstance(value[0], int | float | list | tuple)
+        return np.asarray(value) if is_list and key not in parts else parts.get(key, value)
+
+    return _of_each(given, part)
+
+
+def _of_each(given: Any, part: Callable[[Key, Any], Any]) -> Any:
+    if isinstance(given, Mapping):
+        return {key: part(key, value) for key, value in given.items()}
+    if is_structured(given):
+        return tuple(part(key, value) for key, value in enumerate(given))
+    return part(0, given)
+
+
 def with_parts(given: Any, parts: Mapping[Key, Tensor], rows: list[int], samples: int) -> Any:
     """What was given, for some samples, with other values in some parts."""
 
     def part(key: Key, value: Any) -> Any:
         return parts[key] if key in parts else rows_of(value, rows, samples)
 
-    if isinstance(given, Mapping):
-        return {key: part(key, value) for key, value in given.items()}
-    if is_structured(given):
-        return tuple(part(key, value) for key, value in enumerate(given))
-    return part(0, given)
+    return _of_each(given, part)

@@ -13,7 +13,7 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
 from signxai.evidence.options import one_of
 
-__all__ = ["ORDERS", "layers_with_parameters", "random_models", "randomized"]
+__all__ = ["ORDERS", "check_layers", "layers_with_parameters", "random_models", "randomized"]
 
 ORDERS = {"top_down": True, "bottom_up": False, "independent": None}
 """From the output to the input, from the input to the output, each time one layer more; or each layer alone."""
@@ -87,6 +87,17 @@ def random_models(model: nn.Module, layers: Sequence[str], order: str, seed: int
             net = copied(model)
         randomized(_layer(net, name), seed + numbers[name])
         yield name, net
+
+
+def check_layers(model: nn.Module, names: Sequence[str]) -> None:
+    """Refuse a name that is no module with parameters of its own.
+
+    Raises:
+        OptionError: if there is one.
+    """
+    net = unwrapped(model)
+    for name in names:
+        _layer(net, name)
 
 
 def _layer(net: nn.Module, name: str) -> nn.Module:

@@ -20,8 +20,8 @@ from signxai.evidence.clouds import clouds, range_of
 from signxai.evidence.decision import deciding
 from signxai.evidence.draws import generator
 from signxai.evidence.explaining import Explaining, Method, Points
-from signxai.evidence.options import FloatArray, count, positive
-from signxai.evidence.random_models import layers_with_parameters, random_models
+from signxai.evidence.options import FloatArray, count, one_of, positive
+from signxai.evidence.random_models import ORDERS, check_layers, layers_with_parameters, random_models
 from signxai.evidence.similarities import similarity_of
 
 __all__ = ["RandomizationCurve", "emprt", "mprt", "random_logit", "randomization_curve", "smprt"]
@@ -103,6 +103,7 @@ def randomization_curves(
     """
     alike = {name: similarity_of(similarity, explaining.map_shapes) for name, explaining in explained.items()}  # each ranks its own once
     first = next(iter(explained.values()))
+    one_of("order", order, ORDERS)
     how = count("smoothed", smoothed, 0), positive("noise", noise, "a share of the range of the input")
     names = _layers(first, layers)
     own = {name: _mean_maps(explaining, *how, None) for name, explaining in explained.items()}
@@ -191,9 +192,10 @@ def emprt(
     parts = count("bins", bins, 2)
     explaining = Explaining(model, x, method_name, target_class, options)
     names = _layers(explaining, layers)
-    *_, (_, net) = random_models(model, names, "bottom_up", explaining.settings.seed)
     points = explaining.points_of_samples()
-    before, after = (histogram_entropy(explaining.maps(points, one), parts) for one in (None, net))
+    before = histogram_entropy(explaining.maps(points), parts)
+    *_, (_, net) = random_models(model, names, "bottom_up", explaining.settings.seed)
+    after = histogram_entropy(explaining.maps(points, net), parts)
     return (after - before) / np.where(before > 0, before, 1.0)
 
 
@@ -240,6 +242,7 @@ def _layers(explaining: Explaining, layers: Sequence[str] | None) -> list[str]:
     names = layers_with_parameters(explaining.model, partial(_run_once, explaining)) if layers is None else list(layers)
     if isinstance(layers, str) or not names:
         raise OptionError(f"layers={layers!r}: names of modules with parameters are needed, at least one; the model may have none")
+    check_layers(explaining.model, names)
     return names
 
 

@@ -5,7 +5,7 @@ Everywhere a row is a method, and NaN is a score that is not there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "block_means",
     "bootstrap_intervals",
     "friedman",
+    "group_names",
     "group_numbers",
     "holm",
     "means",
@@ -233,17 +234,31 @@ def nemenyi_distance(methods: int, blocks: int) -> float:
     return float(quantile * np.sqrt(methods * (methods + 1) / (6 * blocks)))
 
 
+def group_names(groups: Sequence[Any]) -> list[Any]:
+    """What names the group of each sample.
+
+    Raises:
+        OptionError: if it is no sequence of names or numbers, such as an array of two axes, or one of them is NaN.
+    """
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        raise OptionError(f"groups={groups!r} is no sequence; give a name or a number for each sample, such as its patient")
+    names = list(groups.tolist() if hasattr(groups, "tolist") else groups)
+    if wrong := next((name for name in names if not isinstance(name, Hashable) or name != name), None):
+        raise OptionError(f"groups= has {wrong!r} for a sample; give one name or number for each, such as its patient")
+    return names
+
+
 def group_numbers(groups: Sequence[Any], samples: int) -> IntArray:
     """The number of each sample's group (N,), from 0 in the order in which they come.
 
     Raises:
-        OptionError: if there is not one for each sample.
+        OptionError: if there is not one for each sample, or as ``group_names`` does.
 
     >>> group_numbers(["b", "a", "b"], 3)
     array([0, 1, 0])
     """
-    names = list(groups.tolist() if hasattr(groups, "tolist") else groups)
-    if isinstance(groups, str) or len(names) != samples:
+    names = group_names(groups)
+    if len(names) != samples:
         raise OptionError(f"groups= names {len(names)} samples, and x has {samples}; give one for each, such as its patient")
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     return np.array([places[name] for name in names], dtype=np.int64)

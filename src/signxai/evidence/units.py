@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.common.errors import InputError, OptionError
-from signxai.evidence.options import FloatArray, count, one_of
+from signxai.evidence.options import FloatArray, count, is_number, one_of, positive
 from signxai.evidence.parts import Key, rows_at
 
 __all__ = ["Given", "Partition", "Patch", "Pixel", "Spans", "Token", "Unit", "UnitLike", "Value", "Window", "beat_spans", "fitted"]
@@ -166,7 +166,9 @@ class Spans(Unit):
         return list(self.spans)
 
     def _of_sample(self, spans: Sequence[tuple[float, float]], length: int, keeps: bool) -> IntArray:
-        rate = self.sampling_rate or 1.0
+        rate = 1.0 if self.sampling_rate is None else positive("sampling_rate", self.sampling_rate, "samples per second")
+        if not all(is_number(end) and np.isfinite(end) for span in spans for end in span):
+            raise OptionError(f"spans {list(spans)} must be pairs of finite numbers; leave out those that are not known")
         ends = [(round(start * rate), round(end * rate)) for start, end in spans]
         if any(start >= end for start, end in ends) or any(a[1] > b[0] for a, b in pairwise([(0, 0), *ends, (length, length)])):
             raise OptionError(f"spans {list(spans)} must have start < end, follow each other, and lie within the {length} samples")
