@@ -12,11 +12,11 @@ from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.targets import Target
 from signxai.evidence.certificate_words import said_of_batch, said_of_precision, said_of_random_layers, said_of_runner_up
 from signxai.evidence.certified_sample import Check
-from signxai.evidence.decision import deciding
 from signxai.evidence.explained_sample import ExplainedSample
 from signxai.evidence.explaining import Explaining, Points
+from signxai.evidence.layers_in_use import layers_in_use
 from signxai.evidence.options import FloatArray
-from signxai.evidence.random_models import copied, layers_with_parameters, randomized
+from signxai.evidence.random_models import copied, randomized
 from signxai.evidence.similarities import spearman
 
 __all__ = ["RANDOM_NETWORKS", "among_others", "in_double_precision", "of_random_networks", "of_the_runner_up"]
@@ -145,9 +145,7 @@ def _random(sample: ExplainedSample, name: str, layers: str, alike: float) -> Ch
 def _left(sample: ExplainedSample) -> tuple[list[str], tuple[float, float]]:
     """The layers, and the mean size of the rank correlation with the last of them random, and with all."""
     explaining = sample.explaining
-    run = explaining.run_options(Points([sample.row], {}))
-    x = explaining.inputs_of(Points([sample.row], {}))
-    layers = layers_with_parameters(explaining.model, lambda net: deciding(lambda _: None, net, x, None, run))
+    layers = layers_in_use(explaining, [sample.row])
     if not layers:
         raise ModelError("it has no parameters")
     net, numbered = copied(explaining.model), list(enumerate(layers))

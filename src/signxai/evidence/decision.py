@@ -138,6 +138,19 @@ class Decision:
         """What is explained at the samples themselves (N,)."""
         return Scoring(score, self).of(self.logits, range(self.samples))
 
+    def parameters_reached(self) -> set[str]:
+        """The names of the floating-point parameters from which the outputs for the samples have a gradient; of a network of one's own."""
+        named = {name: own for name, own in self._net.named_parameters(remove_duplicate=False) if own.is_floating_point()}
+        found: set[str] = set()
+        with torch.enable_grad():
+            for own in named.values():
+                own.requires_grad_()
+            for part in self._slices(self.samples):
+                logits = self._logits(self._as_they_are(part), range(part.start, part.stop))
+                gradients = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True) if logits.requires_grad else ()
+                found.update(name for name, own in zip(named, gradients, strict=False) if own is not None)
+        return found
+
     def _slices(self, points: int) -> list[slice]:
         return [slice(start, min(start + self.chunk, points)) for start in range(0, points, self.chunk)]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ from torch import nn
 from signxai.common.errors import OptionError, TargetError
 from signxai.engine.targets import Target
 from signxai.evidence.clouds import clouds, range_of
-from signxai.evidence.decision import deciding
 from signxai.evidence.draws import generator
-from signxai.evidence.explaining import Explaining, Method, Points
+from signxai.evidence.explaining import Explaining, Method
+from signxai.evidence.layers_in_use import layers_in_use
 from signxai.evidence.options import FloatArray, count, positive
-from signxai.evidence.random_models import layers_with_parameters, random_models
+from signxai.evidence.random_models import random_models
 from signxai.evidence.similarities import similarity_of
 
 __all__ = ["RandomizationCurve", "emprt", "mprt", "random_logit", "randomization_curve", "smprt"]
@@ -63,8 +62,8 @@ def randomization_curve(
         model, x, target_class: as for ``signxai.explain``; the target stays that of the trained model. The model is copied, never changed.
         method_name: a method's name, or a function of model, input and target that returns a map.
         order: "top_down" (cascading from the output), "bottom_up" (from the input), or "independent" (each layer alone).
-        layers: names of the modules that are made random, from the input to the output; None: all with parameters, in the order in which
-            they run.
+        layers: names of the modules that are made random, from the input to the output; None: all whose parameters the
+            output depends on for some sample, in the order in which they run; others, as an auxiliary head, are no steps of the test.
         similarity: "spearman" (of signed relevance), "pearson", "spearman_of_magnitudes", "ssim" (structural similarity, Wang et al.
             2004, of maps brought from 0 to 1, with 1/2 for no relevance), "ssim_of_magnitudes" (of absolute maps, as Adebayo et al.
             have it), or a function of two arrays (n, values).
@@ -237,16 +236,10 @@ def histogram_entropy(maps: FloatArray, bins: int) -> FloatArray:
 
 
 def _layers(explaining: Explaining, layers: Sequence[str] | None) -> list[str]:
-    names = layers_with_parameters(explaining.model, partial(_run_once, explaining)) if layers is None else list(layers)
+    names = layers_in_use(explaining, range(explaining.samples)) if layers is None else list(layers)
     if isinstance(layers, str) or not names:
         raise OptionError(f"layers={layers!r}: names of modules with parameters are needed, at least one; the model may have none")
     return names
-
-
-def _run_once(explaining: Explaining, net: nn.Module) -> None:
-    """Run a copy of the model, whose hooks note what runs, on the first sample."""
-    first = Points([0], {})
-    deciding(lambda _: None, net, explaining.inputs_of(first), None, explaining.run_options(first))
 
 
 def _mean_maps(explaining: Explaining, smoothed: int, noise: float, net: nn.Module | None) -> FloatArray:
