@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from networks import drawn, randomized
-from signxai import certify, evidence
+from refusals import raises
+from signxai import certify, compare_methods, evidence
+from signxai.common.errors import ModelError
 from signxai.evidence import random_models
 
 # --- weights that are computed -----------------------------------------------------------------------------------------------
@@ -161,3 +163,61 @@ def test_layers_on_which_nothing_depends_change_no_number(heads):
 def test_a_layer_without_a_gradient_counts_where_the_output_depends_on_it():
     curve = evidence.randomization_curve(of_one_seed(("gate",)), drawn(8, 5), "gradient", 0)
     assert curve.layers == ("gate", "last", "first")
+
+
+# --- random networks that say nothing ----------------------------------------------------------------------------------------
+
+
+class ZeroedLinear(nn.Linear):
+    """A head that starts at zero."""
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+def headed_by_zeros():
+    return randomized(nn.Sequential(nn.Linear(6, 12), nn.ReLU(), ZeroedLinear(12, 3)))
+
+
+@pytest.mark.parametrize("method", ["gradient", "guided_backprop"])
+def test_of_a_random_network_that_computes_nothing_nothing_is_said(method):
+    net, x = headed_by_zeros(), drawn(3, 6)
+    checks = certify(net, x[:1], method, 0, srg=False).checks
+    for name in ("random_last_layer", "random_all_layers"):
+        assert (checks[name].passed, checks[name].value) == (None, None)
+        assert "constant" in checks[name].sentence
+    assert np.isnan(evidence.mprt(net, x, method, 0)).all()
+    assert np.isnan(evidence.smprt(net, x, method, 0, order="top_down", smoothed=2)).all()
+    assert np.isnan(evidence.emprt(net, x, method, 0)).all()
+    first = evidence.randomization_curve(net, x, method, 0, layers=["0"]).similarities[:, 0]
+    np.testing.assert_array_equal(evidence.mprt(net, x, method, 0, order="bottom_up"), first)
+
+
+def test_a_comparison_leaves_out_what_a_random_network_does_not_say():
+    compared = compare_methods(headed_by_zeros(), drawn(3, 6), ["gradient"], target_class=0, metrics=["mprt"])
+    assert compared.row("gradient", "mprt").samples == 0
+
+
+class Restoring(nn.Linear):
+    """A layer that writes its weight anew in each forward, from what is no parameter."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes, bias=False)
+        self.kept = [randomized(nn.Linear(*sizes)).weight.detach().float()]
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.kept[0] + 0 * self.weight)
+
+
+def test_a_network_that_does_not_compute_with_its_parameters_is_refused():
+    net, x = nn.Sequential(Restoring(6, 5), nn.ReLU(), Restoring(5, 3)), drawn(3, 6).float()
+    for order in ("top_down", "bottom_up", "independent"):
+        with raises(ModelError, "computes what it did", "'0'", "'2'"):
+            evidence.mprt(net, x, "gradient", 0, order=order)
+    with raises(ModelError, "computes what it did"):
+        evidence.emprt(net, x, "gradient", 0)
+    checks = certify(net, x[:1], "gradient", 0, srg=False).checks
+    for name in ("random_last_layer", "random_all_layers"):
+        assert checks[name].passed is None
+        assert "computes what it did" in checks[name].sentence

@@ -13,7 +13,7 @@ from signxai.evidence.decision import Decision, deciding
 from signxai.evidence.explaining import Explaining, Points
 from signxai.evidence.random_models import copied, layers_with_parameters, own_parameters, randomized
 
-__all__ = ["layers_in_use", "logits_by"]
+__all__ = ["has_same_outputs", "layers_in_use"]
 
 Result = TypeVar("Result")
 
@@ -32,14 +32,14 @@ def layers_in_use(explaining: Explaining, rows: Sequence[int]) -> list[str]:
         try:
             reached.update(_decided(explaining, other, rows, Decision.parameters_reached))
         except ForwardError:  # it does not run with gradients of parameters
-            logits_by(explaining, other, rows)
+            _logits_by(explaining, other, rows)
 
     names = layers_with_parameters(explaining.model, run)
     of_reached = {id(parameter) for name, parameter in net.named_parameters(remove_duplicate=False) if name in reached}
     in_doubt = {name for name in names if _is_in_doubt(net.get_submodule(name), of_reached)}
     if not in_doubt:
         return names
-    before = logits_by(explaining, net, rows)
+    before = _logits_by(explaining, net, rows)
     return [name for name in names if name not in in_doubt or _changes(explaining, name, rows, before)]
 
 
@@ -51,10 +51,15 @@ def _changes(explaining: Explaining, name: str, rows: Sequence[int], before: Ten
     """Whether the outputs change where a layer is drawn anew."""
     net = copied(explaining.model)
     randomized(net.get_submodule(name), explaining.settings.seed)
-    return not torch.equal(logits_by(explaining, net, rows), before)
+    return not torch.equal(_logits_by(explaining, net, rows), before)
 
 
-def logits_by(explaining: Explaining, net: nn.Module, rows: Sequence[int]) -> Tensor:
+def has_same_outputs(explaining: Explaining, net: nn.Module, rows: Sequence[int]) -> bool:
+    """Whether another network makes of some samples what the model does."""
+    return torch.equal(_logits_by(explaining, net, rows), _logits_by(explaining, explaining.model, rows))
+
+
+def _logits_by(explaining: Explaining, net: nn.Module, rows: Sequence[int]) -> Tensor:
     """What another network makes of some samples."""
     return _decided(explaining, net, rows, lambda decision: decision.logits)
 
