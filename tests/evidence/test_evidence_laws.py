@@ -119,7 +119,7 @@ def test_a_map_that_never_changes_passes_no_randomization_test():
             np.testing.assert_array_equal(evidence.random_logit(net, x, flat, 0, **how), 1)
             np.testing.assert_array_equal(evidence.emprt(net, x, flat, 0), 0)
     changing = lambda model, x, target: x if model is net else torch.ones_like(x)  # noqa: E731
-    np.testing.assert_array_equal(evidence.mprt(net, x, changing, 0), 0)
+    np.testing.assert_array_equal(evidence.mprt(net, x, changing, 0), np.nan)
 
 
 # --- what is run -------------------------------------------------------------------------------------------------------------
@@ -186,6 +186,50 @@ def test_outputs_with_more_axes_and_a_chosen_output():
     curve = evidence.perturbation_curve(net, x, relevance, (2, 7), output=output, imputer=0.0)
     np.testing.assert_allclose(curve.scores[:, 0], net(x)["scores"][:, 2, 7].detach(), atol=1e-12)
     assert (evidence.srg(net, x, relevance, (2, 7), output=output, imputer=0.0) > 0).all()
+
+
+PROBABILITIES = {
+    "of a softmax along axis 1": (nn.Softmax(1), lambda logits: logits.softmax(1)),
+    "of a softmax along the last axis": (nn.Softmax(2), lambda logits: logits.softmax(2)),
+    "of the logarithm of one": (nn.LogSoftmax(1), lambda logits: logits.softmax(1)),
+    "of logits": (nn.Identity(), lambda logits: logits.softmax(1)),
+    "of sigmoids": (nn.Sigmoid(), lambda logits: logits.sigmoid()),
+}
+
+
+@pytest.mark.parametrize("name", PROBABILITIES)
+def test_the_probability_of_an_entry_is_that_which_the_network_gives(name):
+    activation, probabilities = PROBABILITIES[name]
+    body, x = randomized(nn.Conv1d(3, 4, 3, padding=1)), inputs("cnn1d")
+    wanted = probabilities(body(x)).detach()[:, 1, 7]
+    found = evidence.perturbation_curve(nn.Sequential(body, activation), x, np.ones(x.shape), (1, 7), score="probability", steps=3)
+    np.testing.assert_allclose(found.scores[:, 0], wanted, atol=1e-12)
+
+
+def test_the_probability_of_a_place_of_one_channel_is_its_sigmoid():
+    body, x = randomized(nn.Conv1d(3, 1, 3, padding=1)), inputs("cnn1d")
+    found = evidence.perturbation_curve(body, x, np.ones(x.shape), (0, 7), score="probability", steps=3)
+    np.testing.assert_allclose(found.scores[:, 0], body(x).sigmoid().detach()[:, 0, 7], atol=1e-12)
+
+
+def test_the_probability_of_a_token_is_among_those_at_its_position():
+    net, ids = randomized(nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))), torch.arange(12).reshape(2, 6) % 9
+    found = evidence.perturbation_curve(net, ids, np.ones((2, 6)), (-1, 3), score="probability", steps=3, imputer=0, unit="token")
+    np.testing.assert_allclose(found.scores[:, 0], net(ids).softmax(-1)[:, -1, 3].detach(), atol=1e-12)
+
+
+def test_a_softmax_along_several_axes_has_no_probability_of_a_class():
+    class Spatial(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = randomized(nn.Conv1d(3, 4, 3, padding=1))
+
+        def forward(self, x):
+            return self.body(x).flatten(1).softmax(1).unflatten(1, (4, -1))
+
+    net, x = Spatial(), inputs("cnn1d")
+    with raises(OptionError, "score='probability'", "several"):
+        evidence.perturbation_curve(net, x, np.ones(x.shape), (1, 7), score="probability", steps=3)
 
 
 def test_the_change_is_the_logit_less_the_first_one():

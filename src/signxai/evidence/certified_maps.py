@@ -12,11 +12,11 @@ from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.targets import Target
 from signxai.evidence.certificate_words import said_of_batch, said_of_precision, said_of_random_layers, said_of_runner_up
 from signxai.evidence.certified_sample import Check
-from signxai.evidence.decision import deciding
 from signxai.evidence.explained_sample import ExplainedSample
 from signxai.evidence.explaining import Explaining, Points
+from signxai.evidence.layers_in_use import has_same_outputs, layers_in_use
 from signxai.evidence.options import FloatArray
-from signxai.evidence.random_models import copied, layers_with_parameters, randomized
+from signxai.evidence.random_models import copied, randomized
 from signxai.evidence.similarities import spearman
 
 __all__ = ["RANDOM_NETWORKS", "among_others", "in_double_precision", "of_random_networks", "of_the_runner_up"]
@@ -128,32 +128,34 @@ def of_random_networks(sample: ExplainedSample) -> Iterator[Check]:
         yield from (sample.verdicts.failed(name, _CONSTANT) for name in names)
         return
     try:
-        layers, left = _left(sample)
+        layers, net = layers_in_use(sample.explaining, [sample.row]), copied(sample.explaining.model)
+        if not layers:
+            raise ModelError("it has no parameters that its output depends on")
     except SignxaiError as error:
         yield from (sample.verdicts.silent(name, f"No random network can be explained: {_first_line(error)}") for name in names)
         return
     named = f" ({layers[-1]})" if layers[-1] else ""
     words = f"the last layer{named}", f"all {len(layers)} layers" if len(layers) > 1 else "its one layer"
-    for name, which, alike in zip(names, words, left, strict=True):
-        yield _random(sample, name, which, alike)
+    numbered, seeds = list(enumerate(layers)), _seeds(sample.explaining, layers)
+    yield _random(sample, names[0], words[0], _alike_with_random(sample, net, numbered[-1:], seeds))
+    yield _random(sample, names[1], words[1], _alike_with_random(sample, net, numbered, seeds))
 
 
-def _random(sample: ExplainedSample, name: str, layers: str, alike: float) -> Check:
-    return sample.verdicts.judged(name, alike, lambda changes: said_of_random_layers(layers, alike, RANDOM_NETWORKS, changes))
-
-
-def _left(sample: ExplainedSample) -> tuple[list[str], tuple[float, float]]:
-    """The layers, and the mean size of the rank correlation with the last of them random, and with all."""
-    explaining = sample.explaining
-    run = explaining.run_options(Points([sample.row], {}))
-    x = explaining.inputs_of(Points([sample.row], {}))
-    layers = layers_with_parameters(explaining.model, lambda net: deciding(lambda _: None, net, x, None, run))
-    if not layers:
-        raise ModelError("it has no parameters")
-    net, numbered = copied(explaining.model), list(enumerate(layers))
-    last = [_alike_with_random(sample, net, numbered[-1:], seed) for seed in _seeds(explaining, layers)]
-    all_of_them = [_alike_with_random(sample, net, numbered, seed) for seed in _seeds(explaining, layers)]
-    return layers, (float(np.mean(last)), float(np.mean(all_of_them)))
+def _random(sample: ExplainedSample, name: str, layers: str, drawn: Iterator[float | None]) -> Check:
+    """The check of the draws, of which one is NaN whose map is constant, and None where the network computes what it did."""
+    try:
+        alike = list(drawn)
+    except SignxaiError as error:
+        return sample.verdicts.silent(name, f"No random network can be explained: {_first_line(error)}")
+    if None in alike:
+        return sample.verdicts.silent(name, f"With {layers} drawn anew the network computes what it did: its weights come from elsewhere")
+    left = [value for value in alike if value is not None and not np.isnan(value)]
+    if not left:
+        return sample.verdicts.silent(
+            name, f"With {layers} random the map is constant, which has no order: of what was learned it says nothing"
+        )
+    mean = float(np.mean(left))
+    return sample.verdicts.judged(name, mean, lambda changes: said_of_random_layers(layers, mean, len(left), changes))
 
 
 def _seeds(explaining: Explaining, layers: Sequence[str]) -> list[int]:
@@ -161,8 +163,14 @@ def _seeds(explaining: Explaining, layers: Sequence[str]) -> list[int]:
     return [explaining.settings.seed + draw * len(layers) for draw in range(RANDOM_NETWORKS)]
 
 
-def _alike_with_random(sample: ExplainedSample, net: nn.Module, layers: Sequence[tuple[int, str]], seed: int) -> float:
-    """The size of the rank correlation with the map of a network of which these layers are drawn anew, in place."""
-    for number, name in layers:
-        randomized(net.get_submodule(name), seed + number)
-    return abs(float(spearman(sample.map, sample.explained_by(net))[0]))
+def _alike_with_random(
+    sample: ExplainedSample, net: nn.Module, layers: Sequence[tuple[int, str]], seeds: Sequence[int]
+) -> Iterator[float | None]:
+    """The size of the rank correlation with the map of a network of which these layers are drawn anew, in place, by each seed."""
+    for seed in seeds:
+        for number, name in layers:
+            randomized(net.get_submodule(name), seed + number)
+        other = sample.explained_by(net)
+        if np.array_equal(other, sample.map) and has_same_outputs(sample.explaining, net, [sample.row]):
+            yield None
+        yield abs(float(spearman(sample.map, other)[0])) if np.ptp(other) else float("nan")

@@ -362,7 +362,7 @@ class _Work:
             values = curve.similarities
             layers = f"layers made random, {_ORDERS[how['order']]}"
             places = np.arange(1.0, len(curve.layers) + 1)
-            self._keep(place, column, _Found(values.mean(axis=1), {"": values}, places, layers, "similarity of the maps"))
+            self._keep(place, column, _Found(curve.mean(), {"": values}, places, layers, "similarity of the maps"))
 
 
 _ORDERS = {"top_down": "from the output", "bottom_up": "from the input", "independent": "one at a time"}

@@ -79,6 +79,9 @@ class Decision:
         known_logits: of the samples; None: nobody has asked for them.
         target: what is explained, one for all samples; None: ``targets`` has one for each.
         seeds: a number for each sample, by which it draws.
+        activation: what the network ends in, "softmax" or "sigmoid"; None: in none.
+        class_axis: of the outputs, along which classes lie: that of a softmax at their end; else the first one behind the samples, and of
+            token ids the last one. None: a softmax along several axes.
     """
 
     def __init__(self, view: ModelView, x: Any, target_class: Any, settings: Settings, predicted: Predicted | None = None) -> None:
@@ -89,6 +92,7 @@ class Decision:
         self.samples = len(next(iter(self.parts.values())))
         self.seeds = seeds_of(self.parts)
         self.activation: str | None = None if predicted is None else predicted.activation
+        self.class_axis: int | None = 1 if all(part.is_floating_point() for part in self.parts.values()) else -1
         self._seen: GradientPass | None = None  # the first pass, which is enough to know what the network does
         self.known_logits: Tensor | None = None if predicted is None else predicted.logits
         self._find_target(as_target(view.of(target_class) if callable(target_class) else target_class, self.samples))
@@ -157,6 +161,19 @@ class Decision:
         """What is explained at the samples themselves (N,)."""
         return Scoring(score, self).of(self.logits, range(self.samples))
 
+    def parameters_reached(self) -> set[str]:
+        """The names of the floating-point parameters from which the outputs for the samples have a gradient; of a network of one's own."""
+        named = {name: own for name, own in self._net.named_parameters(remove_duplicate=False) if own.is_floating_point()}
+        found: set[str] = set()
+        with torch.enable_grad():
+            for own in named.values():
+                own.requires_grad_()
+            for part in self._slices(self.samples):
+                logits = self._logits(self._as_they_are(part), range(part.start, part.stop))
+                gradients = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True) if logits.requires_grad else ()
+                found.update(name for name, own in zip(named, gradients, strict=False) if own is not None)
+        return found
+
     def _slices(self, points: int) -> list[slice]:
         return [slice(start, min(start + self.chunk, points)) for start in range(0, points, self.chunk)]
 
@@ -166,9 +183,10 @@ class Decision:
     def _logits(self, parts: Mapping[Key, Tensor], rows: Sequence[int]) -> Tensor:
         if self._seen is not None:
             return run_unwatched(self._net, parts[0], self._seen, self._output)
-        mode = GradientPass(has_runs=False)
+        mode = _DecisionPass(has_runs=False)
         logits = self._run(parts, rows, mode)
-        self.activation = mode.taken_off or self.activation
+        if mode.taken_off is not None:
+            self.activation, self.class_axis = mode.taken_off, mode.class_axis
         if self._joint is None and self._draws_from is None and shows_enough(mode):
             self._seen = mode
         return logits
@@ -198,6 +216,38 @@ class Decision:
                     f"relevance{named} has the shape {own.shape}, and x has {tuple(self.parts[key].shape)}: they must be equal"
                 )
         return maps
+
+
+class _DecisionPass(GradientPass):
+    """A pass that sees along which axis the network ends in a softmax.
+
+    Attributes:
+        class_axis: that one; None: along several.
+    """
+
+    class_axis: int | None = 1
+
+    def logits_of(self, output: Tensor) -> Tensor:
+        logits = super().logits_of(output)
+        if self.taken_off == "softmax" and logits.ndim > 2:
+            self.class_axis = _axis_of_softmax(output.double(), logits.double())
+        return logits
+
+
+_ROUNDING = 0.02
+"""Of half precision, which is less than what a softmax along another axis differs by somewhere."""
+
+
+def _axis_of_softmax(output: Tensor, logits: Tensor) -> int | None:
+    """Along which axis an output is the softmax, or its logarithm, of logits; None: along none alone."""
+    of_axes = {axis: logits.softmax(axis) for axis in range(1, logits.ndim)}
+    errors = {axis: min(_largest(own - output), _largest(own - output.exp())) for axis, own in of_axes.items()}
+    nearest = min(errors, key=errors.__getitem__)
+    return nearest if errors[nearest] < _ROUNDING else None
+
+
+def _largest(difference: Tensor) -> float:
+    return float(difference.abs().max())
 
 
 def rows_of_target(target: Target, rows: Sequence[int]) -> Target:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
@@ -25,14 +32,23 @@ def copied(model: nn.Module) -> nn.Module:
     Raises:
         ModelError: if the model cannot be copied.
     """
+    net = unwrapped(model)
     try:
-        return copy.deepcopy(unwrapped(model)).eval()
+        return copy.deepcopy(net, {id(tensor): tensor.detach().clone() for tensor in _computed(net)}).eval()
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"the model cannot be copied ({type(error).__name__}: {error}), and its own parameters are not touched") from error
 
 
+def _computed(net: nn.Module) -> Iterator[Tensor]:
+    """Tensors that modules have computed and hold, as the weights of ``weight_norm`` and pruning: those with a graph do not copy."""
+    for module in net.modules():
+        yield from (value for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf)
+
+
 def layers_with_parameters(model: nn.Module, run: Callable[[nn.Module], object] | None = None) -> list[str]:
     """The dotted names of the modules that have parameters of their own, in the order in which they are first run.
+
+    What ``torch.nn.utils.parametrize`` adds to a module belongs to that.
 
     Args:
         model: any module.
@@ -41,7 +57,8 @@ def layers_with_parameters(model: nn.Module, run: Callable[[nn.Module], object] 
     """
     net = unwrapped(model) if run is None else copied(model)
     first = {} if run is None else _first_runs(net, run)
-    own = [name for name, module in net.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    parametrizations = {id(part) for module in net.modules() for part in _parametrizations_of(module)}
+    own = [name for name, module in net.named_modules() if own_parameters(module) and id(module) not in parametrizations]
 
     def place(name: str) -> int:
         while name and name not in first:
@@ -49,6 +66,16 @@ def layers_with_parameters(model: nn.Module, run: Callable[[nn.Module], object] 
         return first.get(name, 0)
 
     return sorted(own, key=place)
+
+
+def _parametrizations_of(layer: nn.Module) -> list[nn.Module]:
+    """The modules that compute parameters of a layer from others."""
+    return list(layer.parametrizations.modules()) if parametrize.is_parametrized(layer) else []  # type: ignore[union-attr]
+
+
+def own_parameters(layer: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a layer itself, with those from which others of its are computed."""
+    return [parameter for part in (layer, *_parametrizations_of(layer)) for parameter in part.parameters(recurse=False)]
 
 
 def _first_runs(net: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, int]:
@@ -105,38 +132,125 @@ def _layer(net: nn.Module, name: str) -> nn.Module:
         found = net.get_submodule(name)
     except AttributeError:
         found = None
-    if found is None or not any(True for _ in found.parameters(recurse=False)):
+    if found is None or not own_parameters(found):
         allowed = ", ".join(repr(own) for own in layers_with_parameters(net))
         raise OptionError(f"layers= names {name!r}, which is no module with parameters of its own; there are {allowed}")
     return found
 
 
 def randomized(layer: nn.Module, seed: int) -> None:
-    """Draw a layer's parameters anew, in place: by its ``reset_parameters``, or normally with each parameter's own mean and deviation.
+    """Draw a layer's parameters anew, in place: by its ``reset_parameters``; what that leaves, normally with its own mean and deviation.
 
-    A batch norm's ``reset_parameters`` resets its statistics, too (mean 0, variance 1), as in Quantus: those of the trained network do not
-    fit what random layers give. Torch's generators come back as they were.
+    Of a weight that is computed from others (``torch.nn.utils.parametrize``, ``weight_norm``, ``spectral_norm``, pruning) these are set so
+    that it is a fresh one. A batch norm's ``reset_parameters`` resets its statistics, too (mean 0, variance 1), as in Quantus: those of the
+    trained network do not fit what random layers give. The generators of torch, NumPy and Python come back as they were.
     """
-    with torch.random.fork_rng(_devices(layer)), torch.no_grad():
-        _seed_for(layer, seed)
-        reset = getattr(layer, "reset_parameters", None)
-        if callable(reset):
-            reset()
+    with _seeded(layer, seed), torch.no_grad():
+        if parametrize.is_parametrized(layer):
+            _draw_parametrized(layer)
         else:
-            for parameter in layer.parameters(recurse=False):
-                parameter.copy_(_drawn_like(parameter))
+            _draw(layer)
+        _settle(layer)
+
+
+def _draw(layer: nn.Module) -> None:
+    """Draw the parameters of a layer, and set those from which hooks compute a weight."""
+    parameters, reset = list(layer.parameters(recurse=False)), getattr(layer, "reset_parameters", None)
+    computed = {hook: getattr(layer, name).clone() for hook, name in _computing_hooks(layer)}
+    before = [parameter.clone() for parameter in parameters]
+    if callable(reset):
+        reset()
+    for hook, name in _computing_hooks(layer):
+        if not torch.equal(getattr(layer, name), computed[hook]):
+            _set_behind(layer, hook, name)
+    for parameter, old in zip(parameters, before, strict=True):
+        if torch.equal(parameter, old) and (parameter.is_floating_point() or not callable(reset)):
+            parameter.copy_(_drawn_like(parameter))
+
+
+def _computing_hooks(layer: nn.Module) -> list[tuple[Any, str]]:
+    """The hooks by which ``weight_norm``, ``spectral_norm`` and pruning compute a tensor before each forward, with its name."""
+    named = ((hook, getattr(hook, "_tensor_name", getattr(hook, "name", None))) for hook in layer._forward_pre_hooks.values())
+    return [(hook, name) for hook, name in named if isinstance(name, str) and isinstance(getattr(layer, name, None), Tensor)]
+
+
+def _set_behind(layer: nn.Module, hook: Any, name: str) -> None:
+    """Set what a hook computes a tensor from, so that it computes what the tensor is now."""
+    value = getattr(layer, name)
+    if isinstance(hook, WeightNorm):
+        getattr(layer, f"{name}_g").copy_(torch.norm_except_dim(value, 2, hook.dim))
+        getattr(layer, f"{name}_v").copy_(value)
+    elif isinstance(original := getattr(layer, f"{name}_orig", None), Tensor):
+        original.copy_(value)
+
+
+def _draw_parametrized(layer: nn.Module) -> None:
+    """Draw as the layer without its parametrizations would, and set what these compute its parameters from.
+
+    Where a parametrization has no inverse, what it computes from is drawn normally.
+    """
+    names: list[str] = list(layer.parametrizations)  # type: ignore[arg-type]
+    plain: nn.Module = object.__new__(parametrize.type_before_parametrizations(layer))
+    plain.__dict__.update(layer.__dict__)
+    plain.__dict__["_parameters"] = {**layer._parameters, **{name: nn.Parameter(getattr(layer, name).clone()) for name in names}}
+    _draw(plain)
+    for parameter in layer.parametrizations.parameters():  # type: ignore[union-attr]
+        parameter.copy_(_drawn_like(parameter))
+    for name in names:
+        _try_to_set(layer, name, getattr(plain, name).detach())
+
+
+def _try_to_set(layer: nn.Module, name: str, value: Tensor) -> None:
+    try:
+        setattr(layer, name, value)
+    except RuntimeError:  # it has no inverse
+        return
+
+
+_POWER_ITERATIONS = 20
+
+
+def _settle(layer: nn.Module) -> None:
+    """Let spectral norms find the norm of the new weight, for which they take a step at each run in training, and hooks compute theirs."""
+    modes = [(part, part.training) for part in (layer, *_parametrizations_of(layer))]
+    names = list(layer.parametrizations) if parametrize.is_parametrized(layer) else []  # type: ignore[arg-type]
+    has_steps = any(hasattr(part, "_power_method") for part, _ in modes)
+    for part, _ in modes:
+        part.training = True
+    for name in names * (_POWER_ITERATIONS if has_steps else 0):
+        getattr(layer, name)
+    for hook, _ in _computing_hooks(layer):
+        for _step in range(_POWER_ITERATIONS if isinstance(hook, SpectralNorm) else 1):
+            hook(layer, ())
+    for part, is_training in modes:
+        part.training = is_training
+
+
+@contextmanager
+def _seeded(layer: nn.Module, seed: int) -> Iterator[None]:
+    """While entered, whatever draws, draws by the seed."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(_devices(layer)):
+            _seed_for(layer, seed)
+            np.random.seed(seed % (1 << 32))
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
 
 
 def _seed_for(layer: nn.Module, seed: int) -> None:
     """Seed what a layer draws from: of one on the CPU that device's generator alone, since to seed those of others, too, takes long."""
-    if all(parameter.is_cpu for parameter in layer.parameters(recurse=False)):
+    if all(parameter.is_cpu for parameter in own_parameters(layer)):
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
 
 
 def _devices(layer: nn.Module) -> list[torch.device]:
-    return [device for device in {parameter.device for parameter in layer.parameters(recurse=False)} if device.type == "cuda"]
+    return [device for device in {parameter.device for parameter in own_parameters(layer)} if device.type == "cuda"]
 
 
 def _drawn_like(parameter: Tensor) -> Tensor:

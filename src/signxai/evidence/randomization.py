@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from signxai.common.errors import OptionError, TargetError
+from signxai.common.errors import ModelError, OptionError, TargetError
 from signxai.engine.targets import Target
 from signxai.evidence.clouds import clouds, range_of
-from signxai.evidence.decision import deciding
 from signxai.evidence.draws import generator
-from signxai.evidence.explaining import Explaining, Method, Points
+from signxai.evidence.explaining import Explaining, Method
+from signxai.evidence.layers_in_use import has_same_outputs, layers_in_use
 from signxai.evidence.options import FloatArray, count, one_of, positive
-from signxai.evidence.random_models import ORDERS, check_layers, layers_with_parameters, random_models
+from signxai.evidence.random_models import ORDERS, check_layers, random_models
 from signxai.evidence.similarities import similarity_of
+from signxai.evidence.statistics import means
 
 __all__ = ["RandomizationCurve", "emprt", "mprt", "random_logit", "randomization_curve", "smprt"]
 
@@ -33,15 +34,16 @@ class RandomizationCurve:
 
     Attributes:
         layers: the layer that was made random last, by name.
-        similarities: of the map of the model with that of the random one (N, layers).
+        similarities: of the map of the model with that of the random one (N, layers); NaN where that alone is constant, and so has no
+            order: the random network computes nothing of the input there, as one with zeros for weights.
     """
 
     layers: tuple[str, ...]
     similarities: FloatArray
 
     def mean(self) -> FloatArray:
-        """The mean over all layers (N,)."""
-        return np.asarray(self.similarities.mean(axis=1))
+        """The mean over all layers with a similarity (N,); NaN without any."""
+        return means(self.similarities)
 
 
 def randomization_curve(
@@ -63,8 +65,8 @@ def randomization_curve(
         model, x, target_class: as for ``signxai.explain``; the target stays that of the trained model. The model is copied, never changed.
         method_name: a method's name, or a function of model, input and target that returns a map.
         order: "top_down" (cascading from the output), "bottom_up" (from the input), or "independent" (each layer alone).
-        layers: names of the modules that are made random, from the input to the output; None: all with parameters, in the order in which
-            they run.
+        layers: names of the modules that are made random, from the input to the output; None: all whose parameters the
+            output depends on for some sample, in the order in which they run; others, as an auxiliary head, are no steps of the test.
         similarity: "spearman" (of signed relevance), "pearson", "spearman_of_magnitudes", "ssim" (structural similarity, Wang et al.
             2004, of maps brought from 0 to 1, with 1/2 for no relevance), "ssim_of_magnitudes" (of absolute maps, as Adebayo et al.
             have it), or a function of two arrays (n, values).
@@ -73,11 +75,11 @@ def randomization_curve(
         **options: of the method, and ``RunOptions``; ``seed=`` is also that of the random parameters.
 
     Returns:
-        The curve. Two constant maps are alike (1), a constant and another one are not (0).
+        The curve. Two constant maps are alike (1), and that of a random model which alone is constant has no similarity (NaN).
 
     Raises:
         OptionError: for an unknown word, option or layer.
-        ModelError: if the model cannot be copied, or has no parameters.
+        ModelError: if the model cannot be copied, or computes the same with all of these layers drawn anew.
     """
     how: dict[str, Any] = {"order": order, "layers": layers, "similarity": similarity, "smoothed": smoothed, "noise": noise}
     return randomization_curves({"": Explaining(model, x, method_name, target_class, options)}, **how)[""]
@@ -108,11 +110,14 @@ def randomization_curves(
     names = _layers(first, layers)
     own = {name: _mean_maps(explaining, *how, None) for name, explaining in explained.items()}
     found: dict[str, list[FloatArray]] = {name: [] for name in explained}
-    made_random = []
+    made_random, is_same = [], []
     for layer, net in random_models(first.model, names, order, first.settings.seed):
         made_random.append(layer)
-        for name, explaining in explained.items():
-            found[name].append(alike[name](own[name], _mean_maps(explaining, *how, net)))
+        maps = {name: _mean_maps(explaining, *how, net) for name, explaining in explained.items()}
+        is_same.append(_is_without_effect(first, net, own, maps))
+        for name, others in maps.items():
+            found[name].append(np.where(_is_lost(own[name], others), np.nan, alike[name](own[name], others)))
+    _refuse_the_same(made_random, all(is_same))
     return {name: RandomizationCurve(tuple(made_random), np.stack(values, axis=1)) for name, values in found.items()}
 
 
@@ -135,7 +140,8 @@ def mprt(
         model, x, method_name, target_class, order, layers, similarity, **options: as for ``randomization_curve``, which gives each layer's.
 
     Returns:
-        (N,), in [-1, 1]; lower is better: the map depends on what the model has learned. One explanation for each layer, and one.
+        (N,), in [-1, 1]; lower is better: the map depends on what the model has learned; NaN where no layer has a similarity. One
+        explanation for each layer, and one.
     """
     curve = randomization_curve(model, x, method_name, target_class, order=order, layers=layers, similarity=similarity, **options)
     return curve.mean()
@@ -187,16 +193,19 @@ def emprt(
         bins: of the histogram, from the least to the largest value of each map.
 
     Returns:
-        (N,), at least -1; higher is better. Where c(R) is 0, as of a constant map, it is c(R') itself. Two explanations for each sample.
+        (N,), at least -1; higher is better. Where c(R) is 0, as of a constant map, it is c(R') itself; NaN where R' alone is
+        constant. Two explanations for each sample.
     """
     parts = count("bins", bins, 2)
     explaining = Explaining(model, x, method_name, target_class, options)
     names = _layers(explaining, layers)
     points = explaining.points_of_samples()
-    before = histogram_entropy(explaining.maps(points), parts)
+    own = explaining.maps(points)
     *_, (_, net) = random_models(model, names, "bottom_up", explaining.settings.seed)
-    after = histogram_entropy(explaining.maps(points, net), parts)
-    return (after - before) / np.where(before > 0, before, 1.0)
+    others = explaining.maps(points, net)
+    _refuse_the_same(names, _is_without_effect(explaining, net, {"": own}, {"": others}))
+    before, after = histogram_entropy(own, parts), histogram_entropy(others, parts)
+    return np.where(_is_lost(own, others), np.nan, (after - before) / np.where(before > 0, before, 1.0))
 
 
 def random_logit(
@@ -239,17 +248,30 @@ def histogram_entropy(maps: FloatArray, bins: int) -> FloatArray:
 
 
 def _layers(explaining: Explaining, layers: Sequence[str] | None) -> list[str]:
-    names = layers_with_parameters(explaining.model, partial(_run_once, explaining)) if layers is None else list(layers)
+    names = layers_in_use(explaining, range(explaining.samples)) if layers is None else list(layers)
     if isinstance(layers, str) or not names:
         raise OptionError(f"layers={layers!r}: names of modules with parameters are needed, at least one; the model may have none")
     check_layers(explaining.model, names)
     return names
 
 
-def _run_once(explaining: Explaining, net: nn.Module) -> None:
-    """Run a copy of the model, whose hooks note what runs, on the first sample."""
-    first = Points([0], {})
-    deciding(lambda _: None, net, explaining.inputs_of(first), None, explaining.run_options(first))
+def _is_lost(own: FloatArray, others: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which of the other maps (n, values) are constant, where their own are not."""
+    return np.asarray((np.ptp(others, axis=1) == 0) & (np.ptp(own, axis=1) > 0))
+
+
+def _is_without_effect(explaining: Explaining, net: nn.Module, own: Mapping[str, FloatArray], others: Mapping[str, FloatArray]) -> bool:
+    """Whether a random network is the model itself: by the outputs, which are only run where no map of any method changed."""
+    are_equal = all(np.array_equal(own[name], others[name]) for name in own) and any(map(np.ptp, own.values()))
+    return are_equal and has_same_outputs(explaining, net, range(explaining.samples))
+
+
+def _refuse_the_same(layers: Sequence[str], is_same: bool) -> None:
+    if is_same:
+        raise ModelError(
+            f"with random parameters in {', '.join(map(repr, layers))} the model computes what it did: it does not compute with them, as "
+            "where a hook of its own or its forward sets the weights; name other layers by layers=, or put the weights into parameters"
+        )
 
 
 def _mean_maps(explaining: Explaining, smoothed: int, noise: float, net: nn.Module | None) -> FloatArray:

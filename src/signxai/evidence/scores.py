@@ -12,13 +12,15 @@ from torch import Tensor
 from signxai.common.errors import OptionError
 from signxai.engine.targets import Target
 from signxai.evidence.options import FloatArray, one_of
-from signxai.targets import LogProbability
 
 __all__ = ["SCORES", "Scoring"]
 
 SCORES = {
     "logit": "the target's logit, or the score of a target that is a function: what maps explain, and the default",
-    "probability": "its probability, by the activation that the network ends in; softmax, or sigmoid for one output, where it ends in none",
+    "probability": (
+        "its probability, by the activation that the network ends in, along its axis; where it ends in none, softmax along axis 1 (of "
+        "outputs of token ids the last axis), or sigmoid for one output"
+    ),
     "change": "the logit less that of the sample as it is",
     "decision": "1 where the target is still the largest logit (one output: where it has still the same sign), else 0",
 }
@@ -28,6 +30,7 @@ class Decided(Protocol):
     """What is known of the samples."""
 
     activation: str | None
+    class_axis: int | None
     target: Target | None
 
     @property
@@ -70,12 +73,19 @@ class Scoring:
 
     def _probability(self, logits: Tensor, rows: Sequence[int]) -> Tensor:
         """In double precision: the rest of a large one is small."""
-        target = self.decided.target_of(rows)
-        assert target.indices is not None
-        columns = target.indices.T.tolist()
+        return self.decided.target_of(rows).scores(self._probabilities(logits.double()))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        activation, axis = self.decided.activation, self.decided.class_axis
         is_single = logits.ndim < 2 or logits[0].numel() == 1
-        entry = columns[0] if len(columns) == 1 else tuple(columns)
-        return LogProbability(entry, "sigmoid" if is_single else self.decided.activation or "softmax")(logits.double()).exp()
+        if is_single or activation == "sigmoid":
+            return logits.sigmoid()
+        if axis is None:
+            raise OptionError(
+                "score='probability' needs to know along which axis the classes lie, and the network ends in a softmax along several; take "
+                "score='logit'"
+            )
+        return logits.sigmoid() if activation is None and logits.shape[axis] == 1 else logits.softmax(axis)
 
     def _decision(self, logits: Tensor, rows: Sequence[int]) -> Tensor:
         own = self._logit(logits, rows)
