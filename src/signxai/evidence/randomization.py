@@ -226,7 +226,8 @@ def random_logit(
         (N,), in [-1, 1]; lower is better. Two explanations for each sample.
 
     Raises:
-        TargetError: if the outputs are not (N, classes) of at least two, the target is a function, or ``other_class`` is the target.
+        TargetError: if the outputs are not (N, classes) of at least two, the target is a function, or ``other_class`` is no class
+            or the target.
     """
     explaining = Explaining(model, x, method_name, target_class, options)
     alike = similarity_of(similarity, explaining.map_shapes)
@@ -285,10 +286,17 @@ def _other_target(explaining: Explaining, other_class: Any) -> Target:
         came = ", ".join(map(str, ("N", *outputs[1:])))
         raise TargetError(f"the random logit test needs a class as the target and outputs (N, classes) of at least two, not ({came})")
     own = target.indices[:, 0].cpu().numpy()
-    others = _drawn(explaining, own, outputs[1]) if other_class is None else np.broadcast_to(np.asarray(other_class), own.shape)
+    others = _drawn(explaining, own, outputs[1]) if other_class is None else _given(other_class, len(own))
     if same := np.flatnonzero(others == own).tolist():
         raise TargetError(f"other_class= is the target of sample {same[0]}; give another class")
     return Target(torch.from_numpy(np.array(others, dtype=np.int64))[:, None])
+
+
+def _given(other_class: Any, samples: int) -> Any:
+    classes = np.asarray(other_class.detach().cpu() if isinstance(other_class, torch.Tensor) else other_class)
+    if classes.dtype.kind not in "iu" or classes.shape not in ((), (samples,)):
+        raise TargetError(f"other_class={other_class!r} must be the number of a class, or one for each of {samples} samples")
+    return np.broadcast_to(classes, (samples,))
 
 
 def _drawn(explaining: Explaining, own: Any, classes: int) -> Any:

@@ -224,7 +224,7 @@ def group_numbers(groups: Sequence[Any], samples: int) -> IntArray:
     """The number of each sample's group (N,), from 0 in the order in which they come.
 
     Raises:
-        OptionError: if there is not one for each sample.
+        OptionError: if there is not one for each sample, or one is NaN.
 
     >>> group_numbers(["b", "a", "b"], 3)
     array([0, 1, 0])
@@ -232,5 +232,7 @@ def group_numbers(groups: Sequence[Any], samples: int) -> IntArray:
     names = list(groups.tolist() if hasattr(groups, "tolist") else groups)
     if isinstance(groups, str) or len(names) != samples:
         raise OptionError(f"groups= names {len(names)} samples, and x has {samples}; give one for each, such as its patient")
+    if missing := [place for place, name in enumerate(names) if name != name]:
+        raise OptionError(f"groups= of sample {missing[0]} is NaN, which is no group; leave the sample out, or give it a group of its own")
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     return np.array([places[name] for name in names], dtype=np.int64)
