@@ -247,7 +247,7 @@ def test_maps_of_a_store_are_certified_and_its_report_says_so(run, here, stored)
     from signxai.datasets import Store
 
     said = explained(run(*stored, "lrp_epsilon_0_1", "--entry", "4", "--entry", "1"))
-    assert said.startswith("lrp_epsilon_0_1, 2 samples: ")
+    assert said.startswith("lrp_epsilon_0_1: 0 of 2 samples pass every check that applies to them\n")
     assert said.endswith("kept in maps.zarr; `signxai report` shows them beside the maps\n")
     assert explained(run(*stored, "gradient", "--entry", "4")).startswith("gradient, class ")
     explained(run(*stored, "lrp_epsilon_0_1", "--worst", "1"))

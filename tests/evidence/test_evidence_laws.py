@@ -11,7 +11,7 @@ from kinds_of_input import SignalAndTable, Words
 from networks import drawn, inputs, network, randomized
 from refusals import raises
 from signxai import certify, compare_methods, evidence, explain
-from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.evidence.curves import Steps
 from signxai.evidence.units import Partition
 from signxai.targets import contrast, margin
@@ -416,6 +416,54 @@ def test_units_of_several_inputs_follow_each_other():
     np.testing.assert_array_equal(partition.numbers["b"], [[[3, 3, 4, 4]]])
 
 
+# --- where relevance should lie, and edges that are fractions ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1.0, 2.0, 100.0])
+def test_edges_hold_what_lies_between_them(rate):
+    edges = np.arange(0, 12) * 0.25
+    for start, end in itertools.combinations(edges, 2):
+        wanted = [start <= time < end for time in np.arange(6) / rate]
+        if any(wanted):
+            np.testing.assert_array_equal(evidence.interval_mask([[(start, end)]], 6, sampling_rate=rate), [wanted])
+        else:
+            with raises(InputError, "covers none"):
+                evidence.interval_mask([[(start, end)]], 6, sampling_rate=rate)
+    assert evidence.interval_mask([[(0.07, 0.29)]], 100, sampling_rate=100.0)[0].nonzero()[0].tolist() == list(range(7, 29))
+
+
+def test_boxes_hold_the_pixels_between_their_edges():
+    for left, top, right, bottom in ((0.5, 1.5, 1.5, 2.5), (1.5, 0.5, 2.5, 3.5), (-1, -2, 2.2, 9), (0, 1, 2, 3), (-np.inf, 0, 1, np.inf)):
+        wanted = [[left <= column < right and top <= row < bottom for column in range(5)] for row in range(4)]
+        np.testing.assert_array_equal(evidence.box_mask([[(left, top, right, bottom)]], (4, 5)), [wanted])
+
+
+def test_spans_of_fractions_share_an_edge():
+    assert evidence.Spans([(0.5, 1.5), (1.5, 2.5)], between="kept").numbers((1, 1, 4)).tolist() == [[[-1, 1, 3, -1]]]
+
+
+# --- sizes and ranges at their ends ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1e308, 1e-300])
+def test_what_no_scale_changes_is_the_same_of_the_largest_maps(factor):
+    maps = np.random.default_rng(0).uniform(-1, 1, (3, 2, 9))
+    inside = maps[:, :1] > 0
+    for metric in (evidence.gini, evidence.entropy, evidence.effective_complexity):
+        np.testing.assert_allclose(metric(maps * factor), metric(maps), rtol=1e-12)
+    for metric, pool in itertools.product((evidence.relevance_mass, evidence.relevance_rank, evidence.auc), ("sum", "positive", "norm")):
+        np.testing.assert_allclose(metric(maps * factor, inside, pool=pool), metric(maps, inside, pool=pool), rtol=1e-12)
+
+
+@pytest.mark.parametrize("metric", [evidence.max_sensitivity, evidence.average_sensitivity])
+def test_a_constant_input_has_no_range_of_which_a_radius_is_a_share(metric):
+    net, x = network("cnn1d"), inputs("cnn1d").clone()
+    x[1] = 0.5
+    found = metric(net, x, "gradient_x_input", 0, samples=3)
+    assert np.isnan(found).tolist() == [False, True, False, False]
+    assert (metric(net, x, "gradient_x_input", 0, samples=3, of_range=False) > 0).all()
+
+
 # --- random models -----------------------------------------------------------------------------------------------------------
 
 
@@ -558,6 +606,18 @@ def test_what_methods_and_masks_cannot_be():
         evidence.interval_mask([(0, 2), (3, 4)], 8)
     with raises(InputError, "sample 1", "boxes"):
         evidence.box_mask([[(0, 0, 2, 2)], []], (8, 8))
+    with raises(InputError, "mask=", "NaN"):
+        evidence.relevance_mass(maps, np.where(np.eye(4, 16)[:, None] > 0, np.nan, 1.0))
+    for boxes in ([[(0, 0, 2, np.nan)]], [[(0, 0, 2, 2)], [(np.nan, 0, 1, 1)]]):
+        with raises(InputError, "boxes", "NaN"):
+            evidence.box_mask(boxes, (8, 8))
+    with raises(InputError, "intervals", "NaN"):
+        evidence.interval_mask([[(np.nan, 3.0)]], 8)
+    with raises(OptionError, "until=0.1", "shares"):
+        evidence.aopc(net, x, maps, 0, steps=(0.2, 0.5), until=0.1)
+    for other_class in (1.7, True, [1, 2], "1", [1.0, 1.0, 1.0, 1.0]):
+        with raises(TargetError, "other_class=", "number of a class"):
+            evidence.random_logit(net, x, "gradient", 0, other_class=other_class)
 
 
 @pytest.mark.parametrize(

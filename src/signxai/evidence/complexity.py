@@ -8,7 +8,7 @@ import numpy as np
 
 from signxai.common.errors import OptionError
 from signxai.evidence.options import FloatArray, is_number
-from signxai.evidence.parts import flat, maps_of
+from signxai.evidence.parts import flat, maps_of, within_range
 
 __all__ = ["effective_complexity", "entropy", "gini"]
 
@@ -30,7 +30,7 @@ def gini(relevance: Any) -> FloatArray:
     >>> gini(np.array([[0.0, 0.0, 0.0, -2.0], [1.0, 1.0, 1.0, 1.0]]))
     array([0.75, 0.  ])
     """
-    sizes = np.sort(np.abs(flat(maps_of(relevance))), axis=1)
+    sizes = np.sort(np.abs(flat(within_range(maps_of(relevance)))), axis=1)
     values = sizes.shape[1]
     weights = 2 * np.arange(1, values + 1) - values - 1
     total = sizes.sum(axis=1)
@@ -49,7 +49,7 @@ def entropy(relevance: Any) -> FloatArray:
     >>> entropy(np.array([[0.0, 3.0], [1.0, -1.0]])).round(3)
     array([0.   , 0.693])
     """
-    sizes = np.abs(flat(maps_of(relevance)))
+    sizes = np.abs(flat(within_range(maps_of(relevance))))
     total = sizes.sum(axis=1, keepdims=True)
     shares = np.where(total > 0, sizes / np.where(total > 0, total, 1.0), 1 / sizes.shape[1])
     return np.asarray(-(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)) + 0.0

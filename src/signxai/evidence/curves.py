@@ -72,6 +72,10 @@ class Steps:
             shares = (0.0, *map(float, steps))
             if len(shares) < 2 or any(b <= a for a, b in pairwise(shares)) or shares[-1] > 1:
                 raise OptionError(f"steps={list(steps)}: shares of the units that are removed, rising, more than 0 and at most 1")
+            if until != 1:
+                raise OptionError(
+                    f"until={until!r} goes with a number of steps; the shares steps={list(steps)} say themselves where they end"
+                )
             return cls(shares)
         end = share("until", until, "the share of the units that are removed at the end")
         return cls(tuple(end * np.linspace(0, 1, count("steps", steps) + 1)))
@@ -109,7 +113,7 @@ def perturbation_curve(
         unit: what is removed at once: "pixel" (a place with all channels), "value", "token", ``Patch(8)``, ``Window(10)``, ``Spans(...)``,
             integers in the shape of ``x``, or a dict of these by input. A unit's relevance is the sum over it.
         steps: how many steps of equal size, or the shares of the units themselves; where a sample has fewer units, some steps remove none.
-        until: the share of units that are removed at the end.
+        until: the share of units that are removed at the end of a number of steps.
         score: "logit" (what maps explain, which does not saturate: the default), "probability", "change" of the logit, or "decision".
         **run: see ``RunOptions``.
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from signxai.common.errors import InputError, OptionError
 from signxai.evidence.options import FloatArray, is_number, one_of, positive
-from signxai.evidence.parts import maps_of, parts_of
-from signxai.evidence.units import Shape, fitted
+from signxai.evidence.parts import maps_of, parts_of, within_range
+from signxai.evidence.units import Shape, first_from, fitted
 
 __all__ = ["POOLS", "box_mask", "dilated", "interval_mask", "places"]
 
@@ -37,7 +37,8 @@ def box_mask(boxes: Sequence[Any], size: tuple[int, int]) -> BoolArray:
     """True inside of boxes (N, H, W).
 
     Args:
-        boxes: for each sample its boxes (left, top, right, bottom) in pixels, left <= column < right, top <= row < bottom.
+        boxes: for each sample its boxes (left, top, right, bottom) in pixels: those are inside with left <= column < right and
+            top <= row < bottom, which the edges, that may be fractions, say up to rounding.
         size: height and width.
 
     Raises:
@@ -49,7 +50,7 @@ def box_mask(boxes: Sequence[Any], size: tuple[int, int]) -> BoolArray:
     mask = np.zeros((len(boxes), *size), dtype=bool)
     for row, own in enumerate(boxes):
         for left, top, right, bottom in _numbers(own, 4, "boxes"):
-            inside = mask[row, max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))]
+            inside = mask[row, _between(top, bottom, size[0]), _between(left, right, size[1])]
             if not inside.size:
                 raise InputError(f"box {(left, top, right, bottom)} of sample {row} covers nothing of a picture of {size[0]} x {size[1]}")
             inside[...] = True
@@ -60,7 +61,7 @@ def interval_mask(intervals: Sequence[Any], samples: int, *, sampling_rate: floa
     """True inside of intervals of time (N, samples).
 
     Args:
-        intervals: for each signal its intervals (start, end), start <= time < end, in seconds, each end rounded to the nearest sample.
+        intervals: for each signal its intervals (start, end) in seconds: those samples are inside with start <= time < end, up to rounding.
         samples: of a signal.
         sampling_rate: samples per second; 1: the intervals are in samples.
 
@@ -70,16 +71,24 @@ def interval_mask(intervals: Sequence[Any], samples: int, *, sampling_rate: floa
 
     >>> interval_mask([[(0.5, 1.5)]], 4, sampling_rate=2.0).astype(int).tolist()
     [[0, 1, 1, 0]]
+    >>> interval_mask([[(0.5, 1.5)]], 4).astype(int).tolist()
+    [[0, 1, 0, 0]]
     """
     rate = positive("sampling_rate", sampling_rate, "samples per second")
     mask = np.zeros((len(intervals), samples), dtype=bool)
     for row, own in enumerate(intervals):
         for start, end in _numbers(own, 2, "intervals"):
-            inside = mask[row, max(0, round(start * rate)) : max(0, round(end * rate))]
+            inside = mask[row, _between(start * rate, end * rate, samples)]
             if not inside.size:
                 raise InputError(f"interval {(start, end)} of signal {row} covers none of its {samples} samples")
             inside[...] = True
     return _each_has_some(mask, "intervals")
+
+
+def _between(start: float, end: float, size: int) -> slice:
+    """The places k < size with start <= k < end."""
+    first, last = (first_from(min(max(edge, 0.0), float(size))) for edge in (start, end))
+    return slice(first, last)
 
 
 def _numbers(own: Any, each: int, name: str) -> Sequence[Any]:
@@ -88,7 +97,7 @@ def _numbers(own: Any, each: int, name: str) -> Sequence[Any]:
         raise InputError(f"{name}: {own!r} is given for one sample; give a list of them for each, of {each} numbers each")
     listed: Sequence[Any] = own
     if not all(is_number(number) and np.isfinite(number) for one in listed for number in one):
-        raise InputError(f"{name}: {own!r} holds what is no finite number; leave out those that are not known")
+        raise InputError(f"{name}: {own!r} holds what is no finite number, such as NaN; leave out those that are not known")
     return listed
 
 
@@ -122,17 +131,17 @@ def places(relevance: Any, mask: Any, pool: str, tolerance: int = 0) -> tuple[Fl
 
     Args:
         relevance: maps (N, ...), or those of several inputs.
-        mask: True, or a number that is not 0, inside; in a map's shape, without its channels, or of one sample for all; or one for each of
-            several inputs. Where it has no channels, or one, a place's channels are pooled.
+        mask: True, or a finite number that is not 0, inside; in a map's shape, without its channels, or of one sample for all; or one for
+            each of several inputs. Where it has no channels, or one, a place's channels are pooled.
         pool: one of ``POOLS``.
         tolerance: how far outside still counts as inside.
 
     Raises:
-        InputError: if the shapes do not fit, or a sample's mask is empty.
+        InputError: if the shapes do not fit, or a sample's mask is empty or not finite.
         OptionError: for an unknown pool.
     """
     pooling = one_of("pool", pool, POOLS)
-    maps, masks = maps_of(relevance), parts_of(mask)
+    maps, masks = within_range(maps_of(relevance)), parts_of(mask)
     if not isinstance(mask, Mapping | tuple) and len(maps) > 1:
         raise InputError(f"relevance has maps of the inputs {list(maps)}; give a mask for each, in the same structure")
     if missing := [key for key in maps if key not in masks]:
@@ -146,6 +155,8 @@ def _as_mask(mask: Any, shape: Shape) -> BoolArray:
     array = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
     if array.dtype.kind not in "bifu":
         raise InputError(f"mask= is an array of {array.dtype}; give booleans, True inside")
+    if not np.isfinite(array).all():
+        raise InputError("mask= holds NaN or infinity, of which it is not known whether it is inside; give booleans, True inside")
     return np.asarray(fitted(array != 0, shape, "mask="), dtype=bool)
 
 

@@ -60,6 +60,17 @@ def flat(maps: Mapping[Key, FloatArray]) -> FloatArray:
     return np.concatenate([one.reshape(len(one), -1) for one in maps.values()], axis=1)
 
 
+def within_range(maps: Mapping[Key, FloatArray]) -> dict[Key, FloatArray]:
+    """Each sample's maps divided by one power of two, so that sums and squares of the largest values are finite; for what no scale changes.
+
+    >>> within_range({0: np.array([[3e300, -1.5e300]])})[0].tolist() == [[3e300 / 2**999, -1.5e300 / 2**999]]
+    True
+    """
+    largest = np.max([np.abs(one).reshape(len(one), -1).max(axis=1) for one in maps.values()], axis=0)
+    _, exponents = np.frexp(largest)
+    return {key: np.ldexp(one, -exponents.reshape(-1, *(1,) * (one.ndim - 1))) for key, one in maps.items()}
+
+
 def rows_at(x: Tensor, rows: Sequence[int]) -> Tensor:
     """The rows of samples, one for each point."""
     return x[torch.tensor(rows, dtype=torch.int64, device=x.device)]

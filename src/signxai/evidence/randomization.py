@@ -228,13 +228,15 @@ def random_logit(
         (N,), in [-1, 1]; lower is better. Two explanations for each sample.
 
     Raises:
-        TargetError: if the outputs are not (N, classes) of at least two, the target is a function, or ``other_class`` is the target.
+        TargetError: if the outputs are not (N, classes) of at least two, the target is a function, or ``other_class`` is no class
+            or the target.
     """
     explaining = Explaining(model, x, method_name, target_class, options)
     alike = similarity_of(similarity, explaining.map_shapes)
+    given = None if other_class is None else _given(other_class, _own_classes(explaining))
     points = explaining.points_of_samples()
     own = explaining.maps(points)  # first: it shows how many classes there are
-    return alike(own, explaining.maps(points, target=_other_target(explaining, other_class)))
+    return alike(own, explaining.maps(points, target=_other_target(explaining, given)))
 
 
 def histogram_entropy(maps: FloatArray, bins: int) -> FloatArray:
@@ -282,16 +284,42 @@ def _mean_maps(explaining: Explaining, smoothed: int, noise: float, net: nn.Modu
     return np.concatenate([explaining.maps(points, net).reshape(len(rows), smoothed, -1).mean(axis=1) for rows, points in parts])
 
 
-def _other_target(explaining: Explaining, other_class: Any) -> Target:
-    target, outputs = explaining.target, explaining.output_shape
-    if target is None or target.indices is None or len(outputs) != 2 or outputs[1] < 2:
-        came = ", ".join(map(str, ("N", *outputs[1:])))
-        raise TargetError(f"the random logit test needs a class as the target and outputs (N, classes) of at least two, not ({came})")
-    own = target.indices[:, 0].cpu().numpy()
-    others = _drawn(explaining, own, outputs[1]) if other_class is None else np.broadcast_to(np.asarray(other_class), own.shape)
+def _own_classes(explaining: Explaining) -> npt.NDArray[np.int64]:
+    """The class that is explained of each sample (N,).
+
+    Raises:
+        TargetError: what is explained is no class.
+    """
+    target = explaining.target
+    if target is None or target.indices is None or target.indices.shape[1] != 1:
+        raise TargetError(f"{_NEEDS} what is explained is {'a function' if target is None or target.indices is None else 'an entry'}")
+    return np.asarray(target.indices[:, 0].cpu().numpy(), dtype=np.int64)
+
+
+_NEEDS = "the random logit test needs a class as the target and outputs (N, classes) of at least two;"
+
+
+def _other_target(explaining: Explaining, given: npt.NDArray[np.int64] | None) -> Target:
+    own, outputs = _own_classes(explaining), explaining.output_shape
+    if len(outputs) != 2 or outputs[1] < 2:
+        raise TargetError(f"{_NEEDS} the outputs are ({', '.join(map(str, ('N', *outputs[1:])))})")
+    others = _drawn(explaining, own, outputs[1]) if given is None else given
+    return Target(torch.from_numpy(np.array(others, dtype=np.int64))[:, None])
+
+
+def _given(other_class: Any, own: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The other class of each sample (N,), as a user gives it.
+
+    Raises:
+        TargetError: it is none, or the class that is explained.
+    """
+    classes = np.asarray(other_class.detach().cpu() if isinstance(other_class, torch.Tensor) else other_class)
+    if classes.dtype.kind not in "iu" or classes.shape not in ((), own.shape):
+        raise TargetError(f"other_class={other_class!r} must be the number of a class, or one for each of {len(own)} samples")
+    others = np.broadcast_to(classes, own.shape)
     if same := np.flatnonzero(others == own).tolist():
         raise TargetError(f"other_class= is the target of sample {same[0]}; give another class")
-    return Target(torch.from_numpy(np.array(others, dtype=np.int64))[:, None])
+    return np.asarray(others, dtype=np.int64)
 
 
 def _drawn(explaining: Explaining, own: Any, classes: int) -> Any:

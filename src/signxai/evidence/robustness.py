@@ -43,7 +43,8 @@ def max_sensitivity(
         **options: of the method, and ``RunOptions``.
 
     Returns:
-        (N,), at least 0; lower is better. ``samples + 1`` explanations for each sample.
+        (N,), at least 0; lower is better; NaN where all inputs of a sample are constant, of whose range of 0 no radius is a share: give one
+        with ``of_range=False``. ``samples + 1`` explanations for each sample.
 
     Raises:
         OptionError: if the method does not take an option, or a number is out of range.
@@ -77,7 +78,7 @@ def average_sensitivity(
         model, x, method_name, target_class, radius, of_range, samples, relative, **options: as for ``max_sensitivity``.
 
     Returns:
-        (N,), at least 0; lower is better.
+        (N,), at least 0; lower is better; NaN as for ``max_sensitivity``.
     """
     changes = sensitivities(
         model, x, method_name, target_class, radius=radius, of_range=of_range, samples=samples, relative=relative, **options
@@ -101,10 +102,12 @@ def sensitivities(
     size = positive("radius", radius, "how far points lie from the input")
     times = count("samples", samples)
     explaining = Explaining(model, x, method_name, target_class, options)
-    cloud_parts(explaining)  # before anything is explained
+    values = cloud_parts(explaining)  # before anything is explained
     maps = explaining.maps(explaining.points_of_samples())
     parts = clouds(explaining, times, lambda sample: size * (range_of(sample) if of_range else 1.0), _uniform)
     changes = np.concatenate([_lengths(explaining.maps(points) - maps[points.rows]).reshape(len(rows), times) for rows, points in parts])
+    if of_range:
+        changes[[all(not range_of(part[row]) for part in values.values()) for row in range(explaining.samples)]] = np.nan
     norms = _lengths(maps)[:, None]
     return np.asarray(changes / np.where((norms > 0) & relative, norms, 1.0))
 

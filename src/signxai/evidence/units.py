@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class Spans(Unit):
         spans: (start, end) of each, start <= sample < end, in order and apart; or a sequence of such for each sample.
         leads: "all" leads together, or "each" alone.
         between: "units": what lies between is removed as well, each stretch as one; "kept": it never is.
-        sampling_rate: samples per second, if the spans are in seconds (each end rounded to the nearest sample).
+        sampling_rate: samples per second, if the spans are in seconds: start <= time < end, up to rounding.
 
     Raises:
         OptionError: if spans overlap, are empty, or lie outside of the signal.
@@ -169,7 +170,7 @@ class Spans(Unit):
         rate = 1.0 if self.sampling_rate is None else positive("sampling_rate", self.sampling_rate, "samples per second")
         if not all(is_number(end) and np.isfinite(end) for span in spans for end in span):
             raise OptionError(f"spans {list(spans)} must be pairs of finite numbers; leave out those that are not known")
-        ends = [(round(start * rate), round(end * rate)) for start, end in spans]
+        ends = [(first_from(start * rate), first_from(end * rate)) for start, end in spans]
         if any(start >= end for start, end in ends) or any(a[1] > b[0] for a, b in pairwise([(0, 0), *ends, (length, length)])):
             raise OptionError(f"spans {list(spans)} must have start < end, follow each other, and lie within the {length} samples")
         numbers = np.full(length, NEVER)
@@ -179,6 +180,19 @@ class Spans(Unit):
             outside = np.searchsorted([end for _, end in ends], np.arange(length), side="right") * 2
             numbers = np.where(numbers == NEVER, outside, numbers)
         return numbers
+
+
+_ROUNDING = 1e-9
+"""Of seconds times samples per second: 0.07 * 100 is a little more than 7."""
+
+
+def first_from(edge: float) -> int:
+    """The first place that does not lie before an edge, up to rounding.
+
+    >>> first_from(1.5), first_from(2), first_from(0.07 * 100)
+    (2, 2, 7)
+    """
+    return math.ceil(edge - _ROUNDING)
 
 
 def beat_spans(positions: Sequence[int], samples: int) -> list[tuple[int, int]]:
