@@ -1,6 +1,7 @@
 """``signxai certify`` as a user meets it: what it prints and writes, and by which exit status it ends."""
 
 import json
+from html import unescape
 
 import numpy as np
 import pytest
@@ -230,3 +231,63 @@ def test_ctrl_c_leaves_what_is_done_marked_as_partial(run, here, monkeypatch):
     samples = json.loads((here / "part.json").read_text())["samples"]
     assert [(sample["is_partial"], len(sample["checks"])) for sample in samples] == [(False, len(CRITERIA)), (True, 2), (True, 0)]
     assert done.stdout.count("(partial: interrupted before the rest)") == 3  # of two samples, and of them all
+
+
+@pytest.fixture
+def stored(run, here):
+    """A store of the pictures, by an LRP method and one that is none, which a test may write to."""
+    pytest.importorskip("zarr")
+    np.save(here / "pixels.npy", np.random.default_rng(3).normal(size=(6, 3, 8, 8)).astype(np.float32))
+    methods = ["-m", "lrp_epsilon_0_1", "gradient"]
+    explained(run("run", "pixels.npy", "--model", "nets_to_certify:small", *methods, "--store", "maps.zarr"))
+    return ["certify", "--store", "maps.zarr", "--model", "nets_to_certify:small", "--without-srg", "--method"]
+
+
+def test_maps_of_a_store_are_certified_and_its_report_says_so(run, here, stored):
+    from signxai.datasets import Store
+
+    said = explained(run(*stored, "lrp_epsilon_0_1", "--entry", "4", "--entry", "1"))
+    assert said.startswith("lrp_epsilon_0_1, 2 samples: ")
+    assert said.endswith("kept in maps.zarr; `signxai report` shows them beside the maps\n")
+    assert explained(run(*stored, "gradient", "--entry", "4")).startswith("gradient, class ")
+    explained(run(*stored, "lrp_epsilon_0_1", "--worst", "1"))
+    store = Store(here / "maps.zarr")
+    worst = int(np.argmax(np.abs(store.array("absorbed/lrp_epsilon_0_1"))))
+    assert list(store.certificates("lrp_epsilon_0_1")) == sorted({1, 4, worst})
+    pytest.importorskip("jinja2")
+    explained(run("report", "maps.zarr", "--output", "report"))
+    pages = {index: (here / "report" / "entries" / f"{index:06d}.html").read_text(encoding="utf-8") for index in range(6)}
+    own = store.certificates("lrp_epsilon_0_1")
+    for index, page in pages.items():
+        assert page.count("Of 11 checks") == (index in own) + (index == 4)
+        for check in own[index].checks.values() if index in own else ():
+            assert check.sentence in unescape(page)
+            assert check.name in page
+
+
+def test_what_is_required_of_a_store_decides_the_exit_status(run, stored):
+    done = run(*stored, "lrp_epsilon_0_1", "--entry", "0", "--require", "runner_up", "--threshold", "runner_up=0")
+    assert done.returncode == 1
+    assert "required: runner_up of sample 0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--worst", "2", "--entry", "1"], ["--entry and --worst"]),
+        (["--entry", "nobody"], ["no one entry is called 'nobody'"]),
+        (["--target", "1"], ["--target: does not go with --store"]),
+        (["--relevance", "logit"], ["--relevance: does not go with --store"]),
+        (["pixels.npy"], ["INPUT: does not go with --store"]),
+        (["--require", "srgg"], ["no check 'srgg'"]),
+        (["--model", "nets_to_certify:biased"], ["is of another network"]),
+    ],
+)
+def test_mistakes_with_a_store_are_told_in_a_line(run, stored, args, words):
+    refused(run(*stored, "lrp_epsilon_0_1", *args), *words)
+
+
+def test_entries_are_of_a_store(run, stored):
+    for option in (["--entry", "1"], ["--worst", "1"]):
+        refused(run("certify", "pixels.npy", "--model", "nets_to_certify:small", "-m", "gradient", *option), "give --store MAPS.zarr")
+    refused(run(*stored, "gradient", "--worst", "1"), "nothing says what gradient absorbs")

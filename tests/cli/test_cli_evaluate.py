@@ -9,11 +9,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from command_line import MAIN, explained, refused, with_arguments
 from places import PACKAGE_DATA
 from processes import python
+from signxai import explain
 from signxai.cli import evaluate_methods
+from signxai.evidence import comparing, srg
 from signxai.evidence.comparison_plan import DEFAULT_METRICS
 
 NETS = """
@@ -48,6 +51,7 @@ def folder(tmp_path_factory):
     np.save(folder / "more.npy", x[:2] + 1)
     np.savez(folder / "joint.npz", signal=x, table=random.normal(size=(6, 4)).astype(np.float32))
     np.save(folder / "mask.npy", np.arange(16) < 5)
+    np.save(folder / "table.npy", np.load(folder / "joint.npz")["table"])
     (folder / "patients.txt").write_text("a\na\nb\nb\nc\nc\n")
     return folder
 
@@ -94,9 +98,48 @@ def test_files_are_groups(run):
     assert said.startswith("3 methods on 8 samples: means with 95 % bootstrap intervals over 2 groups")
 
 
-def test_several_inputs_are_compared(run):
-    said = explained(run("evaluate", "joint.npz", "--model", "nets_to_judge:joint", "-m", "lrp_z", "--metric", "srg", *FEW))
-    assert said.startswith("2 methods on 6 samples")
+JOINT = ["--model", "nets_to_judge:joint", "-m", "lrp_z", "--metric", "srg", *FEW, "--no-timing"]
+APART = ["--input", "signal=x.npy", "--input", "table=table.npy"]
+
+
+def test_several_inputs_are_compared_from_one_file_and_from_a_file_for_each(run):
+    said, apart = (explained(run("evaluate", *given, *JOINT)) for given in (["joint.npz"], APART))
+    lines = said.splitlines()
+    assert lines[0] == "6 samples of 2 inputs, counted by the first axis of each array"
+    assert lines[3].startswith("2 methods on 6 samples")
+    assert apart == said
+
+
+def test_only_some_of_several_inputs_are_explained(run, here):
+    for args, name in ((["--explained", "table"], "a.csv"), ([], "b.csv")):
+        assert ("signal  2 x 16, float32, not explained" in explained(run("evaluate", *APART, *JOINT, "--output", name, *args))) == bool(
+            args
+        )
+    one, both = (next(float(row["mean"]) for row in read(here / name) if row["method"] == "lrp_z") for name in ("a.csv", "b.csv"))
+    net, x, table = joint_of(here)
+    maps = explain(net, {"signal": x, "table": table}, "lrp_z", explained=["table"])
+    assert list(maps) == ["table"]
+    assert one == pytest.approx(srg(net, {"signal": x, "table": table}, maps, steps=4).mean(), abs=1e-5)
+    assert one != pytest.approx(both)
+
+
+def joint_of(folder):
+    names = {}
+    exec(NETS, names)
+    with np.load(folder / "joint.npz") as held:
+        return names["joint"](), torch.from_numpy(held["signal"]), torch.from_numpy(held["table"])
+
+
+def test_without_timing_methods_run_once_and_no_file_has_costs(run, here, monkeypatch):
+    ran, own = [], comparing._Work._explained
+    monkeypatch.setattr(comparing._Work, "_explained", lambda work, one: ran.append(one.label) or own(work, one))
+    names = [f"a.{suffix}" for suffix in ("html", "csv", "tex")]
+    said = explained(run(*ARGS, "--metric", "gini", "--no-timing", *(option for name in names for option in ("--output", name))))
+    assert ran == ["gradient", "lrp_z", "random_uniform"]
+    assert said.splitlines()[1].split() == ["gini", "↑"]
+    assert "cost: not measured, no method was timed" in said
+    assert "cost_in_gradients" not in read(here / "a.csv")[0]
+    assert {row["timed"] for row in read(here / "a.csv")} == {"false"}
 
 
 @pytest.mark.slow
@@ -121,10 +164,30 @@ def test_beats_of_a_recording_are_compared(run):
         (["--groups", "patients.txt", "--groups-by-file"], ["give one of them"]),
         (["--groups", "nets_to_judge.py"], ["lines for 6 inputs"]),
         (["--target", "all"], ["--target all", "one class of each input"]),
+        (["--explained", "x"], ["--explained goes with several inputs"]),
+        (["--input", "x=more.npy"], ["x.npy: beside inputs with names this one needs its own"]),
+        (["--option", "explained=x"], ["explained= has an option of its own, --explained"]),
     ],
 )
 def test_a_mistake_is_told_in_a_line(args, words, run):
     refused(run(*ARGS, *args), *words)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], ["Missing argument 'INPUT': give a file, or --input NAME=FILE"]),
+        (APART[:2], ["the model also needs 'table': give --input table=FILE"]),
+        ([*APART, "--input", "beats=x.npy"], ["takes no argument 'beats'"]),
+        ([*APART[:2], "--input", "table=more.npy"], ["'signal' has 6, 'table' has 2"]),
+        ([*APART, "--forward", "table=1"], ["--forward table: is an input already"]),
+        ([*APART, "--groups-by-file"], ["--groups-by-file", "by --groups FILE"]),
+        ([*APART, "--output", "table.npy"], ["table.npy"]),
+        ([*APART, "--scores", "table.npy"], ["table.npy"]),
+    ],
+)
+def test_mistakes_with_several_inputs_are_told_in_a_line(given, words, run):
+    refused(run("evaluate", *given, *JOINT), *words)
 
 
 @pytest.mark.parametrize(

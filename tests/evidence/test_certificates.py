@@ -52,9 +52,10 @@ def test_of_a_linear_network_without_bias_everything_is_known():
     assert [checks[name].value for name in ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere")] == pytest.approx([0] * 3)
     assert "Nothing is absorbed by biases: the map explains 100 % of the decision" in checks["absorbed_by_bias"].sentence
     assert checks["cancellation"].value == pytest.approx(9 / 5)
-    assert checks["cancellation"].sentence.endswith("its sum has 56 % of its size")
+    assert checks["cancellation"].sentence.endswith("of what it shows, 56 % remain in its sum")
     assert checks["runner_up"].value == pytest.approx(-0.5)  # ranks (2, 1, 3) and (3, 2, 1)
-    assert checks["runner_up"].sentence.startswith("The map of class 1, the strongest other one")
+    told = "The map's ranks correlate by -0.50 with those of the map of class 1, the strongest other one"
+    assert checks["runner_up"].sentence.startswith(told)
     assert (checks["precision"].value, checks["precision"].passed) == (0.0, True)
     assert (checks["unknown_operations"].value, checks["unknown_operations"].passed) == (0.0, True)
     assert checks["batch"].value == pytest.approx(0.0, abs=1e-12)
@@ -94,6 +95,37 @@ def test_shares_are_of_what_relevance_starts_with():
         assert one.checks[name].value == pytest.approx(other.checks[name].value)
     assert one.samples[0].places[0].by_stabilizer == pytest.approx(other.samples[0].places[0].by_stabilizer)
     assert one.checks["absorbed_by_stabilizer"].value == pytest.approx(0.5)
+
+
+def test_what_is_absorbed_in_all_fails_where_no_part_of_it_does():
+    """A network that is (6 + 4) of which 4 is a bias's, and half of what is left the stabilizer's, as it is as large."""
+    checks = certified(linear([[3.0, 3.0]], [4.0]), torch.ones(1, 2), "lrp_epsilon_10", 0).checks
+    parts = [checks[name] for name in ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere")]
+    assert [check.value for check in parts] == pytest.approx([0.2, 0.5, 0.0])
+    assert all(check.passed and "explains" not in check.sentence for check in parts)
+    assert (checks["absorbed"].passed, checks["absorbed"].value) == (False, pytest.approx(0.7))
+    told = "In all, 70 % of the relevance is absorbed before it reaches the input: the map explains 30 % of the decision"
+    assert checks["absorbed"].sentence == told
+
+
+def test_classes_are_called_by_their_names_and_limits_by_who_gave_them():
+    net, x = linear([[1.0, 2.0], [0.0, 2.0], [0.0, 1.0]]), torch.ones(1, 2)
+    certificate = certified(net, x, target=0, class_names=["cat", "dog", "eel"], thresholds={"runner_up": 0.0})
+    check = certificate.checks["runner_up"]
+    assert "class 1 (dog), the strongest other one" in check.sentence
+    assert ("as given" in check.source, "as given" in certificate.checks["precision"].source) == (True, False)
+    assert "lrp_z, class 0 (cat), sample 0" in str(certificate)
+    assert "no verdict" in str(certified(net, x, "gradient", 0))
+
+
+def test_a_map_that_is_worse_than_chance_is_said_to_be():
+    """The map of a linear network with its sign turned."""
+    net, x = linear([[1.0] * 20]), torch.arange(1.0, 21.0).unsqueeze(0)
+    check = signxai.certify(net, x, lambda model, x, target: -explain(model, x, "lrp_z", target), 0).checks["srg"]
+    assert check.value < -2.23
+    assert not check.passed
+    assert "lower than the most relevant first" in check.sentence
+    assert check.sentence.endswith("less than chance gives: the decision rests where the map says it does not")
 
 
 def test_a_map_that_is_the_negative_of_the_runner_ups_speaks_of_its_class():
@@ -262,7 +294,7 @@ METHODS = (
     *("guided_backprop", "deconvnet", "grad_cam", "guided_grad_cam", "deep_taylor", "random_uniform", "lrp_z_x_sign"),
     *("lrp_z", "lrp_epsilon_0_1_cp", "lrpsign_epsilon_0_25_std_x", "lrp_zplus", "lrp_gamma_0_25", "lrp_epsilon_plus_flat", "w2lrp_z"),
 )
-_ACCOUNTED = ("absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere", "unknown_operations")
+_ACCOUNTED = ("absorbed", "absorbed_by_bias", "absorbed_by_stabilizer", "absorbed_elsewhere", "unknown_operations")
 
 
 @pytest.mark.parametrize("method", METHODS)

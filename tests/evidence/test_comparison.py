@@ -14,7 +14,7 @@ from kinds_of_input import KINDS, N, Words, of_network
 from networks import drawn, inputs, network, randomized
 from signxai import compare_methods, evidence, explain
 from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, TargetError
-from signxai.evidence import METRICS, Comparison, comparing, randomization, similarities
+from signxai.evidence import METRICS, Comparison, comparing, latex, randomization, similarities
 from signxai.evidence.compared_scores import ComparedScores
 from signxai.evidence.comparing import agreement_of
 from signxai.targets import contrast
@@ -118,6 +118,34 @@ def test_methods_share_the_ends_of_their_curves(points_run):
     assert most - 6 <= points_run(["srg"], "abc", steps=5) <= most  # of 12 units, two orders may have a part in common
 
 
+@pytest.mark.parametrize(
+    ("target", "metrics"),
+    [
+        *((None, metrics) for metrics in (["gini"], ["srg", "deletion"], ["completeness"], {"aopc": {"score": "decision"}})),
+        (contrast([0, 1, 2], [2, 0, 1]), ["srg"]),
+        (lambda outputs: outputs[:, 0], ["srg", "completeness"]),
+        ([0, 1, 2], ["srg", "deletion"]),
+    ],
+)
+def test_samples_are_predicted_once(target, metrics):
+    """The maps are given, and no point of a curve is a sample itself."""
+    x = inputs("linear", N)
+    seen = []
+
+    class Noting(nn.Linear):
+        def forward(self, x):
+            seen.extend(row.tobytes() for row in x.detach().numpy())
+            return super().forward(x)
+
+    net = Noting(12, 3).double()
+    fixed = {
+        "a": lambda model, x, target: drawn(*x.shape).numpy(),
+        "random_uniform": lambda model, x, target: drawn(*x.shape, seed=1).numpy(),
+    }
+    compare_methods(net, x, fixed, target, metrics=metrics, draws=5, timed=False)
+    assert [seen.count(row.tobytes()) for row in x.numpy()] == [1] * N
+
+
 def test_random_models_are_drawn_once(monkeypatch):
     drawn_models = []
     own = randomization.random_models
@@ -216,6 +244,28 @@ def test_a_comparison_comes_out_the_same_again():
 def test_costs_are_in_gradients():
     costs = dict(zip((*METHODS, "smoothgrad", "random_uniform"), compared(methods=[*METHODS, "smoothgrad"]).costs, strict=True))
     assert costs["smoothgrad"] > costs["gradient_x_input"] > 0
+
+
+def test_untimed_costs_are_absent_and_nothing_runs_for_them(monkeypatch):
+    ran, own = [], comparing._Work._explained
+    monkeypatch.setattr(comparing._Work, "_explained", lambda work, one: ran.append(one.label) or own(work, one))
+    untimed = compared(timed=False)
+    assert ran == [*METHODS, "random_uniform"]
+    timed = compared()
+    assert len(ran) > 2 * len(METHODS) + 2
+    assert untimed.costs is None
+    assert np.isnan([row.cost for row in untimed.table()]).all()
+    assert np.array_equal(untimed.scores, timed.scores)
+    assert np.array_equal(untimed.agreement, timed.agreement)
+    for text in (str(untimed), untimed.to_html(), untimed.to_latex()):
+        assert text.count("cost") == 1
+        assert "cost: not measured, no method was timed" in text
+    assert r"\begin{tabular}{lll}" in untimed.to_latex()
+    assert '<th scope="col">cost</th>' in timed.to_html()
+    one, other = (list(csv.DictReader(io.StringIO(found.to_csv()))) for found in (untimed, timed))
+    assert set(one[0]) ^ set(other[0]) == {"timed", "cost_in_gradients"}
+    assert {row["timed"] for row in one} == {"false"}
+    untimed.plot()
 
 
 def test_functions_and_options_of_methods_are_taken():
@@ -516,6 +566,33 @@ def test_latex_has_the_best_in_bold_and_names_that_latex_can_read(shown):
     assert text.count(r"\textbf") == 2
     assert r"\texttt{a\_b\%<c>}" in text
     assert all(line.count("&") == 3 and line.endswith(r" \\") for line in body if line.startswith(r"\texttt"))
+
+
+ODD_NAMES = (
+    "lrp_z",
+    "a_b%&#$~^\\{x}",
+    "größe_µ α→β Ω ≤ <c>|\"'` -- ?` [0] * − ς ł “x” – é",
+    "日本\nnext \t\u00ad ð e\u0301 \U0001f600",
+)
+_GLYPH = re.compile(r"\\(?:textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]|\\ensuremath\{(?:\\[A-Za-z]+|-)\}|[^\\&%$#_{}~^]")
+
+
+def test_whatever_methods_are_called_latex_reads_a_table():
+    """A parser of what LaTeX makes of a row: commands that print, letters that its fonts have, and nothing that it acts on."""
+    scores = np.stack([ten(2.0, 1.0, 0.5, 0.4, 0.0), ten(0.1, 0.2, 0.9, 0.5, 0.6)], axis=1)
+    scores[1, 0, 0] = np.nan
+    methods = (*ODD_NAMES, "random_uniform")
+    for costs in (np.ones(5), None):
+        comparison = Comparison(methods, ("srg", "mprt"), scores, np.ones((5, 2), dtype=bool), None, np.eye(5), costs, {}, 200, 0)
+        rows = [line for line in comparison.to_latex().splitlines() if not line.startswith("%")]
+        assert len(rows) == 6 + len(methods)
+        for row in rows[4:-2]:
+            name = row[len(r"\texttt{") : row.index("} & ")]
+            assert "".join(_GLYPH.findall(name)) == name
+            assert len(re.findall(r"(?<!\\)&", row)) == (2 if costs is None else 3)
+            assert all(letter < "\u0180" or letter in "–→“”" for letter in name)
+            assert row.count("{") - row.count(r"\{") == row.count("}") - row.count(r"\}")
+    assert latex.escaped(ODD_NAMES[3]) == "U+65E5U+672C next U+00AD U+00F0 é U+1F600"
 
 
 def test_csv_has_the_numbers_in_full(shown):

@@ -11,9 +11,9 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from signxai.cli.decisions import Decisions, Inputs, Targets, decide, predictions, read_inputs
-from signxai.cli.several_inputs import SeveralOptions, read_several
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.several_inputs import SeveralOptions, read_one, read_several
+from signxai.cli.signal_files import SignalOptions
 from signxai.common.errors import OptionError
 from signxai.evidence.certificate import Certificate
 from signxai.evidence.certified_gain import Removing
@@ -24,10 +24,10 @@ from signxai.files import check_destination, write_atomically
 from signxai.models import Classifier, load_classifier, move_to
 from signxai.names.grammar import parse_method
 
-__all__ = ["CertifyRequest", "certify_files"]
+__all__ = ["ALL", "FAILED", "CertifyRequest", "certify_files", "check_names"]
 
-_FAILED, _INTERRUPTED = 1, 130
-_ALL = "all"
+FAILED, _INTERRUPTED = 1, 130
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -74,27 +74,36 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
     if certificate.is_partial:
         click.echo("signxai: interrupted: what is said here is partial", err=True)
         return _INTERRUPTED
-    lacking = certificate.lacking(_ALL if _ALL in request.required else request.required)
+    lacking = certificate.lacking(ALL if ALL in request.required else request.required)
     for reason in lacking:
         say(f"required: {reason}")
-    return _FAILED if lacking else 0
+    return FAILED if lacking else 0
 
 
 def _check(request: CertifyRequest) -> None:
     """Refuse what can be refused before a network is loaded."""
     if request.save:
         check_destination(request.save, (".json",), (*request.inputs, *request.several.paths, Path(request.weights)))
-    for name in request.required:
-        if name != _ALL:
-            criterion_named(name)
-    thresholds_with(request.thresholds)
+    check_names(request.required, request.thresholds)
     for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:
         raise OptionError(f"--option {name}=: this one cannot be set here; `signxai certify --help` has the options")
 
 
+def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
+    """Refuse checks that there are not, and limits that are none.
+
+    Raises:
+        OptionError: there are such.
+    """
+    for name in required:
+        if name != ALL:
+            criterion_named(name)
+    thresholds_with(thresholds)
+
+
 def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]) -> tuple[Decisions, Certification]:
     several = read_several(request.inputs, request.several, request.signals, classifier)
-    names, x = (several.names, several.arrays) if several else _one_input(request, classifier)
+    names, x = (several.names, several.arrays) if several else read_one(request.inputs, request.signals, classifier)
     model = move_to(classifier.model, request.device)
     for line in several.said() if several else ():
         say(line)
@@ -104,15 +113,7 @@ def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[st
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
     options |= several.options if several else {}
     how = request.thresholds, Removing(steps=10 if request.srg else 0)
-    return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options)
-
-
-def _one_input(request: CertifyRequest, classifier: Classifier) -> tuple[list[str], Inputs]:
-    """The names of the samples and the samples themselves, of a network with one input."""
-    if are_signals(request.inputs, request.signals):
-        signals = read_signals(request.inputs, classifier, request.signals)
-        return signals.names, signals.x
-    return read_inputs(request.inputs, classifier)
+    return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options, classifier.class_names)
 
 
 def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:

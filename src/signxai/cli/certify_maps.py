@@ -13,9 +13,12 @@ from signxai.cli.shared_options import (
     model_options,
     relevance_option,
     seed_option,
+    several_given,
     several_options,
     signal_options,
+    signals_given,
     versus_option,
+    was_given,
 )
 from signxai.names.grammar import parse_method
 
@@ -52,6 +55,25 @@ __all__ = ["certify"]
 @click.option("--without-srg", is_flag=True, help="Leave out the symmetric relevance gain, which takes longest.")
 @click.option("--json", "save", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the certificate as JSON.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
+@click.option(
+    "--store",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="MAPS.zarr",
+    help="Certify maps that `signxai run` has stored, and keep the certificates there, for `signxai report`; classes and options are its.",
+)
+@click.option(
+    "--entry",
+    "entries",
+    multiple=True,
+    metavar="KEY",
+    help="Of a store: this entry, by its file, or its number where it has none; may be given again.",
+)
+@click.option(
+    "--worst",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a store: the N entries of whose relevance most is absorbed before it reaches the input. Without --entry and --worst: all.",
+)
 @several_options
 @signal_options
 @relevance_option
@@ -69,6 +91,9 @@ def certify(
     without_srg: bool,
     save: Path | None,
     options: tuple[str, ...],
+    store: Path | None,
+    entries: tuple[str, ...],
+    worst: int | None,
     named: tuple[tuple[str, Path], ...],
     one_sample: bool,
     explained: tuple[str, ...],
@@ -91,23 +116,30 @@ def certify(
     signxai certify cat.jpg --method lrp_epsilon_0_1 --require random_all_layers,srg --json certificate.json
     signxai certify 208.hea --model ecg_beats --at-beat 12 --method lrpsign_epsilon_0_25_std_x --require all --threshold absorbed_by_bias=1
     signxai certify ecg.npy --model my_package.nets:load --method gradient_x_input --without-srg
+    signxai certify --store maps.zarr --model my_package.nets:load --method lrp_epsilon_0_25_std_x --worst 20
     """
-    if not (inputs or named):
+    _check_of_stores(store, entries, worst)
+    if not (inputs or named or store):
         raise missing("INPUT", "a file")
     if not may_register_methods(model):
         parse_method(method)
     parsed = option_texts.parsed_options(options, [method])[method]
-    stretch = option_texts.window(window)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads)
     checks = tuple(name for text in required for name in option_texts.listed(text))
     limits = {name: option_texts.value(text) for name, text in thresholds}
 
+    if store:
+        from signxai.cli.certify_entries import CertifyEntriesRequest, certify_stored_entries
+
+        which = store, entries, worst
+        return certify_stored_entries(
+            CertifyEntriesRequest(*which, model, weights, method, checks, limits, not without_srg, seed, device), say=click.echo
+        )
+
     from signxai.cli.certify_files import CertifyRequest, certify_files
     from signxai.cli.decisions import Targets
-    from signxai.cli.several_inputs import SeveralOptions
-    from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
-    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
+    several = several_given(named, one_sample, explained, forward)
     return certify_files(
         CertifyRequest(
             *(inputs, model, weights, method, Targets(targets, versus=versus), checks, limits, not without_srg, save),
@@ -115,3 +147,25 @@ def certify(
         ),
         say=click.echo,
     )
+
+
+_NOT_OF_STORES = {
+    "inputs": "INPUT",
+    "named": "--input",
+    "at_beats": "--at-beat",
+    "save": "--json",
+    "options": "--option",
+    "targets": "--target",
+    **{name: f"--{name.replace('_', '-')}" for name in ("versus", "one_sample", "explained", "forward", "window", "sampling_rate")},
+    **{name: f"--{name}" for name in ("units", "leads", "relevance")},
+}
+
+
+def _check_of_stores(store: Path | None, entries: tuple[str, ...], worst: int | None) -> None:
+    """Refuse options that do not go with a store, or go with one alone."""
+    if store is None and (entries or worst):
+        raise click.UsageError(f"{'--entry' if entries else '--worst'}: names entries of a store; give --store MAPS.zarr")
+    if entries and worst:
+        raise click.UsageError("--entry and --worst: both say which entries; give one of them")
+    if store and (given := [option for name, option in _NOT_OF_STORES.items() if was_given(name)]):
+        raise click.UsageError(f"{given[0]}: does not go with --store, whose run says what is explained, and how; leave it out")

@@ -23,11 +23,12 @@ class _Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def ended_in_a_line(store: Path) -> Iterator[None]:
+def ended_in_a_line(store: Path, kept: str = "") -> Iterator[None]:
     """While entered, let Ctrl-C and SIGTERM end the process with a line on standard error, and with the status that shells give.
 
     Args:
         store: what the line speaks of.
+        kept: what is kept; "": how many entries.
 
     Raises:
         SystemExit: 130 after Ctrl-C, 143 after SIGTERM.
@@ -36,10 +37,10 @@ def ended_in_a_line(store: Path) -> Iterator[None]:
         with _terminating():
             yield
     except _Terminated:
-        click.echo(f"signxai: told to end: {_kept(store)}", err=True)
+        click.echo(f"signxai: told to end: {kept or _kept(store)}", err=True)
         sys.exit(_BY_SIGNAL + signal.SIGTERM)
     except KeyboardInterrupt:
-        click.echo(f"signxai: interrupted: {_kept(store)}", err=True)
+        click.echo(f"signxai: interrupted: {kept or _kept(store)}", err=True)
         sys.exit(_BY_SIGNAL + signal.SIGINT)
 
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Inputs, Targets, decide, read_inputs
-from signxai.cli.several_inputs import SeveralOptions, read_several
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_one, read_several
+from signxai.cli.signal_files import SignalOptions
 from signxai.common.errors import OptionError
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
@@ -25,6 +25,7 @@ __all__ = ["EvaluateRequest", "evaluate_files"]
 
 _SUFFIXES = (".html", ".csv", ".tex", *FIGURE_SUFFIXES)
 _OWN_OPTIONS = {"unit": "--unit", "imputer": "--imputer", "seed": "--seed", "batch_size": "--batch-size"}
+_OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class EvaluateRequest:
     imputer: str | None
     options: Mapping[str, object]
     signals: SignalOptions
+    several: SeveralOptions
+    timed: bool
     draws: int
     seed: int
     batch_size: int | None
@@ -56,12 +59,22 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class _Samples:
-    """What is compared on: the inputs, and the number of the file that each is of."""
+    """What is compared on: the inputs, the number of the file that each is of, and of several inputs what is said of them."""
 
     names: list[str]
     x: Inputs
     files: list[int]
-    forward: Mapping[str, object] | None = None
+    several: SeveralInputs | None = None
+
+    @property
+    def forward(self) -> Mapping[str, object] | None:
+        """What is passed on to the network."""
+        return None if self.several is None else self.several.forward or None
+
+    @property
+    def of_methods(self) -> Mapping[str, object]:
+        """What methods are told of several inputs."""
+        return {} if self.several is None or self.several.explained is None else {"explained": self.several.explained}
 
 
 def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool:
@@ -83,6 +96,8 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
     samples = _samples(request, classifier)
     groups = _groups(request, samples)
     model = move_to(classifier.model, request.device)
+    for line in samples.several.said() if samples.several else ():
+        say(line)
     decisions = decide(samples.names, samples.x, classifier, model, Targets(request.targets), request.batch_size, samples.forward)
     if len(decisions.names) != len(samples.names):
         raise OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
@@ -96,7 +111,7 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
 
 def _check_request(request: EvaluateRequest) -> None:
     others = [Path(request.weights), *(path for path in (request.masks, request.groups) if path)]
-    read = (*request.inputs, *others)
+    read = (*request.inputs, *request.several.paths, *others)
     for path in request.outputs:
         check_destination(path, _SUFFIXES, read)
     if request.scores:
@@ -117,22 +132,17 @@ def _check_request(request: EvaluateRequest) -> None:
 
 
 def _samples(request: EvaluateRequest, classifier: Classifier) -> _Samples:
-    several = read_several(request.inputs, SeveralOptions(), request.signals, classifier)
+    several = read_several(request.inputs, request.several, request.signals, classifier)
     if several:
-        return _Samples(several.names, several.arrays, [0] * len(several.names), several.forward or None)
-    read = [_read(path, request, classifier) for path in request.inputs]
+        if request.groups_by_file:
+            raise OptionError("--groups-by-file: each sample of several inputs is of the same files; name its group by --groups FILE")
+        return _Samples(several.names, several.arrays, [0] * len(several.names), several)
+    read: list[tuple[list[str], Any]] = [read_one((path,), request.signals, classifier) for path in request.inputs]
     if len({x.shape[1:] for _, x in read}) > 1:
         read_inputs(request.inputs, classifier)  # says what does not fit
         raise OptionError(f"inputs compared together have one shape, and these have {', '.join(str(x.shape[1:]) for _, x in read)}")
     files = [number for number, (names, _) in enumerate(read) for _ in names]
     return _Samples([name for names, _ in read for name in names], np.ascontiguousarray(np.concatenate([x for _, x in read])), files)
-
-
-def _read(path: Path, request: EvaluateRequest, classifier: Classifier) -> tuple[list[str], Any]:
-    if are_signals([path], request.signals):
-        batch = read_signals([path], classifier, request.signals)
-        return batch.names, batch.x
-    return read_inputs((path,), classifier)
 
 
 def _groups(request: EvaluateRequest, samples: _Samples) -> Sequence[object] | None:
@@ -171,8 +181,9 @@ def _compared(
             groups=groups,
             masks=None if request.masks is None else read_array(request.masks, booleans=True),
             metric_options={**request.shared, **_said_of_units(request)},
-            method_options=request.options,
+            method_options={**request.options, **samples.of_methods},
             draws=request.draws,
+            timed=request.timed,
             keep_partial=True,
             progress=progress,
             **run,

@@ -7,7 +7,18 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import ExplainCommand, Input
-from signxai.cli.shared_options import device_option, in_order, may_register_methods, model_options, seed_option, signal_options
+from signxai.cli.shared_options import (
+    device_option,
+    in_order,
+    may_register_methods,
+    missing,
+    model_options,
+    seed_option,
+    several_given,
+    several_options,
+    signal_options,
+    signals_given,
+)
 from signxai.evidence.records import metric
 from signxai.names.grammar import parse_method
 
@@ -17,7 +28,7 @@ _METRICS = ("srg", "mprt", "gini")
 
 
 _options = in_order(
-    click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=Input()),
+    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input()),
     model_options,
     click.option(
         "--method",
@@ -71,7 +82,13 @@ _options = in_order(
         help="An option of the metrics that take it, as steps=10; METRIC:KEY=VALUE gives it to one metric alone.",
     ),
     click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the methods that take it."),
+    several_options,
     signal_options,
+    click.option(
+        "--no-timing",
+        is_flag=True,
+        help="Do not measure what methods cost: each explains the inputs once, not up to nine times, and no table has costs.",
+    ),
     click.option("--draws", type=click.IntRange(min=1), default=2000, show_default=True, help="Of the bootstrap."),
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory."),
@@ -97,11 +114,16 @@ def evaluate(
     imputer: str | None,
     metric_options: tuple[str, ...],
     options: tuple[str, ...],
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
     at_beats: tuple[int, ...],
     window: str | None,
     sampling_rate: float | None,
     units: str | None,
     leads: str | None,
+    no_timing: bool,
     draws: int,
     seed: int,
     batch_size: int | None,
@@ -109,14 +131,18 @@ def evaluate(
 ) -> None:
     """Compare methods by metrics on each INPUT: which map fits the decision, which depends on what was learned, at what cost.
 
-    INPUT is as of `signxai explain`: pictures, signals, or arrays (N, ...), also an .npz with an array for each of several inputs. Ctrl-C
-    ends the comparison; what is done is printed and written, marked as partial, with exit status 130.
+    INPUT is as of `signxai explain`: pictures, signals, or arrays (N, ...); of a network with several inputs an .npz with an array for
+    each, or --input for each of them. Ctrl-C ends the comparison; what is done is printed and written, marked as partial, with exit
+    status 130.
 
     \b
     signxai evaluate cat.jpg dog.jpg --method gradient lrp_epsilon_0_25_std_x --unit patch:16 --output comparison.html
     signxai evaluate x.npy --model my_package.nets:load --method lrp_z gradient --metric srg --metric mprt --output table.tex
     signxai evaluate 208 233 --model ecg_beats --window :30s --method lrpsign_epsilon_0_25_std_x --unit window:10 --imputer interpolation
+    signxai evaluate --input image=x.npy --input meta=meta.npy --model my_package.nets:joint --method lrp_z gradient --no-timing
     """
+    if not (inputs or named):
+        raise missing("INPUT", "a file")
     names = tuple(dict.fromkeys(methods))
     if not may_register_methods(model):
         for name in names:
@@ -128,16 +154,15 @@ def evaluate(
     of_metrics = option_texts.parsed_options(for_one, measured)
     shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
     of_methods = option_texts.options_for_all(options)
-    stretch = option_texts.window(window)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads)
 
     from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
-    from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    several = several_given(named, one_sample, explained, forward)
     is_partial = evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
-            *(unit, imputer, of_methods, signals, draws, seed, batch_size, device),
+            *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device),
         ),
         say=click.echo,
     )

@@ -14,8 +14,10 @@ from signxai.cli.shared_options import (
     model_options,
     relevance_option,
     seed_option,
+    several_given,
     several_options,
     signal_options,
+    signals_given,
     versus_option,
 )
 from signxai.names.grammar import parse_method
@@ -132,22 +134,18 @@ def explain(
         for name in names:
             parse_method(name)  # a slip in a name is told before seconds go into loading torch
     parsed = option_texts.parsed_options(options, names)
-    stretch = option_texts.window(window)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads)
 
     from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files
-    from signxai.cli.several_inputs import SeveralOptions
-    from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
-    passed_on = tuple((name, option_texts.value(text)) for name, text in forward)
-    called = tuple((name, option_texts.listed(text)) for name, text in labels)
+    several = several_given(named, one_sample, explained, forward, labels, own_scales)
     explain_files(
         Request(
             *(inputs, model, weights, names, Targets(targets, above, versus), output, save),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
             at=at,
-            several=SeveralOptions(named, explained, passed_on, one_sample, called, own_scales),
+            several=several,
         ),
         say=click.echo,
     )
@@ -201,14 +199,11 @@ def inspect(
     if not may_register_methods(model):
         parse_method(method)
     parsed = option_texts.parsed_options(options, [method])[method]
-    stretch = option_texts.window(window)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads)
 
     from signxai.cli.inspect_files import InspectRequest, inspect_files
-    from signxai.cli.several_inputs import SeveralOptions
-    from signxai.cli.signal_files import SignalOptions
 
-    signals = SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
-    several = SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward), one_sample)
+    several = several_given(named, one_sample, explained, forward)
     inspect_files(
         InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals, several),
         say=click.echo,

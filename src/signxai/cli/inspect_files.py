@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from signxai.api import Report, inspect_model
-from signxai.cli.decisions import Inputs, Targets, decide, predictions, read_inputs
-from signxai.cli.several_inputs import SeveralOptions, read_several
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.decisions import Targets, decide, predictions
+from signxai.cli.several_inputs import SeveralOptions, read_one, read_several
+from signxai.cli.signal_files import SignalOptions
 from signxai.files import check_destination, write_atomically
-from signxai.models import Classifier, load_classifier, move_to
+from signxai.models import load_classifier, move_to
 from signxai.names.grammar import parse_method
 
 __all__ = ["InspectRequest", "inspect_files"]
@@ -55,7 +55,7 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
     parse_method(request.method)
     several = read_several(inputs, request.several, request.signals, classifier)
-    names, x = (several.names, several.arrays) if several else _one_input(inputs, classifier, request.signals)
+    names, x = (several.names, several.arrays) if several else read_one(inputs, request.signals, classifier)
     model = move_to(classifier.model, request.device)
     for line in several.said() if several else ():
         say(line)
@@ -71,14 +71,6 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     if request.save:
         write_atomically({request.save: partial(_save, report)})
         say(f"wrote {request.save}")
-
-
-def _one_input(inputs: tuple[Path, ...], classifier: Classifier, options: SignalOptions) -> tuple[list[str], Inputs]:
-    """The names of the samples and the samples themselves, of a network with one input."""
-    if are_signals(inputs, options):
-        signals = read_signals(inputs, classifier, options)
-        return signals.names, signals.x
-    return read_inputs(inputs, classifier)
 
 
 def _save(report: Report, path: Path) -> None:

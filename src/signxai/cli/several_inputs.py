@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from signxai.cli.decisions import read_picture
+from signxai.cli.decisions import Inputs, read_inputs, read_picture
 from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
 from signxai.common.errors import InputError, ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
 from signxai.files import ARRAY_SUFFIXES, array_names, read_array, read_arrays
 from signxai.models import Classifier
 
-__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "arguments_of", "check_arguments", "read_several"]
+__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "arguments_of", "check_arguments", "read_one", "read_several"]
 
 Array = npt.NDArray[Any]
 
@@ -153,6 +153,18 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.counted_by,
         read.pictures,
     )
+
+
+def read_one(paths: Sequence[Path], signals: SignalOptions, classifier: Classifier) -> tuple[list[str], Inputs]:
+    """The names of the samples and the samples themselves, of a network with one input.
+
+    Raises:
+        SignxaiError: a file holds no input of this network.
+    """
+    if are_signals(paths, signals):
+        batch = read_signals(paths, classifier, signals)
+        return batch.names, batch.x
+    return read_inputs(tuple(paths), classifier)
 
 
 def _holds_several(path: Path, model: nn.Module) -> bool:

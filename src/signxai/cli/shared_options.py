@@ -1,12 +1,18 @@
 """The options that several commands take, each written once, and what commands have in common."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from signxai.cli import option_texts
 from signxai.cli.arguments import named_file, named_text
+
+if TYPE_CHECKING:
+    from signxai.cli.several_inputs import SeveralOptions
+    from signxai.cli.signal_files import SignalOptions
 
 __all__ = [
     "device_option",
@@ -18,8 +24,10 @@ __all__ = [
     "relevance_option",
     "seed_option",
     "several_arrays_options",
+    "several_given",
     "several_options",
     "signal_options",
+    "signals_given",
     "stored_methods_option",
     "versus_option",
     "was_given",
@@ -134,6 +142,42 @@ _forward = click.option(
 several_options = in_order(_input, _one_sample, _explained, _forward)
 several_arrays_options = in_order(_input, _explained, _forward)
 """Of a data set, whose arrays always count their samples."""
+
+
+def signals_given(
+    at_beats: tuple[int, ...], window: str | None, sampling_rate: float | None, units: str | None, leads: str | None
+) -> "SignalOptions":
+    """What ``signal_options`` were given, read.
+
+    Raises:
+        OptionError: one cannot be read.
+    """
+    stretch = option_texts.window(window)  # a slip is told before seconds go into loading torch
+
+    from signxai.cli.signal_files import SignalOptions
+
+    return SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+
+
+def several_given(
+    named: tuple[tuple[str, Path], ...],
+    one_sample: bool,
+    explained: tuple[str, ...],
+    forward: tuple[tuple[str, str], ...],
+    labels: tuple[tuple[str, str], ...] = (),
+    own_scales: bool = False,
+) -> "SeveralOptions":
+    """What ``several_options`` were given, read.
+
+    Raises:
+        OptionError: one cannot be read.
+    """
+    passed_on = tuple((name, option_texts.value(text)) for name, text in forward)
+    called = tuple((name, option_texts.listed(text)) for name, text in labels)
+
+    from signxai.cli.several_inputs import SeveralOptions
+
+    return SeveralOptions(named, explained, passed_on, one_sample, called, own_scales)
 
 
 def missing(argument: str, what: str) -> click.UsageError:

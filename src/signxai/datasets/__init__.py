@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from signxai.common.lazy import fetched_at_first_use
 
 if TYPE_CHECKING:
+    from signxai.datasets.certifying_entries import certify_entries
     from signxai.datasets.clusters import Clusters
     from signxai.datasets.file_sources import FileSource, image_folder, manifest
     from signxai.datasets.patterns import ClusterSettings, cluster_maps
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from signxai.datasets.virelay import export_virelay
 
 _HOMES = {
+    "certifying_entries": ("certify_entries",),
     "clusters": ("Clusters",),
     "patterns": ("ClusterSettings", "cluster_maps"),
     "file_sources": ("FileSource", "image_folder", "manifest"),
@@ -52,6 +54,7 @@ __all__ = [
     "ValuesView",
     "Window",
     "beats_of",
+    "certify_entries",
     "cluster_maps",
     "explain_dataset",
     "export_virelay",

@@ -20,7 +20,7 @@ from signxai.datasets.sources import Source
 from signxai.methods.analyzer import flag
 from signxai.names.grammar import parse_method
 
-__all__ = ["Plan", "hash_of_weights"]
+__all__ = ["Plan", "hash_of_structure", "hash_of_weights", "text_of_option"]
 
 DTYPES = ("float32", "float16")
 TARGETS = ("predicted", "label", "target")
@@ -97,8 +97,8 @@ class Plan:
             },
             "source": {"kind": source.kind, "entries": len(source.entries.keys), "hash": _hash(source)},
             "methods": {method: _spec(method) for method in self.methods},
-            "options": {key: _text(key, value) for key, value in self.options.items()},
-            "settings": own | {"output": _text("output", self.output)},
+            "options": {key: text_of_option(key, value) for key, value in self.options.items()},
+            "settings": own | {"output": text_of_option("output", self.output)},
             "versions": {"signxai": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
         }
 
@@ -121,7 +121,7 @@ def _spec(method: str) -> dict[str, Any]:
     return spec
 
 
-def _text(name: str, value: Any) -> Any:
+def text_of_option(name: str, value: Any) -> Any:
     """An option as JSON has it: numbers and words as they are, arrays by their hash, functions by their name."""
     if isinstance(value, Tensor):
         plain = value.detach().cpu().contiguous()
@@ -129,11 +129,11 @@ def _text(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return {"shape": list(value.shape), "dtype": str(value.dtype), "hash": hashlib.sha256(value.tobytes()).hexdigest()}
     if isinstance(value, np.generic):
-        return _text(name, value.item())
+        return text_of_option(name, value.item())
     if isinstance(value, Mapping):
-        return {str(key): _text(name, part) for key, part in value.items()}
+        return {str(key): text_of_option(name, part) for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_text(name, part) for part in value]
+        return [text_of_option(name, part) for part in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if callable(value) and hasattr(value, "__qualname__"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy.typing as npt
 
 from signxai.common.class_words import class_of_word
 from signxai.common.errors import OptionError
+from signxai.datasets.certificates import certificates_in, certified
 from signxai.datasets.classes import class_asked
 from signxai.datasets.clusters import FOLDER, Clusters, clustered, clusters_read
 from signxai.datasets.parts import as_given, place_of
 from signxai.datasets.store_checks import METADATA, check_failed, check_names, check_shape, held, names_of_arrays, refuse_lost
 from signxai.datasets.store_writer import MANIFEST, Failure, array_of, attributes_of, indices_of, opened, read_array, read_manifest
 from signxai.datasets.views import Views, view_read, views_of
+from signxai.evidence.certificate import Certificate
 
 __all__ = ["Store"]
 
@@ -251,6 +254,52 @@ class Store:
             every = np.arange(len(self))
             refuse_lost(self.path, name, array, values, every if chosen is None else every[chosen], self._is_explained())
         return values
+
+    def certified(self) -> list[str]:
+        """Of which methods it has certificates, see ``certify_entries``; in the order of their names."""
+        return certified(self.path)
+
+    def certificates(self, method: str) -> dict[int, Certificate]:
+        """The certificates of a method's maps, by the index of the entry; none where none was made.
+
+        Raises:
+            OptionError: the store has no such method.
+            StoreError: they are broken.
+        """
+        if method not in self.methods:
+            raise OptionError(f"{self.path} has no {method!r}; it has {', '.join(self.methods)}")
+        return certificates_in(self.path, method, self.keys())
+
+    def certificate(self, entry: int | str, method: str) -> Certificate:
+        """The certificate of a method's map of one entry.
+
+        Args:
+            entry: its index, or its key.
+            method: whose map.
+
+        Raises:
+            OptionError: there is no such entry or method, or the map has no certificate.
+            StoreError: certificates are broken.
+        """
+        index, held = self.index_of(entry), self.certificates(method)
+        if index not in held:
+            raise OptionError(f"{self.path}: {method} of {entry!r} has no certificate; make one by `signxai certify --store`")
+        return held[index]
+
+    def index_of(self, entry: int | str) -> int:
+        """The index of an entry that is given by it, or by its key.
+
+        Raises:
+            OptionError: there is none, or several are called so.
+        """
+        if not isinstance(entry, str):
+            return int(indices_of([entry], len(self), str(self.path))[0]) % len(self)
+        found = [index for index, key in enumerate(self.keys()) if key == entry]
+        if len(found) != 1:
+            near = ", ".join(get_close_matches(entry, self.keys()) or self.keys()[:3])
+            which = f"the entries {', '.join(map(str, found))} are called so; give an index" if found else f"there are {near}"
+            raise OptionError(f"{self.path}: no one entry is called {entry!r}; {which}")
+        return found[0]
 
     def clustered(self) -> list[tuple[str, int]]:
         """Of which method and class it has clusters, see ``cluster_maps``; in the order of their names."""

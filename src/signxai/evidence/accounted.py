@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from signxai.common.errors import ModelError, OptionError
-from signxai.evidence.certificate_words import said_of_absorbed, said_of_unknown
+from signxai.evidence.certificate_words import said_of_absorbed, said_of_all_absorbed, said_of_unknown
 from signxai.evidence.certified_sample import Check, Place
 from signxai.evidence.explaining import Explaining, Points
 from signxai.evidence.verdicts import Verdicts
@@ -33,18 +33,16 @@ class Account:
     reason: str = ""
 
     def checks(self, verdicts: Verdicts) -> Iterator[Check]:
-        """What biases, stabilizers and everything else absorb."""
+        """What is absorbed in all, and what biases, stabilizers and everything else absorb of it."""
+        whole = 0.0 if self.report is None else self.report.relevance_at_output
+        if self.report is None or whole == 0:
+            reason = self.reason or "Relevance starts with a sum of 0, as that of one class less another: nothing has a share of it"
+            yield from (verdicts.silent(name, reason) for name in ("absorbed", *_ABSORBERS))
+            return
+        explained = self.report.relevance_at_input / whole
+        yield verdicts.judged("absorbed", 1 - explained, lambda _: said_of_all_absorbed(explained))
         for name, words in _ABSORBERS.items():
-            yield self._absorbed(name, words, verdicts)
-
-    def _absorbed(self, name: str, words: str, verdicts: Verdicts) -> Check:
-        if self.report is None:
-            return verdicts.silent(name, self.reason)
-        whole = self.report.relevance_at_output
-        if whole == 0:
-            return verdicts.silent(name, "Relevance starts with a sum of 0, as that of one class less another: nothing has a share of it")
-        share, explained = getattr(self.report, name) / whole, self.report.relevance_at_input / whole
-        return verdicts.judged(name, share, lambda _: said_of_absorbed(words, share, explained))
+            yield _absorbed(name, words, getattr(self.report, name) / whole, explained, verdicts)
 
     def unknown(self, verdicts: Verdicts) -> Check:
         """The operations without a rule."""
@@ -61,6 +59,10 @@ class Account:
         places = [_place(row, self.report.relevance_at_output) for row in self.report.rows]
         largest = sorted(places, key=lambda place: abs(place.absorbed), reverse=True)
         return tuple(place for place in largest[:_MOST_PLACES] if place.absorbed)
+
+
+def _absorbed(name: str, words: str, share: float, explained: float, verdicts: Verdicts) -> Check:
+    return verdicts.judged(name, share, lambda _: said_of_absorbed(words, share, explained))
 
 
 def _place(row: Row, whole: float) -> Place:

@@ -17,6 +17,7 @@ __all__ = ["page_of_one", "page_of_several", "values_of"]
 _WIDTH = 118
 _VERDICTS = {True: "pass", False: "FAIL", None: "-"}
 _INDENT = " " * 6
+_ABOUT = "The checks are about the map, not about whether the decision is right."
 _PARTIAL = " (partial: interrupted before the rest)"
 
 
@@ -24,7 +25,7 @@ def page_of_one(method: str, sample: CertifiedSample) -> str:
     """The certificate of one sample: two lines for each check, and the places that absorb most."""
     head = f"{method}, {sample.target}, sample {sample.number}: {_counted(sample)}"
     checks = [line for check in sample.checks for line in _of_check(check)]
-    return "\n".join([head, "", *checks, *_of_places(sample.places)])
+    return "\n".join([head, "", *checks, *_of_places(sample.places), _ABOUT])
 
 
 def _counted(sample: CertifiedSample) -> str:
@@ -36,7 +37,8 @@ def _counted(sample: CertifiedSample) -> str:
 
 def _of_check(check: Check) -> Iterator[str]:
     value = "" if check.value is None else f"{check.value:.3g}"
-    yield f"{_VERDICTS[check.passed]:5} {check.name:22} {value:>9}  {check.limit:15} {check.source}".rstrip()
+    limit, source = ("no verdict", "") if check.passed is None else (check.limit, check.source)
+    yield f"{_VERDICTS[check.passed]:5} {check.name:22} {value:>9}  {limit:15} {source}".rstrip()
     yield from _wrapped(check.sentence, _INDENT)
 
 
@@ -60,10 +62,10 @@ def page_of_several(method: str, samples: Sequence[CertifiedSample]) -> str:
     width = max(map(len, names), default=0)
     good = sum(not sample.count(False) and not sample.is_partial for sample in samples)
     partial = _PARTIAL if any(sample.is_partial for sample in samples) else ""
-    head = f"{method}, {len(samples)} samples: {good} fail no check{partial}"
-    columns = f"{'':{width}}  {'pass':>5} {'FAIL':>5} {'-':>5} {'median':>10} {'least':>10} {'largest':>10} of sample"
+    head = f"{method}: {good} of {len(samples)} samples pass every check that applies to them{partial}"
+    columns = f"{'':{width}}  {'pass':>5} {'FAIL':>5} {'-':>5} {'median':>10} {'least':>10} {'largest':>10} (its sample)"
     rows = [_row(samples, name, width) for name in names]
-    return "\n".join([head, "", columns, *rows, "", "certificate[0] is that of the first sample, with a sentence for each check"])
+    return "\n".join([head, "", columns, *rows, "", _ABOUT])
 
 
 def _row(samples: Sequence[CertifiedSample], name: str, width: int) -> str:
@@ -74,7 +76,7 @@ def _row(samples: Sequence[CertifiedSample], name: str, width: int) -> str:
         return f"{name:{width}}  {counts}"
     numbers = np.nanquantile(values, 0.5, method="lower"), np.nanmin(values), np.nanmax(values)
     largest = samples[int(np.nanargmax(values))].number
-    return f"{name:{width}}  {counts} {' '.join(f'{number:10.3g}' for number in numbers)} {largest:9}"
+    return f"{name:{width}}  {counts} {' '.join(f'{number:10.3g}' for number in numbers)} {largest:12}"
 
 
 def values_of(samples: Sequence[CertifiedSample], name: str) -> FloatArray:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 __all__ = [
     "percent",
     "said_of_absorbed",
+    "said_of_all_absorbed",
     "said_of_batch",
     "said_of_cancellation",
     "said_of_gain",
@@ -19,6 +20,8 @@ __all__ = [
 
 _MOST_NAMED = 3
 _NOTHING = 1e-6
+_ROUNDED = 1e-3
+"""Shares that differ by less look alike where they are told."""
 
 
 def percent(share: float) -> str:
@@ -34,20 +37,34 @@ def percent(share: float) -> str:
 
 
 def said_of_absorbed(by: str, share: float, explained: float) -> str:
-    """What some operations take, of a map that sums to ``explained`` of the decision.
+    """What some operations take, of a map that sums to ``explained`` of the decision; that is said where nothing else takes any.
 
     >>> said_of_absorbed("biases", 0.93, 0.07)
     '93 % of the relevance is absorbed by biases before it reaches the input: the map explains 7 % of the decision'
+    >>> said_of_absorbed("biases", 0.4, 0.35)
+    '40 % of the relevance is absorbed by biases before it reaches the input'
     """
+    is_all = abs(1 - share - explained) < _ROUNDED
+    end = f": {_explained(explained)}" if is_all else ""
+    return f"{_taken(share, f' {by}' if by.startswith('elsewhere') else f' by {by}')}{end}"
+
+
+def said_of_all_absorbed(explained: float) -> str:
+    """What all operations take together.
+
+    >>> said_of_all_absorbed(0.35)
+    'In all, 65 % of the relevance is absorbed before it reaches the input: the map explains 35 % of the decision'
+    """
+    taken = _taken(1 - explained, "")
+    return f"{taken if taken.startswith('Nothing') else f'In all, {taken}'}: {_explained(explained)}"
+
+
+def _taken(share: float, by: str) -> str:
     if abs(share) < _NOTHING:
-        return f"Nothing is absorbed {_by(by)}: {_explained(explained)}"
+        return f"Nothing is absorbed{by}"
     if share < 0:
-        return f"{percent(share)} is added to the relevance {_by(by)} before it reaches the input: {_explained(explained)}"
-    return f"{percent(share)} of the relevance is absorbed {_by(by)} before it reaches the input: {_explained(explained)}"
-
-
-def _by(words: str) -> str:
-    return words if words.startswith("elsewhere") else f"by {words}"
+        return f"{percent(share)} is added to the relevance{by} before it reaches the input"
+    return f"{percent(share)} of the relevance is absorbed{by} before it reaches the input"
 
 
 def _explained(share: float) -> str:
@@ -60,13 +77,13 @@ def said_of_cancellation(value: float) -> str:
     """How much of a map its own signs take away.
 
     >>> said_of_cancellation(4.0)
-    'The positive and the negative parts of the map cancel: its sum has 25 % of its size'
+    'The positive and the negative parts of the map cancel: of what it shows, 25 % remain in its sum'
     """
     if math.isinf(value):
         return "The positive and the negative parts of the map cancel out: it sums to zero"
     if value <= 1 + _NOTHING:
         return "Nothing cancels: all relevance of the map has one sign"
-    return f"The positive and the negative parts of the map cancel: its sum has {percent(1 / value)} of its size"
+    return f"The positive and the negative parts of the map cancel: of what it shows, {percent(1 / value)} remain in its sum"
 
 
 def said_of_precision(change: float, is_small: bool) -> str:
@@ -101,20 +118,22 @@ def said_of_unknown(operations: Sequence[str]) -> str:
     return f"Relevance reached {counted} without a rule, where it follows the gradient: {named}{rest}"
 
 
-def said_of_runner_up(other: int, alike: float, is_apart: bool) -> str:
-    """How a map differs from that of another class."""
-    verdict = "the map speaks of its class" if is_apart else "the map hardly speaks of its class"
-    return f"The map of class {other}, the strongest other one, orders the input alike by {alike:.2f}: {verdict}"
+def said_of_runner_up(other: str, alike: float, is_apart: bool) -> str:
+    """How a map differs from that of another class, which is given in words."""
+    verdict = "the two can be told apart" if is_apart else "it hardly tells the classes apart"
+    return f"The map's ranks correlate by {alike:.2f} with those of the map of {other}, the strongest other one: {verdict}"
 
 
 def said_of_random_layers(layers: str, left: float, draws: int, is_changed: bool) -> str:
     """How a map differs from those of random networks."""
-    verdict = "the map rests on what was learned" if is_changed else "the map hardly rests on what was learned"
-    return f"With {layers} random the map's order stays alike by {left:.2f} (mean of {draws} draws): {verdict}"
+    verdict = "it changes with what was learned" if is_changed else "it hardly changes with what was learned"
+    return f"With {layers} random, the map's ranks still correlate by {left:.2f} with its own (mean of {draws} draws): {verdict}"
 
 
-def said_of_gain(gain: float, around: float, maps: int, is_more: bool) -> str:
-    """What the order of a map is worth when units are removed by it."""
-    verdict = "the decision rests where the map says" if is_more else "that is no more than chance gives"
-    order = f"Removing the least relevant first keeps the score {gain:.3g} higher than the most relevant first"
-    return f"{order}; {maps} random maps: 0 ± {around:.2g}: {verdict}"
+def said_of_gain(gain: float, deviation: float, maps: int, is_more: bool, is_less: bool) -> str:
+    """What the order of a map is worth when units are removed by it, against the orders of random maps."""
+    chance = "less than chance gives: the decision rests where the map says it does not" if is_less else "no more than chance gives"
+    verdict = "the decision rests where the map says" if is_more else f"that is {chance}"
+    kept = f"{abs(gain):.3g} {'lower' if gain < 0 else 'higher'}"
+    order = f"Removing the least relevant first keeps the score {kept} than the most relevant first"
+    return f"{order}; of {maps} random maps that deviates by {deviation:.2g} from 0: {verdict}"

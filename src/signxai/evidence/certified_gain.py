@@ -102,8 +102,8 @@ def of_removing(sample: ExplainedSample, removing: Removing) -> Check:
     deviation = float(np.sqrt(np.mean(np.square(drawn))))
     if not deviation:
         return sample.verdicts.silent("srg", "No order of the units changes the score, so none is better than another")
-    around = sample.verdicts.thresholds["srg"] * deviation
-    return sample.verdicts.judged("srg", gain / deviation, lambda is_more: said_of_gain(gain, around, RANDOM_MAPS, is_more))
+    is_less = gain / deviation < -sample.verdicts.thresholds["srg"]
+    return sample.verdicts.judged("srg", gain / deviation, lambda is_more: said_of_gain(gain, deviation, RANDOM_MAPS, is_more, is_less))
 
 
 def _gain(sample: ExplainedSample, maps: Mapping[Key, FloatArray], parts: Mapping[Key, Tensor], removing: Removing) -> float:

@@ -106,7 +106,7 @@ def of_the_runner_up(sample: ExplainedSample) -> Check:
         return sample.verdicts.failed(name, _CONSTANT)
     other = _strongest_other(outputs[sample.row], int(target.indices[sample.row, 0]))
     alike = float(spearman(sample.map, sample.explained_by(target=_for_all(other, len(outputs))))[0])
-    return sample.verdicts.judged(name, alike, lambda is_apart: said_of_runner_up(other, alike, is_apart))
+    return sample.verdicts.judged(name, alike, lambda is_apart: said_of_runner_up(sample.class_in_words(other), alike, is_apart))
 
 
 def _strongest_other(logits: Tensor, explained: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,9 @@ from signxai.evidence.certified_maps import among_others, in_double_precision, o
 from signxai.evidence.certified_sample import CertifiedSample, Check
 from signxai.evidence.criteria import thresholds_with
 from signxai.evidence.explained_sample import ExplainedSample
-from signxai.evidence.explaining import Explaining, Method
-from signxai.evidence.options import count
+from signxai.evidence.explaining import Explaining, Method, Points
+from signxai.evidence.options import FloatArray, count
+from signxai.evidence.parts import Key
 from signxai.evidence.verdicts import Verdicts
 from signxai.methods.explainer import spec_of
 from signxai.names.spec import MethodSpec
@@ -38,6 +39,7 @@ def certify(
     srg_steps: int = 10,
     unit: Any = None,
     imputer: Any = None,
+    class_names: Sequence[str] = (),
     **options: Any,
 ) -> Certificate:
     """Say by numbers with limits how far each map of a method may be trusted; ``signxai.evidence.CRITERIA`` has the checks.
@@ -52,6 +54,7 @@ def certify(
         unit, imputer: what is removed for it at once and what stands there, as for ``signxai.evidence.srg``. None: of pictures and volumes
             patches of a sixteenth of their larger side, with the channel's mean; of signals (N, leads, T) a fiftieth of the time, with
             straight lines; of lists each value, with their mean.
+        class_names: by class, for the sentences; empty: classes are numbered.
         **options: of the method, and ``RunOptions``. ``seed=`` is also that of random parameters and maps.
 
     Returns:
@@ -70,7 +73,7 @@ def certify(
     '25 % of the relevance is absorbed by biases before it reaches the input: the map explains 75 % of the decision'
     """
     removing = Removing(unit, imputer, count("srg_steps", srg_steps) if srg else 0)
-    certification = Certification(model, x, method_name, target_class, thresholds, removing, options)
+    certification = Certification(model, x, method_name, target_class, thresholds, removing, options, class_names)
     return Certificate(certification.method, tuple(map(certification.sample, range(certification.samples))))
 
 
@@ -80,6 +83,7 @@ class Certification:
     Args:
         model, x, method_name, target_class, thresholds, options: as for ``certify``.
         removing: how units are removed.
+        class_names: as for ``certify``.
 
     Attributes:
         method: the method's name.
@@ -98,13 +102,19 @@ class Certification:
         thresholds: Mapping[str, float] | None,
         removing: Removing,
         options: Mapping[str, Any],
+        class_names: Sequence[str] = (),
     ) -> None:
+        self._class_names = class_names
         self._verdicts, self._removing = Verdicts(thresholds_with(thresholds)), removing
         self._spec = spec_of(method_name) if isinstance(method_name, str | MethodSpec) else None
         self._explaining = Explaining(model, x, method_name, target_class, options)
         removing.check(self._explaining.parts)
         self.method = str(self._spec) if self._spec else getattr(method_name, "__name__", type(method_name).__name__)
         self.samples = self._explaining.samples
+
+    def maps(self, row: int) -> Mapping[Key, FloatArray]:
+        """The maps of a sample alone (1, ...), which is what is certified, by the key of each input."""
+        return self._explaining.maps_at_once(Points([row], {}))
 
     def sample(self, row: int) -> CertifiedSample:
         """The certificate of a sample."""
@@ -113,7 +123,7 @@ class Certification:
 
     def growing(self, row: int) -> Iterator[CertifiedSample]:
         """The certificate of a sample, each time with a check more."""
-        sample = ExplainedSample.of(self._explaining, row, self._verdicts)
+        sample = ExplainedSample.of(self._explaining, row, self._verdicts, self._class_names)
         account = account_of(self._explaining, row)
         certified = CertifiedSample(row, sample.target_in_words, places=account.places)
         for check in self._checks(sample, account):

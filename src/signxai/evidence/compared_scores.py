@@ -63,7 +63,7 @@ class ComparisonRow:
         rank: of the mean among the methods, 1 for the best.
         p_best: Wilcoxon's signed-rank test against the method of the best mean, corrected by Holm over the methods; NaN for the best.
         p_random: the same against ``random_uniform``.
-        cost: of an explanation, in gradients.
+        cost: of an explanation, in gradients; NaN where it is not known.
         beats_random: whether it is better than ``random_uniform``: by its mean and by the ranks of the test, which tells them apart
             (p <= 0.05).
         is_best: whether its mean is the best one; of several with the same best mean each is.
@@ -119,7 +119,7 @@ class ComparedScores:
         groups: the number of each sample's group (N,); None: samples are independent.
         agreement: the mean rank correlation of the maps of each two methods (methods, methods).
         costs: of an explanation of all samples by each method (methods,), in gradients: its time divided by that of ``gradient`` on the
-            same samples, of each the shortest of up to nine runs that take turns. NaN where the model has no gradient.
+            same samples, of each the shortest of up to nine runs that take turns. NaN where the model has no gradient. None: not measured.
         curves: of the metrics that are made of curves.
         draws, seed: of the bootstrap.
         partial: it was interrupted before all was done.
@@ -131,7 +131,7 @@ class ComparedScores:
     done: npt.NDArray[np.bool_]
     groups: npt.NDArray[np.int64] | None
     agreement: FloatArray
-    costs: FloatArray
+    costs: FloatArray | None
     curves: Mapping[str, MetricCurves]
     draws: int
     seed: int
@@ -179,10 +179,11 @@ class ComparedScores:
         best, over_best = self._tested(scores, int(is_best.argmax()), record.better, is_best)
         baseline = self.methods.index(BASELINE)
         random, over_random = self._tested(scores, baseline, record.better)
+        costs = np.full(len(self.methods), np.nan) if self.costs is None else self.costs
         return [
             ComparisonRow(
                 *(method, record.name, record.better, float(mean[place]), float(intervals[place, 0]), float(intervals[place, 1])),
-                *(int(counts[place]), float(ranks[place]), float(best[place]), float(random[place]), float(self.costs[place])),
+                *(int(counts[place]), float(ranks[place]), float(best[place]), float(random[place]), float(costs[place])),
                 beats_random=bool(random[place] <= ALPHA and ranks[place] < ranks[baseline] and over_random[place] > 0),
                 is_best=bool(is_best[place]),
                 is_level_with_best=bool(best[place] > ALPHA or (best[place] <= ALPHA and over_best[place] > 0)),

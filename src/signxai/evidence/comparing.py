@@ -47,6 +47,7 @@ def compare_methods(
     metric_options: Mapping[str, Any] | None = None,
     method_options: Mapping[str, Any] | None = None,
     draws: int = 2000,
+    timed: bool = True,
     keep_partial: bool = False,
     progress: Progress | None = None,
     **run: Unpack[RunOptions],
@@ -69,6 +70,8 @@ def compare_methods(
         metric_options: options that go to each metric that takes them: ``unit=``, ``imputer=``, ``steps=``, ``score=``, ...
         method_options: options that go to each method that takes them, as of ``explain_all``.
         draws: of the bootstrap, seeded by ``seed=``.
+        timed: whether the cost of each method is measured, which explains by it and by ``gradient`` up to nine times over. False: each is
+            run once, and the comparison has no costs.
         keep_partial: Ctrl-C ends the comparison and gives what is done, marked as partial, instead of raising.
         progress: is called before each piece of work, with what it is, how many are done, and how many there are.
         **run: see ``RunOptions``.
@@ -96,7 +99,7 @@ def compare_methods(
     names = None if groups is None else group_names(groups)
     chosen = metrics_of(metrics, masks, metric_options or {})
     contestants = contestants_of(method_names, method_options or {})
-    work = _Work(model, x, target_class, contestants, chosen, masks, dict(run), progress, _Results(len(contestants), chosen))
+    work = _Work(model, x, target_class, contestants, chosen, masks, dict(run), timed, progress, _Results(len(contestants), chosen))
     numbers = None
     try:
         explaining = work.see()
@@ -116,7 +119,7 @@ def compare_methods(
         done=found.done,
         groups=numbers,
         agreement=found.agreement,
-        costs=found.costs,
+        costs=found.costs if timed else None,
         curves=found.curves,
         draws=draws,
         seed=explaining.settings.seed,
@@ -195,6 +198,7 @@ class _Work:
     metrics: Sequence[ChosenMetric]
     masks: Any
     run: dict[str, Any]
+    timed: bool
     progress: Progress | None
     results: _Results
     maps: list[Any] = field(default_factory=list)
@@ -229,7 +233,8 @@ class _Work:
             what = f"maps of {one.label}"
             yield what, 1, _named(what, partial(self._explain, place))
         self.results.agreement = agreement_of([maps_of(own) for own in self.maps])
-        self.results.costs = np.array(self.times) / min(self.gradient_times)
+        if self.timed:
+            self.results.costs = np.array(self.times) / min(self.gradient_times)
         by_kind = [(column, one) for kind in ("map", "mask") for column, one in enumerate(self.metrics) if one.record.takes == kind]
         yield from (piece for column, one in by_kind for piece in self._each(column, one, self._by_map))
         if decisions := [(column, one) for column, one in enumerate(self.metrics) if one.record.takes == "decision"]:
@@ -252,19 +257,25 @@ class _Work:
     # maps
 
     def _explain(self, place: int) -> None:
+        """The maps of a method."""
+        one = self.contestants[place]
+        maps = self._timed(one, is_first=not place) if self.timed else self._explained(one)
+        self._check(maps)
+        self.maps.append(maps)
+
+    def _timed(self, one: Contestant, is_first: bool) -> Any:
         """The maps of a method, and how long they take: its runs take turns with those of the gradient."""
-        if not place:
+        if is_first:
             self._time_gradient()
             self.gradient_times.clear()  # what is only done once for a model is done now
         own: list[float] = []
         while any(len(own) < runs and sum(own) < seconds for runs, seconds in _TIMED):
             self._time_gradient()
             start = perf_counter()
-            maps = self._explained(self.contestants[place])
+            maps = self._explained(one)
             own.append(perf_counter() - start)
-        self._check(maps)
-        self.maps.append(maps)
         self.times.append(min(own))
+        return maps
 
     def _check(self, maps: Any) -> None:
         """Refuse what a user's function gives that are no maps of the samples."""
@@ -306,7 +317,8 @@ class _Work:
                     self._tell(what, len(self.contestants) + int(self.results.done.sum()), total)
                     compute()
 
-        deciding(work, self.model, self.x, self.target, self.run, RememberingDecision)
+        kind = partial(RememberingDecision, predicted=self.explaining.predicted)
+        deciding(work, self.model, self.x, self.target, self.run, kind)
 
     def _by_decision(self, decision: Decision, one: ChosenMetric, place: int) -> _Found:
         given = Decided(decision), self.x, self.maps[place], self.target

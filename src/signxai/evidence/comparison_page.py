@@ -35,14 +35,16 @@ def _table(comparison: ComparedScores) -> str:
     headings = "".join(f'<th scope="col">{escape(name)} {arrow(name)}</th>' for name in comparison.metrics)
     rows = "\n".join(_row(comparison, place) for place in range(len(comparison.methods)))
     notes = "".join(f"<p class=note>{escape(line)}</p>\n" for line in legend(comparison))
-    head = f'<thead><tr><th scope="col">method</th><th scope="col">cost</th>{headings}</tr></thead>'
+    cost = "" if comparison.costs is None else '<th scope="col">cost</th>'
+    head = f'<thead><tr><th scope="col">method</th>{cost}{headings}</tr></thead>'
     return f'<div class="wide"><table>{head}\n<tbody>{rows}</tbody></table></div>\n{notes}'
 
 
 def _row(comparison: ComparedScores, place: int) -> str:
     method = comparison.methods[place]
     cells = "".join(_cell(comparison.row(method, name), len(comparison.methods)) for name in comparison.metrics)
-    return f'<tr><th scope="row"><code>{escape(method)}</code></th><td>{number(comparison.costs[place])}</td>{cells}</tr>'
+    cost = "" if comparison.costs is None else f"<td>{number(comparison.costs[place])}</td>"
+    return f'<tr><th scope="row"><code>{escape(method)}</code></th>{cost}{cells}</tr>'
 
 
 def _cell(row: ComparisonRow, methods: int) -> str:
@@ -109,5 +111,13 @@ td[style] { background: rgba(var(--good), calc(var(--strength) * .28)); }
 code { font: .93em ui-monospace, monospace; }
 figure { margin: 1.2em 0; overflow-x: auto; }
 svg { max-width: none; height: auto; }
-@media print { td[style] { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+@media print {
+  :root { color-scheme: light; --ink: #1b1b1b; --paper: #ffffff; --line: #d5d5d9; --quiet: #5c5c5c; --good: 23, 103, 47; --bad: #a3201f; }
+  .wide, figure { overflow: visible; }
+  figure { break-inside: avoid; }
+  svg { max-width: 100%; }
+  table { font-size: .8em; }
+  th, td { white-space: normal; padding: .25em .4em; }
+  td[style] { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
 """

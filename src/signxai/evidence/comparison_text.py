@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from signxai.evidence.compared_scores import BASELINE, ComparedScores, ComparisonRow
+from signxai.evidence.latex import comment, escaped
 from signxai.evidence.records import METRICS
 
 __all__ = ["about", "arrow", "csv_of", "csv_of_samples", "interval", "latex_of", "legend", "number", "text_of"]
@@ -60,7 +61,8 @@ def legend(comparison: ComparedScores) -> list[str]:
     marks = [text for text, is_there in said.items() if is_there]
     tests = "Wilcoxon's signed-rank test at 5 %, corrected by Holm over the methods"
     lines = [f"{'; '.join(marks)} ({tests})"] if len(marks) > any(row.is_best for row in rows) else marks
-    return [*lines, *_missing(rows), "cost: time of an explanation, in gradients of the same samples"]
+    cost = "time of an explanation, in gradients of the same samples"
+    return [*lines, *_missing(rows), "cost: not measured, no method was timed" if comparison.costs is None else f"cost: {cost}"]
 
 
 def _missing(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -85,13 +87,18 @@ def text_of(comparison: ComparedScores) -> str:
     """The table as it is printed."""
     lines = about(comparison)
     width = max(map(len, comparison.methods))
-    for metrics in _that_fit(comparison, _WIDTH - width - 7):
-        columns = [_column(comparison, name) for name in metrics]
+    costs = _cost_column(comparison)
+    for metrics in _that_fit(comparison, _WIDTH - width - 7 * len(costs)):
+        columns = [*costs, *(_column(comparison, name) for name in metrics)]
         for place, method in enumerate(("", *comparison.methods)):
-            cost = "cost" if not place else number(comparison.costs[place - 1])
-            lines.append("  ".join([f"{method:{width}}", f"{cost:>5}", *(column[place] for column in columns)]).rstrip())
+            lines.append("  ".join([f"{method:{width}}", *(column[place] for column in columns)]).rstrip())
         lines.append("")
     return "\n".join([*lines[:-1], *legend(comparison)])
+
+
+def _cost_column(comparison: ComparedScores) -> list[list[str]]:
+    """The heading and the cost of each method; no column where they were not measured."""
+    return [] if comparison.costs is None else [[f"{text:>5}" for text in ("cost", *map(number, comparison.costs))]]
 
 
 def _that_fit(comparison: ComparedScores, width: int) -> list[list[str]]:
@@ -119,16 +126,18 @@ def _column(comparison: ComparedScores, name: str) -> list[str]:
     return [f"{cell:{whole}}" for cell in (heading, *cells)]
 
 
-_HEADINGS = ("method", "metric", "better", "mean", "low", "high", "samples", "rank", "p_best", "p_random", "cost_in_gradients", "partial")
+_NUMBERS = ("mean", "low", "high", "samples", "rank", "p_best", "p_random")
 
 
 def csv_of(comparison: ComparedScores) -> str:
-    """A line for each method by each metric; numbers in full, empty where there is none."""
-    rows = comparison.table()
-    numbers = [[row.mean, row.low, row.high, row.samples, row.rank, row.p_best, row.p_random, row.cost] for row in rows]
-    left = [[row.method, row.metric, row.better] for row in rows]
-    lines = [[*said, *map(_in_full, own), str(comparison.partial).lower()] for said, own in zip(left, numbers, strict=True)]
-    return _csv([_HEADINGS, *lines])
+    """A line for each method by each metric; numbers in full, empty where there is none; "timed", false, where costs were not measured."""
+    cost = "timed" if comparison.costs is None else "cost_in_gradients"
+    lines: list[tuple[str, ...]] = [("method", "metric", "better", *_NUMBERS, cost, "partial")]
+    for row in comparison.table():
+        cost = "false" if comparison.costs is None else _in_full(row.cost)
+        numbers = (_in_full(getattr(row, name)) for name in _NUMBERS)
+        lines.append((row.method, row.metric, row.better, *numbers, cost, str(comparison.partial).lower()))
+    return _csv(lines)
 
 
 def csv_of_samples(comparison: ComparedScores) -> str:
@@ -154,10 +163,12 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
 
 def latex_of(comparison: ComparedScores) -> str:
     """The table of the means, in LaTeX with booktabs."""
-    headings = " & ".join(["method", "cost", *(f"{_escaped(name)} ${_ARROWS[arrow(name)]}$" for name in comparison.metrics)])
+    is_timed = comparison.costs is not None
+    metrics = [f"{escaped(name)} ${_ARROWS[arrow(name)]}$" for name in comparison.metrics]
+    headings = " & ".join(["method", *["cost"] * is_timed, *metrics])
     rows = [_latex_row(comparison, place) for place in range(len(comparison.methods))]
-    notes = [f"% {line}" for line in (*about(comparison), *legend(comparison))]
-    columns = f"lr{'l' * len(comparison.metrics)}"
+    notes = [f"% {comment(line)}" for line in (*about(comparison), *legend(comparison))]
+    columns = f"l{'r' * is_timed}{'l' * len(comparison.metrics)}"
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rf"{headings} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
     return "\n".join([*notes, *body]) + "\n"
 
@@ -168,8 +179,9 @@ _ARROWS = {"↑": r"\uparrow", "↓": r"\downarrow"}
 def _latex_row(comparison: ComparedScores, place: int) -> str:
     method = comparison.methods[place]
     cells = [_latex_cell(comparison.row(method, name)) for name in comparison.metrics]
-    name = rf"\texttt{{{_escaped(method)}}}"
-    return " & ".join([name, _latex_number(comparison.costs[place]), *cells]) + r" \\"
+    name = rf"\texttt{{{escaped(method)}}}"
+    cost = [] if comparison.costs is None else [_latex_number(comparison.costs[place])]
+    return " & ".join([name, *cost, *cells]) + r" \\"
 
 
 def _latex_cell(row: ComparisonRow) -> str:
@@ -185,13 +197,3 @@ _LATEX_MARKS = {"~": r"$^{\sim}$", "o": r"$^{\circ}$"}
 
 def _latex_number(value: float) -> str:
     return number(value).replace("–", "--").replace("-", "$-$", 1) if value < 0 else number(value).replace("–", "--")
-
-
-def _escaped(text: str) -> str:
-    r"""A text in which LaTeX reads nothing.
-
-    >>> print(_escaped("lrp_z & 50%"))
-    lrp\_z \& 50\%
-    """
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {sign: rf"\{sign}" for sign in "&%$#_{}"}
-    return "".join(special.get(letter, letter) for letter in text)

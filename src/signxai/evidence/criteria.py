@@ -27,7 +27,7 @@ class Criterion:
         title: what is measured, in a few words.
         threshold: the limit, unless another one is given.
         passes: which values pass, in words before the limit: "within ±", "at most ", or "more than ".
-        papers: where the measure comes from; none: it is our own.
+        papers: where the measure comes from; none: from here.
         limit_from: where the limit comes from.
         why: why it is this one.
     """
@@ -43,8 +43,16 @@ class Criterion:
     @property
     def source(self) -> str:
         """The papers as a text cites them, and where the limit comes from."""
-        measure = ", ".join(paper.citation for paper in self.papers) or "own measure"
-        return f"{measure}; limit: {self.limit_from}"
+        return f"{self._measure}; limit: {self.limit_from}"
+
+    @property
+    def source_of_given(self) -> str:
+        """The same where another limit is given."""
+        return f"{self._measure}; limit: as given"
+
+    @property
+    def _measure(self) -> str:
+        return ", ".join(paper.citation for paper in self.papers) or "signxai's measure"
 
     def met_by(self, value: float, threshold: float) -> bool:
         """Whether a value passes.
@@ -56,7 +64,7 @@ class Criterion:
 
 
 _BACH, _ADEBAYO, _SIXT, _BLUECHER = (papers.BACH_2015,), (papers.ADEBAYO_2018,), (papers.SIXT_2020,), (papers.BLUECHER_2024,)
-_OWN = "own choice"
+_OWN = "signxai's choice"
 _HALF = "what takes more than half leaves the smaller part of the decision to the map"
 _ROUNDING = "a change of a hundredth is hardly seen in a picture of the map; rounding alone is a hundredth of that and less"
 _LEARNED = "rules that only see positive relevance keep 0.65 and more on the networks that come along, LRP epsilon less than 0.1"
@@ -65,6 +73,7 @@ _CLASSES = (
     "maps of two kinds of cats are alike by 0.9 under LRP epsilon, and by more than 0.99 under rules that only see positive relevance"
 )
 _ROWS: tuple[tuple[str, str, float, str, tuple[Paper, ...], str, str], ...] = (
+    ("absorbed", "share of the relevance that does not reach the input", 0.5, _WITHIN, _BACH, _OWN, _HALF),
     ("absorbed_by_bias", "share of the relevance that biases and constants take", 0.5, _WITHIN, _BACH, _OWN, _HALF),
     ("absorbed_by_stabilizer", "share of the relevance that stabilizers take", 0.5, _WITHIN, _BACH, _OWN, _HALF),
     ("absorbed_elsewhere", "share that is lost for other reasons: 0 / 0, rules that do not share", 0.5, _WITHIN, _BACH, _OWN, _HALF),

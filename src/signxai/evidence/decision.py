@@ -27,7 +27,7 @@ from signxai.evidence.options import FloatArray, count
 from signxai.evidence.parts import Key, maps_of
 from signxai.evidence.scores import Scoring
 
-__all__ = ["Decided", "Decision", "Settings", "deciding", "rows_of_target", "settings_of"]
+__all__ = ["Decided", "Decision", "Predicted", "Settings", "deciding", "rows_of_target", "settings_of"]
 
 Result = TypeVar("Result")
 
@@ -52,6 +52,19 @@ class Settings:
             count("batch_size", self.batch_size)
 
 
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a model said to samples when it was run on them before.
+
+    Attributes:
+        logits: theirs.
+        activation: the last one of the network, which was taken off; None: it ends in none.
+    """
+
+    logits: Tensor
+    activation: str | None
+
+
 class Decision:
     """What a model decides on samples, while it is borrowed.
 
@@ -59,6 +72,7 @@ class Decision:
         view: of the model.
         x, target_class: as for ``signxai.explain``.
         settings: how the model is run.
+        predicted: what it says to the samples, if that is known already.
 
     Attributes:
         parts: the input's parts that can be explained, by key: values on the model's device and of its type, or token ids.
@@ -67,16 +81,16 @@ class Decision:
         seeds: a number for each sample, by which it draws.
     """
 
-    def __init__(self, view: ModelView, x: Any, target_class: Any, settings: Settings) -> None:
+    def __init__(self, view: ModelView, x: Any, target_class: Any, settings: Settings, predicted: Predicted | None = None) -> None:
         self.settings = settings
         self._net, self._output = view.net, settings.output and view.of(settings.output)
         self._draws_from = settings.seed if settings.stochastic else None
         self.parts, self._joint = self._read(x)
         self.samples = len(next(iter(self.parts.values())))
         self.seeds = seeds_of(self.parts)
-        self.activation: str | None = None
+        self.activation: str | None = None if predicted is None else predicted.activation
         self._seen: GradientPass | None = None  # the first pass, which is enough to know what the network does
-        self.known_logits: Tensor | None = None
+        self.known_logits: Tensor | None = None if predicted is None else predicted.logits
         self._find_target(as_target(view.of(target_class) if callable(target_class) else target_class, self.samples))
 
     @property
@@ -86,6 +100,11 @@ class Decision:
             parts = self._slices(self.samples)
             self.known_logits = torch.cat([self._logits(self._as_they_are(part), range(part.start, part.stop)) for part in parts])
         return self.known_logits
+
+    @property
+    def predicted(self) -> Predicted | None:
+        """What the model says to the samples, if it was run on them."""
+        return None if self.known_logits is None else Predicted(self.known_logits, self.activation)
 
     def _read(self, x: Any) -> tuple[dict[Key, Tensor], JointInputs | None]:
         points, joint = points_of(self._net, x, self.settings.forward_kwargs, may_be_ids=True)
@@ -200,7 +219,7 @@ def deciding(
     x: Any,
     target_class: Any,
     options: Mapping[str, Any],
-    kind: type[Decision] = Decision,
+    kind: Callable[..., Decision] = Decision,
 ) -> Result:
     """What ``work`` gives of a model's decision; where somebody writes to its parameters meanwhile, of that of a copy.
 
@@ -208,7 +227,7 @@ def deciding(
         work: is given the decision.
         model, x, target_class: as for ``signxai.explain``; of a model that is ``Decided`` the rest was said before.
         options: ``RunOptions``.
-        kind: of the decision.
+        kind: makes the decision, of what ``Decision`` takes.
 
     Raises:
         OptionError: for an option that is none of ``RunOptions``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,17 +31,19 @@ class ExplainedSample:
         row: the number of the sample.
         maps: of this sample alone (1, ...), by the key of each input.
         verdicts: what judges.
+        class_names: by class; empty: classes are numbered.
     """
 
     explaining: Explaining
     row: int
     maps: Mapping[Key, FloatArray]
     verdicts: Verdicts
+    class_names: Sequence[str] = ()
 
     @classmethod
-    def of(cls, explaining: Explaining, row: int, verdicts: Verdicts) -> ExplainedSample:
+    def of(cls, explaining: Explaining, row: int, verdicts: Verdicts, class_names: Sequence[str] = ()) -> ExplainedSample:
         """Explain a sample."""
-        return cls(explaining, row, explaining.maps_at_once(Points([row], {})), verdicts)
+        return cls(explaining, row, explaining.maps_at_once(Points([row], {})), verdicts, class_names)
 
     @cached_property
     def map(self) -> FloatArray:
@@ -65,7 +67,11 @@ class ExplainedSample:
         if callable(target):
             return repr(target) if isinstance(target, NamedTarget) else "a function of the outputs"
         entry = [int(index) for index in np.ravel(target)]
-        return f"class {entry[0]}" if len(entry) == 1 else f"entry {tuple(entry)}"
+        return self.class_in_words(entry[0]) if len(entry) == 1 else f"entry {tuple(entry)}"
+
+    def class_in_words(self, index: int) -> str:
+        """A class by its number, and by its name if it has one."""
+        return f"class {index} ({self.class_names[index]})" if 0 <= index < len(self.class_names) else f"class {index}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import InputError, OptionError
 from signxai.engine.targets import Target
-from signxai.evidence.decision import Decision, Settings, deciding, rows_of_target, settings_of
+from signxai.evidence.decision import Decision, Predicted, Settings, deciding, rows_of_target, settings_of
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key, as_read, flat, maps_of, rows_of, with_parts
 from signxai.methods.explainer import explainer_for
@@ -93,9 +93,14 @@ class Explaining:
     @cached_property
     def logits(self) -> Tensor:
         """Of the samples; run when somebody asks for them, unless the target needed them."""
-        if self._see.logits is not None:
-            return self._see.logits
+        if self._see.predicted is not None:
+            return self._see.predicted.logits
         return deciding(lambda decision: decision.logits, self.model, self.x, self._target_class, self._run)
+
+    @property
+    def predicted(self) -> Predicted | None:
+        """What the model says to the samples, if the target needed it."""
+        return self._see.predicted
 
     @property
     def map_shapes(self) -> list[tuple[int, ...]]:
@@ -105,8 +110,8 @@ class Explaining:
     @cached_property
     def output_shape(self) -> torch.Size:
         """The shape (1, ...) of the output for one sample."""
-        if self._see.logits is not None:
-            return self._see.logits[:1].shape
+        if self._see.predicted is not None:
+            return self._see.predicted.logits[:1].shape
         first = Points([0], {})
         target = _as_user_gives(self._see.target_of([0]))
         return deciding(lambda decision: decision.logits.shape, self.model, self.inputs_of(first), target, self.run_options(first))
@@ -193,7 +198,7 @@ class _Seen:
     parts: Mapping[Key, Tensor]
     samples: int
     seeds: list[int]
-    logits: Tensor | None
+    predicted: Predicted | None
     target: Target | None
     targets: list[Target]
     chunk: int
@@ -201,7 +206,7 @@ class _Seen:
     @classmethod
     def of(cls, decision: Decision) -> _Seen:
         chunk = 1 if decision.target is None else decision.chunk  # a function of the outputs knows only its own sample
-        return cls(decision.parts, decision.samples, decision.seeds, decision.known_logits, decision.target, decision.targets, chunk)
+        return cls(decision.parts, decision.samples, decision.seeds, decision.predicted, decision.target, decision.targets, chunk)
 
     def target_of(self, rows: Sequence[int]) -> Target:
         return self.targets[rows[0]] if self.target is None else rows_of_target(self.target, rows)

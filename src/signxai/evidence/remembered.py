@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from signxai.evidence.decision import Decision
+from signxai.engine.model_view import ModelView
+from signxai.evidence.decision import Decision, Predicted, Settings
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
 
@@ -29,8 +30,8 @@ class RememberingDecision(Decision):
         points_asked, points_run: how many points metrics have asked for, and how many the model has seen.
     """
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, view: ModelView, x: Any, target_class: Any, settings: Settings, predicted: Predicted | None = None) -> None:
+        super().__init__(view, x, target_class, settings, predicted)
         self._known: dict[tuple[str, int, bytes], float] = {}
         self.points_asked = self.points_run = 0
 

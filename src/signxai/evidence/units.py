@@ -216,7 +216,7 @@ class Given(Unit):
 UnitLike: TypeAlias = "str | Unit | npt.ArrayLike | Mapping[Key, Any]"
 """A word ("pixel", "value", "token"), a ``Unit``, an integer array, or one of them for each input by its key."""
 
-_WORDS = {"pixel": Pixel(), "value": Value(), "token": Token()}
+_WORDS: dict[str, Unit] = {"pixel": Pixel(), "value": Value(), "token": Token()}
 
 
 def as_unit(unit: Any) -> Unit:
@@ -227,9 +227,8 @@ def as_unit(unit: Any) -> Unit:
     """
     if isinstance(unit, Unit):
         return unit
-    if isinstance(unit, str):
-        found: Unit = one_of("unit", unit, _WORDS)
-        return found
+    if isinstance(unit, str) and unit in _WORDS:
+        return _WORDS[unit]
     if isinstance(unit, np.ndarray | Tensor | list):
         return Given(unit)
     raise OptionError(f"unit={unit!r} is no unit; give one of {', '.join(map(repr, _WORDS))}, Patch(8), Window(10), Spans(...) or integers")

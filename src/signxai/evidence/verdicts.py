@@ -35,4 +35,5 @@ class Verdicts:
         return self._check(name, value, None, sentence)
 
     def _check(self, name: str, value: float | None, passed: bool | None, sentence: str) -> Check:
-        return Check(name, value, self.thresholds[name], passed, CRITERIA[name].source, sentence)
+        criterion, limit = CRITERIA[name], self.thresholds[name]
+        return Check(name, value, limit, passed, criterion.source if limit == criterion.threshold else criterion.source_of_given, sentence)

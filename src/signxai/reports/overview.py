@@ -13,6 +13,7 @@ from signxai.common.errors import MethodNameError
 from signxai.datasets.clusters import standing_out
 from signxai.datasets.reading import reason_alone
 from signxai.datasets.store import Store
+from signxai.evidence.criteria import CRITERIA
 from signxai.names.describe import summary
 from signxai.names.grammar import parse_method
 from signxai.reports.clusters import Clustering, shares
@@ -218,9 +219,25 @@ def entry_facts(subject: Subject, place: int) -> dict[str, Any]:
         "group": None if table.groups is None else table.groups[place],
         "top": [(int(number), float(logit), float(share)) for number, logit, share in zip(order, logits, probabilities, strict=True)],
         "ledgers": [_ledger(subject, method, place) for method in subject.methods],
+        "certificates": [_certificate(subject, method, int(table.rows[place])) for method in subject.methods],
         "clusters": [{"clustering": one, "number": one.by_place[place]} for one in subject.clusterings if place in one.by_place],
         "neighbours": [int(table.rows[other]) if 0 <= other < len(table.rows) else None for other in (place - 1, place + 1)],
     }
+
+
+_VERDICTS = {True: "passed", False: "failed", None: "without a verdict"}
+
+
+def _certificate(subject: Subject, method: str, row: int) -> dict[str, Any] | None:
+    """What is certified of a map; None: nothing."""
+    held = subject.certificates[method].get(row)
+    if held is None:
+        return None
+    sample = held.samples[0]
+    checks = [check.to_dict() | {"limit": check.limit, "title": CRITERIA[check.name].title} for check in sample.checks]
+    counts = [f"{count} {word}" for verdict, word in _VERDICTS.items() if (count := sample.count(verdict))]
+    places = [{"place": one.place, "operation": one.operation, "absorbed": one.absorbed} for one in sample.places]
+    return {"checks": checks, "counts": counts, "places": places}
 
 
 def _ledger(subject: Subject, method: str, place: int) -> list[tuple[str, float, str]]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.datasets.store import Store
+from signxai.evidence.certificate import Certificate
 from signxai.reports.clusters import Clustering, clusterings_of
 from signxai.reports.entries import EntryTable, blocks
 from signxai.reports.parts import Part, named, parts_of
@@ -67,6 +68,11 @@ class Subject:
     def targets(self) -> Array:
         """The classes that were explained, each once, in their order."""
         return np.unique(self.table.targets)
+
+    @cached_property
+    def certificates(self) -> dict[str, dict[int, Certificate]]:
+        """The certificates that the store has, by method and index of the entry."""
+        return {method: self.store.certificates(method) for method in self.methods}
 
     @property
     def starts_with_logit(self) -> bool:
