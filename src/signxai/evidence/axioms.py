@@ -48,7 +48,8 @@ def completeness(
     def work(decision: Decision) -> FloatArray:
         maps = decision.maps(relevance)
         total = sum(own.reshape(len(own), -1).sum(axis=1) for own in maps.values())
-        change = decision.scores_here(score) - (0.0 if baseline is None else _baseline_scores(decision, list(maps), baseline, score))
+        less = 0.0 if baseline is None else _baseline_scores(decision, list(maps), baseline, score)
+        change = decision.scores_here(score) - less
         size = np.where((change != 0) & relative, np.abs(change), 1.0)
         return np.asarray(np.abs(total - change) / size)
 
