@@ -259,7 +259,7 @@ def test_maps_of_a_store_are_certified_and_its_report_says_so(run, here, stored)
     pages = {index: (here / "report" / "entries" / f"{index:06d}.html").read_text(encoding="utf-8") for index in range(6)}
     own = store.certificates("lrp_epsilon_0_1")
     for index, page in pages.items():
-        assert page.count("Of 11 checks") == (index in own) + (index == 4)
+        assert page.count("Of 12 checks") == (index in own) + (index == 4)
         for check in own[index].checks.values() if index in own else ():
             assert check.sentence in unescape(page)
             assert check.name in page

@@ -634,7 +634,6 @@ def test_what_methods_and_masks_cannot_be():
         (OptionError, (r"noise='a'",), lambda *_: evidence.NoisyLinear("a")),
         (OptionError, ("threshold='0.5'",), lambda *_: evidence.effective_complexity(np.ones((2, 3)), threshold="0.5")),
         (InputError, ("boxes", "nan"), lambda *_: evidence.box_mask([[(0, 0, np.nan, 2)]], (8, 8))),
-        (InputError, ("boxes", "inf"), lambda *_: evidence.box_mask([[(0, 0, np.inf, 2)]], (8, 8))),
         (InputError, ("intervals", "'3'"), lambda *_: evidence.interval_mask([[(0, "3")]], 8)),
         (OptionError, ("sampling_rate='2'",), lambda *_: evidence.interval_mask([[(0, 3)]], 8, sampling_rate="2")),
         (OptionError, ("spans", "nan"), lambda *given: evidence.srg(*given, unit=evidence.Spans([(0, np.nan)]))),

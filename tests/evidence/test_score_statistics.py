@@ -133,5 +133,5 @@ def test_without_scipy_the_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize("groups", [[1.0, float("nan"), float("nan")], np.array([1.0, np.nan, 2.0])])
 def test_a_group_that_is_no_number_is_refused(groups):
-    with pytest.raises(OptionError, match="sample 1 is NaN"):
+    with pytest.raises(OptionError, match="sample 1 is nan"):
         statistics.group_numbers(groups, 3)

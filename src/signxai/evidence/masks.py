@@ -96,8 +96,8 @@ def _numbers(own: Any, each: int, name: str) -> Sequence[Any]:
     if len(np.shape(own)) == 0 or (len(own) and np.shape(own)[1:] != (each,)):
         raise InputError(f"{name}: {own!r} is given for one sample; give a list of them for each, of {each} numbers each")
     listed: Sequence[Any] = own
-    if not all(is_number(number) and np.isfinite(number) for one in listed for number in one):
-        raise InputError(f"{name}: {own!r} holds what is no finite number, such as NaN; leave out those that are not known")
+    if not all(is_number(number) and not np.isnan(number) for one in listed for number in one):
+        raise InputError(f"{name}: {own!r} holds what is no number, such as NaN; leave out those that are not known")
     return listed
 
 

@@ -243,8 +243,10 @@ def group_names(groups: Sequence[Any]) -> list[Any]:
     if isinstance(groups, str) or not isinstance(groups, Iterable):
         raise OptionError(f"groups={groups!r} is no sequence; give a name or a number for each sample, such as its patient")
     names = list(groups.tolist() if hasattr(groups, "tolist") else groups)
-    if wrong := next((name for name in names if not isinstance(name, Hashable) or name != name), None):
-        raise OptionError(f"groups= has {wrong!r} for a sample; give one name or number for each, such as its patient")
+    if wrong := [place for place, name in enumerate(names) if not isinstance(name, Hashable) or name != name]:
+        raise OptionError(
+            f"groups= of sample {wrong[0]} is {names[wrong[0]]!r}, which is no group; give one name or number for each, such as its patient"
+        )
     return names
 
 
