@@ -306,7 +306,7 @@ def test_a_model_without_gradients_is_compared_by_functions():
         ({"methods": ["lrp_zz"]}, MethodNameError, "lrp_zz"),
         ({"method_options": {"stepz": 1}}, OptionError, "none of the methods takes the option 'stepz'"),
         ({"groups": ["a"]}, OptionError, "groups= names 1 samples, and x has 3"),
-        ({"groups": np.zeros((3, 1))}, OptionError, "groups= has [0.0] for a sample; give one name or number for each"),
+        ({"groups": np.zeros((3, 1))}, OptionError, "groups= of sample 0 is [0.0], which is no group; give one name or number for each"),
         ({"groups": [1.0, 1.0, float("nan")]}, OptionError, "groups= of sample 2 is nan"),
         ({"groups": 3}, OptionError, "groups=3 is no sequence"),
         ({"methods": {"a\nb": "gradient"}}, OptionError, "the label 'a\\nb'; a label is text on one line"),
