@@ -475,6 +475,25 @@ def test_scores_that_are_undefined_are_counted_openly():
         assert "srg of lrp_z: 8 of 10 samples have a score" in text
 
 
+class _PerStep(nn.Module):
+    """Classes of each step of time along the last axis (N, T, classes), behind a softmax along it."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = randomized(nn.Sequential(nn.Conv1d(2, 5, 3, padding=1), nn.Tanh(), nn.Conv1d(5, 4, 1)))
+
+    def forward(self, x):
+        return self.net(x).transpose(1, 2).softmax(-1)
+
+
+def test_probabilities_are_by_the_networks_own_softmax_in_a_comparison_too():
+    net, x, how = _PerStep().double(), drawn(3, 2, 6), {"imputer": 0.0, "steps": 3}
+    found = compare_methods(net, x, ["gradient"], (2, 1), metrics=["deletion"], metric_options=how, timed=False)
+    curve = evidence.perturbation_curve(net, x, explain(net, x, "gradient", (2, 1)), (2, 1), order="most", score="probability", **how)
+    assert curve.scores[:, 0] == pytest.approx(net(x)[:, 2, 1].detach().numpy())
+    assert found.curves["deletion"].values["most"][0] == pytest.approx(curve.scores)
+
+
 @pytest.mark.parametrize("blocks", [1, 5, 6, 7, 10])
 def test_too_few_samples_for_any_test_are_said_to_be(blocks):
     """Of four methods the least p-value is three times 2 to the power of one less the samples: with 7 samples 0.047, with 8 half of it."""

@@ -59,10 +59,12 @@ class Predicted:
     Attributes:
         logits: theirs.
         activation: the last one of the network, which was taken off; None: it ends in none.
+        class_axis: see ``Decision``.
     """
 
     logits: Tensor
     activation: str | None
+    class_axis: int | None
 
 
 class Decision:
@@ -91,10 +93,12 @@ class Decision:
         self.parts, self._joint = self._read(x)
         self.samples = len(next(iter(self.parts.values())))
         self.seeds = seeds_of(self.parts)
-        self.activation: str | None = None if predicted is None else predicted.activation
+        self.activation: str | None = None
         self.class_axis: int | None = 1 if all(part.is_floating_point() for part in self.parts.values()) else -1
         self._seen: GradientPass | None = None  # the first pass, which is enough to know what the network does
-        self.known_logits: Tensor | None = None if predicted is None else predicted.logits
+        self.known_logits: Tensor | None = None
+        if predicted is not None:
+            self.known_logits, self.activation, self.class_axis = predicted.logits, predicted.activation, predicted.class_axis
         self._find_target(as_target(view.of(target_class) if callable(target_class) else target_class, self.samples))
 
     @property
@@ -108,7 +112,7 @@ class Decision:
     @property
     def predicted(self) -> Predicted | None:
         """What the model says to the samples, if it was run on them."""
-        return None if self.known_logits is None else Predicted(self.known_logits, self.activation)
+        return None if self.known_logits is None else Predicted(self.known_logits, self.activation, self.class_axis)
 
     def _read(self, x: Any) -> tuple[dict[Key, Tensor], JointInputs | None]:
         points, joint = points_of(self._net, x, self.settings.forward_kwargs, may_be_ids=True)

@@ -174,19 +174,20 @@ class NoisyLinear(Imputer):
             raise OptionError(f"NoisyLinear(noise={self.noise!r}): a standard deviation, at least 0")
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
-        return self._filled(x, removed, [self._drawn(seed, x.shape[1:]) for seed in seeds])
+        return self._filled(x, removed, ((slice(row, row + 1), self._drawn(seed, x.shape[1:])) for row, seed in enumerate(seeds)))
 
     def prepared(self, x: Tensor, seeds: Sequence[int]) -> Prepared:
-        drawn = lru_cache(maxsize=1)(lambda row: self._drawn(seeds[row], x.shape[1:]))  # points of a sample follow each other
-        return lambda rows, removed: self._filled(rows_at(x, rows), removed, map(drawn, rows))
+        drawn = lru_cache(maxsize=1)(lambda row: self._drawn(seeds[row], x.shape[1:]).to(x))  # points of a sample follow each other
+        return lambda rows, removed: self._filled(rows_at(x, rows), removed, ((where, drawn(row)) for row, where in stretches(rows)))
 
     def _drawn(self, seed: int, shape: Sequence[int]) -> Tensor:
         return torch.from_numpy(self.noise * generator(0, seed, use=_NOISE).standard_normal(shape))
 
-    def _filled(self, x: Tensor, removed: Tensor, noise: Iterable[Tensor]) -> Tensor:
+    def _filled(self, x: Tensor, removed: Tensor, noise: Iterable[tuple[slice, Tensor]]) -> Tensor:
+        """Points filled in, with what is drawn for each stretch of them."""
         filled = from_neighbours(x, removed)
-        for point, own in zip(filled, noise, strict=True):
-            point += own.to(point)
+        for where, own in noise:
+            filled[where] += own.to(filled)
         return torch.where(removed, filled, x)
 
 

@@ -245,8 +245,24 @@ def histogram_entropy(maps: FloatArray, bins: int) -> FloatArray:
     >>> histogram_entropy(np.array([[0.0, 1.0], [2.0, 2.0]]), 10).round(3)
     array([0.693, 0.   ])
     """
-    shares = np.stack([np.histogram(row, bins)[0] for row in maps]) / maps.shape[1]
+    shares = _histograms(maps, bins) / maps.shape[1]
     return np.asarray(-(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)) + 0.0
+
+
+def _histograms(maps: FloatArray, bins: int) -> npt.NDArray[np.int64]:
+    """``numpy.histogram`` of each row (n, bins), all at once.
+
+    >>> _histograms(np.array([[0.0, 1.0, 3.0], [2.0, 2.0, 2.0]]), 2).tolist()
+    [[2, 1], [0, 3]]
+    """
+    low, high = maps.min(axis=1, keepdims=True), maps.max(axis=1, keepdims=True)
+    low, high = np.where(low == high, low - 0.5, low), np.where(low == high, high + 0.5, high)
+    edges = np.linspace(low[:, 0], high[:, 0], bins + 1, axis=1)
+    places = np.minimum(((maps - low) / (high - low) * bins).astype(np.int64), bins - 1)
+    places -= maps < np.take_along_axis(edges, places, axis=1)  # where rounding has put a value beside its bin
+    places += (maps >= np.take_along_axis(edges, places + 1, axis=1)) & (places < bins - 1)
+    numbered = places + bins * np.arange(len(maps))[:, None]
+    return np.bincount(numbered.ravel(), minlength=bins * len(maps)).reshape(-1, bins)
 
 
 def _layers(explaining: Explaining, layers: Sequence[str] | None) -> list[str]:
