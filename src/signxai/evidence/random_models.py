@@ -20,7 +20,7 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
 from signxai.evidence.options import one_of
 
-__all__ = ["ORDERS", "check_layers", "layers_with_parameters", "random_models", "randomized"]
+__all__ = ["ORDERS", "check_layers", "layers_with_parameters", "random_model", "random_models", "randomized"]
 
 ORDERS = {"top_down": True, "bottom_up": False, "independent": None}
 """From the output to the input, from the input to the output, each time one layer more; or each layer alone."""
@@ -145,12 +145,33 @@ def randomized(layer: nn.Module, seed: int) -> None:
     that it is a fresh one. A batch norm's ``reset_parameters`` resets its statistics, too (mean 0, variance 1), as in Quantus: those of the
     trained network do not fit what random layers give. The generators of torch, NumPy and Python come back as they were.
     """
-    with _seeded(layer, seed), torch.no_grad():
-        if parametrize.is_parametrized(layer):
-            _draw_parametrized(layer)
-        else:
-            _draw(layer)
-        _settle(layer)
+    with _generators_kept([layer]), torch.no_grad():
+        _drawn_anew(layer, seed)
+
+
+def random_model(model: nn.Module, layers: Sequence[str], seed: int) -> nn.Module:
+    """A copy of the model in which all of these layers are random: the last of ``random_models`` from either end.
+
+    Raises:
+        OptionError: for a name that is no module with parameters.
+    """
+    net = copied(model)
+    found = [_layer(net, name) for name in layers]
+    with _generators_kept(found), torch.no_grad():
+        for number, layer in enumerate(found):
+            _drawn_anew(layer, seed + number)
+    return net
+
+
+def _drawn_anew(layer: nn.Module, seed: int) -> None:
+    _seed_for(layer, seed)
+    np.random.seed(seed % (1 << 32))
+    random.seed(seed)
+    if parametrize.is_parametrized(layer):
+        _draw_parametrized(layer)
+    else:
+        _draw(layer)
+    _settle(layer)
 
 
 def _draw(layer: nn.Module) -> None:
@@ -227,14 +248,11 @@ def _settle(layer: nn.Module) -> None:
 
 
 @contextmanager
-def _seeded(layer: nn.Module, seed: int) -> Iterator[None]:
-    """While entered, whatever draws, draws by the seed."""
+def _generators_kept(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """When left, the generators that these layers may draw from are what they were."""
     of_numpy, of_python = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng(_devices(layer)):
-            _seed_for(layer, seed)
-            np.random.seed(seed % (1 << 32))
-            random.seed(seed)
+        with torch.random.fork_rng(sorted({device for layer in layers for device in _devices(layer)}, key=str)):
             yield
     finally:
         np.random.set_state(of_numpy)

@@ -21,7 +21,7 @@ from signxai.evidence.draws import generator
 from signxai.evidence.explaining import Explaining, Method
 from signxai.evidence.layers_in_use import has_same_outputs, layers_in_use
 from signxai.evidence.options import FloatArray, count, one_of, positive
-from signxai.evidence.random_models import ORDERS, check_layers, random_models
+from signxai.evidence.random_models import ORDERS, check_layers, random_model, random_models
 from signxai.evidence.similarities import similarity_of
 from signxai.evidence.statistics import means
 
@@ -201,7 +201,7 @@ def emprt(
     names = _layers(explaining, layers)
     points = explaining.points_of_samples()
     own = explaining.maps(points)
-    *_, (_, net) = random_models(model, names, "bottom_up", explaining.settings.seed)
+    net = random_model(model, names, explaining.settings.seed)
     others = explaining.maps(points, net)
     _refuse_the_same(names, _is_without_effect(explaining, net, {"": own}, {"": others}))
     before, after = histogram_entropy(own, parts), histogram_entropy(others, parts)
