@@ -34,7 +34,7 @@ Call: TypeAlias = "Callable[[], Any]"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "quantus.md"
 DATA = Path(signxai.__file__).parent / "data"
 HEADING = "## Times"
-ROUNDS, DRAWS = 3, 10
+ROUNDS, DRAWS, STEPS = 3, 10, 32
 QUIET = {"abs": False, "normalise": False, "disable_warnings": True, "display_progressbar": False}
 
 
@@ -68,7 +68,7 @@ def pairs(net: nn.Module, x: Tensor) -> dict[str, tuple[str, Call, Call]]:
         target = net(x.clone()).argmax(1).numpy()
         classes = net(x[:1].clone()).shape[1]
     relevance = explain(net, x, "gradient_x_input", target)
-    slope, values, in_step = explained(net, x, target), x[0].numel(), x[0, 0].numel() // 4
+    slope, values, in_step = explained(net, x, target), x[0].numel(), x[0].numel() // STEPS
     given = {"model": net, "x_batch": x.numpy(), "y_batch": target, "explain_func": explained, "softmax": False, "channel_first": True}
 
     def theirs(metric: Any, maps: np.ndarray) -> Call:
@@ -113,8 +113,8 @@ def pairs(net: nn.Module, x: Tensor) -> dict[str, tuple[str, Call, Call]]:
     if x.ndim == 4:
         patches = (x.shape[-1] // side) ** 2
         found["infidelity"] = (
-            f"{patches} sets of values, theirs of patches of {side} x {side}",
-            ours(evidence.infidelity, slope, kind="sensitivity", unit="value", samples=patches),
+            f"{patches} sets of patches of {side} x {side}",
+            ours(evidence.infidelity, slope, kind="sensitivity", unit=evidence.Patch(side), samples=patches),
             theirs(quantus.Infidelity(perturb_patch_sizes=[side], n_perturb_samples=1, perturb_baseline=0.0, **QUIET), slope),
         )
     else:
