@@ -88,10 +88,10 @@ def evidence(settings: Settings) -> str:
         torch.set_num_threads(threads)
     explanation = (
         f"Each metric in units of exactly the forward passes, or explanations by {METHOD}, that it makes: as many, in batches of the same "
-        "sizes, of points that lie there already; where models are random also one copy whose "
-        "layers are drawn anew. The median of the ratios within each interleaved round, and their range: by the "
-        "processor's time of this process, and by the clock. One thread; freed memory stays with the process. "
-        f"Maps by {MAP}. Metrics of maps alone need nothing: microseconds for each sample."
+        "sizes, of points that lie there already; where models are random also one copy whose layers are drawn anew, which is explained as "
+        "often as the metric's. The median of the ratios within each interleaved round, and their range: by the processor's time of this "
+        f"process, and by the clock. One thread; freed memory stays with the process. Maps by {MAP}. Metrics of maps alone need nothing: "
+        "microseconds for each sample."
     )
     return "\n\n".join([explanation, *parts])
 
@@ -197,27 +197,33 @@ class Needed:
 
     Attributes:
         what: "passes" or "explanations".
-        sizes: of the batches.
-        one: runs a batch of that size.
-        layers: of a model, that are drawn anew in a copy of it; empty: there is no copy.
-        net: this model.
+        net: the model.
+        sizes: of the batches; those of a copy of the model with random layers come last.
+        one: runs a model on a batch of that size.
+        of_copy: how many of the batches the copy is given.
+        layers: of the model, that are drawn anew in the copy; empty: there is none.
     """
 
     what: str
+    net: nn.Module
     sizes: Sequence[int]
-    one: Callable[[int], object]
+    one: Callable[[nn.Module, int], object]
+    of_copy: int = 0
     layers: Sequence[str] = ()
-    net: nn.Module | None = None
 
     def __str__(self) -> str:
         copied = f", a copy with {len(self.layers)} random layers" if self.layers else ""
         return f"{sum(self.sizes)} {self.what}, at most {max(self.sizes)} at once{copied}"
 
     def run(self) -> None:
-        if self.layers and self.net is not None:
-            _randomized(copy.deepcopy(self.net), self.layers)
-        for size in self.sizes:
-            self.one(size)
+        own = len(self.sizes) - self.of_copy
+        for size in self.sizes[:own]:
+            self.one(self.net, size)
+        if self.layers:
+            other = copy.deepcopy(self.net)
+            _randomized(other, self.layers)
+            for size in self.sizes[own:]:
+                self.one(other, size)
 
 
 def _randomized(net: nn.Module, layers: Sequence[str]) -> None:
@@ -237,29 +243,32 @@ def _decided(name: str, work: Work) -> tuple[Callable[[], object], Needed]:
     function(Counting(work.net, sizes.append), work.x, work.relevance, work.target, **options)
     points = _points(work.x, max(sizes))
 
-    def forward(size: int) -> None:
+    def forward(net: nn.Module, size: int) -> None:
         with torch.no_grad():
-            work.net(points[:size])
+            net(points[:size])
 
-    return partial(function, work.net, work.x, work.relevance, work.target, **options), Needed("passes", sizes, forward)
+    return partial(function, work.net, work.x, work.relevance, work.target, **options), Needed("passes", work.net, sizes, forward)
 
 
 def _explained(name: str, work: Work) -> tuple[Callable[[], object], Needed]:
     """A metric of a method, and its explanations."""
-    function, options, sizes = METRICS[name].function, _options(name, work), []
+    function, options = METRICS[name].function, _options(name, work)
+    own: list[int] = []
+    of_copy: list[int] = []
 
     def noting(net: nn.Module, x: Tensor, target: Any) -> object:
-        sizes.append(len(x))
+        (own if net is work.net else of_copy).append(len(x))
         return explain(net, x, METHOD, target)
 
     function(work.net, work.x, noting, work.target, **options)
+    sizes = own + of_copy
     points, target = _points(work.x, max(sizes)), work.target * max(sizes)
 
-    def explained(size: int) -> None:
-        explain(work.net, points[:size], METHOD, target[:size])
+    def explained(net: nn.Module, size: int) -> None:
+        explain(net, points[:size], METHOD, target[:size])
 
     layers = work.layers if name in _OF_RANDOM_MODELS else ()
-    needed = Needed("explanations", sizes, explained, layers, work.net)
+    needed = Needed("explanations", work.net, sizes, explained, len(of_copy), layers)
     return partial(function, work.net, work.x, METHOD, work.target, **options), needed
 
 

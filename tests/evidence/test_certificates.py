@@ -21,7 +21,7 @@ from signxai.engine.relevance import UnknownOperationWarning
 from signxai.evidence import CRITERIA, Certificate
 from signxai.evidence.certified_gain import RANDOM_MAPS
 from signxai.evidence.certified_sample import CertifiedSample
-from signxai.evidence.draws import generator, seeds_of
+from signxai.evidence.draws import Seeds, generator
 from signxai.targets import contrast, margin
 from untouched import assert_untouched, state
 
@@ -281,7 +281,7 @@ def test_the_gain_is_that_of_the_metric_in_deviations_of_random_maps():
     net, x = network("cnn1d"), inputs("cnn1d", 1)
     how = {"unit": evidence.Window(2), "imputer": "mean", "steps": 4}
     check = signxai.certify(net, x, "gradient_x_input", 1, srg_steps=4, unit=evidence.Window(2), imputer="mean").checks["srg"]
-    seed = seeds_of({0: x})[0]
+    seed = Seeds({0: x})[0]
     maps = [generator(0, seed, 7 + number).standard_normal(tuple(x.shape)) for number in range(RANDOM_MAPS)]
     chance = np.sqrt(np.mean([evidence.srg(net, x, one, 1, **how)[0] ** 2 for one in maps]))
     assert check.value == pytest.approx(evidence.srg(net, x, explain(net, x, "gradient_x_input", 1), 1, **how)[0] / chance)

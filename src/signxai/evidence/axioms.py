@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from signxai.evidence.decision import Decision, deciding
 from signxai.evidence.options import FloatArray, RunOptions, Unpack
-from signxai.evidence.removal import Removal
+from signxai.evidence.parts import Key
+from signxai.evidence.removal import imputers_of
 
 __all__ = ["completeness"]
 
@@ -48,15 +50,26 @@ def completeness(
     def work(decision: Decision) -> FloatArray:
         maps = decision.maps(relevance)
         total = sum(own.reshape(len(own), -1).sum(axis=1) for own in maps.values())
-        less = 0.0 if baseline is None else _baseline_scores(decision, list(maps), baseline, score)
-        change = decision.scores_here(score) - less
+        change = decision.scores_here(score) if baseline is None else _change(decision, list(maps), baseline, score)
         size = np.where((change != 0) & relative, np.abs(change), 1.0)
         return np.asarray(np.abs(total - change) / size)
 
     return deciding(work, model, x, target_class, run)
 
 
-def _baseline_scores(decision: Decision, keys: list[Any], baseline: Any, score: str) -> FloatArray:
-    """The scores (N,) with all of these inputs removed."""
-    removal = Removal.of(decision, keys, "value", baseline)
-    return removal.scores(range(decision.samples), np.ones((decision.samples, removal.units.width), dtype=bool), score)
+def _change(decision: Decision, keys: list[Key], baseline: Any, score: str) -> FloatArray:
+    """By how much the scores fall with all of these inputs removed (N,); the samples are run beside, if nobody has run them."""
+    samples, imputers = decision.samples, imputers_of(decision, keys, baseline)
+    here = decision.known_logits is None
+    rows = [*range(samples)] * (1 + here)
+    removed = torch.arange(len(rows)) >= samples * here
+
+    def points(part: slice) -> dict[Key, Tensor]:
+        return {key: fill(rows[part], _as_mask(removed[part], decision.parts[key])) for key, fill in imputers.items()}
+
+    scores = decision.scores(rows, points, score)
+    return (scores[:samples] if here else decision.scores_here(score)) - scores[-samples:]
+
+
+def _as_mask(removed: Tensor, part: Tensor) -> Tensor:
+    return removed.to(part.device).reshape(-1, *(1,) * (part.ndim - 1))

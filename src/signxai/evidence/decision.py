@@ -22,7 +22,7 @@ from signxai.engine.model_view import ModelView
 from signxai.engine.parameters import ParametersWrittenError
 from signxai.engine.prediction import ids_or_numbers
 from signxai.engine.targets import Target, as_target
-from signxai.evidence.draws import seeds_of
+from signxai.evidence.draws import Seeds
 from signxai.evidence.options import FloatArray, count
 from signxai.evidence.parts import Key, maps_of
 from signxai.evidence.scores import Scoring
@@ -92,7 +92,7 @@ class Decision:
         self._draws_from = settings.seed if settings.stochastic else None
         self.parts, self._joint = self._read(x)
         self.samples = len(next(iter(self.parts.values())))
-        self.seeds = seeds_of(self.parts)
+        self.seeds: Sequence[int] = Seeds(self.parts)
         self.activation: str | None = None
         self.class_axis: int | None = 1 if all(part.is_floating_point() for part in self.parts.values()) else -1
         self._seen: GradientPass | None = None  # the first pass, which is enough to know what the network does

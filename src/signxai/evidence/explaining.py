@@ -205,7 +205,7 @@ class _Seen:
 
     parts: Mapping[Key, Tensor]
     samples: int
-    seeds: list[int]
+    seeds: Sequence[int]
     predicted: Predicted | None
     target: Target | None
     targets: list[Target]

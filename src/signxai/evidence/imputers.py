@@ -21,6 +21,7 @@ from torch import Tensor
 
 from signxai.common.errors import OptionError
 from signxai.evidence.draws import generator
+from signxai.evidence.exchange import Exchange, where_removed
 from signxai.evidence.neighbours import from_neighbours, on_a_line
 from signxai.evidence.options import is_number, one_of, positive
 from signxai.evidence.parts import Key, rows_at, stretches
@@ -66,18 +67,11 @@ class Filled(Imputer):
         """What stands where ``x`` (n, ...) is removed, as it broadcasts to it."""
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
-        return torch.where(removed, self.values(x), x)
+        return where_removed(removed, self.values(x), x)
 
     def prepared(self, x: Tensor, seeds: Sequence[int]) -> Prepared:
-        values = self.values(x).expand(len(x), *(-1,) * (x.ndim - 1))
-
-        def points(rows: Sequence[int], removed: Tensor) -> Tensor:
-            made = x.new_empty(len(rows), *x.shape[1:])
-            for row, part in stretches(rows):
-                torch.where(removed[part], values[row], x[row], out=made[part])
-            return made
-
-        return points
+        exchange = Exchange(self.values(x), x)
+        return lambda rows, removed: exchange.at(rows, removed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +182,7 @@ class NoisyLinear(Imputer):
         filled = from_neighbours(x, removed)
         for where, own in noise:
             filled[where] += own.to(filled)
-        return torch.where(removed, filled, x)
+        return where_removed(removed, filled, x)
 
 
 _NOISE = 1
@@ -205,7 +199,7 @@ class Interpolation(Imputer):
     """
 
     def __call__(self, x: Tensor, removed: Tensor, seeds: Sequence[int]) -> Tensor:
-        return torch.where(removed, on_a_line(x, removed), x)
+        return where_removed(removed, on_a_line(x, removed), x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from signxai.evidence.exchange import where_removed
+
 __all__ = ["filled_in"]
 
 _MOST_VALUES = 1 << 19
@@ -27,6 +29,9 @@ _DAMPING = 0.8
 
 _COARSEST = 64
 """Places of a grid that is solved at once."""
+
+_TINY = 1e-30
+"""Less than any sum of weights, or product of residuals, that is not 0."""
 
 _PART, _MOST_STEPS, _MOST_ROUNDS = 1e-5, 60, 12
 """The least part of a residual that single precision tells, the most steps of a round of conjugate gradients, and the most rounds."""
@@ -42,7 +47,7 @@ def filled_in(values: Tensor, removed: Tensor, tolerance: float) -> Tensor:
     """
     step = max(1, _MOST_VALUES // values[0].numel())
     parts = zip(torch.split(values, step), torch.split(removed, step), strict=True)
-    return torch.cat([torch.where(gone, _solution(x, gone.double(), tolerance), x) for x, gone in parts])
+    return torch.cat([where_removed(gone, _solution(x, gone.double(), tolerance), x) for x, gone in parts])
 
 
 def _solution(x: Tensor, m: Tensor, tolerance: float) -> Tensor:
@@ -79,9 +84,6 @@ def _correction(grids: list[_Grid], inverse: Tensor, residual: Tensor, enough: T
     return solution
 
 
-_TINY = 1e-30
-
-
 @dataclass(frozen=True)
 class _Grid:
     """A system.
@@ -99,7 +101,7 @@ class _Grid:
     @classmethod
     def of(cls, m: Tensor, k: Tensor | None = None) -> _Grid:
         diagonal = m * neighbour_sums(torch.ones_like(m) if k is None else m) + (0 if k is None else k)
-        return cls(m, diagonal, _DAMPING * m / torch.where(m > 0, diagonal, 1.0))
+        return cls(m, diagonal, _DAMPING * m / diagonal.clamp(min=_TINY))
 
     def times(self, e: Tensor) -> Tensor:
         """A e, of e that is 0 where m is."""

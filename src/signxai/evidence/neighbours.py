@@ -56,12 +56,12 @@ def on_a_line(x: Tensor, removed: Tensor) -> Tensor:
     Where all values of a row are removed, they have their mean.
     """
     kept, length = ~removed.expand(*removed.shape[:-1], x.shape[-1]), x.shape[-1]  # one row for all channels stays one
-    places = torch.arange(length, device=x.device)
+    places = torch.arange(length, device=x.device, dtype=torch.int32)
     before = ((places + 1) * kept - 1).cummax(-1).values
     behind = ((places - length) * kept + length).flip(-1).cummin(-1).values.flip(-1)
-    left = torch.where(before < 0, behind, before).clamp(max=length - 1)
-    right = torch.where(behind == length, before, behind).clamp(min=0)
-    share = (places - left).to(x.dtype) / (right - left).clamp(min=1)
-    first, second = (x.gather(-1, one.expand_as(x)) for one in (left, right))
+    left = torch.maximum(before, behind[..., :1]).clamp_(max=length - 1)  # in front of the first kept place, that one
+    right = torch.minimum(behind, before[..., -1:]).clamp_(min=0)
+    share = (places - left).to(x.dtype) / (right - left).clamp_(min=1)
+    first, second = (x.gather(-1, one.long().expand_as(x)) for one in (left, right))
     line, has_none = torch.lerp(first, second, share.expand_as(x)), before[..., -1:] < 0
     return torch.where(has_none, x.mean(-1, keepdim=True), line) if bool(has_none.any()) else line

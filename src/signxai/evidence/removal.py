@@ -18,7 +18,7 @@ from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
 from signxai.evidence.units import Partition
 
-__all__ = ["BoolArray", "IntArray", "Removal"]
+__all__ = ["BoolArray", "IntArray", "Removal", "imputers_of"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.signedinteger[Any]]
@@ -45,7 +45,7 @@ class Removal:
         units = Partition({key: tuple(part.shape) for key, part in parts.items()}, unit, next(iter(parts.values())).device)
         if len(units.counts) not in (1, decision.samples):
             raise InputError(f"unit= has numbers for {len(units.counts)} samples, and x has {decision.samples}")
-        return cls(decision, units, {key: _prepared(imputer, key, part, decision.seeds) for key, part in parts.items()})
+        return cls(decision, units, imputers_of(decision, keys, imputer))
 
     @property
     def counts(self) -> IntArray:
@@ -71,16 +71,26 @@ class Removal:
         """The place of each unit, the most relevant at 0 (N, width); equal ones in an order that is drawn for each sample."""
         ranks = np.full(sums.shape, sums.shape[1], dtype=np.int32)
         for row, count in enumerate(self.counts):
-            drawn = generator(self.decision.settings.seed, self.decision.seeds[row]).permutation(count)
-            ranks[row, drawn[_order(-sums[row, drawn])]] = np.arange(count)
+            ranks[row, self._order(-sums[row, :count], row)] = np.arange(count)
         return ranks
 
+    def _order(self, values: FloatArray, row: int) -> IntArray:
+        """What sorts a sample's values; only where some are equal is anything drawn."""
+        order = np.argsort(values)
+        ordered = values[order]
+        if not (ordered[1:] == ordered[:-1]).any():
+            return order
+        drawn = generator(self.decision.settings.seed, self.decision.seeds[row]).permutation(len(values))
+        return np.asarray(drawn[np.argsort(values[drawn], kind="stable")])
 
-def _order(values: FloatArray) -> IntArray:
-    """What sorts values, equal ones as they follow: to keep these takes several times as long, so it is done where there are some."""
-    order = np.argsort(values)
-    ordered = values[order]
-    return np.argsort(values, kind="stable") if (ordered[1:] == ordered[:-1]).any() else order
+
+def imputers_of(decision: Decision, keys: Sequence[Key], imputer: Any) -> dict[Key, Prepared]:
+    """What fills in each of the inputs with these keys; ``imputer`` as a user gave it.
+
+    Raises:
+        OptionError: if it is none, or has nothing for one of them.
+    """
+    return {key: _prepared(imputer, key, decision.parts[key], decision.seeds) for key in keys}
 
 
 def _prepared(imputer: Any, key: Key, part: Tensor, seeds: Sequence[int]) -> Prepared:

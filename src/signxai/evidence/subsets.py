@@ -78,8 +78,10 @@ class Study:
     def _drawn(self, row: int, sizes: IntArray) -> BoolArray:
         draws, units = self._generator(row, _SUBSETS), int(self.removal.counts[row])
         members = np.zeros((len(sizes), self.removal.units.width), dtype=bool)
-        for own, size in zip(members, sizes, strict=True):
-            own[draws.permutation(units)[:size]] = True
+        step = max(1, _MOST_DRAWN // units)
+        for start in range(0, len(sizes), step):
+            part = slice(start, start + step)
+            members[part, :units] = _smallest(draws.random((len(sizes[part]), units)), sizes[part])
         return members
 
     def _generator(self, row: int, use: int) -> np.random.Generator:
@@ -95,6 +97,20 @@ class Study:
 
 _Says: TypeAlias = "Callable[[int, BoolArray, Mapping[Key, Tensor]], FloatArray]"
 """What a map says of subsets (n, width) of the units of a sample, by its row, of which points are made."""
+
+
+def _smallest(values: FloatArray, counts: IntArray) -> BoolArray:
+    """True for so many of the smallest values of each row, which are drawn from so many that no two are equal.
+
+    >>> _smallest(np.array([[0.3, 0.1, 0.2], [0.5, 0.9, 0.7]]), np.array([1, 2])).tolist()
+    [[False, True, False], [True, False, True]]
+    """
+    ordered = np.partition(values, np.unique(counts - 1), axis=1)
+    return np.asarray(values <= np.take_along_axis(ordered, counts[:, None] - 1, axis=1))
+
+
+_MOST_DRAWN = 1 << 16
+"""Numbers at once."""
 
 _SUBSETS, _SIZES = 2, 3
 """What generators are used for."""
