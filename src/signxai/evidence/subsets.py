@@ -105,8 +105,10 @@ def _smallest(values: FloatArray, counts: IntArray) -> BoolArray:
     >>> _smallest(np.array([[0.3, 0.1, 0.2], [0.5, 0.9, 0.7]]), np.array([1, 2])).tolist()
     [[False, True, False], [True, False, True]]
     """
-    ordered = np.partition(values, np.unique(counts - 1), axis=1)
-    return np.asarray(values <= np.take_along_axis(ordered, counts[:, None] - 1, axis=1))
+    chosen = np.empty(values.shape, dtype=bool)
+    for own, row, count in zip(chosen, values, counts.tolist(), strict=True):
+        np.less_equal(row, np.partition(row, count - 1)[count - 1], out=own)
+    return chosen
 
 
 _MOST_DRAWN = 1 << 16
