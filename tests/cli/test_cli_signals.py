@@ -414,8 +414,6 @@ MISTAKES = {
     "a window beyond the end": ([*ECG, "--window", "50:70s"], ["--window 50:70s", "233_1655s.hea", "0 s to 60 s"]),
     "a window without beats": ([*ECG, "--window", "0:0.1s"], ["0 s to 0.1 s", "none of its 0 annotated beats"]),
     "a window whose beats have no room": ([*ECG, "--window", ":1s"], ["none of its 1 annotated beats"]),
-    "no annotations": (["bare.hea", *MINE, "--at-beat", "0"], ["bare.hea", "no annotated beats", ".atr"]),
-    "no annotations possible": (["table.csv", *MINE, "--window", "1:2s"], ["table.csv", "no annotated beats"]),
     "a missing lead": ([*ECG, "--at-beat", "13", "--leads", "MLII,aVF"], ["'aVF'", "MLII, V1"]),
     "a single lead": (["single.hea", *BEATS, "--method", "gradient", "--at-beat", "0"], ["two leads", "MLII"]),
     "a beat in a gap": (["gap.hea", *MINE, "--at-beat", "2"], ["gap.hea, beat 2 at 2.500 s, annotated V", "gap"]),

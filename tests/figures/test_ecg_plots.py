@@ -331,6 +331,53 @@ def test_every_beat_of_a_long_signal_is_marked_once_in_its_row():
     np.testing.assert_allclose(np.concatenate(marks), [LEFT + 25 * (peak % 1000) / RATE for peak in peaks])
 
 
+def labels_of(axes, kinds):
+    return [text for text in axes.texts if text.get_text() in kinds]
+
+
+def test_no_label_is_lost_and_none_lies_on_another():
+    peaks = list(range(50, 6000, 45))  # 130 beats a minute
+    symbols = ["N/N" if number % 7 else "V/V" for number in range(len(peaks))]
+    for leads in (2, 12):
+        axes = plot_ecg(ecg(leads, 60), sampling_rate=RATE, r_peaks=peaks, beat_labels=symbols)
+        found = labels_of(axes, symbols)
+        assert sorted(text.get_text() for text in found) == sorted(symbols)
+        laid_out(axes.figure)
+        boxes = [text.get_window_extent() for text in found]
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_rare_labels_stand_next_to_their_beats_and_crowded_ones_are_smaller():
+    peaks = [100, 110, 120, 400, 500, 600, 700]
+    symbols = ["N/N", "V/V", "N/N", "N/N", "N/N", "N/N", "N/N"]
+    axes = plot_ecg(ecg(2, 10), sampling_rate=RATE, r_peaks=peaks, beat_labels=symbols)
+    height = {
+        (text.get_text(), round((text.get_position()[0] - LEFT) / 25 * RATE)): text.get_position()[1] for text in labels_of(axes, symbols)
+    }
+    assert height["V/V", 110] == min(height.values()) == height["N/N", 400]
+    assert min(height["N/N", 100], height["N/N", 120]) > height["V/V", 110]
+    apart = plot_ecg(ecg(2, 10), sampling_rate=RATE, r_peaks=peaks[3:], beat_labels=symbols[3:])
+    sizes = {text.get_fontsize() for axes in (axes, apart) for text in labels_of(axes, symbols)}
+    assert len(sizes) == 2
+    assert labels_of(axes, symbols)[0].get_fontsize() == min(sizes)
+
+
+def test_what_a_layout_hides_of_the_relevance_is_said():
+    signal = ecg(12)
+    relevance = np.zeros((12, 1000))
+    relevance[0, :250], relevance[0, 250:500], relevance[1, 900:] = 3.0, 1.0, -1.0  # II is shown in the rhythm strip, I to 2.5 s
+    options = {"sampling_rate": RATE, "lead_names": STANDARD_LEADS}
+    hidden = 250 / (750 + 250 + 100)
+    assert f"{hidden:.0%} of the relevance is not shown" in plot_ecg(signal, relevance, **options).get_xlabel()
+    relevance[0, 250:500] = 0
+    for axes in (
+        plot_ecg(signal, relevance, **options),
+        plot_ecg(signal, relevance, layout="rows", **options),
+        plot_ecg(signal, **options),
+    ):
+        assert "not shown" not in axes.get_xlabel()
+
+
 # How it looks
 
 
@@ -371,7 +418,7 @@ def test_no_words_overlap_and_nothing_leaves_the_page(name):
     boxes = [(text.get_text(), text.get_window_extent()) for text in words]
     assert [word for word, box in boxes if not within(box, figure.bbox)] == []
     assert [(a, b) for (a, box), (b, other) in itertools.combinations(boxes, 2) if box.padded(-1).overlaps(other.padded(-1))] == []
-    assert min(text.get_fontsize() for text in words) >= 9
+    assert min(text.get_fontsize() for text in words) >= 7  # of beats that stand close
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Figures of frequencies show the signal's amplitudes and the relevance they were given, where it belongs, on one scale."""
 
 import itertools
+import math
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from boxes import laid_out
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS
-from signxai.figures.spectrum_plots import SpectrumSample, plot_spectrogram, plot_spectrum, plot_spectrum_maps
+from signxai.figures.spectrum_plots import SpectrumSample, highest_telling, plot_spectrogram, plot_spectrum, plot_spectrum_maps
 from signxai.timeseries.frequency import dft_relevance, stdft_relevance
 
 RATE = 100
@@ -23,16 +25,16 @@ def drawn(leads, n=300):
     return random.normal(size=(leads, n)) + 2, random.normal(size=(leads, n))
 
 
-def spectrum(leads=2, n=300, **options):
+def spectrum(leads=2, n=300, highest=math.inf, **options):
     signal, relevance = drawn(leads, n)
     spectral = dft_relevance(signal, relevance, sampling_rate=RATE)
-    return plot_spectrum(signal, spectral, **options), spectral
+    return plot_spectrum(signal, spectral, highest=highest, **options), spectral
 
 
-def spectrogram(leads=2, n=300, **options):
+def spectrogram(leads=2, n=300, highest=math.inf, **options):
     signal, relevance = drawn(leads, n)
     short_time = stdft_relevance(signal, relevance, window_length=50, hop=10, sampling_rate=RATE)
-    return plot_spectrogram(short_time, **options), short_time
+    return plot_spectrogram(short_time, highest=highest, **options), short_time
 
 
 def bars(axes):
@@ -86,6 +88,41 @@ def test_frequencies_above_the_highest_are_not_shown():
     rows, short_time = spectrogram(highest=20.0)
     assert rows[0].get_ylim()[1] == pytest.approx(21)  # a bin of 2 Hz reaches 1 Hz to either side of its middle
     assert mesh(rows[0]).get_array().shape == (11, len(short_time.times))
+
+
+def slow(above=0.005):
+    """Relevance and power below 30 Hz of 250, but for a share of the relevance at 200 Hz and a little noise."""
+    time = np.arange(1000) / 500
+    signal = sum(np.cos(2 * np.pi * hertz * time) / hertz for hertz in (1, 5, 30)) + 1e-4 * np.random.default_rng(0).normal(size=1000)
+    relevance = np.zeros(501)
+    relevance[[2, 10, 60, 400]] = 1.0, -1.0, 1.0, 3 * above / (1 - above)  # 2 bins to a Hertz
+    return signal, SimpleNamespace(relevance=relevance, frequencies=np.arange(501) / 2, times=np.arange(4.0))
+
+
+def test_the_axis_ends_where_99_percent_of_relevance_and_power_lie():
+    signal, spectral = slow()
+    [[left, right]] = plot_spectrum(signal, spectral)
+    assert bars(right).get_segments()[-1][0][0] == left.lines[0].get_xdata()[-1] == 30
+    assert left.get_xlabel() == right.get_xlabel() == "frequency (Hz); 0.5% of the relevance lies above"
+    over_time = SimpleNamespace(**{**vars(spectral), "relevance": np.tile(spectral.relevance, (4, 1))})
+    [axes] = plot_spectrogram(over_time)
+    assert axes.get_ylim()[1] == pytest.approx(30.25)
+    assert axes.get_xlabel().endswith("0.5% of the relevance lies above")
+
+
+def test_relevance_or_power_that_lies_high_is_shown():
+    signal, spectral = slow(above=0.05)
+    assert bars(plot_spectrum(signal, spectral)[0, 1]).get_segments()[-1][0][0] == 200
+    fast = signal + np.cos(2 * np.pi * 100 * np.arange(1000) / 500) / 2
+    assert bars(plot_spectrum(fast, slow()[1])[0, 1]).get_segments()[-1][0][0] == 100
+    assert plot_spectrum(fast + 100.0, slow()[1])[0, 0].lines[0].get_xdata()[-1] == 100  # the mean is no part of the power
+
+
+def test_all_maps_of_a_page_end_at_one_frequency():
+    signal, spectral = slow()
+    sample = SpectrumSample(signal, {"low": spectral, "high": slow(above=0.3)[1]})
+    assert highest_telling([sample]) == 200
+    assert {grid[0, 0].lines[0].get_xdata()[-1] for grid in plot_spectrum_maps(sample)} == {200}
 
 
 # Spectrograms

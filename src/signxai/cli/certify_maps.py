@@ -103,6 +103,7 @@ def certify(
     sampling_rate: float | None,
     units: str | None,
     leads: str | None,
+    beats: Path | None,
     relevance: str,
     seed: int,
     device: str,
@@ -124,7 +125,7 @@ def certify(
     if not may_register_methods(model):
         parse_method(method)
     parsed = option_texts.parsed_options(options, [method])[method]
-    signals = signals_given(at_beats, window, sampling_rate, units, leads)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads, beats)
     checks = tuple(name for text in required for name in option_texts.listed(text))
     limits = {name: option_texts.value(text) for name, text in thresholds}
 
@@ -157,7 +158,7 @@ _NOT_OF_STORES = {
     "options": "--option",
     "targets": "--target",
     **{name: f"--{name.replace('_', '-')}" for name in ("versus", "one_sample", "explained", "forward", "window", "sampling_rate")},
-    **{name: f"--{name}" for name in ("units", "leads", "relevance")},
+    **{name: f"--{name}" for name in ("units", "leads", "beats", "relevance")},
 }
 
 

@@ -123,6 +123,7 @@ def evaluate(
     sampling_rate: float | None,
     units: str | None,
     leads: str | None,
+    beats: Path | None,
     no_timing: bool,
     draws: int,
     seed: int,
@@ -154,7 +155,7 @@ def evaluate(
     of_metrics = option_texts.parsed_options(for_one, measured)
     shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
     of_methods = option_texts.options_for_all(options)
-    signals = signals_given(at_beats, window, sampling_rate, units, leads)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads, beats)
 
     from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
 

@@ -16,6 +16,7 @@ from signxai.cli.shared_options import (
     seed_option,
     several_given,
     several_options,
+    signal_drawing_options,
     signal_options,
     signals_given,
     versus_option,
@@ -76,6 +77,7 @@ __all__ = ["explain", "inspect"]
     help="In a figure of several inputs: a scale of colours for each input, instead of one for all of them.",
 )
 @signal_options
+@signal_drawing_options
 @click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
 @relevance_option
 @seed_option
@@ -104,13 +106,18 @@ def explain(
     sampling_rate: float | None,
     units: str | None,
     leads: str | None,
+    beats: Path | None,
+    layout: str | None,
+    highest_hz: float | None,
+    summaries: tuple[Path, ...],
     frequency: bool,
     relevance: str,
     seed: int,
     batch_size: int | None,
     device: str,
 ) -> None:
-    """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .csv, .tsv, .txt); or arrays (.npy,
+    """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .dcm, .scp, .xml of HL7
+    aECG, .csv, .tsv, .txt); or arrays (.npy,
     .npz, .pt) of shape (N, ...) as the network takes them. Of a network with several inputs an .npz with an array for each, by the
     names of the arguments of its forward, or --input for each of them.
 
@@ -134,7 +141,7 @@ def explain(
         for name in names:
             parse_method(name)  # a slip in a name is told before seconds go into loading torch
     parsed = option_texts.parsed_options(options, names)
-    signals = signals_given(at_beats, window, sampling_rate, units, leads)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads, beats, layout, highest_hz, summaries)
 
     from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files
@@ -182,6 +189,7 @@ def inspect(
     sampling_rate: float | None,
     units: str | None,
     leads: str | None,
+    beats: Path | None,
     relevance: str,
     seed: int,
     device: str,
@@ -199,7 +207,7 @@ def inspect(
     if not may_register_methods(model):
         parse_method(method)
     parsed = option_texts.parsed_options(options, [method])[method]
-    signals = signals_given(at_beats, window, sampling_rate, units, leads)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads, beats)
 
     from signxai.cli.inspect_files import InspectRequest, inspect_files
 

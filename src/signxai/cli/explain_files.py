@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_sever
 from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs, shares
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
+from signxai.cli.signal_summaries import SignalSummaries, check_summaries
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
 from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
@@ -77,7 +79,7 @@ def explain_files(request: Request, say: Callable[[str], None]) -> None:
         _explain_several(request, several, classifier, say)
     else:
         _explain_inputs(request, classifier, say)
-    if not (request.output or request.save):
+    if not (request.output or request.save or request.signals.summaries):
         drawn = "" if request.at else "--output FIGURE.png draws the maps, "
         say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
 
@@ -91,12 +93,19 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     decisions = decide(names, x, classifier, model, request.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
-    for line in told:
+    for line in (*(signals.notices if signals else ()), *told):
         say(line)
     maps = _explain_all(request, model, decisions, classifier)
-    results = SignalResults(signals, decisions, {} if request.at else maps, classifier, request.frequency) if signals else None
+    shown = {} if request.at else maps
+    results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
     draw = results.figure if results else partial(_draw, decisions, maps, classifier)
-    for path in _write(request, decisions, {"x": decisions.array}, {**(results.content() if results else {}), **maps}, draw):
+    for line in results.notices(request.output is not None) if results else ():
+        say(line)
+    summaries = results.summaries() if results else SignalSummaries(())
+    for line in (line for summarized in summaries.maps for line in summarized.lines()):
+        say(line)
+    further = summaries.writers(request.signals.summaries)
+    for path in _write(request, decisions, {"x": decisions.array}, {**(results.content() if results else {}), **maps}, draw, further):
         say(f"wrote {path}")
 
 
@@ -104,6 +113,8 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     """Of a network that takes several inputs."""
     if request.frequency:
         raise OptionError("--frequency: relevance over Hz is shown of a network that takes one signal, and this one takes several inputs")
+    if drawing := request.signals.of_figures():
+        raise OptionError(f"{drawing[0]}: goes with a network that takes one signal, and this one takes several inputs")
     if request.output:
         check_figure(several)
     model = move_to(classifier.model, request.device)
@@ -123,6 +134,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
 
 def _check_request(request: Request) -> None:
     destinations = [(request.output, FIGURE_SUFFIXES), (request.save, (".npz",))]
+    destinations += [(path, (".csv", *FIGURE_SUFFIXES)) for path in request.signals.summaries]
     for path, suffixes in destinations:
         if path:
             check_destination(path, suffixes, (*request.inputs, *request.several.paths, Path(request.weights)))
@@ -131,9 +143,18 @@ def _check_request(request: Request) -> None:
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
     if drawing := request.several.of_figures() if not request.output else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
-    if request.at and (request.output or request.frequency):
-        given = "--output" if request.output else "--frequency"
+    _check_drawing(request)
+    if request.at and (request.output or request.frequency or request.signals.summaries):
+        given = "--output" if request.output else "--frequency" if request.frequency else "--summary"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
+
+
+def _check_drawing(request: Request) -> None:
+    """Refuse options that would do nothing."""
+    if request.signals.layout and (request.frequency or not request.output):
+        raise OptionError("--layout is about the figure of an ECG over time: it goes with --output FIGURE, and without --frequency")
+    if request.signals.highest_hz and not (request.frequency and request.output):
+        raise OptionError("--highest-hz is about the axis of frequencies: it goes with --frequency and --output FIGURE")
 
 
 def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None) -> None:
@@ -141,6 +162,8 @@ def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None
         raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
     if request.output and signals is None:
         _figure_of(x)
+    if signals:
+        check_summaries(request.signals.summaries, len(signals.strips or signals.excerpts) * len(request.methods))
 
 
 # Explaining
@@ -211,9 +234,14 @@ def _summary(relevance: Array, seconds: float) -> str:
 
 
 def _write(
-    request: Request, decisions: Decisions, inputs: Mapping[str, Array], results: Mapping[str, Array], draw: Callable[[], Figure]
+    request: Request,
+    decisions: Decisions,
+    inputs: Mapping[str, Array],
+    results: Mapping[str, Array],
+    draw: Callable[[], Figure],
+    further: Mapping[Path, Callable[[Path], None]] = MappingProxyType({}),
 ) -> list[Path]:
-    writers: dict[Path, Callable[[Path], None]] = {}
+    writers = dict(further)
     if request.output:
         writers[request.output] = draw().savefig
     if request.save:

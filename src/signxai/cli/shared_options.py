@@ -26,6 +26,7 @@ __all__ = [
     "several_arrays_options",
     "several_given",
     "several_options",
+    "signal_drawing_options",
     "signal_options",
     "signals_given",
     "stored_methods_option",
@@ -92,7 +93,8 @@ signal_options = in_order(
         multiple=True,
         type=click.IntRange(min=0),
         metavar="K",
-        help="Of a signal: explain the annotated beat K, counted from 0, in the network's window about it; may be given again.",
+        help="Of a signal: explain the beat K, counted from 0, in the network's window about it; may be given again. Beats that are not "
+        "annotated are detected (by neurokit2, of the extra `ecg`), and marked so.",
     ),
     click.option(
         "--window",
@@ -111,6 +113,36 @@ signal_options = in_order(
         "--units", metavar="UNIT", help="Of a signal whose file does not say them: one for all leads (mV), or one for each (mV,mmHg)."
     ),
     click.option("--leads", metavar="NAMES", help="Of a signal: the leads to read, in this order, as I,II,V1."),
+    click.option(
+        "--beats",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Of a signal: its beats, instead of those annotated: a table with a column sample or time (s), and symbol where it is known, "
+        "or WFDB annotations; or the word detect, to have them found.",
+    ),
+)
+signal_drawing_options = in_order(
+    click.option(
+        "--layout",
+        type=click.Choice(["clinical", "rows"]),
+        help="Of ECGs: three rows of four leads, which follow each other in time, above a rhythm strip; or all of each lead. Without it: "
+        "clinical for 8 to 12 standard leads of at most 10 s.",
+    ),
+    click.option(
+        "--highest-hz",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="HZ",
+        help="With --frequency: the end of the axis. Without it: what holds 99 % of the relevance and of the signal's power.",
+    ),
+    click.option(
+        "--summary",
+        "summaries",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Of ECGs: write relevance for and against by lead, beat and wave (P, QRS, ST, T), as a table (.csv) or a figure "
+        "(.png, .pdf, .svg, ...); may be given again. Waves are found by neurokit2, of the extra `ecg`.",
+    ),
 )
 _input = click.option(
     "--input",
@@ -145,9 +177,17 @@ several_arrays_options = in_order(_input, _explained, _forward)
 
 
 def signals_given(
-    at_beats: tuple[int, ...], window: str | None, sampling_rate: float | None, units: str | None, leads: str | None
+    at_beats: tuple[int, ...],
+    window: str | None,
+    sampling_rate: float | None,
+    units: str | None,
+    leads: str | None,
+    beats: Path | None,
+    layout: str | None = None,
+    highest_hz: float | None = None,
+    summaries: tuple[Path, ...] = (),
 ) -> "SignalOptions":
-    """What ``signal_options`` were given, read.
+    """What ``signal_options`` and ``signal_drawing_options`` were given, read.
 
     Raises:
         OptionError: one cannot be read.
@@ -156,7 +196,8 @@ def signals_given(
 
     from signxai.cli.signal_files import SignalOptions
 
-    return SignalOptions(at_beats, stretch, sampling_rate, option_texts.listed(units), option_texts.listed(leads))
+    stated = option_texts.listed(units), option_texts.listed(leads)
+    return SignalOptions(at_beats, stretch, sampling_rate, *stated, beats, layout, highest_hz, summaries)
 
 
 def several_given(

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.files import ARRAY_SUFFIXES
 from signxai.models import Classifier
-from signxai.timeseries.beats import AAMI_CLASSES, Beats
+from signxai.timeseries.beat_files import read_beats
+from signxai.timeseries.beats import AAMI_CLASSES, UNCLASSIFIED, Beats
 from signxai.timeseries.checks import check_signal
+from signxai.timeseries.detection import DETECTOR, detect_beats, voltage_leads
 from signxai.timeseries.formats import format_of, signal_suffixes
 from signxai.timeseries.reading import read_signal
 from signxai.timeseries.signal_input import SignalInput
@@ -29,7 +31,8 @@ FloatArray = npt.NDArray[np.float64]
 class SignalOptions:
     """What the user says of signals, see ``signxai explain --help``; None or nothing where nothing was said.
 
-    `window` is in seconds, None at an open end.
+    `window` is in seconds, None at an open end; `beats` is a file or "detect"; `layout`, `highest_hz` and `summaries` are about what
+    is drawn and written.
     """
 
     at_beats: tuple[int, ...] = ()
@@ -37,6 +40,10 @@ class SignalOptions:
     sampling_rate: float | None = None
     units: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()
+    beats: Path | None = None
+    layout: str | None = None
+    highest_hz: float | None = None
+    summaries: tuple[Path, ...] = ()
 
     def given(self) -> list[str]:
         """The options that were given, as they are written.
@@ -44,14 +51,23 @@ class SignalOptions:
         >>> SignalOptions(at_beats=(12,), units=("mV",)).given()
         ['--at-beat', '--units']
         """
-        values = {
+        values: dict[str, object] = {
             "--at-beat": self.at_beats,
             "--window": self.window,
             "--sampling-rate": self.sampling_rate,
             "--units": self.units,
             "--leads": self.leads,
+            "--beats": self.beats,
+            **self._of_figures(),
         }
         return [name for name, value in values.items() if value not in ((), None)]
+
+    def of_figures(self) -> list[str]:
+        """The options about what is drawn and summed up that were given, as they are written."""
+        return [name for name, value in self._of_figures().items() if value not in ((), None)]
+
+    def _of_figures(self) -> dict[str, object]:
+        return {"--layout": self.layout, "--highest-hz": self.highest_hz, "--summary": self.summaries}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +92,19 @@ class Recording:
 
     @property
     def beats(self) -> Beats:
-        """Its annotated beats; none where nobody annotated any."""
+        """Its beats; none where nobody looked for any."""
         return Beats(np.zeros(0, dtype=np.int64), ()) if self.signal.beats is None else self.signal.beats
 
     def beat_name(self, index: int) -> str:
-        """A beat by its number, its time and what it was annotated as."""
-        symbol = self.beats.symbols[index]
+        """A beat by its number, its time and what it was annotated as, or that it was detected."""
+        return f"beat {index} at {self.seconds(int(self.beats.positions[index])):.3f} s, {self._said_of(index)}"
+
+    def _said_of(self, index: int) -> str:
+        symbol, origin = self.beats.symbols[index], self.beats.origin
+        if origin != "annotated" and symbol == UNCLASSIFIED:
+            return origin
         of_class = "" if AAMI_CLASSES[symbol] == symbol else f" (class {AAMI_CLASSES[symbol]})"
-        return f"beat {index} at {self.seconds(int(self.beats.positions[index])):.3f} s, annotated {symbol}{of_class}"
+        return f"{origin}{' as' * (origin == 'given')} {symbol}{of_class}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +158,13 @@ class SignalBatch:
         excerpts: one per sample.
         strips: the stretches that are shown as one, each with the windows of its beats in `excerpts`; else none.
         left_out: the beats within the strips that are not explained, and why.
+        notices: what was done to the recordings that nobody asked for.
     """
 
     excerpts: Sequence[Excerpt]
     strips: Sequence[Excerpt] = ()
     left_out: Sequence[str] = ()
+    notices: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -219,11 +242,15 @@ def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalO
             "--at-beat: this network takes whatever stretch it is given; give --window, or let the factory return a "
             "signxai.models.Classifier whose signal_input has before_s and after_s"
         )
-    batches = [_batch(_recording(path, wanted, options), wanted, options) for path in paths]
+    if options.beats and len(paths) > 1 and not _is_to_detect(options):
+        raise OptionError(f"--beats {options.beats}: holds the beats of one recording, and {len(paths)} are given; explain them apart")
+    recordings = [_recording(path, wanted, options) for path in paths]
+    batches = [_batch(recording, wanted, options) for recording in recordings]
     batch = SignalBatch(
         [excerpt for each in batches for excerpt in each.excerpts],
         [strip for each in batches for strip in each.strips],
         [line for each in batches for line in each.left_out],
+        [line for recording in recordings for line in _notices(recording)],
     )
     for excerpts in (batch.excerpts, batch.strips):
         _check_alike(excerpts)
@@ -241,6 +268,7 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
         recorded = read_signal(path, sampling_rate=options.sampling_rate, lead_names=options.leads or None, units=units, check=False)
     except (InputError, OptionError) as error:
         raise type(error)(as_written_here(str(error))) from error
+    recorded = _with_beats(recorded, wanted, options)
     try:
         prepared = wanted.prepare(recorded)
         signal, values = prepared.signal, np.asarray(prepared.values)
@@ -251,6 +279,25 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
     if values.shape != signal.values.shape:
         raise InputError(f"{path}: the model's preparation gives values of shape {values.shape} for a signal of {signal.values.shape}")
     return Recording(path.name, recorded, signal, values)
+
+
+def _with_beats(recorded: Signal, wanted: SignalInput, options: SignalOptions) -> Signal:
+    """The recording with the beats that the user has, or else its own; where it has none and some are needed, they are detected."""
+    if options.beats and not _is_to_detect(options):
+        return recorded.with_beats(read_beats(options.beats, recorded))
+    needed = recorded.beats is None and (wanted.about_beats or bool(options.summaries))
+    return recorded.with_beats(detect_beats(recorded)) if needed or _is_to_detect(options) else recorded
+
+
+def _is_to_detect(options: SignalOptions) -> bool:
+    return options.beats == Path("detect")
+
+
+def _notices(recording: Recording) -> Iterator[str]:
+    if recording.beats.origin == "detected":
+        leads = ", ".join(voltage_leads(recording.recorded).lead_names)
+        count = f"{len(recording.beats)} beats are not annotated but detected"
+        yield f"{recording.file}: its {count} ({DETECTOR} in {leads}); look at them, or give your own by --beats FILE"
 
 
 _OPTIONS = {"sampling_rate=": "--sampling-rate", "lead_names=": "--leads", "units=": "--units", "length_s=": "--window-length"}
@@ -275,15 +322,16 @@ def _batch(recording: Recording, wanted: SignalInput, options: SignalOptions) ->
         return SignalBatch([_stretch(recording, options.window or (None, None))])
     if not len(recording.beats):
         raise InputError(
-            f"{recording.file}: has no annotated beats, and this network explains beats one by one; a WFDB record has them in its .atr file"
+            f"{recording.file}: its annotations hold no beat, and this network explains beats one by one; --beats FILE gives them, and "
+            "--beats detect has them found"
         )
     if options.window:
         return _beats_within(recording, _stretch(recording, options.window), wanted)
     if not options.at_beats:
         count = len(recording.beats)
         raise OptionError(
-            f"{recording.file}: say which of its {count} annotated beats to explain: --at-beat K (0 to {count - 1}; may be given "
-            "again), or --window START:ENDs for all beats of a stretch"
+            f"{recording.file}: say which of its {count} {recording.beats.origin} beats to explain: --at-beat K (0 to {count - 1}; "
+            "may be given again), or --window START:ENDs for all beats of a stretch"
         )
     return SignalBatch(list(_at_beats(recording, wanted, options.at_beats)))
 
@@ -309,7 +357,7 @@ def _at_beats(recording: Recording, wanted: SignalInput, numbers: Sequence[int])
     count = len(recording.beats)
     for number in dict.fromkeys(numbers):
         if not 0 <= number < count:
-            raise OptionError(f"--at-beat {number}: {recording.file} has {count} annotated beats, 0 to {count - 1}")
+            raise OptionError(f"--at-beat {number}: {recording.file} has {count} {recording.beats.origin} beats, 0 to {count - 1}")
         if fault := _fault(around, number):
             raise InputError(
                 f"{recording.file}, {recording.beat_name(number)}: {fault}; the network takes {wanted.before_s:g} s before a beat "
@@ -339,7 +387,9 @@ def _beats_within(recording: Recording, strip: Excerpt, wanted: SignalInput) -> 
     faults = {number: _fault(around, number) for number in strip.beats}
     excerpts = [_window(recording, around, number) for number, fault in faults.items() if not fault]
     if not excerpts:
-        raise InputError(f"{strip.name}: none of its {len(faults)} annotated beats has the network's window in the recording")
+        raise InputError(
+            f"{strip.name}: none of its {len(faults)} {strip.recording.beats.origin} beats has the network's window in the recording"
+        )
     return SignalBatch(excerpts, [strip], [f"{recording.beat_name(number)}: {fault}" for number, fault in faults.items() if fault])
 
 

@@ -1,7 +1,7 @@
 """What becomes of explained signals: the report on beats, figures over time and over frequency, arrays to keep."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -10,12 +10,13 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from signxai.cli.decisions import MOST_SHOWN, Decisions, numbered
-from signxai.cli.signal_files import Excerpt, SignalBatch
-from signxai.figures.ecg_map_plots import EcgSample, plot_ecg_maps
+from signxai.cli.signal_files import Excerpt, SignalBatch, SignalOptions
+from signxai.cli.signal_summaries import SignalSummaries, SummarizedMap
+from signxai.figures.ecg_map_plots import EcgSample, hidden_share, plot_ecg_maps
 from signxai.figures.map_plots import Sample, heading, label_heading, signal_figure
-from signxai.figures.spectrum_plots import SpectrumSample, plot_spectrum_maps
+from signxai.figures.spectrum_plots import SpectrumSample, highest_telling, plot_spectrum_maps
 from signxai.models import Classifier
-from signxai.timeseries.beats import AAMI_CLASSES
+from signxai.timeseries.beats import AAMI_CLASSES, UNCLASSIFIED
 from signxai.timeseries.frequency import SpectralRelevance, dft_relevance
 from signxai.timeseries.signals import VOLTS
 
@@ -65,6 +66,7 @@ class SignalResults:
     maps: Mapping[str, Array]
     classifier: Classifier
     frequency: bool = False
+    options: SignalOptions = field(default_factory=SignalOptions)
 
     def figure(self) -> Figure:
         """Draw the first excerpts, or the strips: over time on millimetre paper where they are voltages, or over frequency."""
@@ -80,8 +82,9 @@ class SignalResults:
 
         `sampling_rate`, `lead_names` (N, leads) and `start_sample` (N,) say where each sample of the batch lies in its recording,
         which counts at this rate. For each annotated beat in them `beat_row` is the sample of the batch, `beat` its number,
-        `beat_sample`, `beat_time` (s) and `beat_symbol` where it is and how it was annotated; of a window about a beat only that
-        beat is listed. Strips have `strip_x` (strips, leads, samples), `strip_start_sample`, the strip of each window in
+        `beat_sample`, `beat_time` (s) and `beat_symbol` where it is and how it was annotated, and
+        `beat_origin` whether it was; of a window about a beat only that beat is
+        listed. Strips have `strip_x` (strips, leads, samples), `strip_start_sample`, the strip of each window in
         `strip_of` (N,), and their maps under the method's name with ``_strip`` behind it; ``_frequency`` stands behind
         relevance of `frequencies` (of `strip_frequencies` for strips).
         """
@@ -111,6 +114,33 @@ class SignalResults:
             content |= _spectral_content({f"{name}_strip": self._spectrum(x, values) for name, values in maps.items()}, "strip_")
         return content
 
+    def notices(self, drawn: bool) -> Iterator[str]:
+        """What a figure does not show of the maps."""
+        shown = list(self._shown())
+        if not drawn:
+            return
+        if len(shown) > MOST_SHOWN:
+            yield f"the figure shows the first {MOST_SHOWN} of {len(shown)}; --save keeps all"
+        if self.frequency or self.options.layout == "rows":
+            return
+        for excerpt, maps in shown[:MOST_SHOWN]:
+            for method, relevance in maps.items():
+                if hidden := self._hidden(excerpt, method, relevance):
+                    said = f"{excerpt.name}: the figure's layout does not show {hidden:.0%} of the relevance by {method}"
+                    yield f"{said}; --layout rows shows all"
+
+    def summaries(self) -> SignalSummaries:
+        """The sums of each map by lead, beat and wave, where a file asks for them."""
+        if not self.options.summaries:
+            return SignalSummaries(())
+        return SignalSummaries(
+            [
+                SummarizedMap.of(excerpt, self._heading(excerpt), method, relevance)
+                for excerpt, maps in self._shown()
+                for method, relevance in maps.items()
+            ]
+        )
+
     # What is shown
 
     def _shown(self) -> Iterator[tuple[Excerpt, dict[str, Array]]]:
@@ -137,19 +167,26 @@ class SignalResults:
     # Figures
 
     def _on_paper(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
-        samples = [
-            EcgSample(
-                excerpt.signal.in_units("mV").values,
-                maps,
-                self._heading(excerpt),
-                excerpt.signal.lead_names,
-                excerpt.start_s,
-                _places(excerpt),
-                self._labels(excerpt),
-            )
-            for excerpt, maps in shown
-        ]
-        return _figure_of(plot_ecg_maps(samples, sampling_rate=self.batch.sampling_rate)[0])
+        samples = [self._sample(excerpt, maps) for excerpt, maps in shown]
+        return _figure_of(plot_ecg_maps(samples, sampling_rate=self.batch.sampling_rate, layout=self.options.layout)[0])
+
+    def _sample(self, excerpt: Excerpt, maps: Mapping[str, Array]) -> EcgSample:
+        return EcgSample(
+            excerpt.signal.in_units("mV").values,
+            maps,
+            self._heading(excerpt),
+            excerpt.signal.lead_names,
+            excerpt.start_s,
+            _places(excerpt),
+            self._labels(excerpt),
+        )
+
+    def _hidden(self, excerpt: Excerpt, method: str, relevance: Array) -> float:
+        """The share of the relevance that the figure on paper does not show; figures of what is no voltage show all."""
+        if not all(unit in VOLTS for unit in excerpt.signal.units):
+            return 0.0
+        sample = self._sample(excerpt, {method: relevance})
+        return hidden_share(sample, sampling_rate=self.batch.sampling_rate, layout=self.options.layout)
 
     def _over_frequency(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
         units = {unit for excerpt, _ in shown for unit in excerpt.signal.units}
@@ -163,8 +200,12 @@ class SignalResults:
             for excerpt, maps in shown
         ]
         named = "mV" if units <= VOLTS.keys() else units.pop() if len(units) == 1 else "each lead's unit"
-        wanted = self.classifier.signal_input
-        return _figure_of(plot_spectrum_maps(samples, units=named, highest=wanted.highest_hz if wanted else None)[0][0, 0])
+        return _figure_of(plot_spectrum_maps(samples, units=named, highest=self._highest(samples))[0][0, 0])
+
+    def _highest(self, samples: Sequence[SpectrumSample]) -> float:
+        """Of the axis of frequencies: what the user asks for, or what tells, of what the preparation lets pass."""
+        passed = self.classifier.signal_input.highest_hz if self.classifier.signal_input else None
+        return self.options.highest_hz or min(highest_telling(samples), passed or np.inf)
 
     def _over_time(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
         leads = {tuple(excerpt.signal.lead_names) for excerpt, _ in shown}
@@ -195,8 +236,16 @@ class SignalResults:
             explained = "each beat's predicted class"
         else:
             explained = self.classifier.short_name(targets.pop()) if len(targets) == 1 else "the class asked for of each beat"
-        said = f"{strip.name}: {len(rows)} beat{'s' * (len(rows) != 1)}{'' if self.frequency else ', labelled annotated/predicted'}"
+        said = f"{strip.name}: {len(rows)} beat{'s' * (len(rows) != 1)}{self._of_labels(strip)}"
         return f"{said}; explained: {explained}{self.decisions.rather_than(rows[0], self.classifier.short_name)}, overlapping maps added up"
+
+    def _of_labels(self, strip: Excerpt) -> str:
+        """What the labels of a strip's beats stand for, and where the beats come from if nobody annotated them."""
+        origin = strip.recording.beats.origin
+        if self.frequency:
+            return "" if origin == "annotated" else f" ({origin})"
+        known = any(strip.recording.beats.symbols[index] != UNCLASSIFIED for index in strip.beats)
+        return f", labelled {origin}/predicted" if known or origin == "annotated" else f" ({origin}), labelled as predicted"
 
     def _predicted(self, row: int) -> int:
         return int(self.decisions.logits[row].argmax())
@@ -205,16 +254,18 @@ class SignalResults:
         """Above each beat: how it was annotated, and in a strip what is predicted."""
         labels = {index: self._annotated(excerpt, index) for index in excerpt.beats}
         if excerpt.beat is not None:
-            labels[excerpt.beat] += f" (beat {excerpt.beat})"
+            labels[excerpt.beat] = f"{labels[excerpt.beat]} (beat {excerpt.beat})".lstrip()
         for row in self.batch.rows_of(excerpt) if excerpt in self.batch.strips else ():
             beat = self.batch.excerpts[row].beat
             assert beat is not None
-            labels[beat] += f"/{self.classifier.short_name(self._predicted(row))}"
+            labels[beat] = f"{labels[beat]}/{self.classifier.short_name(self._predicted(row))}".lstrip("/")
         return list(labels.values())
 
     def _annotated(self, excerpt: Excerpt, index: int) -> str:
-        """The beat's class where the network's classes are those of the standard, else its symbol."""
+        """The beat's class where the network's classes are those of the standard, else its symbol; nothing where nobody said it."""
         beats = excerpt.recording.beats
+        if beats.origin != "annotated" and beats.symbols[index] == UNCLASSIFIED:
+            return ""
         names = {self.classifier.short_name(number) for number in range(len(self.classifier.class_names))}
         return beats.classes[index] if names and names <= set(AAMI_CLASSES.values()) else beats.symbols[index]
 
@@ -237,6 +288,7 @@ def _beats(excerpts: Sequence[Excerpt]) -> dict[str, Array]:
         "beat_sample": np.array(positions, dtype=np.int64),
         "beat_time": np.array(times, dtype=np.float64),
         "beat_symbol": np.array([recording.beats.symbols[index] for _, recording, index in found], dtype=str),
+        "beat_origin": np.array([recording.beats.origin for _, recording, _ in found], dtype=str),
     }
 
 

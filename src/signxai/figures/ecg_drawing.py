@@ -1,7 +1,6 @@
 """How the paper and the traces of an ECG figure are drawn."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +12,12 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter, NullLocator
 
 from signxai.common.visualization import FloatArray
-from signxai.figures.ecg_layout import MAJOR, PULSE_ROOM, SPEED, Cell, Drawing, Sheet, scale_of, with_headroom
-from signxai.figures.ecg_recording import Beat, Recording
+from signxai.figures.ecg_beat_labels import SMALL, labels_above, with_headroom
+from signxai.figures.ecg_layout import MAJOR, PULSE_ROOM, SPEED, Cell, Drawing, Sheet, scale_of
+from signxai.figures.ecg_recording import Recording
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
 
-__all__ = ["LETTER", "TITLE_SIZE", "draw", "draw_on", "longest_side_name"]
+__all__ = ["TITLE_SIZE", "draw", "draw_on", "longest_side_name"]
 
 # Millimetres of the paper
 _MINOR = 1.0
@@ -25,7 +25,6 @@ _PULSE_START, _PULSE_WIDTH = 2.5, 5.0
 
 # Millimetres of the figure
 _SMALLEST_WITH_MINOR_LINES = 0.7
-LETTER = 2.1
 _NAME_SIZE, TITLE_SIZE = 10.0, 12.0
 _COLOUR_WIDTH = 3.0  # of the broad line, in points, 72 to the inch
 _TIME_STEPS = (0.2, 0.4, 1, 2, 5, 10, 20)  # seconds
@@ -45,20 +44,20 @@ def draw_on(axes: Axes, drawing: Drawing, title: str) -> None:
         bar = axes.figure.colorbar(ScalarMappable(norm, drawing.cmap), extend=beyond(recording.relevance, norm), **place)
         label_bar(bar, recording.relevance, norm)
     # Text makes the paper higher, and that makes the scale smaller.
-    scale = scale_of(axes, with_headroom(sheet, scale_of(axes, sheet), drawing.beats))
-    draw(axes, replace(drawing, sheet=with_headroom(sheet, scale, drawing.beats)), scale)
+    scale = scale_of(axes, with_headroom(drawing, scale_of(axes, sheet)))
+    draw(axes, replace(drawing, sheet=with_headroom(drawing, scale)), scale)
 
 
 def draw(axes: Axes, drawing: Drawing, scale: float) -> None:
     """Draw paper, traces, relevance and beats at so many millimetres of the figure for one of the paper."""
     sheet, recording, gain = drawing.sheet, drawing.recording, drawing.gain
     _draw_paper(axes, sheet, scale)
-    _label_time(axes, sheet, scale, gain, recording)
+    _label_time(axes, drawing, scale)
     for cell in sheet.cells:
         _draw_cell(axes, cell, sheet, scale, recording, gain, drawing.norm, drawing.cmap)
         _name_cell(axes, cell, sheet, scale, recording)
         if cell.marked:
-            _mark_beats(axes, cell, sheet, scale, recording.sampling_rate, drawing.beats)
+            _mark_beats(axes, cell, drawing, scale)
 
 
 def _draw_paper(axes: Axes, sheet: Sheet, scale: float) -> None:
@@ -75,7 +74,8 @@ def _draw_paper(axes: Axes, sheet: Sheet, scale: float) -> None:
         spine.set_color(_MAJOR_COLOUR)
 
 
-def _label_time(axes: Axes, sheet: Sheet, scale: float, gain: float, recording: Recording) -> None:
+def _label_time(axes: Axes, drawing: Drawing, scale: float) -> None:
+    sheet, gain, recording = drawing.sheet, drawing.gain, drawing.recording
     step = next((step for step in _TIME_STEPS if step * SPEED * scale >= _TIME_LABEL), _TIME_STEPS[-1])
 
     def label(x: float, _: int) -> str:
@@ -89,7 +89,8 @@ def _label_time(axes: Axes, sheet: Sheet, scale: float, gain: float, recording: 
     time = "time from the start of the row (s)" if sheet.wrapped else "time (s)"
     size = "" if math.isclose(scale, 1.0, abs_tol=0.005) else f"; drawn at {scale:.2g} times its size"
     of_unit = f"{gain:.3g} mm/mV" if recording.unit == "mV" else f"{gain:.3g} mm per {recording.unit}"
-    axes.set_xlabel(f"{time}; {SPEED:g} mm/s, {of_unit}{size}", fontsize=TEXT_SIZE, parse_math=False)
+    said = f"{time}; {SPEED:g} mm/s, {of_unit}{size}"
+    axes.set_xlabel("\n".join(filter(None, (said, drawing.notice))), fontsize=TEXT_SIZE, parse_math=False)
 
 
 def _draw_cell(
@@ -153,27 +154,17 @@ def _side_name(cell: Cell, sheet: Sheet, recording: Recording) -> list[str]:
     return [cell.name, *([time] if sheet.wrapped and cell.marked else [])]
 
 
-def _mark_beats(axes: Axes, cell: Cell, sheet: Sheet, scale: float, sampling_rate: float, beats: Sequence[Beat]) -> None:
-    """A triangle above each R peak, and its label unless that of another takes its place."""
-    inside = [beat for beat in beats if cell.first <= beat.sample < cell.stop]
-    if not inside:
+def _mark_beats(axes: Axes, cell: Cell, drawing: Drawing, scale: float) -> None:
+    """A triangle above each R peak, and above them the labels, in as many lines as they need."""
+    sheet = drawing.sheet
+    positions = [x for x, _ in cell.beats(drawing.beats, drawing.recording.sampling_rate)]
+    if not positions:
         return
     row = sheet.rows[cell.row]
     y = sheet.baseline(cell.row) + row.above - row.headroom + 1 / scale
-    positions = [cell.left + SPEED * (beat.sample - cell.first) / sampling_rate for beat in inside]
-    axes.plot(positions, [y] * len(inside), linestyle="none", marker="v", markersize=4, color="black")
-    for x, label in _without_overlaps([(x, beat.label) for x, beat in zip(positions, inside, strict=True)], LETTER / scale):
-        axes.text(x, y + 1 / scale, label, ha="center", va="bottom", fontsize=TEXT_SIZE, parse_math=False)
-
-
-def _without_overlaps(labels: Sequence[tuple[float, str]], letter: float) -> list[tuple[float, str]]:
-    """Labels about their places that have room beside each other; longer ones, which say more, and then earlier ones come first.
-
-    >>> _without_overlaps([(0, "N"), (4, "V (beat 3)"), (20, "N"), (20.5, "A")], letter=1.0)
-    [(4, 'V (beat 3)'), (20, 'N')]
-    """
-    placed: list[tuple[float, str]] = []
-    for x, label in sorted(labels, key=lambda found: -len(found[1])):
-        if label and all(abs(x - other) >= letter * (len(label) + len(text) + 1) / 2 for other, text in placed):
-            placed.append((x, label))
-    return placed
+    axes.plot(positions, [y] * len(positions), linestyle="none", marker="v", markersize=4, color="black")
+    found = labels_above(cell, drawing, scale)
+    for label in found.labels:
+        place = label.x, y + (1 + found.line_height * label.line) / scale
+        size = TEXT_SIZE * (SMALL if found.small else 1.0)
+        axes.text(*place, label.text, ha="center", va="bottom", fontsize=size, parse_math=False)

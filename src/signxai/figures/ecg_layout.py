@@ -6,7 +6,7 @@ is another matter.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +18,6 @@ from signxai.figures.relevance_colours import relevance_norm
 
 __all__ = [
     "INCH",
-    "LINE",
     "MAJOR",
     "PULSE_ROOM",
     "SPEED",
@@ -29,7 +28,7 @@ __all__ = [
     "lay_out",
     "own_scale",
     "scale_of",
-    "with_headroom",
+    "to_major",
 ]
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -51,7 +50,6 @@ _LEAST_REACH = 5.0
 INCH = 25.4
 _NARROWEST, _WIDEST, _TALLEST, _TALLEST_ENLARGED = 110.0, 290.0, 400.0, 180.0
 _LARGEST_SCALE = 6.0
-LINE = 4.5
 
 _Places = Sequence[tuple[str, int | None]]
 
@@ -67,6 +65,11 @@ class Cell:
     row: int
     left: float
     marked: bool = False
+
+    def beats(self, beats: Sequence[Beat], sampling_rate: float) -> list[tuple[float, str]]:
+        """Where the beats within stand on the paper, and their labels."""
+        inside = [beat for beat in beats if self.first <= beat.sample < self.stop]
+        return [(self.left + SPEED * (beat.sample - self.first) / sampling_rate, beat.label) for beat in inside]
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def _columns(recording: Recording, places: _Places, rows: int, rhythm: tuple[str
     for number, (name, lead) in enumerate(places):
         column, row = divmod(number, rows)
         if rhythm is None:
-            left, first, stop = column * _to_major(SPEED * recording.seconds + _COLUMN_GAP), 0, recording.samples
+            left, first, stop = column * to_major(SPEED * recording.seconds + _COLUMN_GAP), 0, recording.samples
         else:
             first, stop = (recording.samples * (column + more) // columns for more in (0, 1))
             left = SPEED * first / recording.sampling_rate
@@ -151,7 +154,7 @@ def _columns(recording: Recording, places: _Places, rows: int, rhythm: tuple[str
     else:
         cells.append(Cell(*rhythm, 0, recording.samples, rows, PULSE_ROOM, marked=True))
         stretches = [_Stretch(PULSE_ROOM, recording.seconds, recording.start)]
-    width = _to_major(stretches[-1].left + SPEED * recording.seconds)
+    width = to_major(stretches[-1].left + SPEED * recording.seconds)
     return Sheet(cells, _rows(cells, recording, gain), stretches, width, in_columns=True, wrapped=False)
 
 
@@ -169,7 +172,7 @@ def _below_each_other(recording: Recording, gain: float) -> Sheet:
     ]
     wrapped = len(firsts) > 1
     stretch = _Stretch(PULSE_ROOM, seconds, 0.0 if wrapped else recording.start)
-    width = _to_major(PULSE_ROOM + SPEED * seconds)
+    width = to_major(PULSE_ROOM + SPEED * seconds)
     return Sheet(cells, _rows(cells, recording, gain), [stretch], width, in_columns=False, wrapped=wrapped)
 
 
@@ -180,25 +183,14 @@ def _rows(cells: Sequence[Cell], recording: Recording, gain: float) -> list[_Row
         traces = [recording.traces[cell.lead, cell.first : cell.stop] for cell in cells if cell.row == row and cell.lead is not None]
         pulse = [np.ones(1)] if recording.unit == "mV" else []
         known = gain * np.nan_to_num(np.concatenate([*traces, *pulse, np.zeros(1)]))
-        rows.append(_Row(_to_major(max(known.max() + 1, _LEAST_REACH)), _to_major(max(1 - known.min(), _LEAST_REACH))))
+        rows.append(_Row(to_major(max(known.max() + 1, _LEAST_REACH)), to_major(max(1 - known.min(), _LEAST_REACH))))
     return rows
 
 
-def _to_major(millimetres: float) -> float:
+def to_major(millimetres: float) -> float:
+    """The next whole number of major squares, in millimetres."""
     # What rounding adds to a whole number of squares is not to make another one.
     return MAJOR * math.ceil(round(millimetres / MAJOR, 6))
-
-
-def with_headroom(sheet: Sheet, scale: float, beats: Sequence[Beat]) -> Sheet:
-    """Make room for text above the traces; text has its size in the figure, not on the paper."""
-    of_beats = 0.6 * bool(beats) + any(beat.label for beat in beats)
-    marked = {cell.row for cell in sheet.cells if cell.marked}
-    rows = []
-    for number, row in enumerate(sheet.rows):
-        lines = sheet.in_columns + (number in marked) * of_beats
-        headroom = LINE * lines / scale
-        rows.append(replace(row, above=_to_major(row.above + headroom), headroom=headroom))
-    return replace(sheet, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -211,6 +203,26 @@ class Drawing:
     gain: float
     norm: Normalize | None
     cmap: str
+
+    @property
+    def hidden(self) -> float:
+        r"""The share of the sum of |relevance| that no cell shows; 0 without relevance."""
+        relevance = self.recording.relevance
+        if relevance is None or not relevance.any():
+            return 0.0
+        shown = np.zeros(relevance.shape, dtype=bool)
+        for cell in self.sheet.cells:
+            if cell.lead is not None:
+                shown[cell.lead, cell.first : cell.stop] = True
+        strength = np.abs(relevance)
+        return float(strength[~shown].sum() / strength.sum())
+
+    @property
+    def notice(self) -> str:
+        """What a reader must know of what is not shown; nothing where all is."""
+        if not self.hidden:
+            return ""
+        return f"each lead shows its part of the time only: {self.hidden:.0%} of the relevance is not shown (layout rows shows all)"
 
 
 def lay_out(

@@ -14,7 +14,7 @@ from signxai.figures.ecg_layout import Drawing, lay_out, own_scale
 from signxai.figures.ecg_page import Block, page, panel
 from signxai.figures.ecg_recording import Recording, recording_of, usual_gain
 
-__all__ = ["EcgSample", "plot_ecg_maps"]
+__all__ = ["EcgSample", "hidden_share", "plot_ecg_maps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,26 @@ def plot_ecg_maps(
             for sample, of_sample in zip(listed, drawings, strict=True)
         ]
     )
+
+
+def hidden_share(sample: EcgSample, *, sampling_rate: float, layout: str | None = None) -> float:
+    r"""The largest share of the sum of |relevance| of a map that a layout does not show, as the clinical one with its quarters.
+
+    Args:
+        sample: with its maps.
+        sampling_rate, layout: as for `plot_ecg`.
+
+    Raises:
+        InputError, OptionError: as `plot_ecg_maps` does.
+
+    >>> import numpy as np
+    >>> from signxai.timeseries import STANDARD_LEADS
+    >>> twelve = EcgSample(np.zeros((12, 1000)), {"gradient": np.ones((12, 1000))}, lead_names=STANDARD_LEADS)
+    >>> round(hidden_share(twelve, sampling_rate=100), 4), hidden_share(twelve, sampling_rate=100, layout="rows")
+    (0.6875, 0.0)
+    """
+    recordings = [recording for _, recording in _recordings(sample, sampling_rate, "mV")]
+    return max(_drawing(recording, sample, layout, "II", 1.0, 99, "coolwarm").hidden for recording in recordings)
 
 
 def _recordings(sample: EcgSample, sampling_rate: float, units: str) -> Iterator[tuple[str, Recording]]:

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from signxai.figures.ecg_drawing import LETTER, TITLE_SIZE, draw, longest_side_name
-from signxai.figures.ecg_layout import INCH, LINE, Drawing, with_headroom
+from signxai.figures.ecg_beat_labels import LETTER, LINE, with_headroom
+from signxai.figures.ecg_drawing import TITLE_SIZE, draw, longest_side_name
+from signxai.figures.ecg_layout import INCH, Drawing
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
 
 __all__ = ["Block", "Panel", "page", "panel"]
@@ -43,14 +44,14 @@ class Panel:
 
 def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = False) -> Panel:
     """Give a drawing its place for text; the title of one of several is smaller than the heading above them all."""
-    drawing = replace(drawing, sheet=with_headroom(drawing.sheet, scale, drawing.beats))
+    drawing = replace(drawing, sheet=with_headroom(drawing, scale))
     sheet = drawing.sheet
     left = _MARGIN if sheet.in_columns else 2 * _MARGIN + LETTER * longest_side_name(sheet, drawing.recording)
     width = max(left + sheet.width * scale + 2 * _MARGIN, _BAR_WIDTH + 4 * _MARGIN)
     size = _METHOD_SIZE if of_several else TITLE_SIZE
     lines = _in_lines(title, width - 2 * _MARGIN, size)
     style = {"fontsize": size, **({} if of_several else {"weight": "bold"})}
-    foot = _TIME_AXIS + (_BAR_BAND if drawing.norm else 0.0)
+    foot = _TIME_AXIS + LINE * bool(drawing.notice) + (_BAR_BAND if drawing.norm else 0.0)
     return Panel(drawing, scale, lines, style, left, width, _MARGIN + _height_of(lines, size), foot)
 
 

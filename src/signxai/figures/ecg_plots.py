@@ -49,10 +49,12 @@ def plot_ecg(
         units: of the signal. "mV", "uV" and "V" are drawn in mV; anything else, such as "standard deviation", as it is.
         layout: "clinical": 3 rows of 4 leads, which follow each other in time, so that each lead shows its quarter of the signal, and
             below them all of the rhythm lead (up to 2.5 s each lead shows all of it, and there is no rhythm lead);
-            "rows": all of each lead, below each other; None: clinical for 8 to 12 standard leads and at most 10 s.
+            "rows": all of each lead, below each other; None: clinical for 8 to 12 standard leads and at most 10 s. Where a layout
+            hides part of the relevance, the share stands below the paper.
         rhythm_lead: the lead below the others in the clinical layout.
         r_peaks: sample numbers, each marked by a triangle above the trace of the rhythm lead or of the first lead.
-        beat_labels: a label for each R peak, such as "N" or "V"; those that would overlap a longer one, or the one before, are left out.
+        beat_labels: a label for each R peak, such as "N" or "V"; those that would overlap are written smaller, and above each other,
+            rare ones next to their beats.
         start: time of the first sample, in seconds.
         title: above the paper.
         gain: millimetres per mV (or per unit); None: 10 per mV, halved until large amplitudes fit, and for other units 1, 2

@@ -22,7 +22,7 @@ from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import FloatArray, as_array
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
-__all__ = ["SpectrumSample", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
+__all__ = ["SpectrumSample", "highest_telling", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
 
 AxesArray = npt.NDArray[np.object_]
 
@@ -83,7 +83,8 @@ def plot_spectrum(
         spectral: what `dft_relevance` gives for it.
         lead_names: in the order of the leads; without them they are numbered from 1.
         units: of the signal.
-        highest: the largest frequency shown, in Hz; None: half of the sampling rate.
+        highest: the largest frequency shown, in Hz; None: the one up to which 99 % of the sum of |R| and of the signal's power (without
+            its mean) lie. What lies above it is said below the figure.
         title: above the figure.
         limit: relevance at the ends of the colour scale, which is symmetric about 0 and the same for all leads; None: the
             percentile.
@@ -105,7 +106,7 @@ def plot_spectrum(
     spectrum = _spectrum(signal, spectral, lead_names, units, highest, limit, percentile)
     figure, grid = _page(len(spectrum.names), 2, spectrum.height, title)
     _draw_spectrum(grid, spectrum, cmap)
-    _finish(figure, grid, _FREQUENCY, spectrum.relevance, spectrum.norm, cmap)
+    _finish(figure, grid, spectrum.label, spectrum.relevance, spectrum.norm, cmap)
     return grid
 
 
@@ -138,7 +139,8 @@ def plot_spectrum_maps(
 
     Args:
         samples: one sample, or several below each other.
-        units, highest, percentile, cmap: as for `plot_spectrum`, for each map.
+        units, percentile, cmap: as for `plot_spectrum`, for each map.
+        highest: as for `plot_spectrum`, for all maps together.
 
     Returns:
         Axes (leads, 2) of each map, sample by sample; their ``figure.figure`` has ``savefig``.
@@ -156,6 +158,7 @@ def plot_spectrum_maps(
     listed = [samples] if isinstance(samples, SpectrumSample) else list(samples)
     if not listed or not all(sample.maps for sample in listed):
         raise InputError("a figure needs at least one sample, and each sample a map")
+    highest = (highest_telling(listed) or None) if highest is None else highest
     bands = [band for sample in listed for band in _bands(sample, units, highest, percentile)]
     heights = [band.height for band in bands]
     figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=_DOTS, layout="constrained")
@@ -171,6 +174,49 @@ def plot_spectrum_maps(
 
 
 _FREQUENCY = "frequency (Hz)"
+_TELLING = 0.99
+_LEAST_BINS = 8
+
+
+def _telling_frequency(frequencies: FloatArray, relevance: FloatArray, amplitudes: FloatArray) -> float:
+    r"""The frequency up to which 99 % of the sum of |R| over all leads lie, and of the power of each lead without its mean.
+
+    Args:
+        frequencies: (bins,), in Hz, rising.
+        relevance, amplitudes: (leads, bins).
+
+    >>> frequencies, amplitudes = np.arange(100.0), np.zeros((1, 100))
+    >>> amplitudes[0, [10, 60]] = 1.0, 0.05
+    >>> _telling_frequency(frequencies, np.where(frequencies == 20, 1.0, 0.0)[None], amplitudes)
+    20.0
+    """
+    power = np.square(amplitudes)
+    power[:, 0] = 0.0
+    shares = [np.abs(relevance).sum(axis=0), *power]
+    found = [int(np.searchsorted(np.cumsum(share), _TELLING * share.sum())) for share in shares if share.any()]
+    least = min(_LEAST_BINS, len(frequencies)) - 1  # a few bars are no axis
+    return float(frequencies[max([least, *found])])
+
+
+def highest_telling(samples: Sequence[SpectrumSample]) -> float:
+    r"""The frequency in Hz up to which 99 % of the sum of |R| of each map lie, and of the power of each lead without its mean.
+
+    Raises:
+        InputError: a sample whose parts do not fit each other.
+    """
+    spectra = [
+        _spectrum(sample.signal, spectral, sample.lead_names, "", math.inf, None, 100)
+        for sample in samples
+        for spectral in sample.maps.values()
+    ]
+    return max(_telling_frequency(spectrum.frequencies, spectrum.relevance, spectrum.amplitudes) for spectrum in spectra)
+
+
+def _said_of_the_rest(relevance: FloatArray, shown: npt.NDArray[np.bool_]) -> str:
+    """What share of the relevance lies beyond the axis, where any does."""
+    strength = np.abs(relevance)
+    beyond_it = float(strength[..., ~shown].sum())
+    return f"; {beyond_it / strength.sum():.1%} of the relevance lies above" if beyond_it else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +229,7 @@ class _Spectrum:
     names: Sequence[str]
     units: str
     norm: Normalize
+    label: str
 
     @property
     def height(self) -> float:
@@ -203,11 +250,12 @@ def _spectrum(
     n = len(traces[0])
     if relevance.shape != (len(traces), n // 2 + 1):
         raise InputError(f"a signal of shape {traces.shape} has relevance of {(len(traces), n // 2 + 1)}, not {relevance.shape}")
-    frequencies = as_array(spectral.frequencies)
-    shown = _shown(frequencies, highest)
+    frequencies, amplitudes = as_array(spectral.frequencies), _amplitudes(traces)
+    shown = frequencies <= (_telling_frequency(frequencies, relevance, amplitudes) if highest is None else _asked_for(highest))
+    label = _FREQUENCY + _said_of_the_rest(relevance, shown)
     relevance = relevance[:, shown]
     norm = relevance_norm(relevance, limit, percentile)
-    return _Spectrum(frequencies[shown], _amplitudes(traces)[:, shown], relevance, _names(lead_names, len(traces)), units, norm)
+    return _Spectrum(frequencies[shown], amplitudes[:, shown], relevance, _names(lead_names, len(traces)), units, norm, label)
 
 
 def _draw_spectrum(grid: AxesArray, spectrum: _Spectrum, cmap: str) -> None:
@@ -245,7 +293,7 @@ def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap
     grid = _grid(place, len(spectrum.names), 2)
     _draw_spectrum(grid, spectrum, cmap)
     for axes in grid[-1]:
-        axes.set_xlabel(_FREQUENCY, fontsize=TEXT_SIZE)
+        axes.set_xlabel(spectrum.label, fontsize=TEXT_SIZE)
     place.suptitle("\n".join(title), fontsize=_NAME_SIZE, parse_math=False)
     bar: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": _BAR_WIDTH / _WIDTH, "aspect": _BAR_WIDTH / _BAR_HEIGHT}
     bar["pad"] = _BAR_GAP / (len(spectrum.names) * spectrum.height)
@@ -291,7 +339,10 @@ def plot_spectrogram(
     relevance = _leads(short_time.relevance, axes=2, name="relevance", shape="(frames, bins) or (leads, frames, bins)")
     frequencies, times = as_array(short_time.frequencies), start + as_array(short_time.times)
     window = _step(frequencies, otherwise=1.0)  # the distance of frequencies is one over the window's seconds
-    shown = _shown(frequencies, highest)
+    over_time = np.abs(relevance).sum(axis=1)
+    end = _telling_frequency(frequencies, over_time, np.zeros_like(over_time)) if highest is None else _asked_for(highest)
+    shown = frequencies <= end
+    said = _said_of_the_rest(relevance, shown)
     relevance = relevance[..., shown]
     norm = relevance_norm(relevance, limit, percentile)
     names = _names(lead_names, len(relevance))
@@ -302,7 +353,7 @@ def plot_spectrogram(
         axes.pcolormesh(*edges, values.T, norm=norm, cmap=cmap, rasterized=True)
         axes.set_ylim(max(0.0, edges[1][0]), edges[1][-1])
         axes.set_ylabel(f"{name}\nfrequency (Hz)".lstrip("\n"), fontsize=TEXT_SIZE, parse_math=False)
-    _finish(figure, grid, "time (s)", relevance, norm, cmap)
+    _finish(figure, grid, f"time (s){said}", relevance, norm, cmap)
     return grid[:, 0]
 
 
@@ -324,12 +375,10 @@ def _names(lead_names: Sequence[str], leads: int) -> tuple[str, ...]:
     return names
 
 
-def _shown(frequencies: FloatArray, highest: float | None) -> npt.NDArray[np.bool_]:
-    if highest is None:
-        return np.full(len(frequencies), True)
+def _asked_for(highest: float) -> float:
     if not highest > 0:
         raise OptionError(f"highest={highest}: it must be a positive frequency, in Hz")
-    return np.asarray(frequencies <= highest)
+    return highest
 
 
 def _amplitudes(traces: FloatArray) -> FloatArray:

@@ -1,7 +1,7 @@
-"""Annotated heart beats: where they are, what they were called, and their class by the standard ANSI/AAMI EC57."""
+"""Heart beats, annotated or detected: where they are, what they were called, and their class by the standard ANSI/AAMI EC57."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from signxai.common.errors import InputError
 
-__all__ = ["AAMI_CLASSES", "Beats"]
+__all__ = ["AAMI_CLASSES", "UNCLASSIFIED", "Beats"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -25,6 +25,12 @@ AAMI_CLASSES = MappingProxyType({symbol: name for name, symbols in _SYMBOLS_OF.i
 """The AAMI class N, S, V, F or Q of each beat symbol of WFDB; symbols that stand for no beat are not in it."""
 
 
+UNCLASSIFIED = "?"
+"""The symbol of a beat of which nobody said what it is."""
+
+_ORIGINS = ("annotated", "given", "detected")
+
+
 @dataclass(frozen=True, eq=False)
 class Beats:
     """Beats of a signal, in the order of time.
@@ -34,11 +40,12 @@ class Beats:
 
     Attributes:
         positions: sample of each beat's annotation (as a rule its R peak), integers (beats,), not falling.
-        symbols: each beat's symbol in WFDB's annotations, such as N, L, V or A.
+        symbols: each beat's symbol in WFDB's annotations, such as N, L, V or A; "?" where nobody said what it is.
+        origin: who says so: "annotated" in the recording, "given" by the user, or "detected" by a program.
 
     Raises:
-        InputError: another number of positions than symbols, positions that are no whole numbers >= 0 or that fall, or a
-            symbol that stands for no beat.
+        InputError: another number of positions than symbols, positions that are no whole numbers >= 0 or that fall, a
+            symbol that stands for no beat, or an unknown origin.
 
     >>> beats = Beats([18, 300, 700], "NVA")
     >>> beats.classes
@@ -49,6 +56,7 @@ class Beats:
 
     positions: IntArray
     symbols: Sequence[str]
+    origin: str = "annotated"
 
     def __post_init__(self) -> None:
         positions = np.asarray(self.positions)
@@ -65,6 +73,8 @@ class Beats:
             raise InputError("positions of beats are samples from 0 on, in the order of time")
         if unknown := sorted(set(self.symbols) - AAMI_CLASSES.keys()):
             raise InputError(f"{', '.join(map(repr, unknown))} stands for no beat; symbols of beats: {' '.join(AAMI_CLASSES)}")
+        if self.origin not in _ORIGINS:
+            raise InputError(f"origin={self.origin!r}: beats are one of {', '.join(_ORIGINS)}")
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -77,7 +87,7 @@ class Beats:
     def select(self, chosen: npt.ArrayLike) -> "Beats":
         """The beats that the indices, or the mask of booleans, choose."""
         indices = np.arange(len(self))[np.asarray(chosen, dtype=None if np.size(chosen) else np.int64)]
-        return Beats(self.positions[indices], tuple(self.symbols[index] for index in indices))
+        return replace(self, positions=self.positions[indices], symbols=tuple(self.symbols[index] for index in indices))
 
     def within(self, start: int, end: int) -> "Beats":
         """The beats at samples start <= position < end, counted from start.
@@ -86,4 +96,4 @@ class Beats:
         array([0])
         """
         inside = self.select((self.positions >= start) & (self.positions < end))
-        return Beats(inside.positions - start, inside.symbols)
+        return replace(inside, positions=inside.positions - start)

@@ -63,7 +63,7 @@ def _factors(old: float, new: float) -> tuple[int, int]:
 def _moved(beats: Beats | None, ratio: Fraction, samples: int) -> Beats | None:
     if beats is None:
         return None
-    return Beats(np.minimum(np.rint(beats.positions * float(ratio)).astype(np.int64), samples - 1), beats.symbols)
+    return replace(beats, positions=np.minimum(np.rint(beats.positions * float(ratio)).astype(np.int64), samples - 1))
 
 
 def bandpass(signal: Signal, low: float, high: float) -> Signal:

@@ -55,6 +55,9 @@ class SignalFormat:
 FORMATS: list[SignalFormat] = [
     SignalFormat("WFDB", (".hea", ".dat", ".atr"), "signxai.timeseries.wfdb_files.read_wfdb", has_annotators=True),
     SignalFormat("EDF", (".edf", ".bdf"), "signxai.timeseries.edf_files.read_edf"),
+    SignalFormat("DICOM", (".dcm",), "signxai.timeseries.dicom_files.read_dicom"),
+    SignalFormat("SCP-ECG", (".scp",), "signxai.timeseries.exchange_files.read_scp"),
+    SignalFormat("HL7 aECG", (".xml",), "signxai.timeseries.exchange_files.read_aecg"),
     SignalFormat("CSV", (".csv", ".tsv", ".txt"), "signxai.timeseries.csv_files.read_csv"),
     SignalFormat("NumPy", (".npy", ".npz"), "signxai.timeseries.array_files.read_numpy"),
 ]

@@ -1,4 +1,4 @@
-"""The packages of the extra ``ecg``, fetched where they are needed."""
+"""The packages of the extras ``ecg`` and ``hospital``, fetched where they are needed."""
 
 import warnings
 from collections.abc import Iterator
@@ -8,15 +8,16 @@ from types import ModuleType
 
 from signxai.common.errors import InputError
 
-__all__ = ["deprecations_ignored", "package"]
+__all__ = ["deprecations_ignored", "package", "warnings_ignored"]
 
 
-def package(name: str, purpose: str) -> ModuleType:
+def package(name: str, purpose: str, extra: str = "ecg") -> ModuleType:
     """Import a package that signxai itself does not need.
 
     Args:
         name: of the module, as in an import.
         purpose: what needs it, as the beginning of a sentence.
+        extra: of signxai, by which it is installed.
 
     Raises:
         InputError: the package, or one that it needs, is not installed.
@@ -29,7 +30,7 @@ def package(name: str, purpose: str) -> ModuleType:
         with deprecations_ignored():
             return import_module(name)
     except ModuleNotFoundError as error:
-        raise InputError(f'{purpose} needs the package {error.name}, which is missing: pip install "signxai[ecg]"') from error
+        raise InputError(f'{purpose} needs the package {error.name}, which is missing: pip install "signxai[{extra}]"') from error
 
 
 @contextmanager
@@ -37,4 +38,12 @@ def deprecations_ignored() -> Iterator[None]:
     """Keep quiet what one package warns another of, such as pandas of wfdb's use of it: its users can do nothing about it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+@contextmanager
+def warnings_ignored() -> Iterator[None]:
+    """Keep quiet what a package's arithmetic warns of, such as means of nothing, where its results are looked at anyway."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield

@@ -51,7 +51,8 @@ class SignalInput:
             fitted here, before anything is cut out.
         before_s, after_s: where the network's window begins and ends about a beat's annotation, in seconds; None: the network
             takes whatever stretch it is given.
-        highest_hz: the highest frequency that the preparation lets pass; None: half of the sampling rate.
+        highest_hz: the highest frequency that the preparation lets pass, where figures of frequencies end at the latest; None: half of
+            the sampling rate.
         units: of what ``prepare`` gives, or what 1 stands for behind a normalization; "": nobody says. Of values as they were recorded the
             recording says it.
 

@@ -57,7 +57,7 @@ class Signal:
         units: one unit per lead, such as "mV"; a single text holds for all leads.
         sampling_rate: samples per second of each lead, in Hz.
         name: what the signal is called in messages and figures, such as the record's name.
-        beats: the annotated beats, or None where nobody annotated any.
+        beats: its beats, annotated, given or detected; None where nobody looked for any.
 
     Raises:
         InputError: values that are no real numbers of this shape, or infinite; names or units that do not fit them; a
@@ -102,7 +102,7 @@ class Signal:
     def __repr__(self) -> str:
         units = "/".join(dict.fromkeys(self.units))
         said = f"{', '.join(self.lead_names)} in {units}, {self.values.shape[1]} samples at {self.sampling_rate:g} Hz ({self.duration:g} s)"
-        return f"Signal {self.name!r}: {said}" + ("" if self.beats is None else f", {len(self.beats)} beats")
+        return f"Signal {self.name!r}: {said}" + ("" if self.beats is None else f", {_counted(self.beats)}")
 
     @property
     def duration(self) -> float:
@@ -139,6 +139,17 @@ class Signal:
         chosen = lead_indices(self.lead_names, names)
         return replace(self, values=self.values[chosen], lead_names=names, units=[self.units[index] for index in chosen])
 
+    def with_beats(self, beats: Beats | None) -> "Signal":
+        """The same signal with other beats.
+
+        Raises:
+            InputError: a beat lies outside the signal.
+
+        >>> Signal([[0.0, 1.0, 0.0]], ["II"], "mV", 2.0).with_beats(Beats([1], "V", origin="given"))
+        Signal '': II in mV, 3 samples at 2 Hz (1.5 s), 1 beats given
+        """
+        return replace(self, beats=beats)
+
     def in_units(self, unit: str) -> "Signal":
         """Convert all leads to one unit of voltage: "V", "mV", "uV" or "nV".
 
@@ -157,6 +168,10 @@ class Signal:
                 raise InputError(f"lead {lead!r} is in {has}, which no factor turns into {wanted}")
         values = [_in_unit(lead, _PER_VOLT[has], _PER_VOLT[wanted]) for lead, has in zip(self.values, self.units, strict=True)]
         return replace(self, values=np.stack(values), units=wanted)
+
+
+def _counted(beats: Beats) -> str:
+    return f"{len(beats)} beats" + ("" if beats.origin == "annotated" else f" {beats.origin}")
 
 
 def _in_unit(values: FloatArray, has: float, wanted: float) -> FloatArray:

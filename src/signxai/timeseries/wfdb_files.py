@@ -12,7 +12,7 @@ from signxai.timeseries.file_content import FileContent, FloatArray, distinct, r
 from signxai.timeseries.formats import REFERENCE_ANNOTATOR
 from signxai.timeseries.packages import deprecations_ignored, package
 
-__all__ = ["read_wfdb"]
+__all__ = ["read_annotations", "read_wfdb"]
 
 
 _DEFINITION = re.compile(rb"## (?!annotation type definitions|end of definitions)")
@@ -59,6 +59,26 @@ def _read_beats(wfdb: Any, header: Path, record_name: str, annotator: str, rate:
         if annotator == REFERENCE_ANNOTATOR:
             return None, ()
         raise OptionError(f"annotator={annotator!r}: there is no file {path}")
+    return _beats_of(wfdb, path, record_name, annotator, rate)
+
+
+def read_annotations(path: Path, rate: float) -> tuple[FloatArray, tuple[str, ...]]:
+    """Times (s) and symbols of the beats in a file of WFDB annotations, such as 100.qrs.
+
+    Args:
+        path: the file, whose name is a record's with the annotator as its suffix.
+        rate: samples per second at which its places count, where it does not say so itself.
+
+    Raises:
+        InputError: wfdb is missing, or the file is broken.
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb"):
+        pass
+    return _beats_of(package("wfdb", "reading WFDB annotations"), path, str(path.absolute().with_suffix("")), path.suffix[1:], rate)
+
+
+def _beats_of(wfdb: Any, path: Path, record_name: str, annotator: str, rate: float) -> tuple[FloatArray, tuple[str, ...]]:
     with refused(path, "WFDB annotations"), deprecations_ignored():
         _check_definitions(path)
         annotations = wfdb.rdann(record_name, annotator)

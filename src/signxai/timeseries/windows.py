@@ -81,7 +81,7 @@ def beat_windows(signal: Signal, before_s: float, after_s: float) -> BeatWindows
     (('V',), array([0, 2]))
     """
     if signal.beats is None:
-        raise InputError(f"{signal.name or 'signal'}: has no annotated beats")
+        raise InputError(f"{signal.name or 'signal'}: has no annotated beats; find them by detect_beats, and give them by with_beats")
     before, after = _samples(signal, "before_s", before_s, least=0), _samples(signal, "after_s", after_s, least=1)
     positions = signal.beats.positions
     inside = (positions >= before) & (positions + after <= signal.values.shape[1])

@@ -1,0 +1,189 @@
+"""Beats that nobody annotated, summaries and layouts on the command line: what a user gets, and what is said of it."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+from command_line import explained, refused
+from places import ECG_DATA
+from signxai.cli import signal_results
+from signxai.timeseries import read_signal
+from signxai.timeseries.packages import warnings_ignored
+
+with warnings_ignored():
+    pytest.importorskip("wfdb")
+    pytest.importorskip("scipy")
+
+NETS = """
+import torch
+from torch import nn
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = twelve()
+
+    def forward(self, a, b):
+        return self.net(a) + self.net(b)
+
+def both():
+    return Both()
+
+def twelve():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv1d(12, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(16, 3))
+"""
+BEATS = ["--model", "ecg_beats", "--method", "gradient_x_input"]
+BOTH = ["--model", "twelve_nets:both", "--method", "gradient_x_input"]
+ROWS = ["--layout", "rows", "--output", "a.png"]
+TWELVE = ["--model", "twelve_nets:twelve", "--method", "gradient_x_input"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a record without annotations, its beats in tables, and twelve leads of 10 s."""
+    folder = tmp_path_factory.mktemp("unannotated")
+    for suffix in (".hea", ".dat", ".atr"):
+        shutil.copy(ECG_DATA / f"208_1020s{suffix}", folder)
+    (folder / "208_1020s.atr").rename(folder / "208_1020s.mine")
+    beats = read_signal(ECG_DATA / "208_1020s.hea").beats
+    lines = [f"{position / 360:.4f},{symbol}" for position, symbol in zip(beats.positions, beats.symbols, strict=True)]
+    (folder / "mine.csv").write_text("\n".join(["time (s),symbol", *lines]) + "\n")
+    (folder / "late.csv").write_text("time (s)\n61\n")
+    values = np.random.default_rng(0).normal(size=(12, 1000)).cumsum(axis=1) / 50
+    names = [*("I", "II", "III", "aVR", "aVL", "aVF"), *(f"V{number}" for number in range(1, 7))]
+    np.savez(folder / "twelve.npz", x=values, sampling_rate=100.0, lead_names=names, units="mV")
+    np.save(folder / "plain.npy", values)
+    (folder / "twelve_nets.py").write_text(NETS)
+    return folder
+
+
+def have_neurokit2():
+    with warnings_ignored():
+        pytest.importorskip("neurokit2")
+
+
+# Beats
+
+
+@pytest.mark.parametrize("file", ["mine.csv", "208_1020s.mine"])
+def test_ones_own_beats_are_explained_and_marked_as_given(run, here, file):
+    said = explained(run("explain", "208_1020s.hea", *BEATS, "--beats", file, "--at-beat", 12, "--save", "own.npz"))
+    assert "beat 12 at" in said
+    assert ", given as " in said
+    with np.load(here / "own.npz") as saved:
+        assert saved["beat_origin"].tolist() == ["given"]
+        assert saved["beat_sample"][0] == read_signal(ECG_DATA / "208_1020s.hea").beats.positions[12]
+
+
+def test_beats_that_nobody_annotated_are_detected_and_marked_so_everywhere(run, here, monkeypatch):
+    have_neurokit2()
+    headings, plot = [], signal_results.plot_ecg_maps
+
+    def noted(samples, **options):
+        headings.extend(samples)
+        return plot(samples, **options)
+
+    monkeypatch.setattr(signal_results, "plot_ecg_maps", noted)
+    args = ("--window", "2:12s", "--save", "found.npz", "--output", "found.png")
+    said = explained(run("explain", "208_1020s.hea", *BEATS, *args))
+    assert "beats are not annotated but detected (neurokit2" in said
+    assert "s, detected: predicted " in said
+    assert "annotated as" not in said
+    [sample] = headings
+    assert "(detected), labelled as predicted" in sample.heading
+    assert set(sample.beat_labels) <= {*"NSVF", ""}
+    with np.load(here / "found.npz") as saved:
+        assert set(saved["beat_origin"].tolist()) == {"detected"}
+
+
+def test_detection_is_done_where_it_is_asked_for_and_annotations_are_taken_where_there_are_any(run):
+    have_neurokit2()
+    annotated = ECG_DATA / "208_1020s.hea"
+    assert "detected" not in explained(run("explain", annotated, *BEATS, "--at-beat", 12, "--save", "a.npz"))
+    said = explained(run("explain", annotated, *BEATS, "--beats", "detect", "--at-beat", 12, "--save", "a.npz"))
+    assert "beat 12 at" in said
+    assert " s, detected" in said
+    assert "annotated N" not in said
+
+
+# Summaries
+
+
+def test_a_summary_is_a_table_whose_sum_is_the_maps(run, here):
+    have_neurokit2()
+    args = ("--beats", "mine.csv", "--window", "10:20s", "--summary", "sums.csv", "--summary", "sums.png", "--save", "maps.npz")
+    said = explained(run("explain", "208_1020s.hea", *BEATS, *args))
+    assert "beats (given); waves found: P in" in said
+    with (here / "sums.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(here / "maps.npz") as saved:
+        strip = saved["gradient_x_input_strip"][0].astype(np.float64)
+    for lead, values in zip(("MLII", "V1"), strip, strict=True):
+        of_lead = [row for row in rows if row["lead"] == lead]
+        for sign, key in ((1, "for"), (-1, "against")):
+            assert sum(float(row[key]) for row in of_lead) == pytest.approx(sign * np.maximum(sign * values, 0).sum(), rel=1e-5)
+    assert {row["part"] for row in rows} == {"P", "QRS", "ST", "T", "rest"}
+    assert {row["origin"] for row in rows} == {"given"}
+    assert (here / "sums.png").stat().st_size > 10_000
+
+
+# Layouts
+
+
+def test_what_a_layout_hides_is_said_and_rows_show_all(run):
+    options = ("--sampling-rate", 100, "--output", "twelve.png")
+    said = explained(run("explain", "twelve.npz", *TWELVE, *options))
+    assert "the figure's layout does not show " in said
+    assert "of the relevance by gradient_x_input; --layout rows shows all" in said
+    assert "does not show" not in explained(run("explain", "twelve.npz", *TWELVE, *options, "--layout", "rows"))
+
+
+MISTAKES = {
+    "beats behind the end": (["208_1020s.hea", *BEATS, "--beats", "late.csv", "--at-beat", "0"], ["late.csv", "a beat at 61 s"]),
+    "beats that are not there": (["208_1020s.hea", *BEATS, "--beats", "gone.csv", "--at-beat", "0"], ["gone.csv"]),
+    "beats of several": (["208_1020s.hea", "208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "0"], ["--beats", "apart"]),
+    "a layout without a figure": (
+        ["twelve.npz", *TWELVE, "--sampling-rate", "100", "--layout", "rows", "--save", "a.npz"],
+        ["--layout", "--output"],
+    ),
+    "an axis of no frequencies": (
+        ["twelve.npz", *TWELVE, "--sampling-rate", "100", "--highest-hz", "30", "--output", "a.png"],
+        ["--highest-hz"],
+    ),
+    "a layout of no signal": (["twelve.npz", *TWELVE, "--layout", "rows", "--output", "a.png"], ["--layout", "--sampling-rate"]),
+    "a layout of several inputs": (
+        [*("--input", "a=plain.npy", "--input", "b=plain.npy"), *BOTH, *ROWS],
+        ["--layout"],
+    ),
+    "a summary of another kind": (["twelve.npz", *TWELVE, "--sampling-rate", "100", "--summary", "a.json"], ["a.json", ".csv"]),
+    "a page for two maps": (
+        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--at-beat", "13", "--summary", "a.png"],
+        ["--summary a.png", "there are 2", ".pdf"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_in_one_line_and_nothing_is_written(run, here, name):
+    args, words = MISTAKES[name]
+    before = sorted(here.iterdir())
+    refused(run("explain", *args), *words)
+    assert sorted(here.iterdir()) == before
+
+
+def test_the_axis_of_frequencies_ends_where_one_asks_for_it(run, monkeypatch):
+    ends, plot = [], signal_results.plot_spectrum_maps
+
+    def noted(samples, **options):
+        ends.append(options["highest"])
+        return plot(samples, **options)
+
+    monkeypatch.setattr(signal_results, "plot_spectrum_maps", noted)
+    args = ("explain", "twelve.npz", *TWELVE, "--sampling-rate", 100, "--frequency", "--output", "hertz.png")
+    explained(run(*args))
+    explained(run(*args, "--highest-hz", 20))
+    assert ends[1] == 20
+    assert 0 < ends[0] < 50

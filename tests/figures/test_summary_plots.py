@@ -1,0 +1,56 @@
+"""The figure of a summary shows its sums, as shares of all relevance, and the waves where they are."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from boxes import laid_out
+from signxai.common import InputError
+from signxai.figures.summary_plots import plot_summary
+
+SIGNAL, MAP = np.random.default_rng(0).normal(size=(2, 2, 600))
+BY_LEAD, BY_PART, BY_BEAT = (np.random.default_rng(count).normal(size=(count, 2)) for count in (2, 5, 3))
+PART = np.repeat([4, 0, 4, 1, 2, 3, 4], [50, 20, 20, 30, 60, 60, 360])
+FOUND = SimpleNamespace(
+    lead_names=("V1", "MLII"),
+    beats=SimpleNamespace(positions=np.array([1100, 1300, 1500]), symbols=("N", "V", "?")),
+    sampling_rate=100.0,
+    start=1000,
+    part=PART,
+    by_lead=lambda: BY_LEAD,
+    by_beat=lambda: BY_BEAT,
+    by_part=lambda: BY_PART,
+)
+
+
+def test_bars_are_the_sums_as_shares_of_all_relevance():
+    strip, beats, parts, leads = plot_summary(SIGNAL, MAP, FOUND, title="made_up $x$")
+    per_cent = 100 / np.abs(MAP).sum()
+    for axes, sums in ((parts, BY_PART), (leads, BY_LEAD)):
+        np.testing.assert_allclose([bar.get_width() for bar in axes.patches], per_cent * sums.T.ravel())
+    np.testing.assert_allclose([bar.get_height() for bar in beats.patches], per_cent * BY_BEAT.T.ravel())
+    assert [label.get_text() for label in leads.get_yticklabels()] == ["V1", "MLII"]
+    assert [text.get_text() for text in beats.texts] == ["N", "V", ""]
+    laid_out(strip.figure)
+
+
+def test_relevance_of_beats_beside_the_strip_is_said():
+    assert plot_summary(SIGNAL, MAP, FOUND)[1].get_title(loc="right") == ""
+    before = SimpleNamespace(**{**vars(FOUND), "start": 1101})
+    share = 100 * np.abs(BY_BEAT[0]).sum() / np.abs(MAP).sum()
+    assert plot_summary(SIGNAL, MAP, before)[1].get_title(loc="right").startswith(f"{share:.1f} % are of beats")
+
+
+def test_the_strip_is_the_limb_lead_with_its_waves_shaded():
+    strip = plot_summary(SIGNAL, MAP, FOUND)[0]
+    assert strip.get_ylabel() == "MLII (mV)"
+    np.testing.assert_allclose(strip.lines[-1].get_xydata(), np.stack([10 + np.arange(600) / 100, SIGNAL[1]], axis=1))
+    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in strip.patches]
+    np.testing.assert_allclose(spans, [(10.495, 10.695), (10.895, 11.195), (11.195, 11.795), (11.795, 12.395)])
+
+
+def test_what_does_not_fit_the_summary_is_refused():
+    for signal, relevance in ((SIGNAL[:, 1:], MAP[:, 1:]), (SIGNAL, MAP[:1]), (SIGNAL[:1], MAP[:1])):
+        with pytest.raises(InputError, match="a summary of 2 leads and 600 samples"):
+            plot_summary(signal, relevance, FOUND)
