@@ -49,9 +49,10 @@ $(MUTANTS_STAMP): pyproject.toml | $(VENV)/bin/python
 demo: $(DEMO_STAMP)  ## set up and explain a bundled photo with a real network
 	@mkdir -p out
 	$(BIN)/signxai explain src/signxai/data/chelsea.png \
-		--method gradient --method gradient_x_sign --method smoothgrad --method grad_cam \
 		--method lrp_epsilon_0_25_std_x --method lrpsign_epsilon_0_25_std_x \
-		--method lrp_alpha_1_beta_0 --method lrp_sequential_composite_a \
+		--method lrp_epsilon_0_1 --method grad_cam \
+		--method gradient --method gradient_x_sign --method smoothgrad \
+		--method lrp_alpha_1_beta_0 \
 		--output out/demo.png
 
 demo-ecg: $(ECG_STAMP)  ## set up and explain a ventricular beat of a bundled ECG

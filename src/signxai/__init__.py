@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signxai.evidence.certifying import certify
     from signxai.evidence.comparing import compare_methods
     from signxai.evidence.comparison import Comparison
+    from signxai.figures.showing import show
     from signxai.names.grammar import list_methods, parse_method
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "register_method",
     "register_rule",
     "rules_for",
+    "show",
 ]
 
 _HOME = {
@@ -43,6 +45,7 @@ _HOME = {
     "inspect_model": "signxai.api",
     "register_rule": "signxai.api",
     "rules_for": "signxai.api",
+    "show": "signxai.figures.showing",
     "list_methods": "signxai.names.grammar",
     "parse_method": "signxai.names.grammar",
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -195,6 +196,17 @@ def test_methods_may_be_given_in_a_row_or_one_by_one(run, args):
     before, after = run("explain", "x.npy", *args, "--model", "nets:small"), run("explain", *args, "x.npy", "--model", "nets:small")
     for done in (before, after):
         assert [line.split()[0] for line in explained(done).splitlines() if " sum " in line] == ["gradient", "lrp_z"]
+
+
+def test_maps_are_laid_over_the_picture_where_that_is_asked_for(run, monkeypatch):
+    from signxai.cli import explain_files
+
+    asked, drawn = [], explain_files.image_figure
+    monkeypatch.setattr(explain_files, "image_figure", lambda samples, **how: asked.append((samples, how)) or drawn(samples, **how))
+    for options in ([], ["--overlay"]):
+        explained(run("explain", "photo.png", "--model", "nets:named", "--method", "gradient", "--output", "over.png", *options))
+    assert [how for _, how in asked] == [{"overlay": False}, {"overlay": True}]
+    assert re.search(r"photo.png: predicted \w+: [\d.]+ % \(logit ", asked[1][0][0].heading)
 
 
 def test_inputs_are_rows_of_one_figure(run):
@@ -419,6 +431,11 @@ MISTAKES = {
     "figure format": (["x.npy", *SMALL, "--output", "maps.doc"], ["maps.doc", ".png"]),
     "figure without a folder": (["x.npy", *SMALL, "--output", "none/maps.png"], ["none", "folder"]),
     "arrays format": (["x.npy", *SMALL, "--save", "maps.npy"], ["maps.npy", ".npz"]),
+    "an overlay without a figure": (["photo.png", "--model", "nets:named", "-m", "gradient", "--overlay"], ["--overlay", "--output"]),
+    "an overlay of a signal": (
+        ["ecg.npy", "--model", "nets:ecg", "-m", "lrp_z", "--overlay", "--output", "e.png"],
+        ["--overlay", "pictures"],
+    ),
     "overwriting an input": (["photo.png", "--model", "nets:named", "-m", "gradient", "--output", "maps/../photo.png"], ["would be lost"]),
     "picture without preprocessing": (["photo.png", *SMALL], ["photo.png", "preprocess"]),
     "failing preprocessing": (["photo.png", "--model", "nets:clumsy", "-m", "gradient"], ["photo.png", "ZeroDivisionError"]),

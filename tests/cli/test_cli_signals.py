@@ -1,6 +1,7 @@
 """Signals on the command line: from a recording's file to the maps of its beats, and what is refused on the way."""
 
 import itertools
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -385,8 +386,9 @@ def test_a_beat_is_named_in_the_heading_and_on_the_paper(run, drawn):
     explained(run("explain", E233, *BEATS, "--at-beat", 91, "--method", "gradient", "--target", "S", "--output", "beat.png"))
     [sample] = drawn
     assert sample.heading.startswith("233_1655s.hea, beat 91 at 54.931 s, annotated A (class S): predicted ")
-    assert "explained S (logit " in sample.heading or "predicted S (logit " in sample.heading
+    assert re.search(r"(explained|predicted) S: [\d.]+ % \(logit ", sample.heading)
     assert dict(zip(sample.r_peaks, sample.beat_labels, strict=True))[round(BEFORE_S * RATE)] == "S (beat 91)"
+    assert (sample.start, sample.time_label) == (pytest.approx(-BEFORE_S, abs=1 / RATE), "time from the beat (s)")
     assert sorted(set(sample.beat_labels)) == ["N", "S (beat 91)"]
 
 

@@ -16,6 +16,7 @@ from boxes import laid_out, within
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS, plot_ecg
+from signxai.figures.relevance_colours import MEANING
 
 RATE = 100
 LEFT = 10.0  # millimetres, of the calibration pulse
@@ -187,7 +188,7 @@ def test_the_colour_bar_has_the_traces_scale_and_colours():
     axes = plot_ecg(ecg(), relevance_of(ecg()), sampling_rate=RATE, cmap="bwr")
     bar = bar_of(axes)
     assert bar.get_xlim() == coloured(axes)[0].get_clim()
-    assert bar.get_xlabel() == "relevance"
+    assert bar.get_xlabel() == MEANING
     assert {line.get_cmap().name for line in coloured(axes)} == {"bwr"}
     ticks = bar.get_xticks()
     np.testing.assert_allclose(ticks, np.linspace(-1, 1, 5) * bar.get_xlim()[1])

@@ -12,6 +12,7 @@ from boxes import assert_nothing_overlaps, laid_out
 from processes import loaded
 from signxai.common import InputError
 from signxai.common.visualization import normalize_relevance_map
+from signxai.figures.lines import in_lines
 from signxai.figures.map_plots import Sample, heading, image_figure, signal_figure
 
 RANDOM = np.random.default_rng(0)
@@ -54,6 +55,29 @@ def test_the_heading_names_the_predicted_class_and_its_logit():
 def test_the_heading_names_the_explained_class_where_it_is_another_one():
     said = heading("tabby", 7.456, "lynx", -1.0)
     assert all(part in said for part in ("predicted tabby (logit 7.46)", "explained lynx (logit -1.00)"))
+
+
+def test_the_heading_gives_the_probability_of_each_class():
+    said = heading("tabby", 7.456, "lynx", -1.0, probability=0.93124, explained_probability=0.0007)
+    assert said == "predicted tabby: 93.12 % (logit 7.46), explained lynx: 0.07 % (logit -1.00)"
+
+
+# How names break
+
+
+@pytest.mark.parametrize("letters", range(14, 40))
+@pytest.mark.parametrize("name", [*NAMES, "smoothgrad_noise_0_3_samples_20_x_sign", "lrp_alpha_2_beta_1"])
+def test_a_name_breaks_between_its_words_and_never_within_a_number(name, letters):
+    lines = in_lines(name, letters)
+    assert "".join(lines) == name
+    assert max(map(len, lines)) <= letters
+    assert all(line.endswith("_") for line in lines[:-1])
+    assert not any(line[0].isdigit() for line in lines)
+
+
+def test_text_breaks_at_spaces_and_what_is_longer_than_a_line_where_it_ends():
+    assert in_lines("cat.png: predicted tiger cat", 12) == ["cat.png:", "predicted", "tiger cat"]
+    assert in_lines("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
 
 
 @pytest.mark.parametrize(("figure_of", "sample"), [(image_figure, image_sample()), (signal_figure, signal_sample())])

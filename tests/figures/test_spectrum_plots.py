@@ -14,6 +14,7 @@ from boxes import laid_out
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS
+from signxai.figures.relevance_colours import MEANING
 from signxai.figures.spectrum_plots import SpectrumSample, highest_telling, plot_spectrogram, plot_spectrum, plot_spectrum_maps
 from signxai.timeseries.frequency import dft_relevance, stdft_relevance
 
@@ -159,7 +160,7 @@ def test_the_colour_bar_has_the_scale_and_0_in_its_middle(of):
     axes, result = of(limit=2.5)
     bar = bar_of(axes.flat[0].figure)
     assert bar.get_xlim() == (-2.5, 2.5)
-    assert bar.get_xlabel() == "relevance"
+    assert bar.get_xlabel() == MEANING
     panel = axes.flat[-1]
     assert (bars(panel) if of is spectrum else mesh(panel)).get_clim() == (-2.5, 2.5)
     assert np.abs(result.relevance).max() > 0

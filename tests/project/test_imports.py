@@ -1,10 +1,12 @@
 """What an import loads, what a path gives, and which way imports go."""
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import re
 import sys
+from inspect import Parameter, isfunction, signature
 from pathlib import Path
 
 import pytest
@@ -61,7 +63,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
 PATHS = {
     "signxai": [
         "explain", "explain_all", "inspect_model", "list_methods", "parse_method", "__version__", "SignxaiError", "register_method",
-        "register_rule", "rules_for", "certify", "compare_methods", "Comparison",
+        "register_rule", "rules_for", "certify", "compare_methods", "Comparison", "show",
     ],
     "signxai.api": ["explain", "explain_all"],
     "signxai.torch_signxai": ["calculate_relevancemap", "calculate_relevancemaps"],
@@ -146,8 +148,6 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_the_arguments_of_an_analyzer_by_name_and_in_order(name):
-    from inspect import Parameter, signature
-
     analyzer = getattr(importlib.import_module("signxai.torch_signxai.methods.zennit_impl"), name)
     positional = [
         parameter.name if parameter.default is Parameter.empty else f"{parameter.name}={parameter.default!r}"
@@ -170,10 +170,41 @@ def test_the_arguments_of_an_analyzer_by_name_and_in_order(name):
     ],
 )
 def test_the_arguments_of_a_function_by_name_and_in_order(path, function, expected):
-    from inspect import Parameter, signature
-
     parameters = signature(getattr(importlib.import_module(path), function)).parameters.values()
     assert ", ".join(p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD) == expected
+
+
+def public_callables(module):
+    """The public functions, classes and methods of a module, by name."""
+    for name in getattr(module, "__all__", ()):
+        public = getattr(module, name)
+        if isinstance(public, type):
+            yield from (
+                (f"{module.__name__}.{name}.{key}", part) for key, part in vars(public).items() if isfunction(part) and key[0] != "_"
+            )
+        if callable(public):
+            yield f"{module.__name__}.{name}", public
+
+
+def signatures():
+    """What help shows of them, but of modules whose packages are not there."""
+    found = {}
+    for name in MODULES.keys() - {"signxai.__main__"}:
+        with contextlib.suppress(ImportError):
+            found |= dict(public_callables(importlib.import_module(name)))
+    return {name: signature_of(public) for name, public in found.items()}
+
+
+def signature_of(public):
+    with contextlib.suppress(ValueError):  # some types of Python's own have none
+        return str(signature(public))
+    return ""
+
+
+def test_help_names_types_of_numpy_as_numpy_does():
+    found = signatures()
+    assert [name for name, text in found.items() if "_typing" in text or "_array_like" in text] == []
+    assert "signal: 'npt.ArrayLike'" in found["signxai.figures.ecg_plots.plot_ecg"]
 
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"

@@ -76,6 +76,9 @@ __all__ = ["explain", "inspect"]
     is_flag=True,
     help="In a figure of several inputs: a scale of colours for each input, instead of one for all of them.",
 )
+@click.option(
+    "--overlay", is_flag=True, help="In a figure of pictures: lay the maps over the picture in gray, the more opaque the stronger."
+)
 @signal_options
 @signal_drawing_options
 @click.option("--frequency", is_flag=True, help="Of signals: show and keep the relevance of frequencies (in Hz) instead of that over time.")
@@ -101,6 +104,7 @@ def explain(
     forward: tuple[tuple[str, str], ...],
     labels: tuple[tuple[str, str], ...],
     own_scales: bool,
+    overlay: bool,
     at_beats: tuple[int, ...],
     window: str | None,
     sampling_rate: float | None,
@@ -152,6 +156,7 @@ def explain(
             *(inputs, model, weights, names, Targets(targets, above, versus), output, save),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
             at=at,
+            overlay=overlay,
             several=several,
         ),
         say=click.echo,

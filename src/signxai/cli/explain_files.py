@@ -56,6 +56,7 @@ class Request:
     signals: SignalOptions
     frequency: bool
     at: tuple[str, ...] = ()
+    overlay: bool = False
     several: SeveralOptions = field(default_factory=SeveralOptions)
 
 
@@ -98,7 +99,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
-    draw = results.figure if results else partial(_draw, decisions, maps, classifier)
+    draw = results.figure if results else partial(_draw, decisions, maps, classifier, request.overlay)
     for line in results.notices(request.output is not None) if results else ():
         say(line)
     summaries = results.summaries() if results else SignalSummaries(())
@@ -115,6 +116,8 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
         raise OptionError("--frequency: relevance over Hz is shown of a network that takes one signal, and this one takes several inputs")
     if drawing := request.signals.of_figures():
         raise OptionError(f"{drawing[0]}: goes with a network that takes one signal, and this one takes several inputs")
+    if request.overlay:
+        raise OptionError("--overlay: it is about figures of a network that takes pictures alone, and this one takes several inputs")
     if request.output:
         check_figure(several)
     model = move_to(classifier.model, request.device)
@@ -151,6 +154,8 @@ def _check_request(request: Request) -> None:
 
 def _check_drawing(request: Request) -> None:
     """Refuse options that would do nothing."""
+    if request.overlay and not request.output:
+        raise OptionError("--overlay is about a figure: it goes with --output FIGURE")
     if request.signals.layout and (request.frequency or not request.output):
         raise OptionError("--layout is about the figure of an ECG over time: it goes with --output FIGURE, and without --frequency")
     if request.signals.highest_hz and not (request.frequency and request.output):
@@ -160,6 +165,8 @@ def _check_drawing(request: Request) -> None:
 def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None) -> None:
     if request.frequency and signals is None:
         raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
+    if request.overlay and (signals is not None or x.ndim != 4):
+        raise OptionError("--overlay: maps are laid over pictures, and these inputs are none")
     if request.output and signals is None:
         _figure_of(x)
     if signals:
@@ -256,14 +263,14 @@ def _save(path: Path, content: Mapping[str, Any]) -> None:
     np.savez(path, **content)
 
 
-def _figure_of(x: Array) -> Callable[[list[Sample]], Figure]:
+def _figure_of(x: Array, overlay: bool = False) -> Callable[[list[Sample]], Figure]:
     """The figure that suits inputs (N, ...).
 
     Raises:
         InputError: none does.
     """
     if x.ndim == 4:
-        return image_figure
+        return partial(image_figure, overlay=overlay)
     if x.ndim == 3:
         return signal_figure
     if x.ndim == 2:
@@ -271,13 +278,13 @@ def _figure_of(x: Array) -> Callable[[list[Sample]], Figure]:
     raise InputError(f"a figure shows images (C, H, W) and signals (leads, time), not inputs of shape {x.shape[1:]}; use --save instead")
 
 
-def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier) -> Figure:
+def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, overlay: bool) -> Figure:
     samples = []
     for index, name in enumerate(decisions.names[:MOST_SHOWN]):
         x = classifier.picture(decisions.array[index]) if decisions.array.ndim == 4 else decisions.array[index]
         one = {method: values[index] for method, values in maps.items()}
         samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}"))
-    return _figure_of(decisions.array)(samples)
+    return _figure_of(decisions.array, overlay)(samples)
 
 
 def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
@@ -286,5 +293,9 @@ def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
     if decisions.are_labels:
         return label_heading(classifier.class_name(target), decisions.probabilities[index, target], logits[target]) + rather_than
     predicted = int(logits.argmax())
-    said = heading(classifier.class_name(predicted), logits[predicted], classifier.class_name(target), logits[target])
+    said = heading(
+        *(classifier.class_name(predicted), logits[predicted], classifier.class_name(target), logits[target]),
+        probability=decisions.probabilities[index, predicted],
+        explained_probability=decisions.probabilities[index, target],
+    )
     return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"

@@ -176,7 +176,7 @@ class SignalResults:
             maps,
             self._heading(excerpt),
             excerpt.signal.lead_names,
-            excerpt.start_s,
+            *_times_of(excerpt),
             _places(excerpt),
             self._labels(excerpt),
         )
@@ -226,7 +226,9 @@ class SignalResults:
         rather_than = self.decisions.rather_than(row, name)
         if self.decisions.are_labels:
             return f"{excerpt.name}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}{rather_than}"
-        said = f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target])}"
+        shares = self.decisions.probabilities[row]
+        numbers = {"probability": shares[predicted], "explained_probability": shares[target]}
+        said = f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target], **numbers)}"
         return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
 
     def _strip_heading(self, strip: Excerpt) -> str:
@@ -268,6 +270,14 @@ class SignalResults:
             return ""
         names = {self.classifier.short_name(number) for number in range(len(self.classifier.class_names))}
         return beats.classes[index] if names and names <= set(AAMI_CLASSES.values()) else beats.symbols[index]
+
+
+def _times_of(excerpt: Excerpt) -> tuple[float, str]:
+    """When the excerpt begins, and from what time is counted: the beat that it is about, or the start of the recording."""
+    if excerpt.beat is None:
+        return excerpt.start_s, "time (s)"
+    before = int(excerpt.recording.beats.positions[excerpt.beat]) - excerpt.start
+    return -before / excerpt.recording.signal.sampling_rate, "time from the beat (s)"
 
 
 def _places(excerpt: Excerpt) -> list[int]:

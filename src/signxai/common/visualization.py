@@ -1,5 +1,7 @@
 """Relevance maps as pictures: arrays in, arrays out."""
 
+from __future__ import annotations
+
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,11 +13,19 @@ from PIL import Image
 
 from signxai.common.errors import InputError, OptionError
 
-__all__ = ["normalize_relevance_map", "overlay_heatmap", "relevance_to_heatmap", "rgb_picture"]
+__all__ = ["RELEVANCE_COLOURS", "normalize_relevance_map", "overlay_heatmap", "overlay_relevance", "relevance_to_heatmap", "rgb_picture"]
 
 FloatArray = npt.NDArray[np.float64]
 
+RELEVANCE_COLOURS = "coolwarm"
+"""The colours of relevance in every figure and page: from blue, which speaks against what is explained, over gray to red, which speaks
+for it.
+
+Equal steps look equal, both ends are equally dark, and the colour-blind tell the one from the other (Moreland 2009).
+"""
+
 _RGB = 3
+_LUMA = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue in gray, by BT.709
 # Resampling filters overshoot a little: what is this close to [0, 1] is meant to lie in it.
 _OVERSHOOT = 1e-3
 
@@ -71,19 +81,23 @@ def relevance_to_heatmap(relevance_map: npt.ArrayLike, cmap: str | Colormap = "s
     return np.asarray(colour_map(position), dtype=np.float64)[..., :_RGB]
 
 
-def overlay_heatmap(image: npt.ArrayLike, heatmap: npt.ArrayLike, alpha: float = 0.5) -> FloatArray:
+def overlay_heatmap(
+    image: npt.ArrayLike, heatmap: npt.ArrayLike, alpha: float = 0.5, *, opacity: npt.ArrayLike | None = None, gray: bool = False
+) -> FloatArray:
     """Lay a heat map over the image that it explains.
 
     Args:
         image: uint8 or float in [0, 1], gray (H, W) or with 1 or 3 channels, (H, W, C) or (C, H, W).
         heatmap: colours as `relevance_to_heatmap` gives them, resized to the image (bilinear).
         alpha: weight of the heat map, from 0 (image alone) to 1 (heat map alone).
+        opacity: (H, W) in [0, 1], by which each place's weight is multiplied, resized as the heat map is; None: 1 everywhere.
+        gray: True shows the image in gray, so that all colours are those of the heat map.
 
     Returns:
         RGB colours in [0, 1], of shape (H, W, 3).
 
     Raises:
-        InputError: the image or the heat map is not a picture as described above.
+        InputError: the image, the heat map or the opacity is not as described above.
         OptionError: alpha lies outside [0, 1].
 
     >>> overlay_heatmap(np.zeros((1, 1)), np.ones((1, 1, 3)), alpha=0.25)
@@ -92,8 +106,49 @@ def overlay_heatmap(image: npt.ArrayLike, heatmap: npt.ArrayLike, alpha: float =
     if not 0 <= alpha <= 1:
         raise OptionError(f"alpha={alpha}: it must lie in [0, 1]")
     picture = rgb_picture(image)
+    if gray:
+        picture = (picture @ _LUMA)[..., None].repeat(_RGB, axis=-1)
     colours = _resized(rgb_picture(heatmap, name="heat map"), picture.shape[0], picture.shape[1])
-    return (1.0 - alpha) * picture + alpha * colours
+    if opacity is None:
+        return (1.0 - alpha) * picture + alpha * colours
+    weight = alpha * _resized(rgb_picture(opacity, name="opacity"), picture.shape[0], picture.shape[1])[..., :1]
+    return (1.0 - weight) * picture + weight * colours
+
+
+def overlay_relevance(
+    image: npt.ArrayLike,
+    relevance_map: npt.ArrayLike,
+    *,
+    percentile: float = 99,
+    cmap: str | Colormap = RELEVANCE_COLOURS,
+    gray: bool = True,
+) -> FloatArray:
+    """Lay relevance over the image that it explains: the stronger, the more opaque, so that the image is seen where nothing speaks.
+
+    Args:
+        image: as for `overlay_heatmap`.
+        relevance_map: relevance (H, W), or (C, H, W), which is summed over the channels.
+        percentile: of |R|, at which colours and opacity end.
+        cmap: a diverging colour map of matplotlib, or its name.
+        gray: True shows the image in gray, so that all colours are relevance.
+
+    Returns:
+        RGB colours in [0, 1], of shape (H, W, 3) as the image.
+
+    Raises:
+        InputError: the image is no picture, or the map has another number of axes, or is empty.
+        OptionError: the percentile lies outside [0, 100], or matplotlib knows no such colour map.
+
+    >>> overlay_relevance(np.full((1, 2), 0.5), [[0.0, 1.0]], cmap="bwr")
+    array([[[0.5, 0.5, 0.5],
+            [1. , 0. , 0. ]]])
+    """
+    relevance = _relevance(relevance_map)
+    if relevance.ndim not in (2, 3):
+        raise InputError(f"the relevance of an image has the shape (H, W) or (C, H, W), not {relevance.shape}")
+    strength = normalize_relevance_map(relevance.sum(axis=0) if relevance.ndim == 3 else relevance, percentile)
+    colours = np.asarray(_colour_map(cmap)((1.0 + strength) / 2.0), dtype=np.float64)[..., :_RGB]
+    return overlay_heatmap(image, colours, 1.0, opacity=np.sqrt(np.abs(strength))[..., None], gray=gray)
 
 
 def rgb_picture(image: npt.ArrayLike, name: str = "image") -> FloatArray:

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from signxai.figures.pages import DOTS, TEXT_SIZE
+from signxai.figures.places import AxesLike, figure_of, listed_axes
 
 __all__ = ["CurvePanel", "RankPanel", "agreement_figure", "comparison_figure", "curves_figure", "ranks_figure"]
 
@@ -84,7 +85,7 @@ def curves_figure(panel: CurvePanel, *, axes: Axes | None = None) -> Figure:
     if axes is not None:
         _draw_curves(axes, panel)
         axes.legend(handles=_legend(panel), fontsize=TEXT_SIZE, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0))
-        return _figure_of(axes)
+        return figure_of(axes)
     return _page([_curves_block(panel)])
 
 
@@ -92,7 +93,7 @@ def agreement_figure(methods: Sequence[str], agreement: FloatArray, *, axes: Axe
     """A matrix of the agreement of each two methods (M, M), from -1 to 1; columns are numbered as the rows."""
     if axes is not None:
         _draw_agreement(axes, methods, agreement)
-        return _figure_of(axes)
+        return figure_of(axes)
     return _page([_agreement_block(methods, agreement)])
 
 
@@ -100,23 +101,32 @@ def ranks_figure(panel: RankPanel, *, axes: Axes | None = None) -> Figure:
     """A critical-difference diagram: the best on the left; a bar joins methods that are not told apart."""
     if axes is not None:
         _draw_ranks(axes, panel)
-        return _figure_of(axes)
+        return figure_of(axes)
     return _page([_ranks_block(panel)])
 
 
 def comparison_figure(
-    curves: Sequence[CurvePanel], methods: Sequence[str], agreement: FloatArray, ranks: Sequence[RankPanel], *, note: str = ""
+    curves: Sequence[CurvePanel],
+    methods: Sequence[str],
+    agreement: FloatArray,
+    ranks: Sequence[RankPanel],
+    *,
+    note: str = "",
+    axes: AxesLike | None = None,
 ) -> Figure:
-    """All of them below each other, under a note if there is one."""
+    """All of them below each other, under a note if there is one; or each on one of the axes, in this order, without the note.
+
+    Raises:
+        InputError: another number of axes.
+    """
+    if axes is not None:
+        listed = listed_axes(axes, len(curves) + 1 + len(ranks), "parts: the curves, the agreement, the ranks")
+        for each, panel in zip(listed, curves, strict=False):
+            curves_figure(panel, axes=each)
+        for each, diagram in zip(listed[len(curves) + 1 :], ranks, strict=True):
+            ranks_figure(diagram, axes=each)
+        return agreement_figure(methods, agreement, axes=listed[len(curves)])
     return _page([*map(_curves_block, curves), _agreement_block(methods, agreement), *map(_ranks_block, ranks)], note)
-
-
-def _figure_of(axes: Axes) -> Figure:
-    """The whole figure that axes lie in, whatever parts it has."""
-    figure = axes.figure
-    while not isinstance(figure, Figure):
-        figure = figure.figure
-    return figure
 
 
 # A page is a pile of blocks, whose sizes are known before anything is drawn, so that names of any length fit and nothing overlaps.

@@ -63,8 +63,9 @@ def draw(axes: Axes, drawing: Drawing, scale: float) -> None:
 def _draw_paper(axes: Axes, sheet: Sheet, scale: float) -> None:
     axes.set(xlim=(0, sheet.width), ylim=(0, sheet.height), aspect="equal", facecolor="white")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MultipleLocator(MAJOR))
-        axis.set_minor_locator(MultipleLocator(_MINOR) if scale >= _SMALLEST_WITH_MINOR_LINES else NullLocator())
+        phase = sheet.phase if axis is axes.xaxis else 0.0
+        axis.set_major_locator(MultipleLocator(MAJOR, offset=phase))
+        axis.set_minor_locator(MultipleLocator(_MINOR, offset=phase % _MINOR) if scale >= _SMALLEST_WITH_MINOR_LINES else NullLocator())
     axes.yaxis.set_major_formatter(NullFormatter())
     axes.grid(which="major", color=_MAJOR_COLOUR, linewidth=0.7)
     axes.grid(which="minor", color=_MINOR_COLOUR, linewidth=0.5)
@@ -81,12 +82,13 @@ def _label_time(axes: Axes, drawing: Drawing, scale: float) -> None:
     def label(x: float, _: int) -> str:
         for stretch in sheet.stretches:
             seconds = round((x - stretch.left) / SPEED, 6)
-            if 0 <= seconds <= round(stretch.seconds, 6) and math.isclose(seconds / step, round(seconds / step), abs_tol=1e-6):
-                return f"{round(stretch.start + seconds, 3):.10g}"
+            time = stretch.start + seconds
+            if 0 <= seconds <= round(stretch.seconds, 6) and math.isclose(time / step, round(time / step), abs_tol=1e-4):
+                return f"{round(time, 3) or 0.0:.10g}"  # no minus sign before 0
         return ""
 
     axes.xaxis.set_major_formatter(FuncFormatter(label))
-    time = "time from the start of the row (s)" if sheet.wrapped else "time (s)"
+    time = "time from the start of the row (s)" if sheet.wrapped else recording.time_label
     size = "" if math.isclose(scale, 1.0, abs_tol=0.005) else f"; drawn at {scale:.2g} times its size"
     of_unit = f"{gain:.3g} mm/mV" if recording.unit == "mV" else f"{gain:.3g} mm per {recording.unit}"
     said = f"{time}; {SPEED:g} mm/s, {of_unit}{size}"

@@ -113,6 +113,12 @@ class Sheet:
     def baseline(self, row: int) -> float:
         return self.top(row) - self.rows[row].above
 
+    @property
+    def phase(self) -> float:
+        """Where the first square begins that round times begin with, in millimetres."""
+        first = self.stretches[0]
+        return round(first.left - SPEED * first.start, 6) % MAJOR
+
 
 def _sheet(recording: Recording, layout: str | None, rhythm_lead: str, gain: float) -> Sheet:
     if layout not in (None, *_LAYOUTS):

@@ -1,18 +1,24 @@
-"""Several ECGs on one page, each on paper with its own colour bar: the maps of several methods, or of several beats.
+"""Several ECGs on one page, each on paper, with one colour bar for all: the maps of several methods, or of several beats.
 
 Nothing here computes relevance or touches pyplot's global state.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from signxai.common.errors import InputError
+from signxai.common.visualization import RELEVANCE_COLOURS
+from signxai.figures.ecg_drawing import draw_on
 from signxai.figures.ecg_layout import Drawing, lay_out, own_scale
-from signxai.figures.ecg_page import Block, page, panel
+from signxai.figures.ecg_page import Block, SharedBar, page, panel
 from signxai.figures.ecg_recording import Recording, recording_of, usual_gain
+from signxai.figures.pages import bar_label
+from signxai.figures.places import AxesLike, listed_axes
 
 __all__ = ["EcgSample", "hidden_share", "plot_ecg_maps"]
 
@@ -28,6 +34,7 @@ class EcgSample:
         heading: above the maps.
         lead_names: in the order of the leads; without them they are numbered from 1.
         start: time of the first sample, in seconds.
+        time_label: what that time is counted from; "time from the beat (s)".
         r_peaks: sample numbers, each marked by a triangle.
         beat_labels: a label for each R peak.
     """
@@ -37,6 +44,7 @@ class EcgSample:
     heading: str = ""
     lead_names: Sequence[str] = ()
     start: float = 0.0
+    time_label: str = "time (s)"
     r_peaks: Sequence[int] = ()
     beat_labels: Sequence[str] = ()
 
@@ -50,18 +58,21 @@ def plot_ecg_maps(
     rhythm_lead: str = "II",
     gain: float | None = None,
     percentile: float = 99,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
+    axes: AxesLike | None = None,
 ) -> list[Axes]:
-    """Draw ECGs and their maps on one page: each sample under its heading, a sheet of paper with a colour bar per map.
+    """Draw ECGs and their maps on one page: each sample under its heading, a sheet of paper per map, and one colour bar.
 
-    All papers have one scale and one gain, so that lengths on them compare. Each map has a scale of colours of its own, as
-    relevance by different methods has no common unit.
+    All papers have one scale and one gain, so that lengths on them compare. Each map is divided by a percentile of its own, as relevance
+    by different methods has no common unit; above each paper stands at which relevance its colours end. The bar of a single map has its
+    numbers.
 
     Args:
         samples: one sample, or several below each other.
         sampling_rate, units, layout, rhythm_lead: as for `plot_ecg`.
         gain: millimetres per mV (or per unit); None: that of `plot_ecg` for the sample with the largest amplitudes.
         percentile, cmap: as for `plot_ecg`, for each map.
+        axes: one for each map, drawn on in the size that they have; None: on a page of its own.
 
     Returns:
         The axes of each paper, sample by sample and map by map; their ``figure`` has ``savefig``.
@@ -85,13 +96,21 @@ def plot_ecg_maps(
         {title: _drawing(recording, sample, layout, rhythm_lead, gain, percentile, cmap) for title, recording in of_sample.items()}
         for sample, of_sample in zip(listed, recordings, strict=True)
     ]
+    if axes is not None:
+        papers = [(title, drawing) for of_sample in drawings for title, drawing in of_sample.items()]
+        given = listed_axes(axes, len(papers), "maps")
+        for each, (title, drawing) in zip(given, papers, strict=True):
+            draw_on(each, drawing, title)
+        return given
     scale = min(own_scale(drawing) for of_sample in drawings for drawing in of_sample.values())
-    return page(
-        [
-            Block(sample.heading, [panel(drawing, scale, title, of_several=True) for title, drawing in of_sample.items()])
-            for sample, of_sample in zip(listed, drawings, strict=True)
-        ]
-    )
+    is_shared = sum(drawing.norm is not None for of_sample in drawings for drawing in of_sample.values()) > 1
+    blocks = [
+        Block(
+            sample.heading, [panel(drawing, scale, title, of_several=True, has_bar=not is_shared) for title, drawing in of_sample.items()]
+        )
+        for sample, of_sample in zip(listed, drawings, strict=True)
+    ]
+    return page(blocks, SharedBar(bar_label(percentile), cmap) if is_shared else None)
 
 
 def hidden_share(sample: EcgSample, *, sampling_rate: float, layout: str | None = None) -> float:
@@ -111,12 +130,13 @@ def hidden_share(sample: EcgSample, *, sampling_rate: float, layout: str | None 
     (0.6875, 0.0)
     """
     recordings = [recording for _, recording in _recordings(sample, sampling_rate, "mV")]
-    return max(_drawing(recording, sample, layout, "II", 1.0, 99, "coolwarm").hidden for recording in recordings)
+    return max(_drawing(recording, sample, layout, "II", 1.0, 99, RELEVANCE_COLOURS).hidden for recording in recordings)
 
 
 def _recordings(sample: EcgSample, sampling_rate: float, units: str) -> Iterator[tuple[str, Recording]]:
     for title, relevance in sample.maps.items() or [("", None)]:
-        yield title, recording_of(sample.signal, relevance, sampling_rate, sample.lead_names, units, sample.start)
+        recording = recording_of(sample.signal, relevance, sampling_rate, sample.lead_names, units, sample.start)
+        yield title, replace(recording, time_label=sample.time_label)
 
 
 def _drawing(

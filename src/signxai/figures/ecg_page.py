@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from textwrap import wrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,9 +11,11 @@ from matplotlib.figure import Figure
 from signxai.figures.ecg_beat_labels import LETTER, LINE, with_headroom
 from signxai.figures.ecg_drawing import TITLE_SIZE, draw, longest_side_name
 from signxai.figures.ecg_layout import INCH, Drawing
+from signxai.figures.lines import in_lines
+from signxai.figures.pages import SCALE
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
 
-__all__ = ["Block", "Panel", "page", "panel"]
+__all__ = ["Block", "Panel", "SharedBar", "page", "panel"]
 
 # Millimetres of the figure
 _MARGIN = 4.0
@@ -22,6 +23,7 @@ _TIME_AXIS, _BAR_BAND, _BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 13.0, 18.0, 100.0,
 _METHOD_SIZE = 10.0
 _PAGE_WIDTH, _PANEL_GAP = 300.0, 4.0
 _DOTS = 150  # per inch
+_SHARED_BAND, _SHARED_LABELS = 22.0, 17.0
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,29 @@ class Panel:
     width: float
     head: float
     foot: float
+    has_bar: bool = True
 
     @property
     def height(self) -> float:
         return self.head + self.drawing.sheet.height * self.scale + self.foot
 
 
-def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = False) -> Panel:
-    """Give a drawing its place for text; the title of one of several is smaller than the heading above them all."""
+def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = False, has_bar: bool = True) -> Panel:
+    """Give a drawing its place for text; the title of one of several is smaller than the heading above them all.
+
+    Without a colour bar of its own, a line under the title says at which relevance its colours end.
+    """
     drawing = replace(drawing, sheet=with_headroom(drawing, scale))
     sheet = drawing.sheet
     left = _MARGIN if sheet.in_columns else 2 * _MARGIN + LETTER * longest_side_name(sheet, drawing.recording)
     width = max(left + sheet.width * scale + 2 * _MARGIN, _BAR_WIDTH + 4 * _MARGIN)
     size = _METHOD_SIZE if of_several else TITLE_SIZE
     lines = _in_lines(title, width - 2 * _MARGIN, size)
+    if drawing.norm is not None and not has_bar:
+        lines.append(f"colours end at ±{drawing.norm.vmax:.2g}")
     style = {"fontsize": size, **({} if of_several else {"weight": "bold"})}
-    foot = _TIME_AXIS + LINE * bool(drawing.notice) + (_BAR_BAND if drawing.norm else 0.0)
-    return Panel(drawing, scale, lines, style, left, width, _MARGIN + _height_of(lines, size), foot)
+    foot = _TIME_AXIS + LINE * bool(drawing.notice) + (_BAR_BAND if drawing.norm and has_bar else 0.0)
+    return Panel(drawing, scale, lines, style, left, width, _MARGIN + _height_of(lines, size), foot, has_bar)
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,16 @@ class Block:
     panels: Sequence[Panel]
 
 
-def page(blocks: Sequence[Block]) -> list[Axes]:
-    """Draw blocks below each other on a figure of their own.
+@dataclass(frozen=True)
+class SharedBar:
+    """One colour bar below all papers."""
+
+    label: str
+    cmap: str
+
+
+def page(blocks: Sequence[Block], shared: SharedBar | None = None) -> list[Axes]:
+    """Draw blocks below each other on a figure of their own, and one colour bar below them if they share it.
 
     Returns:
         The axes of each paper, in order.
@@ -73,7 +89,7 @@ def page(blocks: Sequence[Block]) -> list[Axes]:
     columns = min(max(1, int((_PAGE_WIDTH + _PANEL_GAP) // (widest + _PANEL_GAP))), max(len(block.panels) for block in blocks))
     width = columns * (widest + _PANEL_GAP) - _PANEL_GAP
     bands = [band for block in blocks for band in _bands(block, width, columns)]
-    height = sum(band.height for band in bands)
+    height = sum(band.height for band in bands) + (_SHARED_BAND if shared else 0.0)
     figure = Figure(figsize=(width / INCH, height / INCH), dpi=_DOTS)
     axes, top = [], height
     for band in bands:
@@ -83,6 +99,12 @@ def page(blocks: Sequence[Block]) -> list[Axes]:
         for column, each in enumerate(band.panels):
             axes.append(_draw_panel(figure, each, column * (widest + _PANEL_GAP), top - each.height))
         top -= band.height
+    if shared:
+        box = (0.5 - _BAR_WIDTH / width / 2, _SHARED_LABELS / height, _BAR_WIDTH / width, _BAR_HEIGHT / height)
+        bar = figure.colorbar(ScalarMappable(SCALE, shared.cmap), cax=figure.add_axes(box), orientation="horizontal", extend="both")
+        bar.set_ticks([-1, -0.5, 0, 0.5, 1])
+        bar.set_label(shared.label, fontsize=TEXT_SIZE)
+        bar.ax.tick_params(labelsize=TEXT_SIZE)
     return axes
 
 
@@ -103,9 +125,8 @@ def _bands(block: Block, width: float, columns: int) -> Iterator[_Band]:
 
 
 def _in_lines(text: str, width: float, size: float) -> list[str]:
-    """Break a text into lines of a width, at spaces and behind the underscores of names."""
-    lines = wrap(text.replace("_", "_ "), int(width / (LETTER * size / TEXT_SIZE)))
-    return [line.replace("_ ", "_") for line in lines]
+    """Break a text into lines of a width."""
+    return in_lines(text, int(width / (LETTER * size / TEXT_SIZE)))
 
 
 def _height_of(lines: Sequence[str], size: float) -> float:
@@ -123,7 +144,7 @@ def _draw_panel(figure: Figure, panel: Panel, left: float, bottom: float) -> Axe
         figure.text(middle / width, top / height, text, ha="center", va="top", parse_math=False, **panel.title_style)
     box = left + panel.left, bottom + panel.foot, sheet.width * scale, sheet.height * scale
     axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-    if norm is not None and recording.relevance is not None:
+    if norm is not None and recording.relevance is not None and panel.has_bar:
         left += (panel.width - _BAR_WIDTH) / 2
         box = left, bottom + _BAR_LABELS, _BAR_WIDTH, _BAR_HEIGHT
         place: dict[str, Any] = {"orientation": "horizontal", "extend": beyond(recording.relevance, norm)}

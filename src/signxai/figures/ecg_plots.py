@@ -3,11 +3,14 @@
 Nothing here computes relevance or touches pyplot's global state.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from signxai.common.visualization import RELEVANCE_COLOURS
 from signxai.figures.ecg_drawing import draw_on
 from signxai.figures.ecg_layout import STANDARD_LEADS, lay_out, own_scale
 from signxai.figures.ecg_page import Block, page, panel
@@ -32,7 +35,7 @@ def plot_ecg(
     gain: float | None = None,
     limit: float | None = None,
     percentile: float = 99,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
     axes: Axes | None = None,
 ) -> Axes:
     """Draw an ECG on millimetre paper at 25 mm/s and 10 mm/mV, its traces coloured by relevance.

@@ -1,5 +1,7 @@
 """What an ECG figure draws: traces about their medians, their relevance, and the annotated beats."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ class Recording:
     unit: str
     sampling_rate: float
     start: float
+    time_label: str = "time (s)"
 
     @property
     def samples(self) -> int:

@@ -3,6 +3,8 @@
 Nothing here computes relevance or touches pyplot's global state.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,12 +15,13 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
-from signxai.common.visualization import FloatArray, as_array, normalize_relevance_map, rgb_picture
-from signxai.figures.pages import SCALE, TEXT_SIZE, Box, Panel, PanelSize, Row, bar_label, page_of
+from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array, normalize_relevance_map, rgb_picture
+from signxai.figures.pages import SCALE, TEXT_SIZE, Panel, PanelSize, Row, bar_label, page_of
 from signxai.figures.panels import SignalAxis, draw_bars, draw_image, draw_signal, draw_values, draw_words
+from signxai.figures.places import AxesLike, Place
 from signxai.figures.text_plots import draw_tokens, height_of_tokens
 
-__all__ = ["InputsSample", "check_inputs", "inputs_figure"]
+__all__ = ["InputsSample", "check_inputs", "inputs_figure", "spread"]
 
 Array = npt.NDArray[Any]
 Several = Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike | None]
@@ -52,7 +55,7 @@ class InputsSample:
     pictures: Mapping[str, npt.ArrayLike] = field(default_factory=dict)
 
     @staticmethod
-    def of_batch(x: Several, relevance: Mapping[str, Any] | Sequence[Any], row: int = 0, heading: str = "") -> "InputsSample":
+    def of_batch(x: Several, relevance: Mapping[str, Any] | Sequence[Any], row: int = 0, heading: str = "") -> InputsSample:
         """One sample of a batch.
 
         Args:
@@ -102,9 +105,10 @@ def inputs_figure(
     *,
     percentile: float = 99,
     one_scale: bool = True,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
     names: Mapping[str, Sequence[str]] | None = None,
     sampling_rates: Mapping[str, float] | None = None,
+    axes: AxesLike | None = None,
 ) -> Figure:
     """Show several inputs and their relevance: a row per input, first the input itself, then a panel per method.
 
@@ -124,6 +128,7 @@ def inputs_figure(
         cmap: a diverging colour map of matplotlib; its middle is relevance 0.
         names: by input, the names of numbers in a list, of leads, or of tokens.
         sampling_rates: by input, samples per second of a signal.
+        axes: as for `signxai.figures.map_plots.image_figure`.
 
     Raises:
         InputError: no sample, nothing with relevance, relevance of another shape than its input, another number of names than there are
@@ -144,9 +149,8 @@ def inputs_figure(
     rows = [row for sample in listed for row in _rows(sample, scale, labels)]
     left = max(row.size.left for row in rows)
     rows = [replace(row, size=replace(row.size, left=left)) for row in rows]
-    return page_of(
-        rows, bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is"), cmap
-    )
+    label = bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is")
+    return page_of(rows, label, cmap, axes)
 
 
 def check_inputs(x: Mapping[str, npt.ArrayLike], names: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -207,7 +211,7 @@ def _rows(sample: InputsSample, scale: _Scale, labels: _Labels) -> list[Row]:
     rows: list[Row] = []
     for first in range(0, len(columns), _MOST_MAPS):
         for name, kind in kinds.items():
-            panels = [Panel(name, kind.draw_input), *(column.panel(name) for column in columns[first : first + _MOST_MAPS])]
+            panels = [Panel(name, kind.draw_input, is_input=True), *(column.panel(name) for column in columns[first : first + _MOST_MAPS])]
             size = PanelSize(_WIDTH, kind.height, kind.left, kind.below)
             rows.append(Row("" if rows else heading, panels, size, goes_on=bool(rows)))
     return rows
@@ -229,7 +233,7 @@ def _checked(method: str, parts: Mapping[str, npt.ArrayLike], x: Mapping[str, np
 class _Column:
     """The maps of one method of one sample."""
 
-    def __init__(self, method: str, maps: Mapping[str, FloatArray], kinds: Mapping[str, "_Kind"], scale: _Scale) -> None:
+    def __init__(self, method: str, maps: Mapping[str, FloatArray], kinds: Mapping[str, _Kind], scale: _Scale) -> None:
         self.method, self.cmap, self.kinds = method, scale.cmap, kinds
         self.shown = {name: kinds[name].shown(relevance) for name, relevance in maps.items()}
         self.coloured = scale.coloured(self.shown)
@@ -262,9 +266,9 @@ class _Kind(Protocol):
     def shown(self, relevance: FloatArray) -> FloatArray:
         """What of the relevance is coloured."""
 
-    def draw_input(self, figure: Figure, box: Box) -> None: ...
+    def draw_input(self, place: Place) -> None: ...
 
-    def draw_map(self, figure: Figure, box: Box, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None: ...
+    def draw_map(self, place: Place, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None: ...
 
 
 def _kind_of(name: str, x: Array, labels: _Labels, picture: npt.ArrayLike | None = None) -> _Kind:
@@ -281,7 +285,7 @@ def _kind_of(name: str, x: Array, labels: _Labels, picture: npt.ArrayLike | None
     if x.ndim == 3:
         return _Picture.of(x, picture)
     if x.ndim == 2 and len(x) > _MOST_LEADS:
-        return _Picture(_spread(x), None, "auto")
+        return _Picture(spread(x), None, "auto")
     if x.ndim < 2 and (names or x.size <= _MOST_BARS):
         listed = _named(name, names, x.size, "numbers") or tuple(str(number + 1) for number in range(x.size))
         return _Values(x.ravel().astype(np.float64), tuple(_short(text) for text in listed))
@@ -305,7 +309,7 @@ def _label_width(names: Sequence[str]) -> float:
     return max(_LEAST_LABEL, max(map(len, names), default=0) * _LETTER_WIDTH + 0.12)
 
 
-def _spread(pixels: Array) -> FloatArray:
+def spread(pixels: Array) -> FloatArray:
     """Pixels as gray values from 0 to 1; those in [0, 1] as they are."""
     values = pixels.astype(np.float64) / (255.0 if pixels.dtype == np.uint8 else 1.0)
     low, high = float(values.min()), float(values.max())
@@ -329,12 +333,12 @@ class _Picture:
     below: float = 0.0
 
     @classmethod
-    def of(cls, x: Array, picture: npt.ArrayLike | None) -> "_Picture":
+    def of(cls, x: Array, picture: npt.ArrayLike | None) -> _Picture:
         """An image whose channels come last if there are one or three of them there, and first otherwise."""
         axis = 2 if x.shape[2] in (1, 3) else 0
         if picture is not None:
             return cls(rgb_picture(picture), axis)
-        pixels = np.moveaxis(_spread(x), axis, 2)
+        pixels = np.moveaxis(spread(x), axis, 2)
         return cls(pixels if pixels.shape[2] in (1, 3) else pixels.mean(axis=2), axis)
 
     @property
@@ -345,11 +349,11 @@ class _Picture:
     def shown(self, relevance: FloatArray) -> FloatArray:
         return relevance if self.channel_axis is None else np.asarray(relevance.sum(axis=self.channel_axis))
 
-    def draw_input(self, figure: Figure, box: Box) -> None:
-        draw_image(figure, box, rgb_picture(self.pixels), aspect=self.aspect)
+    def draw_input(self, place: Place) -> None:
+        draw_image(place, rgb_picture(self.pixels), aspect=self.aspect)
 
-    def draw_map(self, figure: Figure, box: Box, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
-        draw_image(figure, box, coloured, cmap=cmap, norm=SCALE, aspect=self.aspect)
+    def draw_map(self, place: Place, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
+        draw_image(place, coloured, cmap=cmap, norm=SCALE, aspect=self.aspect)
 
 
 @dataclass(frozen=True)
@@ -371,11 +375,11 @@ class _Signal:
     def shown(self, relevance: FloatArray) -> FloatArray:
         return np.atleast_2d(relevance)
 
-    def draw_input(self, figure: Figure, box: Box) -> None:
-        draw_signal(figure, box, self.signal, self.axis)
+    def draw_input(self, place: Place) -> None:
+        draw_signal(place, self.signal, self.axis)
 
-    def draw_map(self, figure: Figure, box: Box, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
-        draw_signal(figure, box, self.signal, self.axis, coloured, cmap)
+    def draw_map(self, place: Place, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
+        draw_signal(place, self.signal, self.axis, coloured, cmap)
 
 
 @dataclass(frozen=True)
@@ -397,11 +401,11 @@ class _Values:
     def shown(self, relevance: FloatArray) -> FloatArray:
         return relevance.ravel()
 
-    def draw_input(self, figure: Figure, box: Box) -> None:
-        draw_values(figure, box, self.values, self.names)
+    def draw_input(self, place: Place) -> None:
+        draw_values(place, self.values, self.names)
 
-    def draw_map(self, figure: Figure, box: Box, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
-        draw_bars(figure, box, relevance, self.names, coloured, cmap)
+    def draw_map(self, place: Place, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
+        draw_bars(place, relevance, self.names, coloured, cmap)
 
 
 @dataclass(frozen=True)
@@ -424,8 +428,8 @@ class _Ids:
     def shown(self, relevance: FloatArray) -> FloatArray:
         return relevance.ravel()
 
-    def draw_input(self, figure: Figure, box: Box) -> None:
-        self.draw_map(figure, box, np.zeros(0), np.zeros(len(self.cells)), "coolwarm")
+    def draw_input(self, place: Place) -> None:
+        self.draw_map(place, np.zeros(0), np.zeros(len(self.cells)), RELEVANCE_COLOURS)
 
-    def draw_map(self, figure: Figure, box: Box, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
-        draw_tokens(figure.add_axes(box), self.cells, coloured, SCALE, cmap)
+    def draw_map(self, place: Place, relevance: FloatArray, coloured: FloatArray, cmap: str) -> None:
+        draw_tokens(place.whole(), self.cells, coloured, SCALE, cmap)

@@ -4,6 +4,8 @@ Nothing here computes relevance or touches pyplot's global state: each function 
 and its ``savefig`` writes it.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +17,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
-from signxai.common.visualization import FloatArray, as_array, normalize_relevance_map, rgb_picture
+from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array, normalize_relevance_map, overlay_relevance, rgb_picture
 from signxai.figures.pages import DOTS, SCALE, Panel, PanelSize, Row, bar_label, page_of
 from signxai.figures.panels import SignalAxis, draw_image, draw_signal
+from signxai.figures.places import AxesLike
 
 __all__ = ["Sample", "heading", "image_figure", "label_heading", "signal_figure"]
 
@@ -41,18 +44,26 @@ class Sample:
     heading: str = ""
 
 
-def heading(predicted: str, logit: float, explained: str = "", explained_logit: float = math.nan) -> str:
+def heading(
+    predicted: str,
+    logit: float,
+    explained: str = "",
+    explained_logit: float = math.nan,
+    *,
+    probability: float | None = None,
+    explained_probability: float | None = None,
+) -> str:
     """Say what the network predicts, and which class the maps explain where it is another one.
 
-    >>> heading("tabby", 7.5)
-    'predicted tabby (logit 7.50)'
+    >>> heading("tabby", 7.5, probability=0.9312)
+    'predicted tabby: 93.12 % (logit 7.50)'
     >>> heading("tabby", 7.5, "lynx", 3.25)
     'predicted tabby (logit 7.50), explained lynx (logit 3.25)'
     """
-    said = f"predicted {predicted} (logit {logit:.2f})"
+    said = f"predicted {_with_numbers(predicted, probability, logit)}"
     if explained in ("", predicted):
         return said
-    return f"{said}, explained {explained} (logit {explained_logit:.2f})"
+    return f"{said}, explained {_with_numbers(explained, explained_probability, explained_logit)}"
 
 
 def label_heading(explained: str, probability: float, logit: float) -> str:
@@ -61,34 +72,55 @@ def label_heading(explained: str, probability: float, logit: float) -> str:
     >>> label_heading("STEMI", 0.9312, 2.605)
     'explained STEMI: 93.12 % (logit 2.60)'
     """
-    return f"explained {explained}: {probability * 100:.2f} % (logit {logit:.2f})"
+    return f"explained {_with_numbers(explained, probability, logit)}"
 
 
-def image_figure(samples: Sample | Sequence[Sample], *, percentile: float = 99, cmap: str = "bwr") -> Figure:
+def _with_numbers(name: str, probability: float | None, logit: float) -> str:
+    return f"{name}{'' if probability is None else f': {probability * 100:.2f} %'} (logit {logit:.2f})"
+
+
+def image_figure(
+    samples: Sample | Sequence[Sample],
+    *,
+    percentile: float = 99,
+    cmap: str = RELEVANCE_COLOURS,
+    overlay: bool = False,
+    axes: AxesLike | None = None,
+) -> Figure:
     """Show images and their maps: first the image, then a panel per method, all on one colour scale.
 
     Args:
         samples: one sample, or several below each other.
         percentile: of |R|, by which each map is divided (`normalize_relevance_map`).
         cmap: a diverging colour map of matplotlib; its middle is relevance 0.
+        overlay: lay the maps over the image in gray, the more opaque the stronger the relevance (`overlay_relevance`).
+        axes: draw on these, without headings: one for each panel in order, or, without the images, one for each map; None: on a page of
+            its own.
 
     Raises:
-        InputError: no sample, or an image or a map of another shape than `Sample` says.
+        InputError: no sample, an image or a map of another shape than `Sample` says, more samples than a page holds, or another number of
+            axes.
         OptionError: the percentile lies outside [0, 100].
+
+    >>> axes = Figure().subplots(1, 2)
+    >>> figure = image_figure(Sample(np.zeros((4, 4)), {"gradient": np.ones((4, 4)), "lrp_z": np.ones((4, 4))}), axes=axes)
+    >>> [each.get_title() for each in axes]
+    ['gradient', 'lrp_z']
     """
     size = _image_panel_size([rgb_picture(sample.x) for sample in _listed(samples)])
-    rows = [Row(sample.heading, list(_image_panels(sample, percentile, cmap)), size) for sample in _listed(samples)]
-    return page_of(rows, bar_label(percentile), cmap)
+    rows = [Row(sample.heading, list(_image_panels(sample, percentile, cmap, overlay)), size) for sample in _listed(samples)]
+    return page_of(rows, bar_label(percentile, more="; weaker is more transparent" if overlay else ""), cmap, axes)
 
 
 def signal_figure(
     samples: Sample | Sequence[Sample],
     *,
     percentile: float = 99,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
     leads: Sequence[str] = (),
     x_label: str = "time (samples)",
     sampling_rate: float = 1.0,
+    axes: AxesLike | None = None,
 ) -> Figure:
     """Show signals and their maps: a row per lead, its trace coloured by relevance, a panel per method, one colour scale.
 
@@ -99,6 +131,7 @@ def signal_figure(
         leads: the leads' names, in order; without them they are numbered from 1.
         x_label: what the axis along the signal means.
         sampling_rate: samples per unit of that axis.
+        axes: as for `image_figure`; the leads of a signal are axes within them.
 
     Raises:
         InputError: no sample, another number of names than leads, or a signal or a map of another shape than `Sample` says.
@@ -109,7 +142,7 @@ def signal_figure(
     height = max(_LEAST_TRACES_HEIGHT, most_leads * _TRACE_HEIGHT)
     size = PanelSize(_TRACE_WIDTH, height, left=_LEAD_NAME, below=_TIME_AXIS)
     rows = [Row(sample.heading, list(_signal_panels(sample, percentile, cmap, axis)), size) for sample in _listed(samples)]
-    return page_of(rows, bar_label(percentile), cmap)
+    return page_of(rows, bar_label(percentile), cmap, axes)
 
 
 def _listed(samples: Sample | Sequence[Sample]) -> Sequence[Sample]:
@@ -119,12 +152,15 @@ def _listed(samples: Sample | Sequence[Sample]) -> Sequence[Sample]:
     return listed
 
 
-def _image_panels(sample: Sample, percentile: float, cmap: str) -> Iterator[Panel]:
+def _image_panels(sample: Sample, percentile: float, cmap: str, overlay: bool) -> Iterator[Panel]:
     picture = rgb_picture(sample.x)
-    yield Panel("input", partial(draw_image, pixels=picture))
+    yield Panel("input", partial(draw_image, pixels=picture), is_input=True)
     for name, values in sample.maps.items():
-        relevance = normalize_relevance_map(_image_map(name, values), percentile)
-        yield Panel(name, partial(draw_image, pixels=relevance, cmap=cmap, norm=SCALE))
+        relevance = _image_map(name, values)
+        if overlay:
+            yield Panel(name, partial(draw_image, pixels=overlay_relevance(picture, relevance, percentile=percentile, cmap=cmap)))
+        else:
+            yield Panel(name, partial(draw_image, pixels=normalize_relevance_map(relevance, percentile), cmap=cmap, norm=SCALE))
 
 
 def _image_panel_size(pictures: Sequence[FloatArray]) -> PanelSize:
@@ -156,7 +192,7 @@ def _signal_panels(sample: Sample, percentile: float, cmap: str, axis: SignalAxi
     signal = _signal(sample.x)
     if axis.leads and len(axis.leads) != len(signal):
         raise InputError(f"{len(axis.leads)} names for {len(signal)} leads")
-    yield Panel("input", partial(draw_signal, signal=signal, axis=axis))
+    yield Panel("input", partial(draw_signal, signal=signal, axis=axis), is_input=True)
     for name, values in sample.maps.items():
         relevance = _signal(values)
         if relevance.shape != signal.shape:

@@ -1,22 +1,28 @@
 """Pages of panels: rows below each other under their headings, and the scale of the colours at the foot."""
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-__all__ = ["DOTS", "SCALE", "TEXT_SIZE", "Box", "Panel", "PanelSize", "Row", "bar_label", "page_of"]
+from signxai.common.errors import InputError
+from signxai.figures.lines import in_lines
+from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
+from signxai.figures.relevance_colours import MEANING, TEXT_SIZE
+
+__all__ = ["DOTS", "HIGHEST", "SCALE", "TEXT_SIZE", "Page", "Panel", "PanelSize", "Row", "bar_label", "page_of"]
 
 # Lengths are in inches; font sizes are in points, 72 to the inch.
 DOTS = 150  # per inch
-TEXT_SIZE = 9.0
 _MARGIN, _GAP = 0.24, 0.16
-_BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 4.6, 0.14, 0.5
+_BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 4.6, 0.14, 0.68
 _HEADING_SIZE, _TITLE_SIZE = 12.0, 10.0
 _LINE_HEIGHT = 1.4 / 72  # of a line of text, per point of its size
 _LETTER_WIDTH = 0.6 / 72  # of a letter, on the wide side, per point of its size
@@ -24,17 +30,27 @@ _LETTER_WIDTH = 0.6 / 72  # of a letter, on the wide side, per point of its size
 SCALE = Normalize(-1.0, 1.0)
 """Of relevance that `normalize_relevance_map` has brought to [-1, 1]."""
 
-Box = tuple[float, float, float, float]
-"""Left, bottom, width and height, as fractions of the figure."""
+HIGHEST = 100.0
+"""Inches of the highest figure that is drawn; more goes on several pages."""
+
+
+class Page(Figure):
+    """A figure that a notebook shows where it is the last word of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        written = io.BytesIO()
+        self.savefig(written, format="png")
+        return written.getvalue()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn in one place: a title, a line below it if there is more to say, and how to fill a box of the page."""
+    """What is drawn in one place: a title, a line below it if there is more to say, and how to fill a place."""
 
     title: str
-    draw: Callable[[Figure, Box], None]
+    draw: Callable[[Place], None]
     note: str = ""
+    is_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +74,8 @@ class Row:
 
 
 def bar_label(percentile: float, each: str = "each map", more: str = "") -> str:
-    """What the colours mean."""
-    return f"relevance ({each} divided by the {percentile:g} % quantile of its |R|{more})"
+    """What the colours mean, in two lines."""
+    return f"{MEANING}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
 
 
 # Where it is drawn. The page is a pile of bands whose heights are added up before anything is drawn,
@@ -86,8 +102,14 @@ class _Page:
         self.figure.text(x / self.width, y / self.height, text, fontsize=size, parse_math=False, **style)
 
 
-def page_of(rows: Sequence[Row], label: str, cmap: str) -> Figure:
-    """Draw the rows below each other, and below them the colour bar with its label."""
+def page_of(rows: Sequence[Row], label: str, cmap: str, axes: AxesLike | None = None) -> Figure:
+    """Draw the rows below each other, and below them the colour bar with its label; or the panels on axes that are there.
+
+    Raises:
+        InputError: the page would be too high, or there are as many axes neither as panels nor as panels without the inputs.
+    """
+    if axes is not None:
+        return _drawn_on(axes, [panel for row in rows for panel in row.panels], label, cmap)
     columns = _columns(max(len(row.panels) for row in rows), len(rows))
     widest = max(row.size.left + row.size.width for row in rows)
     width = max(2 * _MARGIN + columns * (widest + _GAP) - _GAP, 2 * _MARGIN + _BAR_WIDTH)
@@ -100,11 +122,32 @@ def page_of(rows: Sequence[Row], label: str, cmap: str) -> Figure:
             bands += _panel_bands(row.panels[first : first + columns], row.size)
     bands.append(_bar_band(label, cmap))
     height = sum(band.height for band in bands)
-    page = _Page(Figure(figsize=(width, height), dpi=DOTS), width, height)
+    if height > HIGHEST:
+        raise InputError(
+            f"all samples on one page make it {height:.0f} inches high, and {HIGHEST:g} is the most; "
+            "signxai.figures.paging.pages draws them on several"
+        )
+    page = _Page(Page(figsize=(width, height), dpi=DOTS), width, height)
     for band in bands:
         height -= band.height
         band.draw(page, height)
     return page.figure
+
+
+def _drawn_on(axes: AxesLike, panels: Sequence[Panel], label: str, cmap: str) -> Figure:
+    """Draw panels on axes, the inputs only where there are axes for them, and one colour bar below them all."""
+    maps = [panel for panel in panels if not panel.is_input]
+    chosen = maps if isinstance(axes, Axes) or len(np.ravel(np.asarray(axes, dtype=object))) == len(maps) else panels
+    listed = listed_axes(axes, len(chosen), f"panels ({', '.join(panel.title for panel in chosen)})")
+    for each, panel in zip(listed, chosen, strict=True):
+        panel.draw(GivenAxes(each))
+        width = each.get_window_extent().width / figure_of(each).dpi
+        each.set_title("\n".join(filter(None, (_title(panel.title, width), panel.note))), fontsize=_TITLE_SIZE, parse_math=False)
+    figure = figure_of(listed[0])
+    bar = figure.colorbar(ScalarMappable(SCALE, cmap), ax=listed, location="bottom", shrink=0.7, aspect=40, ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.ax.tick_params(labelsize=TEXT_SIZE)
+    bar.set_label(label, fontsize=TEXT_SIZE)
+    return figure
 
 
 def _columns(panels: int, rows: int) -> int:
@@ -123,7 +166,7 @@ def _space(height: float) -> _Band:
 
 
 def _heading_band(text: str, width: float) -> _Band:
-    lines = wrap(text, int((width - 2 * _MARGIN) / (_LETTER_WIDTH * _HEADING_SIZE)))
+    lines = in_lines(text, int((width - 2 * _MARGIN) / (_LETTER_WIDTH * _HEADING_SIZE)))
     height = len(lines) * _LINE_HEIGHT * _HEADING_SIZE
 
     def draw(page: _Page, bottom: float) -> None:
@@ -145,21 +188,19 @@ def _panel_bands(panels: Sequence[Panel], size: PanelSize) -> list[_Band]:
 
     def draw_panels(page: _Page, bottom: float) -> None:
         for column, panel in enumerate(panels):
-            panel.draw(page.figure, page.box(left(column), bottom + size.below, size.width, size.height))
+            panel.draw(BoxOfPage(page.figure, page.box(left(column), bottom + size.below, size.width, size.height)))
 
     return [_Band(title_height + 0.08, draw_titles), _Band(size.height + size.below, draw_panels), _space(_GAP)]
 
 
 def _title(name: str, width: float) -> str:
-    """Break a name behind underscores into lines that fit the width.
+    """Break a name into lines that fit the width.
 
     >>> print(_title("lrpsign_epsilon_0_25_std_x_mu_0_5", 2.0))
     lrpsign_epsilon_0_25_
     std_x_mu_0_5
     """
-    letters = int(width / (_LETTER_WIDTH * _TITLE_SIZE))
-    # textwrap breaks at spaces: the underscores become spaces for the time of the breaking.
-    return "_\n".join(line.replace(" ", "_") for line in wrap(name.replace("_", " "), letters - 1, break_on_hyphens=False))
+    return "\n".join(in_lines(name, int(width / (_LETTER_WIDTH * _TITLE_SIZE))))
 
 
 def _bar_band(label: str, cmap: str) -> _Band:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from signxai.common.visualization import FloatArray
-from signxai.figures.pages import SCALE, TEXT_SIZE, Box
+from signxai.figures.pages import SCALE, TEXT_SIZE
+from signxai.figures.places import Place
 
 __all__ = ["SignalAxis", "draw_bars", "draw_image", "draw_signal", "draw_values", "draw_words"]
 
@@ -21,9 +21,9 @@ _BAR_THICKNESS = 0.62
 _ROOM_FOR_NUMBERS = 0.42  # beside the longest bar, in its length
 
 
-def draw_image(figure: Figure, box: Box, pixels: FloatArray, **colours: Any) -> None:
+def draw_image(place: Place, pixels: FloatArray, **colours: Any) -> None:
     """Show pixels (H, W, 3), or numbers (H, W) in the colours of ``cmap`` and ``norm``, as they are."""
-    axes = figure.add_axes(box)
+    axes = place.whole()
     # matplotlib would smooth across pixels; only where they are smaller than a dot must it average.
     axes.imshow(pixels, interpolation="nearest" if axes.get_window_extent().width >= len(pixels[0]) - 1 else "antialiased", **colours)
     axes.set_xticks([])
@@ -39,16 +39,11 @@ class SignalAxis:
     sampling_rate: float
 
 
-def draw_signal(
-    figure: Figure, box: Box, signal: npt.NDArray[Any], axis: SignalAxis, relevance: FloatArray | None = None, cmap: str = ""
-) -> None:
+def draw_signal(place: Place, signal: npt.NDArray[Any], axis: SignalAxis, relevance: FloatArray | None = None, cmap: str = "") -> None:
     """Draw a signal (leads, time), a row per lead, over relevance in [-1, 1] of its shape, if there is any."""
-    left, bottom, width, height = box
-    each = height / len(signal)
     time = np.arange(signal.shape[1]) / axis.sampling_rate
     names = axis.leads or [str(lead + 1) for lead in range(len(signal)) if len(signal) > 1] or [""]
-    for lead, trace in enumerate(signal):
-        axes = figure.add_axes((left, bottom + height - (lead + 1) * each, width, each))
+    for lead, (axes, trace) in enumerate(zip(place.rows(len(signal)), signal, strict=True)):
         axes.plot(time, trace, color="black", linewidth=0.8 if relevance is None else 0.5, zorder=3)
         if relevance is not None:
             _colour_trace(axes, np.stack([time, trace], axis=-1), relevance[lead], cmap)
@@ -76,17 +71,17 @@ def _dress_trace(axes: Axes, name: str, x_label: str) -> None:
     axes.spines["bottom"].set_visible(bool(x_label))
 
 
-def draw_values(figure: Figure, box: Box, values: FloatArray, names: Sequence[str]) -> None:
+def draw_values(place: Place, values: FloatArray, names: Sequence[str]) -> None:
     """Write numbers (n,) below each other, each behind its name."""
-    axes = _lines(figure, box, names)
+    axes = _lines(place, names)
     axes.set_xlim(0, 1)
     for number, value in enumerate(values):
         axes.text(0.02, number, f"{value:.6g}", fontsize=TEXT_SIZE, va="center_baseline", ha="left", parse_math=False)
 
 
-def draw_bars(figure: Figure, box: Box, relevance: FloatArray, names: Sequence[str], coloured: FloatArray, cmap: str) -> None:
+def draw_bars(place: Place, relevance: FloatArray, names: Sequence[str], coloured: FloatArray, cmap: str) -> None:
     """Draw a bar for each number (n,), as long as its relevance, which stands beside it, in the colour of the same in [-1, 1]."""
-    axes = _lines(figure, box, names)
+    axes = _lines(place, names)
     axes.barh(range(len(names)), relevance, height=_BAR_THICKNESS, color=colormaps[cmap](SCALE(coloured)), edgecolor="0.4", linewidth=0.5)
     axes.axvline(0, color="black", linewidth=0.8)
     longest = float(np.abs(relevance).max()) or 1.0
@@ -94,13 +89,13 @@ def draw_bars(figure: Figure, box: Box, relevance: FloatArray, names: Sequence[s
     axes.set_xlim(-room if relevance.min() < 0 else -0.02 * longest, room if relevance.max() > 0 or not relevance.any() else 0.02 * longest)
     for number, value in enumerate(relevance):
         side = 1 if value >= 0 else -1
-        place = (value + side * 0.03 * longest, number)
-        axes.text(*place, f"{value:.3g}", fontsize=TEXT_SIZE, va="center_baseline", ha="left" if side > 0 else "right", parse_math=False)
+        beside = (value + side * 0.03 * longest, number)
+        axes.text(*beside, f"{value:.3g}", fontsize=TEXT_SIZE, va="center_baseline", ha="left" if side > 0 else "right", parse_math=False)
 
 
-def _lines(figure: Figure, box: Box, names: Sequence[str]) -> Axes:
+def _lines(place: Place, names: Sequence[str]) -> Axes:
     """Axes with a line for each name, from above."""
-    axes = figure.add_axes(box)
+    axes = place.whole()
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks(range(len(names)), list(names), fontsize=TEXT_SIZE)
@@ -111,8 +106,8 @@ def _lines(figure: Figure, box: Box, names: Sequence[str]) -> Axes:
     return axes
 
 
-def draw_words(figure: Figure, box: Box, words: str) -> None:
+def draw_words(place: Place, words: str) -> None:
     """Write a few words in the middle of a panel that has nothing to show."""
-    axes = figure.add_axes(box)
+    axes = place.whole()
     axes.set_axis_off()
     axes.text(0.5, 0.5, words, fontsize=TEXT_SIZE, ha="center", va="center", color="0.35", parse_math=False)

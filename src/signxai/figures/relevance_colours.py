@@ -1,4 +1,4 @@
-"""The colour scale of signed relevance, the same for every figure of time series: symmetric about 0, and labelled."""
+"""The colour scale of signed relevance, the same for every figure: symmetric about 0, and labelled."""
 
 import math
 
@@ -9,9 +9,12 @@ from matplotlib.colors import Normalize
 from signxai.common.errors import OptionError
 from signxai.common.visualization import FloatArray
 
-__all__ = ["TEXT_SIZE", "beyond", "label_bar", "relevance_norm"]
+__all__ = ["AGAINST", "FOR", "MEANING", "TEXT_SIZE", "beyond", "label_bar", "relevance_norm"]
 
 TEXT_SIZE = 9.0  # points, 72 to the inch
+AGAINST, FOR = "speaks against", "speaks for"
+MEANING = f"{AGAINST} ← relevance → {FOR}"
+"""What the two sides of the scale stand for."""
 
 
 def relevance_norm(relevance: FloatArray, limit: float | None, percentile: float) -> Normalize:
@@ -41,7 +44,7 @@ def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize) -> None:
     """Ticks at the ends, at 0 and halfway between, and what the colours mean."""
     end = _end(norm)
     bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[_short(share * end) for share in (-1, -0.5, 0, 0.5, 1)])
-    bar.set_label("relevance" if relevance.any() else "relevance (0 everywhere)", fontsize=TEXT_SIZE)
+    bar.set_label(MEANING if relevance.any() else "relevance (0 everywhere)", fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=TEXT_SIZE)
 
 

@@ -3,10 +3,11 @@
 Nothing here computes relevance or touches pyplot's global state.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from signxai.common.errors import InputError, OptionError
-from signxai.common.visualization import FloatArray, as_array
+from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array
+from signxai.figures.lines import in_lines
+from signxai.figures.places import AxesLike, figure_of, listed_axes
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
 __all__ = ["SpectrumSample", "highest_telling", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
@@ -71,7 +74,8 @@ def plot_spectrum(
     title: str = "",
     limit: float | None = None,
     percentile: float = 100,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
+    axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw the amplitudes of a signal's frequencies, and beside them their signed relevance, over the frequency in Hz.
 
@@ -90,6 +94,7 @@ def plot_spectrum(
             percentile.
         percentile: of |R| over what is shown, in [0, 100].
         cmap: a diverging colour map of matplotlib.
+        axes: draw on these (leads, 2), without the title; None: on a figure of their own.
 
     Returns:
         Axes (leads, 2): the amplitudes and the relevance of each lead; their ``figure`` has ``savefig``.
@@ -104,7 +109,7 @@ def plot_spectrum(
     (1, 2)
     """
     spectrum = _spectrum(signal, spectral, lead_names, units, highest, limit, percentile)
-    figure, grid = _page(len(spectrum.names), 2, spectrum.height, title)
+    figure, grid = _page(len(spectrum.names), 2, spectrum.height, title, axes)
     _draw_spectrum(grid, spectrum, cmap)
     _finish(figure, grid, spectrum.label, spectrum.relevance, spectrum.norm, cmap)
     return grid
@@ -133,7 +138,8 @@ def plot_spectrum_maps(
     units: str = "mV",
     highest: float | None = None,
     percentile: float = 100,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
+    axes: Sequence[AxesLike] | None = None,
 ) -> list[AxesArray]:
     """Draw several spectra and their relevance on one page, each as `plot_spectrum` does, with a colour bar of its own.
 
@@ -141,6 +147,7 @@ def plot_spectrum_maps(
         samples: one sample, or several below each other.
         units, percentile, cmap: as for `plot_spectrum`, for each map.
         highest: as for `plot_spectrum`, for all maps together.
+        axes: those (leads, 2) of each map, sample by sample, as `plot_spectrum` takes them; None: on a page of its own.
 
     Returns:
         Axes (leads, 2) of each map, sample by sample; their ``figure.figure`` has ``savefig``.
@@ -159,6 +166,8 @@ def plot_spectrum_maps(
     if not listed or not all(sample.maps for sample in listed):
         raise InputError("a figure needs at least one sample, and each sample a map")
     highest = (highest_telling(listed) or None) if highest is None else highest
+    if axes is not None:
+        return _on_axes(listed, axes, {"units": units, "highest": highest, "percentile": percentile, "cmap": cmap})
     bands = [band for sample in listed for band in _bands(sample, units, highest, percentile)]
     heights = [band.height for band in bands]
     figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=_DOTS, layout="constrained")
@@ -171,6 +180,16 @@ def plot_spectrum_maps(
         else:
             grids.append(_draw_band(place, band.spectrum, band.text, cmap))
     return grids
+
+
+def _on_axes(samples: Sequence[SpectrumSample], axes: Sequence[AxesLike], options: Mapping[str, Any]) -> list[AxesArray]:
+    maps = [(sample, spectral) for sample in samples for spectral in sample.maps.values()]
+    if len(axes) != len(maps):
+        raise InputError(f"{len(axes)} groups of axes for {len(maps)} maps; give axes (leads, 2) for each, in order")
+    return [
+        plot_spectrum(sample.signal, spectral, lead_names=sample.lead_names, axes=each, **options)
+        for (sample, spectral), each in zip(maps, axes, strict=True)
+    ]
 
 
 _FREQUENCY = "frequency (Hz)"
@@ -311,7 +330,8 @@ def plot_spectrogram(
     title: str = "",
     limit: float | None = None,
     percentile: float = 99,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
+    axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw signed relevance over time and frequency, each lead in a panel of its own, on one scale with 0 in its middle.
 
@@ -321,6 +341,7 @@ def plot_spectrogram(
         short_time: what `stdft_relevance` gives for a signal (leads, samples) or (samples,).
         start: time of the first sample, in seconds.
         lead_names, highest, title, limit, percentile, cmap: as for `plot_spectrum`.
+        axes: draw on these (leads,), without the title; None: on a figure of their own.
 
     Returns:
         Axes (leads,); their ``figure`` has ``savefig``.
@@ -347,12 +368,12 @@ def plot_spectrogram(
     norm = relevance_norm(relevance, limit, percentile)
     names = _names(lead_names, len(relevance))
     height = _SPECTROGRAM_HEIGHT if len(relevance) < _MANY_LEADS else _LEAST_SPECTROGRAM_HEIGHT
-    figure, grid = _page(len(relevance), 1, height, title)
+    figure, grid = _page(len(relevance), 1, height, title, axes)
     edges = _edges(times, _step(times, otherwise=1 / window)), _edges(frequencies[shown], window)
-    for axes, name, values in zip(grid[:, 0], names, relevance, strict=True):
-        axes.pcolormesh(*edges, values.T, norm=norm, cmap=cmap, rasterized=True)
-        axes.set_ylim(max(0.0, edges[1][0]), edges[1][-1])
-        axes.set_ylabel(f"{name}\nfrequency (Hz)".lstrip("\n"), fontsize=TEXT_SIZE, parse_math=False)
+    for each, name, values in zip(grid[:, 0], names, relevance, strict=True):
+        each.pcolormesh(*edges, values.T, norm=norm, cmap=cmap, rasterized=True)
+        each.set_ylim(max(0.0, edges[1][0]), edges[1][-1])
+        each.set_ylabel(f"{name}\nfrequency (Hz)".lstrip("\n"), fontsize=TEXT_SIZE, parse_math=False)
     _finish(figure, grid, f"time (s){said}", relevance, norm, cmap)
     return grid[:, 0]
 
@@ -402,7 +423,12 @@ def _edges(middles: FloatArray, step: float) -> FloatArray:
 # How it is drawn
 
 
-def _page(leads: int, columns: int, height: float, title: str) -> tuple[Figure, AxesArray]:
+def _page(leads: int, columns: int, height: float, title: str, axes: AxesLike | None) -> tuple[Figure | None, AxesArray]:
+    """A figure with axes for each lead; no figure where axes are given."""
+    if axes is not None:
+        given = np.empty(leads * columns, dtype=object)
+        given[:] = listed_axes(axes, leads * columns, f"panels, {columns} for each of {leads} leads")
+        return None, given.reshape(leads, columns)
     whole = leads * height + _BAR_BAND
     above_the_bar = ConstrainedLayoutEngine(rect=(0.0, _BAR_BAND / whole, 1.0, 1.0 - _BAR_BAND / whole))
     figure = Figure(figsize=(_WIDTH, whole), dpi=_DOTS, layout=above_the_bar)
@@ -411,7 +437,7 @@ def _page(leads: int, columns: int, height: float, title: str) -> tuple[Figure, 
 
 
 def _in_lines(title: str) -> list[str]:
-    return wrap(title, int(_WIDTH * _POINTS / (_LETTER * _TITLE_SIZE)))
+    return in_lines(title, int(_WIDTH * _POINTS / (_LETTER * _TITLE_SIZE)))
 
 
 def _grid(figure: Figure | SubFigure, leads: int, columns: int) -> AxesArray:
@@ -443,9 +469,14 @@ def _set_reach(axes: Axes, relevance: FloatArray) -> None:
     axes.set_ylim(least - room, most + room)
 
 
-def _finish(figure: Figure, grid: AxesArray, label: str, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
+def _finish(figure: Figure | None, grid: AxesArray, label: str, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
     for axes in grid[-1]:
         axes.set_xlabel(label, fontsize=TEXT_SIZE)
+    if figure is None:
+        below: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": 0.5, "aspect": 30}
+        bar = figure_of(grid[0, 0]).colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **below)
+        label_bar(bar, relevance, norm)
+        return
     height = figure.get_figheight()
     box = ((_WIDTH - _BAR_WIDTH) / 2 / _WIDTH, _BAR_LABELS / height, _BAR_WIDTH / _WIDTH, _BAR_HEIGHT / height)
     place: dict[str, Any] = {"cax": figure.add_axes(box), "orientation": "horizontal"}

@@ -3,6 +3,8 @@
 Nothing here computes relevance or touches pyplot's global state.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Protocol
@@ -16,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from signxai.common.errors import InputError
-from signxai.common.visualization import FloatArray
-from signxai.figures.relevance_colours import TEXT_SIZE, relevance_norm
+from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
+from signxai.figures.places import AxesLike, listed_axes
+from signxai.figures.relevance_colours import AGAINST, FOR, TEXT_SIZE, relevance_norm
 
 __all__ = ["plot_summary"]
 
@@ -86,7 +89,8 @@ def plot_summary(
     units: str = "mV",
     title: str = "",
     percentile: float = 99,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
+    axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw a rhythm strip with its waves, and below it relevance for and against by beat, by part of the beats, and by lead.
 
@@ -101,29 +105,30 @@ def plot_summary(
         title: above the figure.
         percentile: of |R| of the strip's lead, beyond which its colours stay the same.
         cmap: a diverging colour map of matplotlib; its ends are the colours of the bars.
+        axes: draw on these four, without the title; None: on a figure of their own.
 
     Returns:
         Axes (4,): the strip, the beats, the parts, the leads; their ``figure`` has ``savefig``.
 
     Raises:
-        InputError: the signal, the relevance and the summary do not fit each other.
+        InputError: the signal, the relevance and the summary do not fit each other, or another number of axes.
         OptionError: a percentile outside [0, 100].
     """
     traces, values = np.asarray(signal, dtype=np.float64), np.asarray(relevance, dtype=np.float64)
     shape = len(summary.lead_names), len(summary.part)
     if traces.shape != shape or values.shape != shape:
         raise InputError(f"a summary of {shape[0]} leads and {shape[1]} samples for a signal of {traces.shape} and a map of {values.shape}")
-    axes = _axes(len(summary.lead_names), title)
+    places = _axes(len(summary.lead_names), title) if axes is None else _dressed(listed_axes(axes, 4, "panels of a summary"))
     lead = next((summary.lead_names.index(name) for name in _RHYTHM if name in summary.lead_names), 0)
     times = (summary.start + np.arange(shape[1])) / summary.sampling_rate
-    _draw_strip(axes[0], times, traces[lead], values[lead], summary.part, percentile, cmap)
-    axes[0].set_ylabel(f"{summary.lead_names[lead]} ({units})", fontsize=TEXT_SIZE, parse_math=False)
+    _draw_strip(places[0], times, traces[lead], values[lead], summary.part, percentile, cmap)
+    places[0].set_ylabel(f"{summary.lead_names[lead]} ({units})", fontsize=TEXT_SIZE, parse_math=False)
     whole = float(np.abs(values).sum()) or 1.0
-    _draw_beats(axes[1], summary, 100 / whole, cmap)
-    axes[1].set_xlim(times[0], times[-1])
-    _draw_bars(axes[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap)
-    _draw_bars(axes[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap)
-    return axes
+    _draw_beats(places[1], summary, 100 / whole, cmap)
+    places[1].set_xlim(times[0], times[-1])
+    _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap)
+    _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap)
+    return places
 
 
 def _axes(leads: int, title: str) -> AxesArray:
@@ -133,10 +138,16 @@ def _axes(leads: int, title: str) -> AxesArray:
     grid = figure.add_gridspec(3, 2, height_ratios=(_STRIP, _BEATS, bars))
     strip = figure.add_subplot(grid[0, :])
     places = [strip, figure.add_subplot(grid[1, :], sharex=strip), figure.add_subplot(grid[2, 0]), figure.add_subplot(grid[2, 1])]
+    return _dressed(places)
+
+
+def _dressed(places: Sequence[Axes]) -> AxesArray:
     for axes in places:
         axes.tick_params(labelsize=TEXT_SIZE)
         axes.spines[["top", "right"]].set_visible(False)
-    return np.array(places, dtype=object)
+    dressed = np.empty(len(places), dtype=object)
+    dressed[:] = places
+    return dressed
 
 
 def _draw_strip(axes: Axes, times: FloatArray, trace: FloatArray, relevance: FloatArray, part: Any, percentile: float, cmap: str) -> None:
@@ -156,7 +167,9 @@ def _draw_strip(axes: Axes, times: FloatArray, trace: FloatArray, relevance: Flo
     axes.plot(times, trace, color="black", linewidth=0.5)
     axes.margins(x=0)
     axes.tick_params(labelbottom=False)
-    handles = [Patch(color=colour, label=name) for name, colour in zip(_PARTS, _COLOURS, strict=False)]
+    of_parts = dict(zip(_PARTS, _COLOURS, strict=False))
+    ends = {AGAINST: colormaps[cmap](0.0), FOR: colormaps[cmap](1.0)}
+    handles = [Patch(color=colour, label=name) for name, colour in (of_parts | ends).items()]
     axes.legend(handles=handles, ncols=len(handles), fontsize=TEXT_SIZE, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
 
 

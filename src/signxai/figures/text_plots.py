@@ -7,7 +7,6 @@ import math
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from signxai.common.errors import InputError
-from signxai.common.visualization import FloatArray
+from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
+from signxai.figures.lines import in_lines
+from signxai.figures.places import AxesLike, figure_of, listed_axes
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
 __all__ = ["TokenPanel", "draw_tokens", "height_of_tokens", "plot_several_tokens", "plot_token_matrix", "plot_tokens"]
@@ -53,7 +54,7 @@ class TokenPanel:
     limit: float | None = None
 
 
-def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = "coolwarm") -> Axes:
+def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELEVANCE_COLOURS) -> Axes:
     """Draw tokens in the colours of relevance, in lines that wrap: red and underlined for, blue and underlined with dots against.
 
     Args:
@@ -90,15 +91,16 @@ def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place:
     label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm)
 
 
-def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = "coolwarm") -> Figure:
+def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLOURS, *, axes: AxesLike | None = None) -> Figure:
     """Draw several rows of tokens one below another, each as by itself: with its title and a colour bar of its own.
 
     Args:
         panels: at least one.
         cmap: a diverging colour map of matplotlib.
+        axes: one for each panel, with a colour bar below it; None: on a figure of its own.
 
     Raises:
-        InputError: no panel, or not as many tokens as values in one.
+        InputError: no panel, not as many tokens as values in one, or another number of axes.
 
     >>> panel = TokenPanel(["good", " bad"], np.array([1.0, -1.0]), "a film")
     >>> len(plot_several_tokens([panel, panel]).axes)  # the tokens and the colour bar of each
@@ -106,6 +108,11 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = "coolwarm") ->
     """
     if not panels:
         raise InputError("there is nothing to draw: give at least one row of tokens")
+    if axes is not None:
+        listed = listed_axes(axes, len(panels), "rows of tokens")
+        for panel, each in zip(panels, listed, strict=True):
+            plot_tokens(panel, axes=each, cmap=cmap)
+        return figure_of(listed[0])
     sizes = [_page_size(panel.tokens, panel.title) for panel in panels]
     whole = sum(height for _, height in sizes)
     figure = Figure(figsize=(sizes[0][0], whole), dpi=_DOTS)
@@ -159,7 +166,7 @@ def _page(figure: Figure, size: tuple[float, float], tokens: Sequence[str], bott
 
 def _title_lines(title: str, width: float, size: float) -> list[str]:
     """A title in lines of this width, in inches, of letters of this size, in points."""
-    return wrap(title, max(10, math.floor(width * _POINTS / (0.55 * size)))) or [""]
+    return in_lines(title, max(10, math.floor(width * _POINTS / (0.55 * size)))) or [""]
 
 
 def _set_title(axes: Axes, title: str, width: float, size: float) -> None:
@@ -274,7 +281,7 @@ def plot_token_matrix(
     *,
     title: str = "",
     axes: Axes | None = None,
-    cmap: str = "coolwarm",
+    cmap: str = RELEVANCE_COLOURS,
 ) -> Axes:
     """Draw the relevance of all tokens for each generated one, on one scale with 0 in its middle.
 

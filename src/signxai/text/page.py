@@ -129,12 +129,12 @@ def _legend(end: float) -> str:
     """The scale: five steps, with the sign of each in its line, and their numbers."""
     steps = [(-1.0, "against"), (-0.5, "against"), (0.0, "none"), (0.5, "for"), (1.0, "for")]
     cells = "".join(f'<span class="{sign}" style="--strength:{abs(part)}">{part * end or 0:.2g}</span>' for part, sign in steps)
-    return f'<div class="legend"><bdi>relevance: against (dotted)</bdi> <bdi>{cells}</bdi> <bdi>for (solid)</bdi></div>'
+    return f'<div class="legend"><bdi>relevance: speaks against (dotted)</bdi> <bdi>{cells}</bdi> <bdi>speaks for (solid)</bdi></div>'
 
 
 # Without ligatures, as one would draw the letters of two tokens as one, of which the mouse finds only the first.
 _STYLE = """
-.signxai-text { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --quiet: #5c5c5c; --for: 178, 24, 43; --against: 33, 102, 172;
+.signxai-text { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --quiet: #5c5c5c; --for: 180, 4, 38; --against: 59, 76, 192;
   color: var(--ink); background: var(--paper); font: 16px/1.9 system-ui, sans-serif; padding: 1em; max-width: 60em; margin: auto;
   font-variant-ligatures: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .signxai-text h1 { font-size: 1.1em; line-height: 1.4; margin: 0 0 .5em; overflow-wrap: anywhere; }
@@ -155,6 +155,6 @@ _STYLE = """
 .signxai-text .legend span { color: var(--ink); padding: .1em .5em; }
 @media (prefers-color-scheme: dark) {
   html:has(> body > .signxai-text) { background: #16181c; }
-  .signxai-text { --ink: #ededed; --paper: #16181c; --quiet: #a5a5a5; --for: 244, 96, 84; --against: 92, 160, 235; }
+  .signxai-text { --ink: #ededed; --paper: #16181c; --quiet: #a5a5a5; --for: 227, 108, 85; --against: 106, 139, 239; }
 }
 """

@@ -1,5 +1,7 @@
 """Heart beats, annotated or detected: where they are, what they were called, and their class by the standard ANSI/AAMI EC57."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -84,12 +86,12 @@ class Beats:
         """Each beat's AAMI class: N, S, V, F or Q."""
         return tuple(AAMI_CLASSES[symbol] for symbol in self.symbols)
 
-    def select(self, chosen: npt.ArrayLike) -> "Beats":
+    def select(self, chosen: npt.ArrayLike) -> Beats:
         """The beats that the indices, or the mask of booleans, choose."""
         indices = np.arange(len(self))[np.asarray(chosen, dtype=None if np.size(chosen) else np.int64)]
         return replace(self, positions=self.positions[indices], symbols=tuple(self.symbols[index] for index in indices))
 
-    def within(self, start: int, end: int) -> "Beats":
+    def within(self, start: int, end: int) -> Beats:
         """The beats at samples start <= position < end, counted from start.
 
         >>> Beats([18, 300, 700], "NVA").within(300, 700).positions

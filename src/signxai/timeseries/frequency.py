@@ -5,6 +5,8 @@ Recognition 150) thinks a layer in front of the network that makes the signal fr
 through it by the z-rule. The network stays as it is: all that is needed are a signal and its relevance.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

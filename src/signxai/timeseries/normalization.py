@@ -1,5 +1,7 @@
 """Leads brought to a common scale for a network, and back to physical units for a figure."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +47,7 @@ class Normalization:
             raise InputError(f"center {self.center} and scale {self.scale}: finite numbers, each scale above 0")
 
     @classmethod
-    def z_score(cls, values: Signal | npt.ArrayLike) -> "Normalization":
+    def z_score(cls, values: Signal | npt.ArrayLike) -> Normalization:
         """Fit mean and standard deviation (of the population) of each lead; gaps (NaN) do not count.
 
         Args:
@@ -58,7 +60,7 @@ class Normalization:
         return _fitted(cls, np.nanmean(leads, axis=1), np.nanstd(leads, axis=1), leads, values)
 
     @classmethod
-    def robust(cls, values: Signal | npt.ArrayLike) -> "Normalization":
+    def robust(cls, values: Signal | npt.ArrayLike) -> Normalization:
         """Fit median and interquartile range of each lead, which a few artefacts do not move; else as `z_score`.
 
         >>> Normalization.robust([[0.0, 1.0, 2.0, 3.0, 1000.0]])

@@ -1,5 +1,7 @@
 """A signal with what its numbers mean: leads, units, sampling rate, and beats where they are annotated."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -114,7 +116,7 @@ class Signal:
         """Time of each sample in seconds from the first, float64 (samples,)."""
         return np.arange(self.values.shape[1]) / self.sampling_rate
 
-    def between(self, start_s: float, end_s: float) -> "Signal":
+    def between(self, start_s: float, end_s: float) -> Signal:
         """Cut out a stretch of time: the samples from start_s on, before end_s, each rounded to the nearest sample.
 
         Raises:
@@ -126,7 +128,7 @@ class Signal:
         beats = None if self.beats is None else self.beats.within(start, end)
         return replace(self, values=self.values[:, start:end], beats=beats)
 
-    def choose_leads(self, *names: str) -> "Signal":
+    def choose_leads(self, *names: str) -> Signal:
         """Keep the leads of these names, in their order.
 
         Raises:
@@ -139,7 +141,7 @@ class Signal:
         chosen = lead_indices(self.lead_names, names)
         return replace(self, values=self.values[chosen], lead_names=names, units=[self.units[index] for index in chosen])
 
-    def with_beats(self, beats: Beats | None) -> "Signal":
+    def with_beats(self, beats: Beats | None) -> Signal:
         """The same signal with other beats.
 
         Raises:
@@ -150,7 +152,7 @@ class Signal:
         """
         return replace(self, beats=beats)
 
-    def in_units(self, unit: str) -> "Signal":
+    def in_units(self, unit: str) -> Signal:
         """Convert all leads to one unit of voltage: "V", "mV", "uV" or "nV".
 
         Raises:

@@ -1,5 +1,7 @@
 """Relevance in a cardiologist's words: for and against, by lead, by beat, and by wave."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil

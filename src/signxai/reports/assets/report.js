@@ -101,9 +101,10 @@ const signxaiReport = (() => {
 
   // ---- Colours -------------------------------------------------------------------------------------------------------------------
 
-  // Blue speaks against the class, red for it, white is 0.
-  const STOPS = [[5, 48, 97], [33, 102, 172], [67, 147, 195], [146, 197, 222], [255, 255, 255],
-    [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]];
+  // Blue speaks against the class, red for it, gray is 0: the colours of all figures (RELEVANCE_COLOURS), at 17 places.
+  const STOPS = [[59, 76, 192], [78, 104, 216], [98, 130, 234], [119, 154, 247], [141, 176, 254], [163, 194, 254], [185, 208, 249],
+    [204, 217, 237], [221, 220, 220], [236, 211, 197], [245, 196, 172], [247, 176, 147], [244, 152, 122], [235, 125, 98], [221, 95, 75],
+    [202, 59, 55], [180, 4, 38]];
   const HALF = 256;
   const COLOURS = Uint8ClampedArray.from({ length: (2 * HALF + 1) * 3 }, (_, at) => {
     const along = Math.floor(at / 3) / (2 * HALF) * (STOPS.length - 1);
@@ -411,7 +412,7 @@ const signxaiReport = (() => {
     for (const share of [-1, -0.5, 0, 0.5, 1]) numbers.append(Object.assign(document.createElement("span"), { textContent: digits(share * end, 2) }));
     const words = document.createElement("div");
     words.className = "ends words";
-    for (const text of ["against", "relevance", "for"]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
+    for (const text of ["speaks against", "relevance", "speaks for"]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
     holder.append(strip, numbers, words);
     return holder;
   };

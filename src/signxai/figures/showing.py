@@ -1,0 +1,121 @@
+"""What was explained and its relevance, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from signxai.common.errors import InputError, OptionError
+from signxai.common.visualization import as_array
+from signxai.figures.input_plots import InputsSample, inputs_figure, spread
+from signxai.figures.map_plots import Sample, image_figure, signal_figure
+from signxai.figures.places import AxesLike
+
+__all__ = ["show"]
+
+Array = npt.NDArray[Any]
+
+_MOST_ROWS = 6
+_MOST_LEADS = 32
+_SEVERAL = (Mapping, tuple, list)
+
+
+def show(
+    x: Any,
+    relevance: Any,
+    *,
+    rows: Sequence[int] | None = None,
+    overlay: bool = True,
+    percentile: float = 99,
+    axes: AxesLike | None = None,
+) -> Figure:
+    """Draw inputs and their relevance, as `signxai.explain` took and gave them; a notebook shows the figure, ``savefig`` writes it.
+
+    What x is, is told by its axes: (N, C, H, W) are pictures, (N, leads, time) signals, (N, values) lists of numbers, and a mapping, a
+    tuple or a list several inputs. A picture outside [0, 1] is shown from its darkest to its brightest value.
+
+    Args:
+        x: a batch of samples, an array or a tensor; or several inputs.
+        relevance: of the same shape, of pictures also (N, H, W); or by method, as `signxai.explain_all` gives it.
+        rows: which samples; None: the first six, where there are more with a word that says so.
+        overlay: pictures alone: lay maps over the picture in gray, the more opaque the stronger; False draws them by themselves.
+        percentile: of |R|, where the colours of each map end.
+        axes: draw on these: one for each map, or one for each panel; None: on a page of its own.
+
+    Raises:
+        InputError: what goes in does not fit together, or is none of these.
+        OptionError: a row that is not there, or a percentile outside [0, 100].
+
+    >>> x, relevance = np.zeros((2, 3, 8, 8)), np.ones((2, 3, 8, 8))
+    >>> [text.get_text() for text in show(x, relevance).texts if "sample" in text.get_text()]
+    ['sample 0', 'sample 1']
+    """
+    if isinstance(x, _SEVERAL):
+        return _show_several(x, relevance, rows, percentile, axes)
+    inputs = as_array(x)
+    maps = _by_method(relevance, inputs)
+    headings = _headings(rows, len(inputs))
+    samples = {row: {method: values[row] for method, values in maps.items()} for row in headings}
+    if inputs.ndim == 4:
+        pictures = [Sample(_picture(inputs[row]), samples[row], said) for row, said in headings.items()]
+        return image_figure(pictures, overlay=overlay, percentile=percentile, axes=axes)
+    if inputs.ndim == 3:
+        return signal_figure([Sample(inputs[row], samples[row], said) for row, said in headings.items()], percentile=percentile, axes=axes)
+    lists = [
+        InputsSample({"input": inputs[row]}, {name: {"input": part} for name, part in samples[row].items()}, said)
+        for row, said in headings.items()
+    ]
+    return inputs_figure(lists, percentile=percentile, axes=axes)
+
+
+def _show_several(x: Any, relevance: Any, rows: Sequence[int] | None, percentile: float, axes: AxesLike | None) -> Figure:
+    parts = [as_array(part) for part in (x.values() if isinstance(x, Mapping) else x) if part is not None]
+    if not parts or not all(part.ndim for part in parts):
+        raise InputError("several inputs are arrays whose first axis counts the samples; there are none, or some have no axis")
+    headings = _headings(rows, len(parts[0]))
+    return inputs_figure(
+        [InputsSample.of_batch(x, relevance, row, said) for row, said in headings.items()], percentile=percentile, axes=axes
+    )
+
+
+def _by_method(relevance: Any, x: Array) -> dict[str, Array]:
+    """The maps by method, each of which fits the inputs.
+
+    Raises:
+        InputError: one does not, or the inputs are no batch that can be drawn.
+    """
+    if x.ndim not in (2, 3, 4) or not x.size:
+        raise InputError(
+            f"x of shape {x.shape} cannot be drawn: pictures are (N, C, H, W), signals (N, leads, time) and lists of numbers (N, values)"
+        )
+    if x.ndim == 3 and x.shape[1] > _MOST_LEADS:
+        raise InputError(
+            f"x of shape {x.shape} would be {x.shape[0]} signals of {x.shape[1]} leads; "
+            "of one picture (C, H, W) show x[None] and its relevance"
+        )
+    maps = relevance if isinstance(relevance, Mapping) else {"relevance": relevance}
+    found = {str(name): as_array(values) for name, values in maps.items()}
+    for name, values in found.items():
+        if values.shape != x.shape and not (x.ndim == 4 and values.shape == (len(x), *x.shape[2:])):
+            raise InputError(f"map {name!r} of shape {values.shape} is no relevance of inputs of shape {x.shape}")
+    return found
+
+
+def _headings(rows: Sequence[int] | None, count: int) -> dict[int, str]:
+    """The samples that are shown, by number, and what stands above each."""
+    shown = range(min(count, _MOST_ROWS)) if rows is None else [int(row) for row in rows]
+    for row in shown:
+        if not 0 <= row < count:
+            raise OptionError(f"rows={list(shown)}: of {count} samples the numbers run from 0 to {count - 1}")
+    more = f" (the first {len(shown)} of {count} are shown; rows= chooses others)" if rows is None and len(shown) < count else ""
+    return {row: f"sample {row}{more if place == 0 else ''}" for place, row in enumerate(shown)}
+
+
+def _picture(x: Array) -> Array:
+    """What the network took (C, H, W) as a picture (H, W, 3), or (H, W, 1)."""
+    pixels = np.moveaxis(spread(x), 0, -1)
+    return pixels if pixels.shape[-1] in (1, 3) else pixels.mean(axis=-1, keepdims=True)

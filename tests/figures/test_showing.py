@@ -1,0 +1,247 @@
+"""What was explained and its relevance in one line; every figure on axes of one's own; overlays; pages."""
+
+import importlib
+import inspect
+import pkgutil
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import signxai
+from boxes import laid_out
+from signxai import figures
+from signxai.common import InputError, OptionError
+from signxai.common.visualization import (
+    normalize_relevance_map,
+    overlay_heatmap,
+    overlay_relevance,
+    relevance_to_heatmap,
+)
+from signxai.figures import comparison_plots, ecg_map_plots, ecg_plots, input_plots, map_plots, spectrum_plots, summary_plots, text_plots
+from signxai.figures.pages import HIGHEST
+from signxai.figures.paging import pages, save_pages
+from signxai.timeseries import dft_relevance, stdft_relevance
+
+RANDOM = np.random.default_rng(3)
+SIGNAL, RELEVANCE = RANDOM.normal(size=(2, 100)), RANDOM.normal(size=(2, 100))
+SPECTRUM = dft_relevance(SIGNAL, RELEVANCE, sampling_rate=50)
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+# One line
+
+
+def test_pictures_are_shown_with_their_maps_over_them():
+    x, relevance = RANDOM.normal(size=(2, 3, 8, 8)), RANDOM.normal(size=(2, 3, 8, 8))
+    figure = signxai.show(torch.tensor(x, requires_grad=True), relevance)
+    assert [text for text in texts(figure) if "sample" in text] == ["sample 0", "sample 1"]
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    picture = np.moveaxis((x[1] - x[1].min()) / np.ptp(x[1]), 0, -1)
+    np.testing.assert_allclose(shown[2], picture)
+    np.testing.assert_allclose(shown[3], overlay_relevance(picture, relevance[1]))
+
+
+def test_maps_of_several_methods_and_of_channels_summed_up_are_shown():
+    x, maps = np.zeros((1, 3, 8, 8)), {"gradient": np.ones((1, 3, 8, 8)), "grad_cam": np.ones((1, 8, 8))}
+    assert {"gradient", "grad_cam"} <= set(texts(signxai.show(x, maps, overlay=False)))
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.zeros((1, 2, 50)), "relevance"),
+        (np.zeros((1, 5)), "relevance\ninput: relevance is 0 everywhere"),
+        ({"a": np.zeros((1, 5)), "b": np.zeros((1, 2, 50))}, "relevance\nb: relevance is 0 everywhere"),
+        ((np.zeros((1, 5)), np.zeros((1, 4))), "relevance\ninput_1: relevance is 0 everywhere"),
+    ],
+)
+def test_signals_lists_and_several_inputs_are_shown(x, said):
+    assert said in texts(signxai.show(x, x))
+
+
+def test_what_explain_gives_is_shown():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(72, 3))
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    figure = signxai.show(x, signxai.explain_all(model, x, ["gradient", "lrp_z"]), rows=[1])
+    assert {"sample 1", "gradient", "lrp_z"} <= set(texts(figure))
+
+
+def test_of_many_samples_the_first_are_shown_with_a_word():
+    figure = signxai.show(np.zeros((60, 1, 4, 4)), np.ones((60, 1, 4, 4)))
+    assert "".join(texts(figure)).count("sample") == 6
+    assert "sample 0 (the first 6 of 60 are shown; rows= chooses others)" in " ".join(texts(figure)).replace("\n", " ")
+
+
+def test_a_notebook_shows_the_figure():
+    assert signxai.show(np.zeros((1, 1, 4, 4)), np.ones((1, 1, 4, 4)))._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("x", "relevance", "options", "error", "words"),
+    [
+        (np.zeros((3, 64, 64)), np.zeros((3, 64, 64)), {}, InputError, r"3 signals of 64 leads.*x\[None\]"),
+        (np.zeros((2, 3, 8, 8)), np.zeros((1, 3, 8, 8)), {}, InputError, r"\(1, 3, 8, 8\).*\(2, 3, 8, 8\)"),
+        (np.zeros((2, 5)), {"lrp_z": np.zeros((2, 4))}, {}, InputError, r"'lrp_z'.*\(2, 4\)"),
+        (np.zeros(5), np.zeros(5), {}, InputError, r"\(5,\) cannot be drawn"),
+        (np.zeros((2, 5)), np.zeros((2, 5)), {"rows": [2]}, OptionError, "0 to 1"),
+        ({}, {}, {}, InputError, "none"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(x, relevance, options, error, words):
+    with pytest.raises(error, match=words):
+        signxai.show(x, relevance, **options)
+
+
+# Axes of one's own
+
+
+IMAGE = map_plots.Sample(np.zeros((4, 4)), {"gradient": np.eye(4), "lrp_epsilon_0_25_std_x": np.eye(4)}, "a heading")
+LEADS = map_plots.Sample(SIGNAL, {"gradient": RELEVANCE})
+ECG = ecg_map_plots.EcgSample(SIGNAL, {"gradient": RELEVANCE, "lrp_z": RELEVANCE})
+TOKENS = text_plots.TokenPanel(["a", " b"], np.array([1.0, -1.0]), "a text")
+SEVERAL = input_plots.InputsSample({"ecg": SIGNAL, "meta": np.ones(2)}, {"lrp_z": {"ecg": RELEVANCE, "meta": np.ones(2)}})
+CURVES = comparison_plots.CurvePanel("srg", ["a", "b"], np.arange(3.0), {"most": (np.zeros((2, 3)), np.zeros((2, 3, 2)))}, "steps", "score")
+SUMS = SimpleNamespace(
+    lead_names=("I", "II"),
+    beats=SimpleNamespace(positions=np.array([20, 70]), symbols=("N", "V")),
+    sampling_rate=50.0,
+    start=0,
+    part=np.zeros(100, dtype=int),
+    by_lead=lambda: np.ones((2, 2)),
+    by_part=lambda: np.ones((5, 2)),
+    by_beat=lambda: np.ones((2, 2)),
+)
+RANKS = comparison_plots.RankPanel("ranks", ["a", "b"], np.array([1.0, 2.0]), 0.5)
+
+ON_AXES = {
+    "maps of a picture": (2, partial(map_plots.image_figure, IMAGE)),
+    "a picture and its maps": (3, partial(map_plots.image_figure, IMAGE, overlay=True)),
+    "a map of a signal": (1, partial(map_plots.signal_figure, LEADS)),
+    "several inputs": (2, partial(input_plots.inputs_figure, SEVERAL)),
+    "an ECG": (1, partial(ecg_plots.plot_ecg, SIGNAL, RELEVANCE, sampling_rate=50)),
+    "maps of an ECG": (2, partial(ecg_map_plots.plot_ecg_maps, ECG, sampling_rate=50)),
+    "a spectrum": ((2, 2), partial(spectrum_plots.plot_spectrum, SIGNAL, SPECTRUM)),
+    "a spectrogram": (
+        2,
+        partial(spectrum_plots.plot_spectrogram, stdft_relevance(SIGNAL, RELEVANCE, window_length=20, sampling_rate=50)),
+    ),
+    "a summary": (4, partial(summary_plots.plot_summary, SIGNAL, RELEVANCE, SUMS)),
+    "tokens": (1, partial(text_plots.plot_tokens, TOKENS)),
+    "several tokens": (2, partial(text_plots.plot_several_tokens, [TOKENS, TOKENS])),
+    "a matrix of tokens": (1, partial(text_plots.plot_token_matrix, np.eye(2), ["a", "b"], ["b", "c"], [1, 2])),
+    "curves": (1, partial(comparison_plots.curves_figure, CURVES)),
+    "agreement": (1, partial(comparison_plots.agreement_figure, ["a", "b"], np.eye(2))),
+    "ranks": (1, partial(comparison_plots.ranks_figure, RANKS)),
+    "a comparison": (3, partial(comparison_plots.comparison_figure, [CURVES], ["a", "b"], np.eye(2), [RANKS])),
+    "what is shown": (1, partial(signxai.show, np.zeros((1, 3, 8, 8)), np.ones((1, 3, 8, 8)))),
+}
+
+
+def axes_of(shape):
+    rows, columns = shape if isinstance(shape, tuple) else (1, shape)
+    figure = Figure(figsize=(4 * columns, 4 * rows))
+    return figure, figure.subplots(rows, columns)
+
+
+@pytest.mark.parametrize("name", ON_AXES)
+def test_every_figure_is_drawn_on_axes_that_are_given(name):
+    shape, draw = ON_AXES[name]
+    figure, axes = axes_of(shape)
+    empty = [each for each in np.ravel(axes) if not each.has_data() and not each.child_axes]
+    draw(axes=axes)
+    laid_out(figure)
+    assert len(empty) == np.size(axes)
+    assert all(each.has_data() or each.child_axes or each.texts for each in np.ravel(axes))
+
+
+def test_no_figure_of_the_package_lacks_the_argument():
+    modules = [importlib.import_module(f"signxai.figures.{found.name}") for found in pkgutil.iter_modules(figures.__path__)]
+    drawing = [
+        function
+        for module in modules
+        for name, function in vars(module).items()
+        if name in module.__all__ and inspect.isfunction(function) and (name.startswith("plot_") or name.endswith("_figure"))
+    ]
+    assert len(drawing) == len(set(drawing)) == 16
+    assert [function.__name__ for function in drawing if "axes" not in inspect.signature(function).parameters] == []
+
+
+@pytest.mark.parametrize("name", ["maps of a picture", "maps of an ECG", "a spectrum", "a summary", "several tokens", "a comparison"])
+def test_another_number_of_axes_is_refused(name):
+    axes = axes_of(5)[1]
+    with pytest.raises(InputError, match=r"5 axes for \d"):
+        ON_AXES[name][1](axes=axes)
+
+
+def test_maps_on_axes_have_their_names_and_one_colour_bar():
+    figure, axes = axes_of(2)
+    assert map_plots.image_figure(IMAGE, axes=axes) is figure
+    assert [each.get_title() for each in axes] == ["gradient", "lrp_epsilon_0_25_std_x"]
+    assert len(figure.axes) == 3
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), normalize_relevance_map(np.eye(4)))
+
+
+# Overlays
+
+
+def test_an_overlay_shows_the_picture_where_nothing_speaks_and_the_colour_where_relevance_is_strongest():
+    picture = RANDOM.random((4, 4, 3))
+    relevance = np.zeros((4, 4))
+    relevance[0, :3] = 1.0, -1.0, 0.25
+    over = overlay_relevance(picture, relevance, percentile=100)
+    gray = (picture @ [0.2126, 0.7152, 0.0722])[..., None].repeat(3, axis=-1)
+    np.testing.assert_allclose(over[1:], gray[1:])
+    np.testing.assert_allclose(over[0, :2], relevance_to_heatmap([1.0, -1.0], cmap="coolwarm"))
+    np.testing.assert_allclose(over[0, 2], 0.5 * gray[0, 2] + 0.5 * relevance_to_heatmap([1.0, 0.25], cmap="coolwarm")[1])
+    np.testing.assert_allclose(overlay_relevance(picture, relevance, gray=False)[1:], picture[1:])
+    np.testing.assert_allclose(overlay_relevance(picture, np.stack([relevance, relevance]), percentile=100), over)
+
+
+def test_options_of_the_plain_overlay_leave_it_as_it_is_by_default():
+    picture, heatmap = RANDOM.random((4, 4, 3)), RANDOM.random((4, 4, 3))
+    np.testing.assert_allclose(overlay_heatmap(picture, heatmap, 0.3), 0.7 * picture + 0.3 * heatmap)
+    np.testing.assert_allclose(overlay_heatmap(picture, heatmap, 0.3, opacity=np.ones((4, 4))), 0.7 * picture + 0.3 * heatmap)
+    np.testing.assert_allclose(overlay_heatmap(picture, heatmap, 0.3, opacity=np.zeros((2, 2))), picture)
+
+
+@pytest.mark.parametrize("relevance", [np.zeros(4), np.zeros((1, 3, 4, 4))])
+def test_an_overlay_of_what_is_no_picture_is_refused(relevance):
+    with pytest.raises(InputError, match=r"\(H, W\) or \(C, H, W\)"):
+        overlay_relevance(np.zeros((4, 4)), relevance)
+
+
+# Pages
+
+
+SAMPLES = [map_plots.Sample(np.zeros((4, 4)), {"gradient": np.eye(4)}, f"picture {number}") for number in range(40)]
+
+
+def test_what_no_page_holds_is_refused_and_drawn_on_several():
+    with pytest.raises(InputError, match=r"inches high.*pages"):
+        map_plots.image_figure(SAMPLES)
+    drawn = list(pages(map_plots.image_figure, SAMPLES, per_page=15))
+    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [15, 15, 10]
+    assert max(figure.get_figheight() for figure in drawn) < HIGHEST
+
+
+def test_pages_are_written_into_one_document_or_numbered_pictures(tmp_path):
+    drawn = list(pages(map_plots.image_figure, SAMPLES[:3], per_page=1))
+    assert save_pages(drawn, tmp_path / "maps.pdf") == [tmp_path / "maps.pdf"]
+    assert (tmp_path / "maps.pdf").read_bytes().count(b"/Type /Page ") == 3
+    assert [path.name for path in save_pages(drawn, tmp_path / "maps.png")] == ["maps-1.png", "maps-2.png", "maps-3.png"]
+
+
+def test_no_page_and_no_sample_on_one_are_refused(tmp_path):
+    with pytest.raises(InputError):
+        pages(map_plots.image_figure, [])
+    with pytest.raises(OptionError):
+        pages(map_plots.image_figure, SAMPLES, per_page=0)
+    with pytest.raises(InputError):
+        save_pages([], tmp_path / "maps.pdf")
