@@ -51,13 +51,14 @@ def explain(model: nn.Module, x: Any, method_name: str | MethodSpec, target_clas
             with more axes, for example (class, time), or a callable from outputs to (N,).
         **options: parameters of the method that the name does not set (``epsilon=``, ``steps=``, ``mu=``, ``low=``,
             ``high=``, ``layer=``, ``baseline=``, ...), and for every method ``batch_size=`` (most samples in one forward
-            pass), ``seed=`` (default 0), ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's
-            logit), ``output=`` (a function from what the model returns to the tensor (N, ...) that is explained, if it
-            returns several), ``stochastic=`` (True: the model draws random numbers; each sample is explained alone, with
-            those of ``seed=``), ``as_tensor=`` (return a tensor on the model's device) and with that ``create_graph=`` (True:
-            the tensor can be differentiated by the parameters and by ``x``, where they require gradients),
-            ``forward_kwargs=`` (arguments of the model that are passed on and not explained) and ``explained=`` (keys or
-            positions of the inputs that get relevance; None: all).
+            pass; without it so many that memory stays bounded, however many there are), ``seed=`` (default 0),
+            ``relevance=`` ("one_hot": relevance starts with 1, "logit": with the target's logit), ``output=`` (a function
+            from what the model returns to the tensor (N, ...) that is explained, if it returns several), ``stochastic=``
+            (True: the model draws random numbers; each sample is explained alone, with those of ``seed=``), ``as_tensor=``
+            (return a tensor on the model's device) and with that ``create_graph=`` (True: the tensor can be differentiated by
+            the parameters and by ``x``, where they require gradients), ``forward_kwargs=`` (arguments of the model that are
+            passed on and not explained), ``explained=`` (keys or positions of the inputs that get relevance; None: all) and
+            ``progress=`` (a function that is told again and again how many samples are done, as 2.5, and how many there are).
             LRP takes ``attention=`` ("attnlrp": half of the relevance of an attention product goes to the weights; "cp": they are
             constants, CP-LRP), which a name says too: ``"lrp_epsilon_0_25_cp"``.
             LRP, gradients, guided backpropagation, integrated gradients and SmoothGrad also take ``at="features.10"``, or the

@@ -5,8 +5,9 @@ import pickle
 import struct
 import tokenize
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -20,9 +21,12 @@ from signxai.common.errors import InputError, OptionError
 __all__ = [
     "ARRAY_SUFFIXES",
     "FIGURE_SUFFIXES",
+    "PICTURE_SUFFIXES",
+    "Picture",
     "array_names",
     "check_destination",
     "check_different",
+    "open_picture",
     "read_array",
     "read_arrays",
     "read_image",
@@ -34,6 +38,7 @@ Array = npt.NDArray[Any]
 
 ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 FIGURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 _INPUT_KEY = "x"
 _NUMBERS = "biufc"  # NumPy's kinds of numbers, and of booleans
@@ -41,12 +46,30 @@ _NUMBERS = "biufc"  # NumPy's kinds of numbers, and of booleans
 _BROKEN = (ValueError, SyntaxError, EOFError, KeyError, IndexError, struct.error, BadZipFile, MemoryError, tokenize.TokenError)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was read.
+
+    Attributes:
+        image: 8-bit RGB, upright as its EXIF data says, transparency laid on white.
+        notices: what of the file is not in it, or was turned into something else; none: it is all there.
+    """
+
+    image: Image.Image
+    notices: tuple[str, ...] = ()
+
+
 def read_image(path: Path) -> Image.Image:
-    """Read a picture as 8-bit RGB, upright as its EXIF data says, transparency laid on white.
+    """The image of ``open_picture``, which says what is refused."""
+    return open_picture(path).image
+
+
+def open_picture(path: Path) -> Picture:
+    """Read a picture as 8-bit RGB, upright as its EXIF data says, transparency laid on white; of several frames the first.
 
     Raises:
-        InputError: no picture that Pillow can read, one deeper than 8 bits, or one so large that it may be a decompression
-            bomb (Pillow's `Image.MAX_IMAGE_PIXELS`).
+        InputError: no picture that Pillow can read, one of gray values deeper than 8 bits, a raw photo, of which Pillow would read the
+            preview, or one so large that it may be a decompression bomb (Pillow's `Image.MAX_IMAGE_PIXELS`).
         OSError: the file cannot be opened.
     """
     try:
@@ -54,28 +77,72 @@ def read_image(path: Path) -> Image.Image:
             # Pillow only warns of a picture up to twice as large as it finds safe.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with path.open("rb") as file, Image.open(file) as image:
+                _refuse_raw(path, image)
+                notices = list(_unread(image))
                 image.load()
                 upright = ImageOps.exif_transpose(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path}: the picture is too large to be safe to open ({error}); scale it down first") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: neither a picture that Pillow can read nor an array ({', '.join(ARRAY_SUFFIXES)})") from error
+        raise InputError(f"{path}: {_unknown(path)}") from error
     except OSError as error:
         if error.errno is not None:  # the system's own errors name the file already
             raise
         raise InputError(f"{path}: the picture is broken: {error}") from error
     except _BROKEN as error:
         raise InputError(f"{path}: the picture is broken: {error}") from error
-    return _rgb(upright, path)
+    rgb, more = _rgb(upright, path)
+    return Picture(rgb, (*notices, *more))
 
 
-def _rgb(image: Image.Image, path: Path) -> Image.Image:
+_RAW_SUFFIXES = (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".orf", ".rw2", ".pef", ".raf", ".srw")
+_DNG_VERSION = 50706  # the tag of TIFF by which a raw photo says that it is one
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+
+
+def _refuse_raw(path: Path, image: Image.Image) -> None:
+    """Raise for a raw photo: it is a TIFF file, whose first picture is a small preview."""
+    if path.suffix.lower() in _RAW_SUFFIXES or _DNG_VERSION in getattr(image, "tag_v2", ()):
+        raise InputError(f"{path}: a raw photo, of which only the preview could be read here; develop it to JPEG, PNG or TIFF first")
+
+
+def _unread(image: Image.Image) -> Iterator[str]:
+    """What of a file that was opened is not read."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # the further pictures of a phone's photo are previews and maps of depth
+        yield f"holds {frames} pictures (an animation or pages): the first is taken"
+    if any(";16" in str(part) for tile in getattr(image, "tile", ()) for part in tile) and not image.mode.startswith("I"):
+        yield "has 16 bits a channel: the upper 8 are taken"
+
+
+def _unknown(path: Path) -> str:
+    """What is wrong with a file in which Pillow finds no picture."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    if path.suffix.lower() in _RAW_SUFFIXES:
+        return "a raw photo, which Pillow cannot read; develop it to JPEG, PNG or TIFF first"
+    if path.suffix.lower() in (".heic", ".heif") or (start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS):
+        return "a picture in HEIF (.heic, .avif), which Pillow cannot read here; convert it to JPEG or PNG first"
+    return f"neither a picture that Pillow can read nor an array ({', '.join(ARRAY_SUFFIXES)})"
+
+
+def _rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
+    """A picture as RGB, and what was turned into something else."""
     if image.mode.startswith(("I", "F")):
         raise InputError(f"{path}: its pixels are deeper than 8 bits (Pillow's mode {image.mode}); convert it to 8 bits, or give an array")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        said = ["is in CMYK: turned into RGB without a colour profile"] if image.mode == "CMYK" else []
+        return _converted(image, path), said
     layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    said = ["is transparent in places: laid on white"] if any(layer.getchannel("A").histogram()[:255]) else []
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"), said
+
+
+def _converted(image: Image.Image, path: Path) -> Image.Image:
+    try:
+        return image.convert("RGB")
+    except ValueError as error:  # of LAB and HSV not every Pillow knows the way
+        raise InputError(f"{path}: its colours are {image.mode}, which Pillow does not turn into RGB; convert it to RGB first") from error
 
 
 def read_array(path: Path, *, booleans: bool = False) -> Array:
@@ -211,8 +278,8 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
     """Refuse a place that cannot be written to, before anything is computed for it.
 
     Raises:
-        OptionError: another suffix than allowed, also of what a link leads to; no such folder, a folder itself, or one of the files that
-            are read.
+        OptionError: another suffix than allowed, also of what a link leads to; no such folder, or one that may not be written to, a
+            folder itself, or one of the files that are read.
     """
     for place in (path, path.resolve()):  # a link is followed
         if place.suffix.lower() not in suffixes:
@@ -222,6 +289,8 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
         raise OptionError(f"{path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise OptionError(f"{path}: is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise OptionError(f"{path}: nothing may be written into the folder {path.parent}; choose another one")
     if any(path.resolve() == given.resolve() for given in inputs):
         raise OptionError(f"{path}: is read too and would be lost; choose another name")
 
@@ -250,8 +319,9 @@ def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
     # The suffix stays at the end: writers choose the format by it. A link is followed, not replaced.
     parts = {path.resolve(): path.resolve().with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in writers}
     try:
-        for path, part in zip(writers, parts.values(), strict=True):
-            _write(path, part, writers[path])
+        for (path, write), part in zip(writers.items(), parts.values(), strict=True):
+            with _naming(path, part):
+                write(part)
         for path, part in parts.items():
             part.replace(path)
     finally:
@@ -260,11 +330,14 @@ def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
                 part.unlink()
 
 
-def _write(path: Path, part: Path, write: Callable[[Path], None]) -> None:
-    """Let an error name the file that was asked for: that of a full disk names none, others the part beside it."""
+@contextmanager
+def _naming(path: Path, part: Path) -> Iterator[None]:
+    """While entered, errors of writing name the file that was to be written, not the one beside it, or none, as on a full disk."""
     try:
-        write(part)
+        yield
     except OSError as error:
-        if error.filename not in (None, part, str(part)):
+        if error.filename not in (None, str(part), part):
             raise
-        raise (OSError(f"{path}: {error}") if error.errno is None else OSError(error.errno, error.strerror, str(path))) from error
+        if error.errno is None or error.strerror is None:
+            raise OSError(f"{path}: could not be written: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error

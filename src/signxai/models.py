@@ -6,8 +6,9 @@ The language models that come with the package are given by `load_language_model
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -23,17 +24,17 @@ from torch import Tensor, nn
 from torchvision import transforms
 
 from signxai.common.class_words import class_of_word
-from signxai.common.errors import InputError, ModelError, OptionError, TargetError
-from signxai.files import read_tensors
+from signxai.common.errors import ModelError, OptionError, TargetError
+from signxai.picture_input import PictureInput, PictureSize
 from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
 from signxai.timeseries.signal_input import SignalInput
+from signxai.weights import WEIGHT_SUFFIXES, Checkpoint, apply_state, load_weights
 
 __all__ = ["WEIGHT_SUFFIXES", "Classifier", "language_model_folder", "load_classifier", "load_language_model", "move_to"]
 
-WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
-
-_SPELLINGS = "'efficientnet_lite0', 'ecg_beats', 'torchvision:NAME' or 'package.module:factory'"
+_SPELLINGS = "'efficientnet_lite0', 'ecg_beats', 'torchvision:NAME', 'timm:NAME' or 'package.module:factory'"
+_IMAGENET_CLASSES = 1000
 _FEW = 10  # classes, to be named all
 # The official weights of these two expect the input normalization that only this argument adds inside the network.
 _NETWORK_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -56,6 +57,9 @@ class Classifier:
         activation: what makes probabilities of the logits: "softmax", over all classes, or "sigmoid", for each class alone. None: what
             the network ends in; of one that ends in logits, softmax, or sigmoid if there is one class.
         output: from what the network returns to the outputs (N, classes), where it returns several tensors.
+        notices: what whoever uses the classifier should know, as what had to be done to the weights of a file.
+        preparation: how pictures are prepared, where that is not what the weights themselves say; nothing: it is.
+        has_all_names: whether ``class_names`` must name every class; if not, the others are numbered.
     """
 
     model: nn.Module
@@ -66,6 +70,9 @@ class Classifier:
     signal_input: SignalInput | None = None
     activation: Literal["softmax", "sigmoid"] | None = None
     output: Callable[[Any], Tensor] | None = None
+    notices: Sequence[str] = ()
+    preparation: str = ""
+    has_all_names: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in ("softmax", "sigmoid", None):
@@ -86,6 +93,18 @@ class Classifier:
         'V'
         """
         return _short(self.class_name(index))
+
+    def check_names(self, classes: int) -> None:
+        """Refuse another number of names than a network has classes, where all of them must have one.
+
+        Raises:
+            ModelError: if it is another.
+        """
+        if self.has_all_names and len(self.class_names) != classes:
+            raise ModelError(
+                f"{len(self.class_names)} names of classes (--classes) for a network with {classes} classes; name each of them, in the "
+                "order of the network's outputs"
+            )
 
     def class_index(self, text: str, classes: int) -> int:
         """The class that a number or a name, short or whole, in any case of letters means.
@@ -142,9 +161,10 @@ def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, p
     """Make the model that the command line's words mean.
 
     Args:
-        spelling: "efficientnet_lite0", "ecg_beats", "torchvision:NAME" or "package.module:factory".
-        weights: "DEFAULT" (pretrained; a factory's model as it comes), "none" (random, from the seed), the path of a
-            state dict (.pt, .pth or .safetensors), or for torchvision the name of a set of weights, as "IMAGENET1K_V1".
+        spelling: "efficientnet_lite0", "ecg_beats", "torchvision:NAME", "timm:NAME" or "package.module:factory".
+        weights: "DEFAULT" (pretrained; a factory's model as it comes; not for timm, which would download), "none" (random, from the
+            seed), the path of a state dict or of a checkpoint that holds one (.pt, .pth, .ckpt or .safetensors; see
+            ``signxai.weights.Checkpoint``), or for torchvision the name of a set of weights, as "IMAGENET1K_V1".
         seed: of random weights.
         progress: whether a download shows its progress.
 
@@ -162,6 +182,8 @@ def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, p
         source, colon, name = spelling.partition(":")
         if source == "torchvision" and name:
             return _torchvision(name, weights, progress)
+        if source == "timm" and name:
+            return _timm(name, weights)
         if colon and name and all(part.isidentifier() for part in (*source.split("."), *name.split("."))):
             return _from_factory(source, name, weights)
     if spelling in LANGUAGE_MODELS:
@@ -197,10 +219,11 @@ def _efficientnet_lite0(weights: str) -> Classifier:
         raise ModelError(f"efficientnet_lite0 needs a package that is missing ({error.name}): pip install 'signxai[demo]'") from error
     # Not EfficientNet.from_pretrained: it unpickles whatever is in the file.
     model = EfficientNet.from_name("efficientnet-lite0")
+    notice = ""
     if weights == "DEFAULT":
-        _load_state(model, Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        load_weights(model, Path(EfficientnetLite0ModelFile.get_model_file_path()))
     elif weights.lower() != "none":
-        _load_state(model, _weights_file(weights, ("DEFAULT",)))
+        notice = load_weights(model, _weights_file(weights, ("DEFAULT",)))
     # As the network was trained: pixels minus 127 by 128, and the crop of 224 out of 256 (efficientnet_lite_builder.py of its authors).
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     preprocess = transforms.Compose(
@@ -211,7 +234,7 @@ def _efficientnet_lite0(weights: str) -> Classifier:
             transforms.Normalize(mean, std),
         ]
     )
-    return Classifier(model, preprocess, _imagenet_names(), mean, std)
+    return _noting(Classifier(model, preprocess, _imagenet_names(), mean, std), notice)
 
 
 def _imagenet_names() -> Sequence[str]:
@@ -224,17 +247,14 @@ _BEAT_NAMES = {"N": "normal", "S": "supraventricular", "V": "ventricular", "F": 
 
 
 def _ecg_beats(weights: str) -> Classifier:
-    if weights == "DEFAULT":
-        model = load_beat_network()
-    else:
-        model = BeatNetwork().eval()
-        if weights.lower() != "none":
-            _load_state(model, _weights_file(weights, ("DEFAULT",)))
+    model, notice = (load_beat_network() if weights == "DEFAULT" else BeatNetwork().eval()), ""
+    if weights != "DEFAULT" and weights.lower() != "none":
+        notice = load_weights(model, _weights_file(weights, ("DEFAULT",)))
     names = [f"{name} ({_BEAT_NAMES[name]})" for name in BEAT_CLASSES]
     signal_input = SignalInput(
         prepare_for_beats, BEFORE_S, AFTER_S, HIGHEST_HZ, "interquartile ranges of the recording's lead (the network's scaling; not mV)"
     )
-    return Classifier(model, class_names=names, signal_input=signal_input)
+    return _noting(Classifier(model, class_names=names, signal_input=signal_input), notice)
 
 
 # torchvision
@@ -250,15 +270,26 @@ def _torchvision(name: str, weights: str, progress: bool) -> Classifier:
         raise ModelError(f"torchvision has no classifier {name!r}; nearest: {', '.join(near)}")
     sets = torchvision.models.get_model_weights(name)
     chosen = sets[weights] if weights in sets.__members__ else sets.DEFAULT
-    steps, names = chosen.transforms(), list(chosen.meta["categories"])
+    steps, names, notice, said = chosen.transforms(), list(chosen.meta["categories"]), "", ""
     if weights in sets.__members__:
         model = _downloaded(name, chosen, progress)
     elif weights.lower() == "none":
-        model = torchvision.models.get_model(name, weights=None, **_NETWORK_ARGUMENTS.get(name, {}))
+        model = _torchvision_model(name)
     else:
-        model, classes = _from_state_dict(name, _weights_file(weights, tuple(sets.__members__)))
+        model, classes, notice = _from_file(partial(_torchvision_model, name), _weights_file(weights, tuple(sets.__members__)))
         names = names if classes == len(names) else []
-    return Classifier(model, steps, names, tuple(steps.mean), tuple(steps.std))
+        said = f"pictures are prepared as for {chosen}: {_said_of(steps)}; --size, --mean and --std say otherwise"
+    return _noting(Classifier(model, steps, names, tuple(steps.mean), tuple(steps.std), preparation=said), notice)
+
+
+def _torchvision_model(name: str, **arguments: Any) -> nn.Module:
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **_NETWORK_ARGUMENTS.get(name, {}), **arguments)
+    return model
+
+
+def _said_of(steps: Any) -> str:
+    """What torchvision's preset for pictures does, in words."""
+    return str(PictureInput(PictureSize(steps.crop_size[0], steps.crop_size[0], steps.resize_size[0]), tuple(steps.mean), tuple(steps.std)))
 
 
 def _downloaded(name: str, weights: Any, progress: bool) -> nn.Module:
@@ -275,16 +306,61 @@ def _downloaded(name: str, weights: Any, progress: bool) -> nn.Module:
     return model
 
 
-def _from_state_dict(name: str, path: Path) -> tuple[nn.Module, int]:
-    state = _state(path)
-    arguments = _NETWORK_ARGUMENTS.get(name, {})
-    model = torchvision.models.get_model(name, weights=None, **arguments)
+def _from_file(make: Callable[..., nn.Module], path: Path) -> tuple[nn.Module, int, str]:
+    """A network with the weights of a file and as many classes as they have, how many that are, and what had to be done to the weights.
+
+    Args:
+        make: gives the network, with as many classes as it has by itself, or with ``num_classes=``.
+        path: the file.
+    """
+    model, checkpoint = make(), Checkpoint.read(path)
+    state, notice = checkpoint.state_of(model)
     last, own = list(model.state_dict().items())[-1]  # of the last layer: a row per class
-    classes = len(state.get(last, own))
+    classes = len(state[last]) if state[last].ndim else 0
     if classes != len(own):
-        model = torchvision.models.get_model(name, weights=None, num_classes=classes, **arguments)
-    _apply_state(model, state, path)
-    return model, classes
+        model = make(num_classes=classes)
+    apply_state(model, state, path)
+    return model, classes, notice
+
+
+# timm
+
+
+def _timm(name: str, weights: str) -> Classifier:
+    try:
+        import timm
+    except ImportError as error:
+        raise ModelError(f"timm:{name} needs the package timm, which is missing ({error.name}): pip install 'signxai[timm]'") from error
+    if not timm.is_model(name):
+        known = timm.list_models()
+        raise ModelError(f"timm has no model {name!r}; nearest: {', '.join(get_close_matches(name, known, n=3) or known[:3])}")
+    if weights == "DEFAULT":
+        raise ModelError(
+            f"timm:{name}: timm would download its weights, which is not done here; give --weights FILE (a state dict, "
+            f"{', '.join(WEIGHT_SUFFIXES)}), or --weights none for random ones"
+        )
+    make = partial(timm.create_model, name, pretrained=False)
+    if weights.lower() == "none":
+        model, classes, notice = make(), 0, ""
+    else:
+        model, classes, notice = _from_file(make, _weights_file(weights, ()))
+    config = timm.data.resolve_data_config({}, model=model)
+    steps = timm.data.create_transform(**config, is_training=False)
+    said = f"pictures are prepared by timm's data config of {name}: {_said_of_timm(config)}; --size, --mean and --std say otherwise"
+    names = _imagenet_names() if classes == _IMAGENET_CLASSES and _is_of_imagenet(model) else ()
+    return _noting(Classifier(model, steps, names, tuple(config["mean"]), tuple(config["std"]), preparation=said), notice)
+
+
+def _said_of_timm(config: Mapping[str, Any]) -> str:
+    height, width = config["input_size"][-2:]
+    mean, std = (", ".join(f"{number:.4g}" for number in config[key]) for key in ("mean", "std"))
+    return f"{height} x {width} (height x width) out of {config['crop_pct']:.4g} of the picture; mean {mean}, standard deviation {std}"
+
+
+def _is_of_imagenet(model: nn.Module) -> bool:
+    """Whether timm says of a network that its classes are the thousand of ImageNet."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return config.get("num_classes") == _IMAGENET_CLASSES and "in1k" in str(config.get("tag", "")).split("_")
 
 
 # Weights
@@ -293,40 +369,17 @@ def _from_state_dict(name: str, path: Path) -> tuple[nn.Module, int]:
 def _weights_file(weights: str, names: tuple[str, ...]) -> Path:
     path = Path(weights)
     if path.suffix.lower() not in WEIGHT_SUFFIXES:
-        raise ModelError(f"weights {weights!r}: give {', '.join(names)}, none, or a state dict ({', '.join(WEIGHT_SUFFIXES)})")
+        raise ModelError(f"weights {weights!r}: give {', '.join((*names, 'none'))}, or a state dict ({', '.join(WEIGHT_SUFFIXES)})")
     return path
 
 
-def _load_state(model: nn.Module, path: Path) -> None:
-    _apply_state(model, _state(path), path)
+def _with_weights(classifier: Classifier, path: Path) -> Classifier:
+    """A classifier with the weights of a file, and what had to be done to them."""
+    return _noting(classifier, load_weights(classifier.model, path))
 
 
-def _state(path: Path) -> dict[str, Tensor]:
-    content = read_tensors(path)
-    if not isinstance(content, Mapping) or not content:
-        raise InputError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if others:
-        raise InputError(f"{path}: a checkpoint, not a state dict: {_some(others)} hold no tensors; save model.state_dict() alone")
-    return dict(content)
-
-
-def _apply_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    own = model.state_dict()
-    shared = own.keys() & state.keys()
-    mistakes = {
-        "missing": [key for key in own if key not in state],
-        "unknown": [key for key in state if key not in own],
-        "of another shape": [key for key in own if key in shared and own[key].shape != state[key].shape],
-    }
-    if any(mistakes.values()):
-        said = "; ".join(f"{len(keys)} {kind} ({_some(keys)})" for kind, keys in mistakes.items() if keys)
-        raise ModelError(f"{path}: these weights belong to another network than {type(model).__name__}: {said}")
-    model.load_state_dict(dict(state))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def _noting(classifier: Classifier, notice: str) -> Classifier:
+    return replace(classifier, notices=(*classifier.notices, notice)) if notice else classifier
 
 
 # The user's own models
@@ -334,9 +387,9 @@ def _some(names: Sequence[str]) -> str:
 
 def _from_factory(module: str, name: str, weights: str) -> Classifier:
     classifier = _made(_imported(module, name), f"{module}:{name}")
-    if weights.lower() not in ("default", "none"):
-        _load_state(classifier.model, _weights_file(weights, ("DEFAULT",)))
-    return classifier
+    if weights.lower() in ("default", "none"):
+        return classifier
+    return _with_weights(classifier, _weights_file(weights, ("DEFAULT",)))
 
 
 def _imported(module: str, name: str) -> Any:

@@ -391,7 +391,8 @@ def test_a_progress_bar_on_a_terminal(here):
     os.close(leader)
     os.close(follower)
     assert "explaining" in drawn
-    assert "0/2" in drawn
+    assert "0%" in drawn
+    assert "left, gradient: 0 of 2" in drawn
     assert "explaining" not in done.stdout.decode()
 
 
@@ -557,7 +558,11 @@ def test_the_report_is_the_librarys(run, here):
     out = explained(run("inspect", *args, "--save", "report.json"))
     report = signxai.inspect_model(load_classifier("nets:small").model, np.load("x.npy"), "lrp_alpha_2_beta_1", [1, 1], stabilizer=0.001)
     assert str(report) in out
-    assert json.loads((here / "report.json").read_text()) == json.loads(json.dumps(report.to_dict()))
+    written = json.loads((here / "report.json").read_text())
+    about = written.pop("about")
+    assert written == json.loads(json.dumps(report.to_dict()))
+    assert (about["paths"], about["targets"], about["versions"]["signxai"]) == (["x.npy"], [1, 1], signxai.__version__)
+    assert about["spec"]["methods"]["lrp_alpha_2_beta_1"]["options"] == {"stabilizer": 0.001}
 
 
 def test_attention_is_treated_as_the_option_or_the_name_says(run, here):
@@ -856,7 +861,8 @@ def test_pretrained_weights_are_never_unpickled(torch_cache, here):
     ("content", "words"),
     [
         ({"other.weight": torch.ones(1)}, r"missing \(0\.weight.*1 unknown \(other\.weight\)"),
-        ({"state_dict": {"a": torch.ones(1)}, "epoch": 3}, r"checkpoint.*state_dict, epoch"),
+        ({"state_dict": {"a": torch.ones(1)}, "epoch": 3}, r"'state_dict' belong.*missing \(0\.weight.*1 unknown \(a\)"),
+        ({"layers": {"a": torch.ones(1), "b": 1}, "epoch": 3}, r"checkpoint.*layers, epoch"),
         (torch.ones(3), "Tensor, not a state dict"),
         ({}, "not a state dict"),
     ],

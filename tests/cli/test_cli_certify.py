@@ -120,6 +120,8 @@ def test_a_certificate_is_written_as_it_is_in_python(run, here):
     wanted = found.to_dict()
     names = [sample.pop("name") for sample in content["samples"]]
     assert names == ["x.npy[0]", "x.npy[1]"]
+    about = content.pop("about")
+    assert (about["inputs"], about["model"], about["versions"]["signxai"]) == (["x.npy"], "nets_to_certify:small", signxai.__version__)
     assert content == wanted
     assert str(found[1]) in out
     assert str(found) in out

@@ -415,10 +415,10 @@ def test_no_samples_are_refused():
 
 
 ALLOWED = {
-    "gradient": "as_tensor, at, batch_size, create_graph, explained, forward_kwargs, output, relevance, seed, stochastic",
-    "halves": "as_tensor, at, batch_size, create_graph, explained, factor, forward_kwargs, output, relevance, seed, stochastic",
+    "gradient": "as_tensor, at, batch_size, create_graph, explained, forward_kwargs, output, progress, relevance, seed, stochastic",
+    "halves": "as_tensor, at, batch_size, create_graph, explained, factor, forward_kwargs, output, progress, relevance, seed, stochastic",
     "smoothgrad_samples_4": "as_tensor, at, batch_size, create_graph, explained, forward_kwargs, noise_level, num_samples, output",
-    "lrp_z": "as_tensor, at, attention, batch_size, create_graph, explained, forward_kwargs, output, relevance, seed, stabilizer",
+    "lrp_z": "as_tensor, at, attention, batch_size, create_graph, explained, forward_kwargs, output, progress, relevance, seed, stabilizer",
 }
 
 

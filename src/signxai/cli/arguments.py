@@ -1,6 +1,8 @@
 """What the arguments of a command may be: files, names of WFDB records, several methods in a row."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +10,31 @@ import click
 
 from signxai.timeseries.formats import signal_suffixes
 
-__all__ = ["ExplainCommand", "Input", "TextCommand", "named_file", "named_text"]
+__all__ = ["Command", "ExplainCommand", "Input", "TextCommand", "named_file", "named_text"]
 
 _ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
 
-class ExplainCommand(click.Command):
+class Command(click.Command):
+    """Refuses an option that is given again though it has one value: of several the last would count, without a word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        given = Counter(one for one in order if isinstance(one, click.Option) and not (one.multiple or one.is_flag or one.count))
+        if twice := next((option for option, times in given.items() if times > 1), None):
+            name = max(twice.opts, key=len)
+            raise click.UsageError(f"{name} is given {given[twice]} times, and has one value: leave all but one out", ctx)
+        return super().parse_args(ctx, args)
+
+
+class ExplainCommand(Command):
     """Lets ``--method`` take several names in a row: ``--method gradient lrp_z`` is ``--method gradient --method lrp_z``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, list(_spread(args, _looks_like_a_file)))
 
 
-class TextCommand(click.Command):
+class TextCommand(Command):
     """The same where the other arguments are texts: what has white space within is one. A single word after a method is read as a name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -40,7 +54,8 @@ def _spread(args: Sequence[str], is_an_input: Callable[[str], bool]) -> Iterator
 
 def _looks_like_a_file(arg: str) -> bool:
     path = Path(arg)
-    return len(path.parts) != 1 or path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *signal_suffixes()) or path.exists() or _is_record(path)
+    has_suffix = path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *signal_suffixes())
+    return len(path.parts) != 1 or has_suffix or has_magic(arg) or path.exists() or _is_record(path)
 
 
 def _is_record(path: Path) -> bool:
@@ -53,13 +68,16 @@ class Input(click.Path):
 
     Args:
         may_be_folder: whether a folder will do, too.
+        may_be_pattern: whether a pattern of names will do, as ``photos/*.jpg``, which not every shell replaces by the files.
     """
 
-    def __init__(self, may_be_folder: bool = False) -> None:
+    def __init__(self, may_be_folder: bool = False, may_be_pattern: bool = False) -> None:
         super().__init__(exists=True, dir_okay=may_be_folder, path_type=Path)
+        self.may_be_pattern = may_be_pattern
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return Path(value) if _is_record(Path(value)) else super().convert(value, param, ctx)
+        is_pattern = self.may_be_pattern and has_magic(str(value)) and not Path(value).exists()
+        return Path(value) if is_pattern or _is_record(Path(value)) else super().convert(value, param, ctx)
 
 
 def named_file(text: str) -> tuple[str, Path]:

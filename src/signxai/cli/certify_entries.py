@@ -8,10 +8,12 @@ from typing import Any
 
 from signxai.cli.certify_files import ALL, FAILED, check_names
 from signxai.cli.endings import ended_in_a_line
+from signxai.cli.loading import loaded
+from signxai.cli.model_options import ModelOptions
 from signxai.datasets.certifying_entries import certify_entries, most_absorbed
 from signxai.datasets.store import Store
 from signxai.evidence.certificate import Certificate
-from signxai.models import load_classifier, move_to
+from signxai.models import move_to
 
 __all__ = ["CertifyEntriesRequest", "certify_stored_entries"]
 
@@ -50,7 +52,9 @@ def certify_stored_entries(request: CertifyEntriesRequest, say: Callable[[str], 
     check_names(request.required, request.thresholds)
     store = Store(request.store)
     rows = _rows(store, request)
-    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+    classifier = loaded(request.model, request.weights, ModelOptions(), request.seed)
+    for line in classifier.notices:
+        say(line)
     net = move_to(classifier.model, request.device)
     with ended_in_a_line(request.store, "certificates that are whole are kept, and `signxai report` shows them"):
         found = certify_entries(

@@ -1,9 +1,8 @@
 """What ``signxai certify`` does: read the inputs, predict, and check each map."""
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,12 @@ import click
 from tqdm import tqdm
 
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
-from signxai.cli.several_inputs import SeveralOptions, read_one, read_several
+from signxai.cli.explain_results import versions
+from signxai.cli.input_files import files_of
+from signxai.cli.loading import loaded
+from signxai.cli.model_options import ModelOptions
+from signxai.cli.samples import read_samples
+from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
 from signxai.common.errors import OptionError
 from signxai.evidence.certificate import Certificate
@@ -21,7 +25,7 @@ from signxai.evidence.certified_sample import CertifiedSample
 from signxai.evidence.certifying import Certification
 from signxai.evidence.criteria import CRITERIA, criterion_named, thresholds_with
 from signxai.files import check_destination, write_atomically
-from signxai.models import Classifier, load_classifier, move_to
+from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
 
 __all__ = ["ALL", "FAILED", "CertifyRequest", "certify_files", "check_names"]
@@ -49,6 +53,7 @@ class CertifyRequest:
     device: str
     signals: SignalOptions
     several: SeveralOptions = field(default_factory=SeveralOptions)
+    own: ModelOptions = field(default_factory=ModelOptions)
 
 
 def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
@@ -65,8 +70,12 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
+    files, left_out = files_of(request.inputs)
+    for line in left_out:
+        say(line)
+    request = replace(request, inputs=tuple(files))
     _check(request)
-    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
     parse_method(request.method)
     decisions, certification = _prepared(request, classifier, say)
     certificate = Certificate(certification.method, _samples(certification))
@@ -83,7 +92,8 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
 def _check(request: CertifyRequest) -> None:
     """Refuse what can be refused before a network is loaded."""
     if request.save:
-        check_destination(request.save, (".json",), (*request.inputs, *request.several.paths, Path(request.weights)))
+        read = (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, Path(request.weights))
+        check_destination(request.save, (".json",), read)
     check_names(request.required, request.thresholds)
     for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:
         raise OptionError(f"--option {name}=: this one cannot be set here; `signxai certify --help` has the options")
@@ -102,16 +112,15 @@ def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
 
 
 def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]) -> tuple[Decisions, Certification]:
-    several = read_several(request.inputs, request.several, request.signals, classifier)
-    names, x = (several.names, several.arrays) if several else read_one(request.inputs, request.signals, classifier)
+    samples = read_samples(request.inputs, request.several, request.signals, request.own, classifier)
     model = move_to(classifier.model, request.device)
-    for line in several.said() if several else ():
+    for line in samples.notices:
         say(line)
-    decisions = decide(names, x, classifier, model, request.targets, None, several.forward if several else None)
+    decisions = decide(samples.names, samples.x, classifier, model, request.targets, None, samples.forward)
     for line in predictions(decisions, classifier):
         say(line)
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
-    options |= several.options if several else {}
+    options |= samples.options
     how = request.thresholds, Removing(steps=10 if request.srg else 0)
     return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options, classifier.class_names)
 
@@ -137,11 +146,13 @@ def _report(request: CertifyRequest, decisions: Decisions, certificate: Certific
         say("")
         say(str(certificate))
     if request.save:
-        write_atomically({request.save: partial(_save, certificate, decisions.names)})
+        about = {"inputs": [str(path) for path in request.inputs], "model": request.model, "weights": request.weights, "seed": request.seed}
+        write_atomically({request.save: partial(_save, certificate, decisions.names, {**about, "versions": versions()})})
         say(f"wrote {request.save}")
 
 
-def _save(certificate: Certificate, names: Sequence[str], path: Path) -> None:
+def _save(certificate: Certificate, names: Sequence[str], about: Mapping[str, object], path: Path) -> None:
     content = certificate.to_dict()
     content["samples"] = [{"name": name, **sample} for name, sample in zip(names, content["samples"], strict=True)]
+    content["about"] = about
     path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")

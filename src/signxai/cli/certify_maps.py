@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import Input, named_text
+from signxai.cli.arguments import Command, Input, named_text
+from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
     may_register_methods,
@@ -25,8 +26,8 @@ from signxai.names.grammar import parse_method
 __all__ = ["certify"]
 
 
-@click.command()
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input())
+@click.command(cls=Command)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True))
 @model_options
 @click.option("--method", "-m", required=True, metavar="NAME", help="A method by name; see `signxai methods`.")
 @click.option(
@@ -83,6 +84,7 @@ def certify(
     inputs: tuple[Path, ...],
     model: str,
     weights: str,
+    own: ModelOptions,
     method: str,
     targets: tuple[str, ...],
     versus: str | None,
@@ -144,7 +146,7 @@ def certify(
     return certify_files(
         CertifyRequest(
             *(inputs, model, weights, method, Targets(targets, versus=versus), checks, limits, not without_srg, save),
-            *(parsed, relevance, seed, device, signals, several),
+            *(parsed, relevance, seed, device, signals, several, own),
         ),
         say=click.echo,
     )
@@ -158,7 +160,7 @@ _NOT_OF_STORES = {
     "options": "--option",
     "targets": "--target",
     **{name: f"--{name.replace('_', '-')}" for name in ("versus", "one_sample", "explained", "forward", "window", "sampling_rate")},
-    **{name: f"--{name}" for name in ("units", "leads", "beats", "relevance")},
+    **{name: f"--{name}" for name in ("units", "leads", "beats", "relevance", "classes", "size", "mean", "std")},
 }
 
 

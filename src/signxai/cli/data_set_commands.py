@@ -6,6 +6,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
     in_order,
@@ -19,6 +20,7 @@ from signxai.cli.shared_options import (
     stored_methods_option,
     was_given,
 )
+from signxai.cli.units import known_units
 from signxai.names.grammar import parse_method
 
 __all__ = ["cluster", "export", "report", "run"]
@@ -34,7 +36,12 @@ _recording_options = in_order(
         help="Of recordings: each entry is a window of this length, and the windows follow each other.",
     ),
     click.option("--sampling-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ", help="Of recordings that do not say it."),
-    click.option("--units", metavar="UNIT", help="Of recordings that do not say them: one for all leads (mV), or one for each (mV,mmHg)."),
+    click.option(
+        "--units",
+        metavar="UNIT",
+        callback=known_units,
+        help="Of recordings that do not say them: one for all leads (mV), or one for each (mV,mmHg).",
+    ),
     click.option("--leads", metavar="NAMES", help="Of recordings: the leads to read, in this order, as I,II,V1."),
 )
 _kept_options = in_order(
@@ -119,6 +126,7 @@ def run(
     sources: tuple[Path, ...],
     model: str,
     weights: str,
+    own: ModelOptions,
     methods: tuple[str, ...],
     store: Path,
     target: str,
@@ -193,6 +201,7 @@ def run(
             ray=ray,
             actors=actors,
             of_recordings=RecordingOptions(beats, lists[0], window_length, sampling_rate, *lists[1:]),
+            own=own,
             of_several=SeveralOptions(named, explained, tuple((name, option_texts.value(text)) for name, text in forward)),
         ),
         say=click.echo,

@@ -10,9 +10,10 @@ from typing import Literal
 from signxai.cli.array_data_sets import ARRAYS, array_source, refuse_elsewhere
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.common.errors import InputError, OptionError
-from signxai.datasets.file_sources import PICTURE_SUFFIXES, image_folder, manifest
+from signxai.datasets.file_sources import image_folder, manifest
 from signxai.datasets.recording_sources import RecordingSource, beats_of, windows_of
 from signxai.datasets.sources import Source
+from signxai.files import PICTURE_SUFFIXES
 from signxai.models import Classifier
 from signxai.timeseries.formats import signal_suffixes
 from signxai.timeseries.signal_input import SignalInput

@@ -1,9 +1,8 @@
-"""The inputs of a command and what the network says to them."""
+"""What the network says to the inputs of a command."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,21 +10,23 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.cli.input_files import Failure
+from signxai.common.class_words import number_in
+from signxai.common.errors import ModelError, OptionError
 from signxai.engine.forward import OutputOption
 from signxai.engine.prediction import prediction
-from signxai.files import ARRAY_SUFFIXES, read_array, read_image
+from signxai.files import ARRAY_SUFFIXES
 from signxai.models import Classifier
 from signxai.targets import Contrast, contrast
 
-__all__ = ["MOST_SHOWN", "Decisions", "Inputs", "Targets", "decide", "numbered", "predictions", "read_inputs", "read_picture", "said"]
+__all__ = ["MOST_SHOWN", "Decisions", "Inputs", "Targets", "decide", "numbered", "predictions", "said"]
 
 Array = npt.NDArray[Any]
 Inputs: TypeAlias = "Array | Mapping[str, Array]"
 """Samples (N, ...) of a network with one input, or of one with several, by keyword."""
 
 MOST_SHOWN = 8
-"""So many inputs are shown in a figure and in a report; files keep all."""
+"""So many inputs are shown on a page of a figure, and at length in a report."""
 
 _TOP = 5
 
@@ -70,66 +71,6 @@ class Decisions:
         return "" if self.versus is None else f" rather than {name_of(self.versus[row])}"
 
 
-# Inputs
-
-
-def read_inputs(paths: tuple[Path, ...], classifier: Classifier) -> tuple[list[str], Array]:
-    """A name for each sample, and all samples as one batch.
-
-    Raises:
-        InputError: a file holds no input of this network.
-    """
-    batches = [_read_batch(path, classifier) for path in paths]
-    shapes = {batch.shape[1:]: path for path, batch in zip(paths, batches, strict=True)}
-    if len(shapes) > 1:
-        said = "; ".join(f"{path} {shape}" for shape, path in shapes.items())
-        raise InputError(
-            f"inputs explained together have one shape, behind the batch axis these have: {said}; explain them apart, or, if they are "
-            "several inputs of one model, give each by --input NAME=FILE"
-        )
-    names = [name for path, batch in zip(paths, batches, strict=True) for name in _sample_names(path, len(batch))]
-    # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
-    return names, np.ascontiguousarray(np.concatenate(batches))
-
-
-def _sample_names(path: Path, samples: int) -> list[str]:
-    return [path.name] if samples == 1 else [f"{path.name}[{index}]" for index in range(samples)]
-
-
-def _read_batch(path: Path, classifier: Classifier) -> Array:
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _as_batch(read_array(path), path, classifier)
-    return read_picture(path, classifier)[None]
-
-
-def read_picture(path: Path, classifier: Classifier) -> Array:
-    """A picture as the network takes it (C, H, W).
-
-    Raises:
-        InputError: it is none, or nothing says how it becomes an input.
-    """
-    image = read_image(path)
-    if classifier.preprocess is None:
-        raise InputError(
-            f"{path}: this model does not say how a picture becomes its input; give an array, "
-            "or let the factory return a signxai.models.Classifier with preprocess="
-        )
-    try:
-        return np.asarray(classifier.preprocess(image))
-    except Exception as error:  # a factory's preprocessing is the user's code: it may raise anything
-        raise InputError(f"{path}: the model's preprocessing failed with {type(error).__name__}: {error}") from error
-
-
-def _as_batch(array: Array, path: Path, classifier: Classifier) -> Array:
-    if classifier.preprocess is not None and np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{path}: holds {array.dtype}; an array is the network's input, already preprocessed; give pixels as a picture")
-    if classifier.preprocess is not None and array.ndim == 3:
-        return array[None]  # networks for pictures take (N, C, H, W): three axes are one picture
-    if array.ndim < 2 or len(array) == 0:
-        raise InputError(f"{path}: its shape is {array.shape}; the first axis counts the samples: (N, ...), N >= 1")
-    return array
-
-
 # The network's decisions
 
 
@@ -146,6 +87,36 @@ class Targets:
     texts: tuple[str, ...] = ()
     above: float | None = None
     versus: str | None = None
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse what can be seen to be mistaken before the network has run.
+
+        Raises:
+            TargetError: a name that is none of the classes'.
+            OptionError: --above and --target, of which either chooses the classes.
+        """
+        if self.above is not None and self.texts:
+            raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
+        for text in (*self.texts, *([] if self.versus is None else [self.versus])):
+            if classifier.class_names and not _means_all(text, classifier) and number_in(text) is None:
+                classifier.class_index(text, len(classifier.class_names))
+
+    def at(self, places: Sequence[int], count: int, failures: Sequence[Failure]) -> "Targets":
+        """Those of the inputs at these places among ``count``, where some of the others could not be read.
+
+        Raises:
+            OptionError: there is a class for each input, and it cannot be told which are those of the inputs that were read.
+        """
+        if len(self.texts) < 2 or not failures:
+            return self
+        if len(self.texts) != count or any(failure.path.suffix.lower() in ARRAY_SUFFIXES for failure in failures):
+            raise OptionError(f"{len(self.texts)} targets, one for each input, and not all can be read: {failures[0].reason}")
+        return replace(self, texts=tuple(self.texts[place] for place in places))
+
+
+def _means_all(text: str, classifier: Classifier) -> bool:
+    """Whether a target means every class."""
+    return text.strip().lower() == "all" and "all" not in {name.lower() for name in classifier.class_names}
 
 
 def decide(
@@ -164,7 +135,9 @@ def decide(
     """
     step = batch_size or len(names)
     parts = [_rows(x, range(first, min(first + step, len(names)))) for first in range(0, len(names), step)]
+    targets.check(classifier)
     logits, activation = _logits(model, parts, len(names), classifier.output, forward_kwargs)
+    classifier.check_names(logits.shape[1])
     activation = classifier.activation or activation or ("sigmoid" if logits.shape[1] == 1 else "softmax")
     values = torch.from_numpy(logits)
     probabilities = (values.sigmoid() if activation == "sigmoid" else values.softmax(dim=1)).numpy()
@@ -221,10 +194,8 @@ def _targets(targets: Targets, classifier: Classifier, logits: Array, probabilit
     """The explained classes of each input."""
     texts, classes = targets.texts, logits.shape[1]
     if targets.above is not None:
-        if texts:
-            raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
         return [[int(index) for index in np.flatnonzero(row >= targets.above)] for row in probabilities]
-    if [text.strip().lower() for text in texts] == ["all"] and "all" not in {name.lower() for name in classifier.class_names}:
+    if len(texts) == 1 and _means_all(texts[0], classifier):
         return [list(range(classes))] * len(logits)
     if not texts:
         return [[int(index)] for index in logits.argmax(axis=1)]
@@ -235,21 +206,35 @@ def _targets(targets: Targets, classifier: Classifier, logits: Array, probabilit
 
 
 def predictions(decisions: Decisions, classifier: Classifier) -> Iterator[str]:
-    """For each input its name, the top classes and those that are explained, line by line."""
+    """For each input its name, the top classes and those that are explained; of those after the first few a line each."""
     rows_of: dict[int, list[int]] = {}
     for row, index in enumerate(decisions.inputs):
         rows_of.setdefault(index, []).append(row)
     for rows in list(rows_of.values())[:MOST_SHOWN]:
-        first, explained = rows[0], [decisions.targets[row] for row in rows]
-        shape = "" if isinstance(decisions.x, Mapping) else f" ({' x '.join(map(str, decisions.x[first].shape))})"
-        yield f"{decisions.names[first]}{shape}"
-        order = np.argsort(-decisions.logits[first], kind="stable")
-        for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in explained)]:
-            yield f"  {said(decisions, first, int(index), classifier)}"
-        rather_than = decisions.rather_than(first, partial(numbered, classifier))
-        yield f"  explained: {', '.join(numbered(classifier, index) for index in explained)}{rather_than}"
+        yield from _at_length(decisions, rows, classifier)
     if len(rows_of) > MOST_SHOWN:
-        yield f"and {len(rows_of) - MOST_SHOWN} more inputs"
+        yield f"and {len(rows_of) - MOST_SHOWN} more inputs, each with its most probable class:"
+    for rows in list(rows_of.values())[MOST_SHOWN:]:
+        explained = [decisions.targets[row] for row in rows]
+        best = int(np.argmax(decisions.logits[rows[0]]))
+        others = "" if explained == [best] and decisions.versus is None else f"; {_explained(decisions, rows, classifier)}"
+        yield f"  {decisions.names[rows[0]]}: {said(decisions, rows[0], best, classifier).strip()}{others}"
+
+
+def _at_length(decisions: Decisions, rows: Sequence[int], classifier: Classifier) -> Iterator[str]:
+    """Of one input its name, the top classes and those that are explained."""
+    first, explained = rows[0], [decisions.targets[row] for row in rows]
+    shape = "" if isinstance(decisions.x, Mapping) else f" ({' x '.join(map(str, decisions.x[first].shape))})"
+    yield f"{decisions.names[first]}{shape}"
+    order = np.argsort(-decisions.logits[first], kind="stable")
+    for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in explained)]:
+        yield f"  {said(decisions, first, int(index), classifier)}"
+    yield f"  {_explained(decisions, rows, classifier)}"
+
+
+def _explained(decisions: Decisions, rows: Sequence[int], classifier: Classifier) -> str:
+    rather_than = decisions.rather_than(rows[0], partial(numbered, classifier))
+    return f"explained: {', '.join(numbered(classifier, decisions.targets[row]) for row in rows)}{rather_than}"
 
 
 def said(decisions: Decisions, row: int, index: int, classifier: Classifier) -> str:

@@ -4,23 +4,26 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 from tqdm import tqdm
 
 from signxai.cli import option_texts
-from signxai.cli.decisions import Decisions, Inputs, Targets, decide, read_inputs
-from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_one, read_several
+from signxai.cli.decisions import Decisions, Targets, decide
+from signxai.cli.input_files import files_of
+from signxai.cli.loading import loaded
+from signxai.cli.model_options import ModelOptions
+from signxai.cli.samples import Samples, read_samples
+from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import OptionError
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
-from signxai.models import Classifier, load_classifier, move_to
+from signxai.models import Classifier, move_to
 
 __all__ = ["EvaluateRequest", "evaluate_files"]
 
@@ -57,26 +60,7 @@ class EvaluateRequest:
     seed: int
     batch_size: int | None
     device: str
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """What is compared on: the inputs, the number of the file that each is of, and of several inputs what is said of them."""
-
-    names: list[str]
-    x: Inputs
-    files: list[int]
-    several: SeveralInputs | None = None
-
-    @property
-    def forward(self) -> Mapping[str, object] | None:
-        """What is passed on to the network."""
-        return None if self.several is None else self.several.forward or None
-
-    @property
-    def of_methods(self) -> Mapping[str, object]:
-        """What methods are told of several inputs."""
-        return {} if self.several is None or self.several.explained is None else {"explained": self.several.explained}
+    own: ModelOptions = field(default_factory=ModelOptions)
 
 
 def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool:
@@ -93,13 +77,15 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
+    found, left_out = files_of(request.inputs)
+    request = replace(request, inputs=tuple(found))
     _check_request(request)
-    classifier = load_classifier(request.model, request.weights, seed=request.seed)
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
     samples = _samples(request, classifier)
+    for line in (*left_out, *samples.notices):
+        say(line)
     groups = _groups(request, samples)
     model = move_to(classifier.model, request.device)
-    for line in samples.several.said() if samples.several else ():
-        say(line)
     decisions = decide(samples.names, samples.x, classifier, model, Targets(request.targets), request.batch_size, samples.forward)
     if len(decisions.names) != len(samples.names):
         raise OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
@@ -117,7 +103,7 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
 
 def _check_request(request: EvaluateRequest) -> None:
     others = [Path(request.weights), *(path for path in (request.masks, request.groups) if path)]
-    read = (*request.inputs, *request.several.paths, *others)
+    read = (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, *others)
     for path in request.outputs:
         check_destination(path, _SUFFIXES, read)
     if request.scores:
@@ -137,21 +123,14 @@ def _check_request(request: EvaluateRequest) -> None:
 # Reading
 
 
-def _samples(request: EvaluateRequest, classifier: Classifier) -> _Samples:
-    several = read_several(request.inputs, request.several, request.signals, classifier)
-    if several:
-        if request.groups_by_file:
-            raise OptionError("--groups-by-file: each sample of several inputs is of the same files; name its group by --groups FILE")
-        return _Samples(several.names, several.arrays, [0] * len(several.names), several)
-    read: list[tuple[list[str], Any]] = [read_one((path,), request.signals, classifier) for path in request.inputs]
-    if len({x.shape[1:] for _, x in read}) > 1:
-        read_inputs(request.inputs, classifier)  # says what does not fit
-        raise OptionError(f"inputs compared together have one shape, and these have {', '.join(str(x.shape[1:]) for _, x in read)}")
-    files = [number for number, (names, _) in enumerate(read) for _ in names]
-    return _Samples([name for names, _ in read for name in names], np.ascontiguousarray(np.concatenate([x for _, x in read])), files)
+def _samples(request: EvaluateRequest, classifier: Classifier) -> Samples:
+    samples = read_samples(request.inputs, request.several, request.signals, request.own, classifier)
+    if samples.several and request.groups_by_file:
+        raise OptionError("--groups-by-file: each sample of several inputs is of the same files; name its group by --groups FILE")
+    return samples
 
 
-def _groups(request: EvaluateRequest, samples: _Samples) -> Sequence[object] | None:
+def _groups(request: EvaluateRequest, samples: Samples) -> Sequence[object] | None:
     if request.groups_by_file:
         return samples.files
     if request.groups is None:
@@ -172,7 +151,7 @@ def _explained(decisions: Decisions, classifier: Classifier) -> str:
     return ", ".join([*told, *([f"{rest} other class{'es' * (rest > 1)}"] if rest > 0 else [])])
 
 
-def _taken_as_independent(request: EvaluateRequest, samples: _Samples, groups: Sequence[object] | None) -> Iterator[str]:
+def _taken_as_independent(request: EvaluateRequest, samples: Samples, groups: Sequence[object] | None) -> Iterator[str]:
     """A warning of beats that come from fewer recordings."""
     if (
         groups is None
@@ -199,7 +178,7 @@ def _compared(
     request: EvaluateRequest,
     classifier: Classifier,
     model: nn.Module,
-    samples: _Samples,
+    samples: Samples,
     target: Any,
     groups: Sequence[object] | None,
 ) -> Comparison:
@@ -216,7 +195,7 @@ def _compared(
             groups=groups,
             masks=None if request.masks is None else read_array(request.masks, booleans=True),
             metric_options={**request.shared, **_said_of_units(request)},
-            method_options={**request.options, **samples.of_methods},
+            method_options={**request.options, **samples.explained},
             draws=request.draws,
             timed=request.timed,
             keep_partial=True,

@@ -7,6 +7,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
     in_order,
@@ -28,7 +29,7 @@ _METRICS = ("srg", "mprt", "gini")
 
 
 _options = in_order(
-    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input()),
+    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True)),
     model_options,
     click.option(
         "--method",
@@ -102,6 +103,7 @@ def evaluate(
     inputs: tuple[Path, ...],
     model: str,
     weights: str,
+    own: ModelOptions,
     methods: tuple[str, ...],
     metrics: tuple[str, ...],
     outputs: tuple[Path, ...],
@@ -163,7 +165,7 @@ def evaluate(
     is_partial = evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
-            *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device),
+            *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device, own),
         ),
         say=click.echo,
     )

@@ -1,11 +1,14 @@
 """The commands that explain files: ``explain`` and ``inspect``."""
 
+import os
 from pathlib import Path
 
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import ExplainCommand, Input, named_text
+from signxai.cli.arguments import Command, ExplainCommand, Input, named_text
+from signxai.cli.interrupts import ended_by_a_signal
+from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
     may_register_methods,
@@ -25,9 +28,11 @@ from signxai.names.grammar import parse_method
 
 __all__ = ["explain", "inspect"]
 
+_SEPARATORS = tuple({os.sep, "/"})
+
 
 @click.command(cls=ExplainCommand)
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input())
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True))
 @model_options
 @methods_option
 @click.option(
@@ -45,8 +50,24 @@ __all__ = ["explain", "inspect"]
     metavar="P",
     help="Explain every class that the network gives at least this probability, as 0.5.",
 )
-@click.option("--output", type=click.Path(path_type=Path), metavar="FIGURE", help="Write the maps as a figure (.png, .pdf, .svg, ...).")
-@click.option("--save", type=click.Path(path_type=Path), metavar="MAPS.npz", help="Write the maps as arrays.")
+@click.option(
+    "--output",
+    type=click.Path(),
+    metavar="FIGURE",
+    help="Write the maps as a figure (.png, .pdf, .svg, ...), eight inputs on a page; FOLDER/ makes a figure for each input.",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="MAPS.npz",
+    help="Write the maps as arrays (.npz, .safetensors), with the files, classes and probabilities, and how they were made.",
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Write what is predicted and what is explained, a row for each input.",
+)
 @click.option(
     "--option",
     "options",
@@ -90,12 +111,14 @@ def explain(
     inputs: tuple[Path, ...],
     model: str,
     weights: str,
+    own: ModelOptions,
     methods: tuple[str, ...],
     targets: tuple[str, ...],
     versus: str | None,
     above: float | None,
-    output: Path | None,
+    output: str | None,
     save: Path | None,
+    table: Path | None,
     options: tuple[str, ...],
     at: tuple[str, ...],
     named: tuple[tuple[str, Path], ...],
@@ -119,13 +142,17 @@ def explain(
     seed: int,
     batch_size: int | None,
     device: str,
-) -> None:
-    """Explain the decision on each INPUT: image files; signals (WFDB records, .edf, .bdf, .dcm, .scp, .xml of HL7
-    aECG, .csv, .tsv, .txt); or arrays (.npy,
-    .npz, .pt) of shape (N, ...) as the network takes them. Of a network with several inputs an .npz with an array for each, by the
-    names of the arguments of its forward, or --input for each of them.
+) -> int:
+    """Explain the decision on each INPUT: image files, folders of them, or patterns such as "photos/*.jpg"; signals (WFDB records,
+    .edf, .bdf, .dcm, .scp, .xml of HL7 aECG, .csv, .tsv, .txt); or arrays (.npy, .npz, .pt) of shape (N, ...) as the network takes
+    them. Of a network with several inputs an .npz with an array for each, by the names of the arguments of its forward, or --input
+    for each of them.
+
+    Exit status 3: some of the inputs could not be read; the others are explained. Interrupted, it writes nothing.
 
     \b
+    signxai explain photos/ --method lrp_epsilon_0_25_std_x --output maps/ --table predictions.csv
+    signxai explain cat.jpg --model torchvision:resnet18 --weights mine.pt --classes names.txt --size 224 --method gradient --save maps.npz
     signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
     signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
     signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --target "tiger cat" --versus lynx --output contrast.png
@@ -149,21 +176,25 @@ def explain(
 
     from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files
+    from signxai.cli.explain_results import FigurePlace
 
     several = several_given(named, one_sample, explained, forward, labels, own_scales)
-    explain_files(
+    place = None if output is None else FigurePlace(Path(output), output.endswith(_SEPARATORS) or Path(output).is_dir())
+    return explain_files(
         Request(
-            *(inputs, model, weights, names, Targets(targets, above, versus), output, save),
+            *(inputs, model, weights, names, Targets(targets, above, versus), place, save),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
             at=at,
             overlay=overlay,
             several=several,
+            own=own,
+            table=table,
         ),
         say=click.echo,
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("input", metavar="[INPUT]", required=False, type=Input())
 @model_options
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
@@ -180,6 +211,7 @@ def inspect(
     input: Path | None,
     model: str,
     weights: str,
+    own: ModelOptions,
     method: str,
     target: str | None,
     versus: str | None,
@@ -217,7 +249,6 @@ def inspect(
     from signxai.cli.inspect_files import InspectRequest, inspect_files
 
     several = several_given(named, one_sample, explained, forward)
-    inspect_files(
-        InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals, several),
-        say=click.echo,
-    )
+    request = InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals, several, own)
+    with ended_by_a_signal(lambda: "nothing was written"):
+        inspect_files(request, say=click.echo)

@@ -2,13 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+import click
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
@@ -16,16 +17,23 @@ from torch import nn
 from tqdm import tqdm
 
 from signxai.api import explain
-from signxai.cli.decisions import MOST_SHOWN, Decisions, Targets, decide, predictions, read_inputs
+from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.explain_results import ARCHIVE_SUFFIXES, Drawing, FigurePlace, Made, saved_with, what_is_saved, writer_of_table
+from signxai.cli.input_files import Failure, attempted, files_of, read_inputs, told_of
+from signxai.cli.interrupts import ended_by_a_signal
+from signxai.cli.loading import loaded
+from signxai.cli.model_options import ModelOptions
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
 from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs, shares
-from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_signals
+from signxai.cli.shared_options import may_register_methods
+from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, check_beats, joined_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.cli.signal_summaries import SignalSummaries, check_summaries
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
-from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
-from signxai.models import Classifier, load_classifier, move_to
+from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, write_atomically
+from signxai.methods.explainer import explainer_for, takes
+from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
 
 __all__ = ["Request", "explain_files"]
@@ -34,6 +42,8 @@ Array = npt.NDArray[Any]
 
 _OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--relevance", "as_tensor": "--save", "at": "--at"}
 _OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
+_NOT_HERE = {"progress", "output", "create_graph"}
+_SOME_FAILED = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Request:
     weights: str
     methods: tuple[str, ...]
     targets: Targets
-    output: Path | None
+    output: FigurePlace | None
     save: Path | None
     options: Mapping[str, Mapping[str, object]]
     relevance: str
@@ -58,59 +68,131 @@ class Request:
     at: tuple[str, ...] = ()
     overlay: bool = False
     several: SeveralOptions = field(default_factory=SeveralOptions)
+    own: ModelOptions = field(default_factory=ModelOptions)
+    table: Path | None = None
 
 
-def explain_files(request: Request, say: Callable[[str], None]) -> None:
+def explain_files(request: Request, say: Callable[[str], None]) -> int:
     """Carry out the request; nothing is written before everything is computed.
 
     Args:
         request: what to do.
         say: takes each line of the report.
 
+    Returns:
+        The exit status: 0; 3 where some of the inputs could not be read, each of which a line on standard error names.
+
     Raises:
+        SystemExit: it was interrupted (130), or told to end (143); a line on standard error says that nothing was written.
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
-    _check_request(request)
-    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
-    for method in request.methods:
-        parse_method(method)
-    several = read_several(request.inputs, request.several, request.signals, classifier)
-    if several:
-        _explain_several(request, several, classifier, say)
-    else:
-        _explain_inputs(request, classifier, say)
-    if not (request.output or request.save or request.signals.summaries):
+    written: list[Path] = []
+    with ended_by_a_signal(lambda: f"{', '.join(map(str, written))} written" if written else "nothing was written"):
+        files, left_out = files_of(request.inputs)
+        request = replace(request, inputs=tuple(files))
+        kept = _explained(request, left_out, say)
+        written += _write(request, kept, say)
+    for path in written:
+        say(f"wrote {path}")
+    if not written:
         drawn = "" if request.at else "--output FIGURE.png draws the maps, "
         say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
+    for line in _said_of(kept.failures, len(files)):
+        click.echo(f"signxai: {line}", err=True)
+    return _SOME_FAILED if kept.failures else 0
 
 
-def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str], None]) -> None:
+def _explained(request: Request, left_out: Sequence[str], say: Callable[[str], None]) -> "_Kept":
+    """What may be written of the request, which names files alone; ``left_out`` are lines on what it does not name."""
+    _check_request(request)
+    if not may_register_methods(request.model):
+        _check_options(request, nn.Identity())  # before seconds go into loading a network
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
+    for method in request.methods:
+        parse_method(method)
+    _check_options(request, classifier.model)
+    request.targets.check(classifier)
+    move_to(nn.Identity(), request.device)
+    for line in left_out:
+        say(line)
+    several = read_several(request.inputs, request.several, request.signals, classifier)
+    return _explain_several(request, several, classifier, say) if several else _explain_inputs(request, classifier, say)
+
+
+def _said_of(failures: Sequence[Failure], given: int) -> list[str]:
+    if not failures:
+        return []
+    return [f"{len(failures)} of {given} inputs could not be read, the others are explained:", *(failure.reason for failure in failures)]
+
+
+def _check_options(request: Request, model: nn.Module) -> None:
+    """Refuse options that a method does not take, or with values that it does not take."""
+    for method in request.methods:
+        explainer_for(model, method, request.options[method])
+
+
+def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str], None]) -> "_Kept":
     """Of a network that takes one input."""
-    signals = read_signals(request.inputs, classifier, request.signals) if are_signals(request.inputs, request.signals) else None
-    names, x = (signals.names, signals.x) if signals else read_inputs(request.inputs, classifier)
-    _check_what_is_drawn(request, x, signals)
+    read = _read_signals(request, classifier) if are_signals(request.inputs, request.signals) else _read(request, classifier)
+    signals = read.signals
+    _check_what_is_drawn(request, read.x, signals)
     model = move_to(classifier.model, request.device)
-    decisions = decide(names, x, classifier, model, request.targets, request.batch_size)
+    for line in read.notices:
+        say(line)
+    decisions = decide(read.names, read.x, classifier, model, read.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
-    for line in (*(signals.notices if signals else ()), *told):
+    for line in told:
         say(line)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
-    draw = results.figure if results else partial(_draw, decisions, maps, classifier, request.overlay)
     for line in results.notices(request.output is not None) if results else ():
         say(line)
     summaries = results.summaries() if results else SignalSummaries(())
     for line in (line for summarized in summaries.maps for line in summarized.lines()):
         say(line)
-    further = summaries.writers(request.signals.summaries)
-    for path in _write(request, decisions, {"x": decisions.array}, {**(results.content() if results else {}), **maps}, draw, further):
-        say(f"wrote {path}")
+    if results:
+        drawing = Drawing(results.shown_names, results.figure)
+    else:
+        drawing = Drawing(decisions.names, partial(_draw, decisions, maps, classifier, request.overlay))
+    kept = {"x": decisions.array, **(results.content() if results else {}), **maps}
+    return _Kept(decisions, classifier, read.paths, read.failures, kept, drawing, summaries.writers(request.signals.summaries))
 
 
-def _explain_several(request: Request, several: SeveralInputs, classifier: Classifier, say: Callable[[str], None]) -> None:
+@dataclass(frozen=True)
+class _Read:
+    """What was read: as of ``ReadInputs``, with the classes that are to be explained of it; of signals also those."""
+
+    names: list[str]
+    x: Array
+    paths: list[str]
+    notices: list[str]
+    failures: list[Failure]
+    targets: Targets
+    signals: SignalBatch | None = None
+
+
+def _read(request: Request, classifier: Classifier) -> _Read:
+    read = read_inputs(request.inputs, classifier, may_fail=True)
+    notices = [*told_of(classifier, request.own, read.pictures), *read.notices]
+    targets = request.targets.at(read.places, len(read.names) + len(read.failures), read.failures)
+    return _Read(read.names, read.x, list(map(str, read.paths)), notices, read.failures, targets)
+
+
+def _read_signals(request: Request, classifier: Classifier) -> _Read:
+    notices = told_of(classifier, request.own, pictures=False)
+    check_beats(request.inputs, request.signals)
+    results, failures = attempted(request.inputs, lambda path: read_signals([path], classifier, request.signals), may_fail=True)
+    if failures and len(request.targets.texts) > 1:
+        raise OptionError(f"{len(request.targets.texts)} targets, one for each input, and not all can be read: {failures[0].reason}")
+    batch = joined_signals(list(results.values()))
+    paths = [str(request.inputs[number]) for number, one in results.items() for _ in one.excerpts]
+    return _Read(batch.names, batch.x, paths, [*notices, *batch.notices], failures, request.targets, batch)
+
+
+def _explain_several(request: Request, several: SeveralInputs, classifier: Classifier, say: Callable[[str], None]) -> "_Kept":
     """Of a network that takes several inputs."""
     if request.frequency:
         raise OptionError("--frequency: relevance over Hz is shown of a network that takes one signal, and this one takes several inputs")
@@ -121,7 +203,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     if request.output:
         check_figure(several)
     model = move_to(classifier.model, request.device)
-    for line in several.said():
+    for line in (*told_of(classifier, request.own, bool(several.pictures)), *several.said()):
         say(line)
     decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
     for line in predictions(decisions, classifier):
@@ -129,21 +211,33 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     maps = _explain_all(request, model, decisions, classifier, several.options)
     for line in () if request.at else shares(decisions, maps, request.methods):
         say(line)
-    headings = [f"{name}: {_heading(decisions, row, classifier)}" for row, name in enumerate(decisions.names[:MOST_SHOWN])]
+    headings = [f"{name}: {_heading(decisions, row, classifier)}" for row, name in enumerate(decisions.names)]
     draw = partial(figure_of_several, several, decisions, maps, request.methods, headings, classifier, not request.several.own_scales)
-    for path in _write(request, decisions, saved_inputs(decisions), maps, draw):
-        say(f"wrote {path}")
+    files = " + ".join(map(str, dict.fromkeys((*request.inputs, *request.several.paths))))
+    kept = {**saved_inputs(decisions), **maps}
+    return _Kept(decisions, classifier, [files] * len(several.names), [], kept, Drawing(decisions.names, draw))
+
+
+def _files_read(request: Request) -> tuple[Path, ...]:
+    """All files that are not to be written over."""
+    return (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, Path(request.weights))
 
 
 def _check_request(request: Request) -> None:
-    destinations = [(request.output, FIGURE_SUFFIXES), (request.save, (".npz",))]
+    if request.output:
+        request.output.check(_files_read(request))
+    destinations = [(request.save, ARCHIVE_SUFFIXES), (request.table, (".csv",))]
     destinations += [(path, (".csv", *FIGURE_SUFFIXES)) for path in request.signals.summaries]
     for path, suffixes in destinations:
         if path:
-            check_destination(path, suffixes, (*request.inputs, *request.several.paths, Path(request.weights)))
+            check_destination(path, suffixes, _files_read(request))
+    figure = (request.output.path,) if request.output and not request.output.is_folder else ()
+    check_different([*figure, *(path for path, _ in destinations if path)])
     for options in request.options.values():
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
+        for name in options.keys() & _NOT_HERE:
+            raise OptionError(f"--option {name}=: a function or a structure, which only signxai.explain takes; leave it out")
     if drawing := request.several.of_figures() if not request.output else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     _check_drawing(request)
@@ -182,11 +276,12 @@ def _explain_all(
     """The maps by the names under which they are kept; ``several`` are the options that go with several inputs."""
     maps: dict[str, Array] = {}
     width = max(len(key) for method in request.methods for key in _keys(request, method, decisions))
-    with tqdm(request.methods, desc="explaining", unit="method", leave=False, disable=None) as bar:
-        for method in bar:
-            bar.set_postfix_str(method)
+    with tqdm(total=len(request.methods) * len(decisions.names), bar_format=_BAR, desc="explaining", leave=False, disable=None) as bar:
+        for number, method in enumerate(request.methods):
             start = time.perf_counter()
-            found = _explain_one(request, model, decisions, method, classifier, several or {})
+            progress = partial(_show, bar, method, number * len(decisions.names))
+            progress(0, len(decisions.names))
+            found = _explain_one(request, model, decisions, method, classifier, {**(several or {}), "progress": progress})
             seconds = time.perf_counter() - start
             for key, values in found.items():
                 bar.write(f"{key:{width}}  {_summary(values, seconds)}", file=sys.stdout)
@@ -194,6 +289,17 @@ def _explain_all(
                 bar.write(f"{method:{width}}  no relevance of {', '.join(without)}", file=sys.stdout)
             maps |= found
     return maps
+
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
+
+
+def _show(bar: Any, method: str, before: int, done: float, count: int) -> None:
+    """Show how far it is: so many inputs by this method, and all of them by those before it."""
+    bar.set_postfix_str(f"{method}: {int(done)} of {count}", refresh=False)
+    bar.update(max(0.0, before + done - bar.n))
+    if not done:
+        bar.refresh()
 
 
 def _keys(request: Request, method: str, decisions: Decisions) -> list[str]:
@@ -224,6 +330,8 @@ def _explain_one(
     }
     if classifier.output is not None:
         options["output"] = classifier.output
+    if not takes(parse_method(method), "progress"):
+        options.pop("progress", None)
     if not request.at:
         found = explain(model, decisions.x, method, decisions.explained, **options)
         if isinstance(found, Mapping):
@@ -240,27 +348,56 @@ def _summary(relevance: Array, seconds: float) -> str:
 # Results
 
 
-def _write(
-    request: Request,
-    decisions: Decisions,
-    inputs: Mapping[str, Array],
-    results: Mapping[str, Array],
-    draw: Callable[[], Figure],
-    further: Mapping[Path, Callable[[Path], None]] = MappingProxyType({}),
-) -> list[Path]:
-    writers = dict(further)
+@dataclass(frozen=True)
+class _Kept:
+    """What may be written: decisions, the files of the inputs, arrays, what is drawn, and writers of further files."""
+
+    decisions: Decisions
+    classifier: Classifier
+    paths: Sequence[str]
+    failures: Sequence[Failure]
+    arrays: Mapping[str, Array]
+    drawing: Drawing
+    further: Mapping[Path, Callable[[Path], None]] = field(default_factory=dict)
+
+
+def _write(request: Request, kept: _Kept, say: Callable[[str], None]) -> list[Path]:
+    """Write what is asked for, and give the files."""
+    others = [path for path in (request.save, request.table, *request.signals.summaries) if path]
+    writers = dict(kept.further)
     if request.output:
-        writers[request.output] = draw().savefig
+        writers |= request.output.writers(kept.drawing, (*_files_read(request), *others))
+        for line in request.output.said(len(kept.drawing.names), writers):
+            say(line)
     if request.save:
-        what = {"name": decisions.names, **inputs, "logits": decisions.logits, "target": decisions.targets}
-        what |= {"probability": decisions.probabilities} | ({} if decisions.versus is None else {"versus": decisions.versus})
-        writers[request.save] = partial(_save, content={**what, **results})
-    write_atomically(writers)
+        about = what_is_saved(kept.decisions, kept.classifier, kept.paths, kept.failures, _made(request, kept.classifier))
+        writers[request.save] = partial(saved_with, content={**about, **kept.arrays})
+    if request.table:
+        writers[request.table] = writer_of_table(kept.decisions, kept.classifier, kept.paths)
+    with _folder_of(request.output):
+        write_atomically(writers)
     return list(writers)
 
 
-def _save(path: Path, content: Mapping[str, Any]) -> None:
-    np.savez(path, **content)
+@contextmanager
+def _folder_of(place: FigurePlace | None) -> Iterator[None]:
+    """While entered, the folder of the figures is there, if one is wanted; it goes again if nothing comes to lie in it."""
+    if place is None or not place.is_folder or place.path.exists():
+        yield
+        return
+    place.path.mkdir()
+    try:
+        yield
+    finally:
+        if not any(place.path.iterdir()):
+            place.path.rmdir()
+
+
+def _made(request: Request, classifier: Classifier) -> Made:
+    settings = {"relevance": request.relevance, "seed": request.seed, "batch_size": request.batch_size, "device": request.device}
+    settings |= {"at": list(request.at)} if request.at else {}
+    settings |= {"notices": list(classifier.notices)} if classifier.notices else {}
+    return Made(request.model, request.weights, request.options, settings, classifier.preparation)
 
 
 def _figure_of(x: Array, overlay: bool = False) -> Callable[[list[Sample]], Figure]:
@@ -278,9 +415,10 @@ def _figure_of(x: Array, overlay: bool = False) -> Callable[[list[Sample]], Figu
     raise InputError(f"a figure shows images (C, H, W) and signals (leads, time), not inputs of shape {x.shape[1:]}; use --save instead")
 
 
-def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, overlay: bool) -> Figure:
+def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, overlay: bool, shown: Sequence[int]) -> Figure:
     samples = []
-    for index, name in enumerate(decisions.names[:MOST_SHOWN]):
+    for index in shown:
+        name = decisions.names[index]
         x = classifier.picture(decisions.array[index]) if decisions.array.ndim == 4 else decisions.array[index]
         one = {method: values[index] for method, values in maps.items()}
         samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}"))

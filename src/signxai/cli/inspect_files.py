@@ -1,18 +1,21 @@
 """What ``signxai inspect`` does: read one input, predict, and account for where its relevance goes."""
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from signxai.api import Report, inspect_model
-from signxai.cli.decisions import Targets, decide, predictions
-from signxai.cli.several_inputs import SeveralOptions, read_one, read_several
+from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.explain_results import Made, versions
+from signxai.cli.loading import loaded
+from signxai.cli.model_options import ModelOptions
+from signxai.cli.samples import read_samples
+from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
 from signxai.files import check_destination, write_atomically
-from signxai.models import load_classifier, move_to
+from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
 
 __all__ = ["InspectRequest", "inspect_files"]
@@ -36,6 +39,7 @@ class InspectRequest:
     device: str
     signals: SignalOptions
     several: SeveralOptions = field(default_factory=SeveralOptions)
+    own: ModelOptions = field(default_factory=ModelOptions)
 
 
 def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
@@ -51,27 +55,42 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     """
     inputs = (request.input,) if request.input else ()
     if request.save:
-        check_destination(request.save, (".json",), (*inputs, *request.several.paths, Path(request.weights)))
-    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+        read = (*inputs, *request.several.paths, *request.signals.files, *request.own.files, Path(request.weights))
+        check_destination(request.save, (".json",), read)
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
     parse_method(request.method)
-    several = read_several(inputs, request.several, request.signals, classifier)
-    names, x = (several.names, several.arrays) if several else read_one(inputs, request.signals, classifier)
+    samples = read_samples(inputs, request.several, request.signals, request.own, classifier)
     model = move_to(classifier.model, request.device)
-    for line in several.said() if several else ():
+    for line in samples.notices:
         say(line)
     targets = Targets((request.target,) if request.target else (), versus=request.versus)
-    decisions = decide(names, x, classifier, model, targets, None, several.forward if several else None)
+    decisions = decide(samples.names, samples.x, classifier, model, targets, None, samples.forward)
     for line in predictions(decisions, classifier):
         say(line)
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
-    options |= several.options if several else {}
+    options |= samples.options
     report = inspect_model(model, decisions.x, request.method, decisions.explained, **options)
     say("")
     say(str(report))
     if request.save:
-        write_atomically({request.save: partial(_save, report)})
+        write_atomically({request.save: partial(_save, report, _about(request, classifier, decisions))})
         say(f"wrote {request.save}")
 
 
-def _save(report: Report, path: Path) -> None:
-    path.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+def _about(request: InspectRequest, classifier: Classifier, decisions: Decisions) -> dict[str, object]:
+    """What says of a saved report what it is of, and how it was made."""
+    settings = {"relevance": request.relevance, "seed": request.seed, "device": request.device}
+    made = Made(request.model, request.weights, {request.method: request.options}, settings, classifier.preparation)
+    return {
+        "paths": [str(path) for path in ((request.input,) if request.input else request.several.paths)],
+        "names": decisions.names,
+        "targets": decisions.targets,
+        "target_names": [classifier.class_name(target) for target in decisions.targets],
+        "probabilities": [float(decisions.probabilities[row, target]) for row, target in enumerate(decisions.targets)],
+        "spec": made.spec(),
+        "versions": versions(),
+    }
+
+
+def _save(report: Report, about: Mapping[str, object], path: Path) -> None:
+    path.write_text(json.dumps({**report.to_dict(), "about": about}, indent=1), encoding="utf-8")

@@ -2,13 +2,14 @@
 
 import click
 
+from signxai.cli.arguments import Command
 from signxai.common.errors import OptionError
 from signxai.names.grammar import list_methods, parse_method
 
 __all__ = ["describe", "methods"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("pattern", required=False)
 def methods(pattern: str | None) -> None:
     """List method names with a line of meaning each; PATTERN is as in a shell: 'lrp*std_x'."""
@@ -23,7 +24,7 @@ def methods(pattern: str | None) -> None:
         click.echo(f"{name:{width}}  {summary(parse_method(name))}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name")
 def describe(name: str) -> None:
     """Print what a method's NAME says: its parameters, its formula and the paper."""

@@ -11,6 +11,9 @@ from pathlib import Path
 from signxai.cli.array_data_sets import options_of
 from signxai.cli.data_set_sources import RecordingOptions, found_data_set
 from signxai.cli.endings import ended_in_a_line
+from signxai.cli.input_files import told_of
+from signxai.cli.loading import loaded
+from signxai.cli.model_options import ModelOptions
 from signxai.cli.run_results import report_of_run
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import as_written_here
@@ -20,7 +23,7 @@ from signxai.datasets.ray_run import RayOptions
 from signxai.datasets.run import explain_dataset
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
-from signxai.models import Classifier, load_classifier
+from signxai.models import Classifier
 
 __all__ = ["RunRequest", "run_data_set"]
 
@@ -58,6 +61,7 @@ class RunRequest:
     actors: int | None = None
     of_recordings: RecordingOptions = field(default_factory=RecordingOptions)
     of_several: SeveralOptions = field(default_factory=SeveralOptions)
+    own: ModelOptions = field(default_factory=ModelOptions)
 
 
 def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
@@ -78,7 +82,9 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
     _refuse_settings_of_the_run(request.options)
     data_set = found_data_set(request.sources, request.of_recordings, request.of_several)
     ray = _spread(request)
-    classifier = load_classifier(request.model, request.weights, seed=request.seed, progress=sys.stderr.isatty())
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
+    for line in told_of(classifier, request.own, data_set.kind in ("folder", "table")):
+        say(line)
     with ended_in_a_line(request.store), _logged_by(say), _said_as_here():
         store = _explained(request, classifier, data_set.source(classifier), ray)
     for line in report_of_run(store):

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from signxai.cli.decisions import Inputs, read_inputs, read_picture
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.input_files import read_picture
+from signxai.cli.signal_files import SignalOptions, are_signals, check_beats, read_signals
 from signxai.common.errors import InputError, ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
 from signxai.files import ARRAY_SUFFIXES, array_names, read_array, read_arrays
 from signxai.models import Classifier
 
-__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "arguments_of", "check_arguments", "read_one", "read_several"]
+__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "arguments_of", "check_arguments", "read_several"]
 
 Array = npt.NDArray[Any]
 
@@ -79,6 +79,7 @@ class SeveralInputs:
         sampling_rates: of those that were read from files of signals, in Hz.
         counted_by: what says how many samples there are.
         pictures: the names of those that were read from pictures.
+        notices: what of their files was not used as one might think.
     """
 
     arrays: Mapping[str, Array]
@@ -89,6 +90,7 @@ class SeveralInputs:
     sampling_rates: Mapping[str, float]
     counted_by: str
     pictures: Sequence[str] = ()
+    notices: Sequence[str] = ()
 
     @property
     def options(self) -> dict[str, object]:
@@ -107,6 +109,7 @@ class SeveralInputs:
             yield f"  {key:{width}}  {shape}, {values.dtype}{constant}"
         for key, value in self.forward.items():
             yield f"  {key:{width}}  {value!r}, passed on"
+        yield from self.notices
 
 
 def read_several(paths: Sequence[Path], options: SeveralOptions, signals: SignalOptions, classifier: Classifier) -> SeveralInputs | None:
@@ -152,23 +155,18 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.sampling_rates | read.rates_of_arrays,
         read.counted_by,
         read.pictures,
+        read.notices,
     )
 
 
-def read_one(paths: Sequence[Path], signals: SignalOptions, classifier: Classifier) -> tuple[list[str], Inputs]:
-    """The names of the samples and the samples themselves, of a network with one input.
-
-    Raises:
-        SignxaiError: a file holds no input of this network.
-    """
-    if are_signals(paths, signals):
-        batch = read_signals(paths, classifier, signals)
-        return batch.names, batch.x
-    return read_inputs(tuple(paths), classifier)
-
-
 def _holds_several(path: Path, model: nn.Module) -> bool:
-    if path.suffix.lower() not in ARRAY_SUFFIXES or len(names := array_names(path)) < 2:
+    if path.suffix.lower() not in ARRAY_SUFFIXES:
+        return False
+    try:
+        names = array_names(path)
+    except (InputError, OSError):  # whoever reads it says what is wrong with it
+        return False
+    if len(names) < 2:
         return False
     return "x" not in names or set(names) <= set(arguments_of(model))
 
@@ -212,6 +210,7 @@ class _Reading:
         leads, sampling_rates, excerpts: of those that are signals; the last are the names of what was cut out, one for each sample.
         rates_of_arrays: of arrays that are signals by ``--sampling-rate``.
         pictures: the names of those that are pictures.
+        notices: what of these files was not used as one might think.
     """
 
     one_sample: bool
@@ -222,6 +221,7 @@ class _Reading:
     rates_of_arrays: dict[str, float] = field(default_factory=dict)
     excerpts: dict[Path, list[str]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def add_file(self, path: Path) -> None:
         """All arrays of a file that holds several by name; of one that ``--save`` wrote, the inputs in it."""
@@ -242,7 +242,9 @@ class _Reading:
             self._add_signal(name, path, classifier, signals)
         else:
             self.pictures.append(name)
-            self.arrays[name] = np.ascontiguousarray(read_picture(path, classifier)[None])
+            picture, notices = read_picture(path, classifier)
+            self.arrays[name] = np.ascontiguousarray(picture[None])
+            self.notices += [f"{path.name}: {notice}" for notice in notices]
         self.files[name] = path
 
     def _add_array(self, name: str, array: Array, path: Path) -> None:
@@ -256,7 +258,9 @@ class _Reading:
         self.arrays[name], self.files[name] = np.ascontiguousarray(array), path
 
     def _add_signal(self, name: str, path: Path, classifier: Classifier, options: SignalOptions) -> None:
+        check_beats([*(self.files[other] for other in self.sampling_rates), path], options)
         batch = read_signals([path], classifier, options)
+        self.notices += batch.notices
         if batch.strips:
             raise OptionError(f"--window: of {name!r}, one of several inputs, beats are explained one by one: give --at-beat K")
         self.arrays[name] = batch.x

@@ -66,15 +66,16 @@ def figure_of_several(
     headings: Sequence[str],
     classifier: Classifier,
     one_scale: bool,
+    shown: Sequence[int],
 ) -> Figure:
-    """Draw the first samples: a row for each input, a column for each method."""
+    """Draw the samples of these numbers: a row for each input, a column for each method."""
     assert isinstance(decisions.x, Mapping)
     samples = []
-    for row, said in enumerate(headings[:MOST_SHOWN]):
+    for row in shown:
         of_methods = {
             method: {name: maps[key][row] for name in decisions.x if (key := of_input(method, name)) in maps} for method in methods
         }
         x = {name: values[row] for name, values in decisions.x.items()}
         pictures = {name: classifier.picture(x[name]) for name in several.pictures}
-        samples.append(InputsSample(x, of_methods, said, pictures))
+        samples.append(InputsSample(x, of_methods, headings[row], pictures))
     return inputs_figure(samples, one_scale=one_scale, names=several.labels, sampling_rates=several.sampling_rates)

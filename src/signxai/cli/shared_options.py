@@ -1,14 +1,17 @@
 """The options that several commands take, each written once, and what commands have in common."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import named_file, named_text
+from signxai.cli.model_options import ModelOptions
+from signxai.cli.units import known_units
 
 if TYPE_CHECKING:
     from signxai.cli.several_inputs import SeveralOptions
@@ -54,8 +57,8 @@ _model = click.option(
     show_default=True,
     metavar="MODEL",
     help="efficientnet_lite0 (its weights come with the extra `demo`), ecg_beats (heart beats of two-lead ECGs; reading them needs "
-    "the extra `ecg`), torchvision:NAME, or package.module:factory, a callable that returns a torch.nn.Module, or a "
-    "signxai.models.Classifier to have pictures and signals prepared and classes named.",
+    "the extra `ecg`), torchvision:NAME, timm:NAME (with --weights FILE or none), or package.module:factory, a callable "
+    "that returns a torch.nn.Module, or a signxai.models.Classifier to have pictures and signals prepared and classes named.",
 )
 _weights = click.option(
     "--weights",
@@ -63,7 +66,7 @@ _weights = click.option(
     show_default=True,
     metavar="W",
     help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
-    "(.pt, .pth, .safetensors).",
+    "or a checkpoint with one (.pt, .pth, .ckpt, .safetensors).",
 )
 versus_option = click.option(
     "--versus", metavar="CLASS", help="Explain the class rather than this one: the difference of their logits. By number or name."
@@ -85,7 +88,37 @@ methods_option = click.option(
 stored_methods_option = click.option(
     "--method", "-m", "methods", multiple=True, metavar="NAME...", help="Whose maps; all of the store's without it."
 )
-model_options = in_order(_model, _weights)
+_classes = click.option(
+    "--classes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The names of the network's classes, in their order: a text with one a line, or .json (a list, or names by number).",
+)
+_size = click.option(
+    "--size",
+    metavar="SIZE",
+    help="Of pictures, instead of the preparation that the model brings: 224 (scaled to a shorter side of 224, the middle 224 x 224 cut "
+    "out), 256:224 (scaled to 256, the middle 224 x 224) or 240x320 (height x width).",
+)
+_mean = click.option(
+    "--mean",
+    metavar="NUMBERS",
+    help="Of pictures: what is subtracted from values from 0 to 1, for red, green and blue, as 0.485,0.456,0.406.",
+)
+_std = click.option("--std", metavar="NUMBERS", help="Of pictures: by what the difference is divided, as 0.229,0.224,0.225.")
+
+
+def _as_one_argument(command: Command) -> Command:
+    """Give a command what is said of its model as one argument, `own`."""
+
+    @wraps(command)
+    def called(*, classes: Path | None, size: str | None, mean: str | None, std: str | None, **others: object) -> object:
+        return command(own=ModelOptions(classes, size, mean, std), **others)
+
+    return cast("Command", called)
+
+
+model_options = in_order(_model, _weights, _classes, _size, _mean, _std, _as_one_argument)
 signal_options = in_order(
     click.option(
         "--at-beat",
@@ -110,7 +143,10 @@ signal_options = in_order(
         help="Of a signal whose file does not say it; .npy and .npz are signals (leads, samples) where it is given.",
     ),
     click.option(
-        "--units", metavar="UNIT", help="Of a signal whose file does not say them: one for all leads (mV), or one for each (mV,mmHg)."
+        "--units",
+        metavar="UNIT",
+        callback=known_units,
+        help="Of a signal whose file does not say them: one for all leads (mV), or one for each (mV,mmHg).",
     ),
     click.option("--leads", metavar="NAMES", help="Of a signal: the leads to read, in this order, as I,II,V1."),
     click.option(
@@ -234,4 +270,4 @@ def was_given(parameter: str) -> bool:
 
 def may_register_methods(model: str) -> bool:
     """Whether making a model runs code of the user, which may register methods: their names are read after it then."""
-    return ":" in model and not model.startswith("torchvision:")
+    return ":" in model and not model.startswith(("torchvision:", "timm:"))

@@ -21,7 +21,17 @@ from signxai.timeseries.signal_input import SignalInput
 from signxai.timeseries.signals import VOLTS, Signal
 from signxai.timeseries.windows import BeatWindows, beat_windows
 
-__all__ = ["Excerpt", "Recording", "SignalBatch", "SignalOptions", "are_signals", "as_written_here", "read_signals"]
+__all__ = [
+    "Excerpt",
+    "Recording",
+    "SignalBatch",
+    "SignalOptions",
+    "are_signals",
+    "as_written_here",
+    "check_beats",
+    "joined_signals",
+    "read_signals",
+]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -61,6 +71,16 @@ class SignalOptions:
             **self._of_figures(),
         }
         return [name for name, value in values.items() if value not in ((), None)]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that they name, beside the signals."""
+        return () if self.beats is None or self.detects else (self.beats,)
+
+    @property
+    def detects(self) -> bool:
+        """Whether beats are to be detected, whatever the files say."""
+        return self.beats == Path("detect")
 
     def of_figures(self) -> list[str]:
         """The options about what is drawn and summed up that were given, as they are written."""
@@ -176,6 +196,12 @@ class SignalBatch:
         return np.stack([excerpt.values for excerpt in self.excerpts]).astype(np.float32)
 
     @property
+    def files(self) -> list[int]:
+        """(N) The number of the recording that each sample is of."""
+        recordings = list(dict.fromkeys(excerpt.recording for excerpt in self.excerpts))
+        return [recordings.index(excerpt.recording) for excerpt in self.excerpts]
+
+    @property
     def sampling_rate(self) -> float:
         return self.excerpts[0].recording.signal.sampling_rate
 
@@ -242,20 +268,38 @@ def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalO
             "--at-beat: this network takes whatever stretch it is given; give --window, or let the factory return a "
             "signxai.models.Classifier whose signal_input has before_s and after_s"
         )
-    if options.beats and len(paths) > 1 and not _is_to_detect(options):
-        raise OptionError(f"--beats {options.beats}: holds the beats of one recording, and {len(paths)} are given; explain them apart")
+    check_beats(paths, options)
     recordings = [_recording(path, wanted, options) for path in paths]
-    batches = [_batch(recording, wanted, options) for recording in recordings]
+    batch = joined_signals([replace(_batch(recording, wanted, options), notices=list(_notices(recording))) for recording in recordings])
+    for excerpt in batch.excerpts:
+        _check(excerpt)
+    return batch
+
+
+def check_beats(paths: Sequence[Path], options: SignalOptions) -> None:
+    """Refuse to take the beats of one recording for those of several.
+
+    Raises:
+        OptionError: ``--beats`` names a file, and there are several recordings.
+    """
+    if options.files and len(paths) > 1:
+        raise OptionError(f"--beats {options.beats}: holds the beats of one recording, and {len(paths)} are given; explain them apart")
+
+
+def joined_signals(batches: Sequence[SignalBatch]) -> SignalBatch:
+    """Several batches as one.
+
+    Raises:
+        InputError: they differ in shape or sampling rate.
+    """
     batch = SignalBatch(
         [excerpt for each in batches for excerpt in each.excerpts],
         [strip for each in batches for strip in each.strips],
         [line for each in batches for line in each.left_out],
-        [line for recording in recordings for line in _notices(recording)],
+        [line for each in batches for line in each.notices],
     )
     for excerpts in (batch.excerpts, batch.strips):
         _check_alike(excerpts)
-    for excerpt in batch.excerpts:
-        _check(excerpt)
     return batch
 
 
@@ -283,14 +327,10 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
 
 def _with_beats(recorded: Signal, wanted: SignalInput, options: SignalOptions) -> Signal:
     """The recording with the beats that the user has, or else its own; where it has none and some are needed, they are detected."""
-    if options.beats and not _is_to_detect(options):
+    if options.beats and not options.detects:
         return recorded.with_beats(read_beats(options.beats, recorded))
     needed = recorded.beats is None and (wanted.about_beats or bool(options.summaries))
-    return recorded.with_beats(detect_beats(recorded)) if needed or _is_to_detect(options) else recorded
-
-
-def _is_to_detect(options: SignalOptions) -> bool:
-    return options.beats == Path("detect")
+    return recorded.with_beats(detect_beats(recorded)) if needed or options.detects else recorded
 
 
 def _notices(recording: Recording) -> Iterator[str]:

@@ -68,9 +68,15 @@ class SignalResults:
     frequency: bool = False
     options: SignalOptions = field(default_factory=SignalOptions)
 
-    def figure(self) -> Figure:
-        """Draw the first excerpts, or the strips: over time on millimetre paper where they are voltages, or over frequency."""
-        shown = list(self._shown())[:MOST_SHOWN]
+    @property
+    def shown_names(self) -> list[str]:
+        """What is drawn: the strips, or the excerpts."""
+        return [excerpt.name for excerpt, _ in self._shown()]
+
+    def figure(self, numbers: Sequence[int]) -> Figure:
+        """Draw the excerpts, or the strips, of these numbers: over time on millimetre paper where they are voltages, or over frequency."""
+        every = list(self._shown())
+        shown = [every[number] for number in numbers]
         if self.frequency:
             return self._over_frequency(shown)
         if all(unit in VOLTS for excerpt, _ in shown for unit in excerpt.signal.units):
@@ -116,18 +122,17 @@ class SignalResults:
 
     def notices(self, drawn: bool) -> Iterator[str]:
         """What a figure does not show of the maps."""
-        shown = list(self._shown())
-        if not drawn:
+        if not drawn or self.frequency or self.options.layout == "rows":
             return
-        if len(shown) > MOST_SHOWN:
-            yield f"the figure shows the first {MOST_SHOWN} of {len(shown)}; --save keeps all"
-        if self.frequency or self.options.layout == "rows":
-            return
-        for excerpt, maps in shown[:MOST_SHOWN]:
-            for method, relevance in maps.items():
-                if hidden := self._hidden(excerpt, method, relevance):
-                    said = f"{excerpt.name}: the figure's layout does not show {hidden:.0%} of the relevance by {method}"
-                    yield f"{said}; --layout rows shows all"
+        hiding = [
+            f"{excerpt.name}: the figure's layout does not show {hidden:.0%} of the relevance by {method}"
+            for excerpt, maps in self._shown()
+            for method, relevance in maps.items()
+            if (hidden := self._hidden(excerpt, method, relevance))
+        ]
+        yield from (f"{line}; --layout rows shows all" for line in hiding[:MOST_SHOWN])
+        if len(hiding) > MOST_SHOWN:
+            yield f"and {len(hiding) - MOST_SHOWN} more maps that are not shown as a whole; --layout rows shows all"
 
     def summaries(self) -> SignalSummaries:
         """The sums of each map by lead, beat and wave, where a file asks for them."""

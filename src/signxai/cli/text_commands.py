@@ -6,6 +6,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import TextCommand
+from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.shared_options import device_option, methods_option, relevance_option
 from signxai.names.grammar import parse_method
 
@@ -97,10 +98,9 @@ def text(
 
     from signxai.cli.explain_texts import TextRequest, explain_texts
 
-    explain_texts(
-        TextRequest(
-            *(texts, file, model, names, targets, versus, max_new_tokens, outputs, parsed, account),
-            *(dtype, relevance, seed, batch_size, device),
-        ),
-        say=click.echo,
+    request = TextRequest(
+        *(texts, file, model, names, targets, versus, max_new_tokens, outputs, parsed, account),
+        *(dtype, relevance, seed, batch_size, device),
     )
+    with ended_by_a_signal(lambda: "nothing was written"):
+        explain_texts(request, say=click.echo)

@@ -17,14 +17,13 @@ from signxai.common.errors import InputError, SignxaiError
 from signxai.datasets.classes import WrittenNumber
 from signxai.datasets.fingerprints import hash_of_files
 from signxai.datasets.sources import Class, Entries, is_of_64_bits
-from signxai.files import ARRAY_SUFFIXES, read_array, read_image
+from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, read_array, read_image
 
 __all__ = ["FileSource", "image_folder", "manifest"]
 
 Array = npt.NDArray[Any]
 Preprocess = Callable[[Image.Image], Any]
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 COLUMNS = ("file", "label", "target", "group")
 
 

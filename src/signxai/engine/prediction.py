@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack, _pop_mode_temporarily
 
 from signxai.common.errors import ForwardError, ModelError, SignxaiError
+from signxai.engine.batch_bound import samples_at_once
 from signxai.engine.forward import OutputOption, explained_tensor, run_forward
 from signxai.engine.generators import in_turn
 from signxai.engine.given_inputs import ForwardKwargs, is_structured, joint_inputs, points_of
@@ -140,7 +141,7 @@ def predict(
     Args:
         model: any module; a final softmax or sigmoid is taken off.
         x: tensor or array (N, ...), moved to the model's device and dtype; or several inputs, as for ``signxai.explain``.
-        batch_size: most samples in one forward pass; None: all at once.
+        batch_size: most samples in one forward pass; None: as many as memory allows, see ``samples_at_once``.
         seed: seeds what the model itself may draw.
         output: from what the model returns to the tensor that is meant, as for ``signxai.explain``.
         stochastic: the model draws random numbers: each sample is run alone, with those of the seed.
@@ -193,7 +194,7 @@ def _prediction(
         output = output and view.of(output)
         draws_from = seed if stochastic else None
         samples, inputs = ids_or_numbers(view.net, samples, inputs, output, draws_from)
-        step = 1 if stochastic else batch_size or len(samples)
+        step = 1 if stochastic else batch_size or samples_at_once(view.net, samples, inputs, output, draws_from)
         for start in range(0, len(samples), step):
             mode, part = GradientPass(), samples[start : start + step].clone()
             own = inputs and inputs.at(range(start, start + len(part)))

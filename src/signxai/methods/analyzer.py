@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
+from signxai.engine.batch_bound import samples_at_once
 from signxai.engine.embedding_rows import ReadRows
 from signxai.engine.forward import OutputOption
 from signxai.engine.freed_memory import keep_freed_memory
@@ -29,8 +30,18 @@ from signxai.engine.parameters import ParametersWrittenError, nobody_writes_to
 from signxai.engine.prediction import ids_or_numbers, predict
 from signxai.engine.relevance import UnknownOperationWarning
 from signxai.engine.tape import Tape
-from signxai.engine.targets import Target, as_target
-from signxai.methods.batch import Batch, InputsFound, LayerTurns, Result, SharedResults, for_batch, not_finite, refuse_mixed_samples
+from signxai.engine.targets import NamedTarget, Target, as_target
+from signxai.methods.batch import (
+    Batch,
+    InputsFound,
+    LayerTurns,
+    Progress,
+    Result,
+    SharedResults,
+    for_batch,
+    not_finite,
+    refuse_mixed_samples,
+)
 from signxai.methods.joining import joined, joined_at
 from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
 
@@ -56,6 +67,7 @@ class CommonOptions(TypedDict, total=False):
     stochastic: bool
     forward_kwargs: Mapping[str, Any] | None
     explained: Any
+    progress: Callable[[float, int], None] | None
 
 
 class Analyzer(ABC):
@@ -65,7 +77,8 @@ class Analyzer(ABC):
 
     Args:
         model: any ``torch.nn.Module``; a softmax or sigmoid at its output is taken off.
-        batch_size: most samples in one forward pass; None: all at once.
+        batch_size: most samples in one forward pass; None: so many that their activations take about 1 GiB, on the CPU fewer where that is
+            quicker. All at once then with ``at=`` or ``create_graph=``, and for a function as the target, which may compare samples.
         seed: seeds every random draw; what is drawn for a sample does not depend on its place in the batch.
         relevance: what relevance starts with at the output: "one_hot" (1 at the target) or "logit" (the target's logit).
         as_tensor: return a tensor on the model's device instead of a NumPy array.
@@ -83,6 +96,8 @@ class Analyzer(ABC):
         forward_kwargs: arguments of the model's forward that are passed on and not explained: tensors and arrays with one row per sample go
             with their samples, anything else is passed whole.
         explained: keys or positions of the inputs that get relevance, where there are several; the others are constants. None: all.
+        progress: a function that is called again and again while the samples are explained, with how many of them are done, as 2.5, and
+            how many there are; None: nobody is told.
 
     Attributes:
         changes_model: whether ``attribute`` may change something in the view of the model, such as hooks. A class that does not
@@ -130,6 +145,7 @@ class Analyzer(ABC):
         stochastic: bool = False,
         forward_kwargs: Mapping[str, Any] | None = None,
         explained: Any = None,
+        progress: Callable[[float, int], None] | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -142,6 +158,8 @@ class Analyzer(ABC):
             raise OptionError(f"at={at!r}: {type(self).__name__} has no relevance at a layer; LRP, gradients and integrated gradients have")
         if output is not None and not callable(output):
             raise OptionError(f"output={output!r} must be a function from what the model returns to the tensor that is explained")
+        if progress is not None and not callable(progress):
+            raise OptionError(f"progress={progress!r} must be a function of how many samples are done and how many there are")
         self.model = model
         self.layers = layers_of(at, model)
         self.output = output
@@ -153,6 +171,7 @@ class Analyzer(ABC):
         self.create_graph = flag("create_graph", create_graph)
         self.forward_kwargs = forward_kwargs
         self.explained = explained
+        self.progress = progress
         check_graph(self.create_graph, as_tensor)
 
     @classmethod
@@ -212,25 +231,32 @@ class Analyzer(ABC):
         if self.create_graph:
             results, structure = self._with_graph(input_tensor, target_class, multiply)
         else:
-            results, structure = self.in_batches(partial(self._explained, multiply), input_tensor, target_class, shared)
+            work = partial(self._explained, multiply)
+            results, structure = self.in_batches(work, input_tensor, target_class, shared, bounded=self.layers is None)
         if self.layers is not None:
             return self.layers.named(results)
         return results[0] if structure is None else structure(results[0])
 
     def in_batches(
-        self, work: Callable[[list[Batch]], Result], input_tensor: Any, target_class: Any = None, shared: SharedResults | None = None
+        self,
+        work: Callable[[list[Batch]], Result],
+        input_tensor: Any,
+        target_class: Any = None,
+        shared: SharedResults | None = None,
+        bounded: bool = False,
     ) -> Result:
         """What ``work`` gives of the batches; where somebody writes to parameters meanwhile, of those of a copy of the model.
 
         Args:
             work: computes something of all batches, whose network it must not keep.
             input_tensor, target_class, shared: as for ``relevance_of``.
+            bounded: whether batches are no larger than memory allows, where ``batch_size`` does not say how large they are.
         """
         try:
-            with self._batches(self.writes_parameters, input_tensor, target_class, shared) as batches:
+            with self._batches(self.writes_parameters, input_tensor, target_class, shared, bounded) as batches:
                 return work(batches)
         except ParametersWrittenError:
-            with self._batches(True, input_tensor, target_class, shared) as batches:
+            with self._batches(True, input_tensor, target_class, shared, bounded) as batches:
                 return work(batches)
 
     def _explained(self, multiply: Multiply | None, batches: Sequence[Batch]) -> tuple[list[Tensor], Structure | None]:
@@ -276,6 +302,8 @@ class Analyzer(ABC):
         relevance = [self.attribute(batch)] if self.layers is None else self.attribute_at(batch, self.layers.names)
         refuse_mixed_samples(batch, self.model)
         relevance = [self._checked(one, batch) for one in relevance]
+        if not self.chunks_itself:
+            batch.advance(len(batch.x))
         if self.layers is None and multiply is not None:
             relevance = [multiply(relevance[0], batch)]
         if self.layers is None and read is not None and inputs is not None:
@@ -324,7 +352,7 @@ class Analyzer(ABC):
 
     @contextmanager
     def _batches(
-        self, copies_parameters: bool, input_tensor: Any, target_class: Any, shared: SharedResults | None
+        self, copies_parameters: bool, input_tensor: Any, target_class: Any, shared: SharedResults | None, bounded: bool = False
     ) -> Iterator[list[Batch]]:
         """Borrow the model, and cut input and target into batches as ``batch_size`` says."""
         if target_class is None and (self.chunks_itself or (shared is not None and shared.is_for_several)):  # several runs must agree on it
@@ -340,9 +368,20 @@ class Analyzer(ABC):
                 keep_freed_memory()
             count = x.shape[0]
             target = as_target(view.of(target_class) if callable(target_class) else target_class, count)
-            step = count if self.chunks_itself else self.batch_size or count
+            step = self._step(view, x, inputs, target) if bounded and self.batch_size is None else self.batch_size or count
+            step = count if self.chunks_itself else step
             batches = [self._batch(view, x, target, slice(start, min(start + step, count)), shared) for start in range(0, count, step)]
+            if self.progress is not None:
+                advance = Progress(self.progress, count).advance
+                batches = [replace(batch, advance=advance) for batch in batches]
             yield batches if inputs is None else self._with_inputs(batches, inputs)
+
+    def _step(self, view: ModelView, x: Tensor, inputs: JointInputs | None, target: Target) -> int:
+        """How many samples run together where nobody says so."""
+        compares_samples = target.score is not None and not isinstance(target.score, NamedTarget)
+        if self.chunks_itself or self.stochastic or compares_samples:
+            return x.shape[0]
+        return samples_at_once(view.net, x, inputs, self.output and view.of(self.output), None)
 
     def _read(self, net: nn.Module, x: Any) -> tuple[Tensor, JointInputs | None]:
         """What a user gave as points (N, ...), and what the network takes for them, if that is more."""

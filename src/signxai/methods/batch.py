@@ -130,6 +130,27 @@ _NOTHING_FOUND = InputsFound()
 """Of one tensor nothing is to be found."""
 
 
+def _tells_nobody(_: float) -> None:
+    return None
+
+
+class Progress:
+    """How much of some samples has been worked on.
+
+    Args:
+        report: takes how many have been, parts of samples too, and how many there are.
+        count: how many there are.
+    """
+
+    def __init__(self, report: Callable[[float, int], None], count: int) -> None:
+        self.report, self.count, self.done = report, count, 0.0
+
+    def advance(self, samples: float) -> None:
+        """So many more have been."""
+        self.done = min(self.done + samples, self.count)
+        self.report(self.done, self.count)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some samples to explain, with the network to run.
@@ -148,6 +169,7 @@ class Batch:
         turn: where several layers are asked for, one after the other, the turn of ``at``; its results come from one backward pass.
         inputs: what the network takes, if that is more than ``x``, which are points of it then; see ``JointInputs``. None: ``x`` is.
         found: what runs have shown of these inputs.
+        advance: takes how many of the samples have been worked on since it was last called, parts of samples too.
         first_logits: what the network first gave for as many points as there are samples, which is kept where it is still to be asked
             whether it mixes them; else None.
     """
@@ -166,6 +188,7 @@ class Batch:
     first_logits: list[Tensor] | None = field(default=None, repr=False, compare=False)
     inputs: JointInputs | None = field(default=None, repr=False, compare=False)
     found: InputsFound = field(default=_NOTHING_FOUND, repr=False, compare=False)
+    advance: Callable[[float], None] = field(default=_tells_nobody, repr=False, compare=False)
     _finite: FreshNotes[bool] = field(default_factory=FreshNotes, repr=False, compare=False)
 
     def singles(self) -> list[Batch]:
@@ -182,6 +205,10 @@ class Batch:
             )
             for i, start in enumerate(starts)
         ]
+
+    def as_one_of(self, count: int) -> Batch:
+        """The same, the samples of which are worked on so many times."""
+        return self if count == 1 else replace(self, advance=lambda samples: self.advance(samples / count))
 
     def with_activation(self) -> Batch:
         """The same, with a target that knows what the network makes probabilities by, if it asks for that."""

@@ -104,6 +104,7 @@ class _RepeatedGradientAnalyzer(Analyzer):
                 if company.matters():
                     known = most = 1
                     gradients = company.apart(by, starts(samples, 1))
+                batch.advance((samples.stop - samples.start) * count / self.points)
                 yield samples, slice(begin, begin + count), gradients
                 begin += count
             else:
@@ -349,8 +350,8 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
 
     def attribute_at(self, batch: Batch, names: Sequence[str]) -> Sequence[Tensor]:
         _check_rows(batch, names, self.batch_size)
-        baseline = self._baseline_of(batch)
-        return [self._at_layer(batch, baseline, name) for name in names]
+        baseline, at_one = self._baseline_of(batch), batch.as_one_of(len(names))
+        return [self._at_layer(at_one, baseline, name) for name in names]
 
     def _at_layer(self, batch: Batch, baseline: Tensor, name: str) -> Tensor:
         layer = _LayerPath(batch, baseline, name)

@@ -100,7 +100,10 @@ class Option:
 
 
 COMMON_OPTIONS = tuple(
-    map(Option, ("batch_size", "seed", "relevance", "as_tensor", "create_graph", "output", "stochastic", "forward_kwargs", "explained"))
+    map(
+        Option,
+        ("batch_size", "seed", "relevance", "as_tensor", "create_graph", "output", "stochastic", "forward_kwargs", "explained", "progress"),
+    )
 )
 """What every ``Analyzer`` takes."""
 

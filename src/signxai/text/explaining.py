@@ -316,7 +316,7 @@ def _question(model: nn.Module, tokenizer: Any, method: str | MethodSpec, accoun
     return _Question(model, network_of(model), vocabulary_of(tokenizer), method, account, options)
 
 
-_NOT_FOR_TEXTS = ("at", "as_tensor", "create_graph", "explained", "forward_kwargs", "target_class")
+_NOT_FOR_TEXTS = ("at", "as_tensor", "create_graph", "explained", "forward_kwargs", "progress", "target_class")
 
 
 def _listed(text_or_texts: object) -> list[object]:

@@ -1,0 +1,244 @@
+"""What ``signxai explain`` writes: figures by pages or one for each input, arrays with what says what they are, a table of predictions."""
+
+import csv
+import json
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchvision
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from signxai._version import __version__
+from signxai.cli.decisions import MOST_SHOWN, Decisions
+from signxai.cli.input_files import Failure
+from signxai.common.errors import OptionError
+from signxai.files import FIGURE_SUFFIXES, check_destination
+from signxai.models import Classifier
+from signxai.names.grammar import parse_method
+
+__all__ = ["ARCHIVE_SUFFIXES", "Drawing", "FigurePlace", "Made", "saved_with", "versions", "what_is_saved", "writer_of_table"]
+
+Array = npt.NDArray[Any]
+Draw: TypeAlias = Callable[[Sequence[int]], Figure]
+"""From the numbers of some inputs to a figure of them."""
+Writer: TypeAlias = Callable[[Path], None]
+
+ARCHIVE_SUFFIXES = (".npz", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is to be drawn.
+
+    Attributes:
+        names: of what is shown, one for each figure where each has its own.
+        draw: draws those of these numbers.
+    """
+
+    names: Sequence[str]
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class FigurePlace:
+    """Where figures go: a file, or a folder, in which each input has a figure of its own.
+
+    Attributes:
+        path: the file, or the folder, which is created if it is not there.
+        is_folder: which of both.
+    """
+
+    path: Path
+    is_folder: bool
+
+    def check(self, inputs: tuple[Path, ...]) -> None:
+        """Refuse a place that cannot be written to.
+
+        Raises:
+            OptionError: if it is one.
+        """
+        if not self.is_folder:
+            check_destination(self.path, FIGURE_SUFFIXES, inputs)
+        elif self.path.exists() and not self.path.is_dir():
+            raise OptionError(f"{self.path}/: is a file; name a folder")
+        elif not self.path.exists() and not self.path.parent.is_dir():
+            raise OptionError(f"{self.path}/: there is no folder {self.path.parent}; create it first")
+
+    def writers(self, drawing: Drawing, inputs: tuple[Path, ...]) -> dict[Path, Writer]:
+        """What writes each of the files.
+
+        Raises:
+            OptionError: one of them is an input.
+        """
+        rows = range(len(drawing.names))
+        if self.is_folder:
+            pages = {self.path / f"{stem}.png": [row] for row, stem in zip(rows, _stems(drawing.names), strict=True)}
+        else:
+            each = [rows[first : first + MOST_SHOWN] for first in rows[::MOST_SHOWN]]
+            if self.path.suffix.lower() == ".pdf" and len(each) > 1:
+                return {self.path: partial(_write_pdf, drawing.draw, each)}
+            pages = {_page(self.path, number): list(shown) for number, shown in enumerate(each, start=1)}
+        for path in pages:
+            if any(path.resolve() == given.resolve() for given in inputs):
+                raise OptionError(f"{path}: is read or written too, and would be lost; choose another place for figures")
+        return {path: partial(_write_figure, drawing.draw, shown) for path, shown in pages.items()}
+
+    def said(self, count: int, writers: Mapping[Path, Writer]) -> list[str]:
+        """What is to be said of where so many inputs are shown."""
+        if self.is_folder or count <= MOST_SHOWN:
+            return []
+        pages = -(-count // MOST_SHOWN)
+        where = "in one file" if len(writers) == 1 else f"{self.path.name} to {list(writers)[-1].name}"
+        return [
+            f"{count} inputs are shown on {pages} pages, up to {MOST_SHOWN} on each ({where}); --output FOLDER/ makes one for each input"
+        ]
+
+
+def _write_figure(draw: Draw, shown: Sequence[int], path: Path) -> None:
+    draw(shown).savefig(path)
+
+
+def _write_pdf(draw: Draw, pages: Sequence[Sequence[int]], path: Path) -> None:
+    with PdfPages(path) as book:
+        for shown in pages:
+            book.savefig(draw(shown))
+
+
+def _page(path: Path, number: int) -> Path:
+    """The file of a page: of the first one the name that was given.
+
+    >>> _page(Path("maps.png"), 1).name, _page(Path("maps.png"), 2).name
+    ('maps.png', 'maps-2.png')
+    """
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """A name for each file, of those of inputs: without what files' names may not have, and no two alike.
+
+    >>> _stems(["cat.jpg", "a/cat.jpg", "x.npy[3]", "cat.jpg"])
+    ['cat', 'a_cat', 'x_3', 'cat-2']
+    """
+    stems: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        stem = first = re.sub(r"\.[A-Za-z0-9]+(?=\[|$|,| )", "", name, count=1)
+        stem = first = re.sub(r"[^\w.-]+", "_", first).strip("_.") or "input"
+        number = 1
+        while stem.lower() in taken:
+            number += 1
+            stem = f"{first}-{number}"
+        taken.add(stem.lower())
+        stems.append(stem)
+    return stems
+
+
+# Arrays
+
+
+@dataclass(frozen=True)
+class Made:
+    """How maps were made, as it is kept with them.
+
+    Attributes:
+        model, weights: as they were named.
+        methods: for each its options.
+        settings: of the command, by name.
+        preparation: how pictures were prepared; nothing: as the model brings it, or there are none.
+    """
+
+    model: str
+    weights: str
+    methods: Mapping[str, Mapping[str, object]]
+    settings: Mapping[str, object]
+    preparation: str = ""
+
+    def spec(self) -> dict[str, Any]:
+        """All of it, and what each method's name means, as JSON has it."""
+        methods = {name: {**asdict(parse_method(name)), "options": dict(options)} for name, options in self.methods.items()}
+        about = {"model": self.model, "weights": self.weights, "methods": methods, **self.settings}
+        return about | ({"preparation": self.preparation} if self.preparation else {})
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes."""
+    packages = {"signxai": __version__, "torch": torch.__version__, "torchvision": torchvision.__version__, "numpy": np.__version__}
+    return {**{name: str(version) for name, version in packages.items()}, "python": platform.python_version()}
+
+
+def what_is_saved(
+    decisions: Decisions, classifier: Classifier, paths: Sequence[str], failures: Sequence[Failure], made: Made
+) -> dict[str, Array]:
+    """What says of saved maps what they are: for each sample its file, what the network says of it and what is explained, and how
+    everything was made; texts are arrays of text, which are read without unpickling."""
+    classes = decisions.logits.shape[1]
+    content = {
+        "name": np.array(decisions.names),
+        "path": np.array([paths[index] for index in decisions.inputs]),
+        "logits": decisions.logits,
+        "probability": decisions.probabilities,
+        "target": np.array(decisions.targets),
+        "target_name": np.array([classifier.class_name(target) for target in decisions.targets]),
+        "class_names": np.array([classifier.class_name(index) for index in range(classes)]),
+        "spec": np.array(json.dumps(made.spec(), ensure_ascii=False)),
+        "versions": np.array(json.dumps(versions())),
+    }
+    if decisions.versus is not None:
+        content["versus"] = np.array(decisions.versus)
+    if failures:
+        content["failed_path"] = np.array([str(failure.path) for failure in failures])
+        content["failed_reason"] = np.array([failure.reason for failure in failures])
+    return content
+
+
+def saved_with(path: Path, content: Mapping[str, Array]) -> None:
+    """Write arrays, as .npz or .safetensors; in the latter texts are its metadata, lists of them as JSON."""
+    if path.suffix.lower() == ".npz":
+        arrays: dict[str, Any] = dict(content)
+        np.savez(path, **arrays)
+        return
+    from safetensors.numpy import save
+
+    texts = {name: values for name, values in content.items() if values.dtype.kind == "U"}
+    numbers = {name: np.ascontiguousarray(values) for name, values in content.items() if name not in texts}
+    metadata = {name: values.item() if values.ndim == 0 else json.dumps(values.tolist()) for name, values in texts.items()}
+    path.write_bytes(save(numbers, metadata))
+
+
+# The table
+
+
+def writer_of_table(decisions: Decisions, classifier: Classifier, paths: Sequence[str]) -> Writer:
+    """What writes a table of what is predicted and explained, with a row for each explained class of each input."""
+    return partial(_write_table, [list(_row(decisions, row, classifier, paths)) for row in range(len(decisions.names))])
+
+
+_COLUMNS = ("name", "path")
+_OF_A_CLASS = ("class", "class_name", "probability", "logit")
+
+
+def _row(decisions: Decisions, row: int, classifier: Classifier, paths: Sequence[str]) -> list[object]:
+    predicted = int(decisions.logits[row].argmax())
+    cells: list[object] = [decisions.names[row], paths[decisions.inputs[row]]]
+    versus = [] if decisions.versus is None else [decisions.versus[row]]
+    for index in (predicted, decisions.targets[row], *versus):
+        probability, logit = decisions.probabilities[row, index], decisions.logits[row, index]
+        cells += [index, classifier.class_name(index), f"{probability:.6g}", f"{logit:.6g}"]
+    return cells
+
+
+def _write_table(rows: Sequence[Sequence[object]], path: Path) -> None:
+    kinds = ("predicted", "explained", "versus")[: (len(rows[0]) - len(_COLUMNS)) // len(_OF_A_CLASS)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*_COLUMNS, *(f"{kind}_{column}" for kind in kinds for column in _OF_A_CLASS)])
+        table.writerows(rows)

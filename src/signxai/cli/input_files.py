@@ -1,0 +1,285 @@
+"""Files to inputs: folders and patterns to files, pictures and arrays to a batch, and what could not be read by name."""
+
+import glob
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from signxai.cli.model_options import ModelOptions
+from signxai.common.errors import InputError, OptionError
+from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, open_picture, read_array
+from signxai.models import Classifier
+from signxai.timeseries.formats import format_of
+
+__all__ = ["Failure", "ReadInputs", "attempted", "distinct", "files_of", "read_inputs", "read_picture", "told_of"]
+
+Array = npt.NDArray[Any]
+Result = TypeVar("Result")
+
+_TOLD_WHY = (".heic", ".heif", ".avif")
+"""Suffixes of pictures that cannot be read as a rule: in a folder they are tried, so that it is said why."""
+_BESIDE_HEADERS = (".dat", ".atr", ".qrs", ".xws")
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be read, and why, in a sentence that names it."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReadInputs:
+    """Inputs of one network, as one batch.
+
+    Attributes:
+        names: of the samples, as they are shown.
+        x: (N, ...).
+        paths: (N) the files that they are of.
+        notices: what of the files was not used as one might think.
+        failures: the files that could not be read.
+        places: (N) the number of each sample among all that were given, where a file that could not be read counts as one.
+        pictures: whether some are pictures.
+    """
+
+    names: list[str]
+    x: Array
+    paths: list[Path]
+    notices: list[str]
+    failures: list[Failure]
+    places: list[int]
+    pictures: bool
+
+
+# Folders and patterns
+
+
+def files_of(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files that paths mean, with what is in folders and what patterns such as ``photos/*.jpg`` match; and what was left out.
+
+    Raises:
+        InputError: a folder without any input, or a pattern that nothing matches.
+    """
+    files: list[Path] = []
+    notices: list[str] = []
+    for path in given:
+        found, left_out = _found(path)
+        files += found
+        notices += [f"{path}: {left_out}"] if left_out else []
+    return files, notices
+
+
+def _found(path: Path) -> tuple[list[Path], str]:
+    if path.name and path.with_name(f"{path.name}.hea").is_file():  # a record of WFDB, whatever else has its name
+        return [path], ""
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists() or not glob.has_magic(str(path)):
+        return [path], ""
+    matching = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+    files = [file for file in matching if file.is_file()]
+    if not files:
+        raise InputError(f"{path}: no file matches this pattern")
+    return files, ""
+
+
+def _in_folder(folder: Path) -> tuple[list[Path], str]:
+    """The inputs in a folder and its sub-folders, all of one kind, and what was left out beside them."""
+    inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
+    for is_one in (_is_picture, _is_array, _is_recording):
+        if files := [path for path in inside if is_one(path)]:
+            return files, _left_out([path for path in inside if path not in set(files) and not _belongs(path, files)], files, folder)
+    raise InputError(f"{folder}: holds no pictures ({', '.join(PICTURE_SUFFIXES)}), no arrays ({', '.join(ARRAY_SUFFIXES)}) and no signals")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in (*PICTURE_SUFFIXES, *_TOLD_WHY)
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in ARRAY_SUFFIXES
+
+
+def _is_recording(path: Path) -> bool:
+    return format_of(path) is not None and path.suffix.lower() not in _BESIDE_HEADERS
+
+
+def _belongs(path: Path, files: Sequence[Path]) -> bool:
+    """Whether a file is a part of a recording whose header is among the files."""
+    return path.suffix.lower() in _BESIDE_HEADERS and path.with_suffix(".hea") in files
+
+
+def _left_out(others: Sequence[Path], files: Sequence[Path], folder: Path) -> str:
+    if not others:
+        return ""
+    named = ", ".join(path.relative_to(folder).as_posix() for path in others[:_FEW]) + (", ..." if len(others) > _FEW else "")
+    return f"{len(files)} inputs; left out {named} ({len(others)} file{'s' * (len(others) != 1)})"
+
+
+# Reading
+
+
+def read_inputs(paths: Sequence[Path], classifier: Classifier, may_fail: bool = False) -> ReadInputs:
+    """Pictures and arrays as one batch.
+
+    Args:
+        paths: files; see ``files_of``.
+        classifier: the network, which says how a picture becomes its input.
+        may_fail: whether files that cannot be read are failures, as long as one can.
+
+    Raises:
+        InputError: a file holds no input of this network, or inputs have several shapes.
+        OSError: a file cannot be opened.
+    """
+    read, failures = attempted(paths, lambda path: _read_batch(path, classifier), may_fail)
+    batches = {number: batch for number, (batch, _) in read.items()}
+    _check_shapes({paths[number]: batch.shape[1:] for number, batch in batches.items()})
+    names = distinct(paths)
+    rows = [(number, row) for number, batch in batches.items() for row in range(len(batch))]
+    return ReadInputs(
+        [names[number] if len(batches[number]) == 1 else f"{names[number]}[{row}]" for number, row in rows],
+        # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
+        np.ascontiguousarray(np.concatenate(list(batches.values()))),
+        [paths[number] for number, _ in rows],
+        list(_told_together([(names[number], notice) for number, (_, notices) in read.items() for notice in notices])),
+        failures,
+        list(_places(len(paths), {number: len(batch) for number, batch in batches.items()})),
+        any(path.suffix.lower() not in ARRAY_SUFFIXES for path in paths),
+    )
+
+
+def _told_together(notices: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Notices on files as lines; one for files of which the same is to be said.
+
+    >>> list(_told_together([("a.png", "is large"), ("b.png", "is large"), ("c.png", "is small")]))
+    ['a.png, b.png: is large', 'c.png: is small']
+    """
+    named: dict[str, list[str]] = {}
+    for name, notice in notices:
+        named.setdefault(notice, []).append(name)
+    for notice, names in named.items():
+        more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+        yield f"{', '.join(names[:_FEW])}{more}: {notice}"
+
+
+def attempted(paths: Sequence[Path], read: Callable[[Path], Result], may_fail: bool) -> tuple[dict[int, Result], list[Failure]]:
+    """What ``read`` gives of each path, by its number, and those of which it gives nothing.
+
+    Raises:
+        InputError, OSError: the first error, unless ``may_fail`` and one of the files can be read.
+    """
+    results: dict[int, Result] = {}
+    errors: dict[int, Exception] = {}
+    for number, path in enumerate(paths):
+        try:
+            results[number] = read(path)
+        except (InputError, OSError) as error:
+            errors[number] = error
+            if not may_fail:
+                raise
+    if not results and len(errors) == 1:
+        raise errors[0]
+    if not results:
+        raise InputError(f"none of the {len(errors)} inputs can be read; the first: {_reason(errors[0])}") from errors[0]
+    return results, [Failure(paths[number], _reason(error)) for number, error in errors.items()]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _places(given: int, samples: dict[int, int]) -> Iterator[int]:
+    """The numbers, among all samples, of those that were read, where a file that was not counts as one sample."""
+    place = 0
+    for number in range(given):
+        yield from range(place, place + samples.get(number, 0))
+        place += samples.get(number, 1)
+
+
+def distinct(paths: Sequence[Path]) -> list[str]:
+    """The files' names, or their paths, where several files have one name.
+
+    >>> distinct([Path("a/1.png"), Path("b/1.png"), Path("b/2.png"), Path("b/2.png")])
+    ['a/1.png', 'b/1.png', '2.png', '2.png']
+    """
+    alike = Counter(path.name for path in dict.fromkeys(paths))
+    return [path.name if alike[path.name] == 1 else str(path) for path in paths]
+
+
+def _check_shapes(shapes: dict[Path, tuple[int, ...]]) -> None:
+    """Refuse samples of several shapes."""
+    of_shape = {shape: path for path, shape in shapes.items()}
+    if len(of_shape) > 1:
+        said = "; ".join(f"{path} {shape}" for shape, path in of_shape.items())
+        raise InputError(
+            f"inputs explained together have one shape, behind the batch axis these have: {said}; explain them apart, or, if they are "
+            "several inputs of one model, give each by --input NAME=FILE"
+        )
+
+
+def _read_batch(path: Path, classifier: Classifier) -> tuple[Array, Sequence[str]]:
+    """The samples (N, ...) of a file, and what of it was not used as one might think."""
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return _finite(_as_batch(read_array(path), path, classifier), path), ()
+    x, notices = read_picture(path, classifier)
+    return _finite(x[None], path), notices
+
+
+def _finite(batch: Array, path: Path) -> Array:
+    wrong = [] if batch.dtype.kind not in "fc" else [row for row, sample in enumerate(batch) if not np.isfinite(sample).all()]
+    if wrong:
+        where = f"sample {wrong[0]} of {len(batch)} holds" if len(batch) > 1 else "holds"
+        raise InputError(f"{path}: {where} NaN or infinity; fill the gaps, or leave it out")
+    return batch
+
+
+def read_picture(path: Path, classifier: Classifier) -> tuple[Array, Sequence[str]]:
+    """A picture as the network takes it (C, H, W), and what of the file is not in it.
+
+    Raises:
+        InputError: it is none, or nothing says how it becomes an input.
+    """
+    picture = open_picture(path)
+    if classifier.preprocess is None:
+        raise InputError(
+            f"{path}: this model does not say how a picture becomes its input; give --size (with --mean and --std), or an array, "
+            "or let the factory return a signxai.models.Classifier with preprocess="
+        )
+    try:
+        return np.asarray(classifier.preprocess(picture.image)), picture.notices
+    except Exception as error:  # a factory's preprocessing is the user's code: it may raise anything
+        raise InputError(f"{path}: the model's preprocessing failed with {type(error).__name__}: {error}") from error
+
+
+def _as_batch(array: Array, path: Path, classifier: Classifier) -> Array:
+    if classifier.preprocess is not None and np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{path}: holds {array.dtype}; an array is the network's input, already preprocessed; give pixels as a picture")
+    if classifier.preprocess is not None and array.ndim == 3:
+        return array[None]  # networks for pictures take (N, C, H, W): three axes are one picture
+    if array.ndim < 2 or len(array) == 0:
+        raise InputError(f"{path}: its shape is {array.shape}; the first axis counts the samples: (N, ...), N >= 1")
+    return array
+
+
+def told_of(classifier: Classifier, options: ModelOptions, pictures: bool) -> list[str]:
+    """What whoever reads a report should know of the model, and how it prepares pictures, if there are some.
+
+    Raises:
+        OptionError: an option says how pictures are prepared, and there are none.
+    """
+    if options.of_pictures() and not pictures:
+        raise OptionError(f"{options.of_pictures()[0]}: prepares pictures, and none of the inputs is one; leave it out")
+    return [*classifier.notices, *([classifier.preparation] if classifier.preparation and pictures else [])]

@@ -1,0 +1,55 @@
+"""How a command ends that somebody ends: with a line that says what is left of it."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from types import FrameType
+
+import click
+
+__all__ = ["ended_by_a_signal"]
+
+_BY_SIGNAL = 128
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM), as a machine does that shuts down, or a queue whose time is up."""
+
+
+@contextmanager
+def ended_by_a_signal(kept: Callable[[], str]) -> Iterator[None]:
+    """While entered, let Ctrl-C and SIGTERM end the process with a line on standard error, and with the status that shells give.
+
+    Args:
+        kept: what the line says is left.
+
+    Raises:
+        SystemExit: 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    try:
+        with _terminating():
+            yield
+    except _Terminated:
+        click.echo(f"signxai: told to end: {kept()}", err=True)
+        sys.exit(_BY_SIGNAL + signal.SIGTERM)
+    except KeyboardInterrupt:
+        click.echo(f"signxai: interrupted: {kept()}", err=True)
+        sys.exit(_BY_SIGNAL + signal.SIGINT)
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(_: int, __: FrameType | None) -> None:
+    raise _Terminated

@@ -1,0 +1,110 @@
+"""The model that the command line's words mean, with the classes and the preparation of pictures that they say."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from signxai.cli.model_options import ModelOptions
+from signxai.common.errors import InputError, OptionError
+from signxai.models import Classifier, load_classifier
+from signxai.picture_input import PictureInput, PictureSize, read_channels
+
+__all__ = ["loaded", "read_class_names"]
+
+
+def loaded(model: str, weights: str, options: ModelOptions, seed: int) -> Classifier:
+    """The model, with what the options say of its classes and of pictures.
+
+    Raises:
+        SignxaiError: as ``load_classifier`` does, or options that contradict the model or each other; these are read first.
+        OSError: a file cannot be opened.
+    """
+    names = None if options.classes is None else read_class_names(options.classes)
+    size = None if options.size is None else PictureSize.read(options.size)
+    mean, std = _channels(options)
+    classifier = load_classifier(model, weights, seed=seed, progress=sys.stderr.isatty())
+    if names is not None:
+        classifier = replace(classifier, class_names=names, has_all_names=True)
+    return _with_pictures(classifier, size, mean, std, options) if options.of_pictures() else classifier
+
+
+def _channels(options: ModelOptions) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, if they are given: both of them, or none."""
+    if (options.mean is None) != (options.std is None):
+        given, other = ("--mean", "--std") if options.std is None else ("--std", "--mean")
+        raise OptionError(f"{given}: goes with {other}; give both (a mean of 0 and a standard deviation of 1 leave values as they are)")
+    if options.mean is None or options.std is None:
+        return (), ()
+    return read_channels("--mean", options.mean, may_be_zero=True), read_channels("--std", options.std)
+
+
+def _with_pictures(
+    classifier: Classifier, size: PictureSize | None, mean: tuple[float, ...], std: tuple[float, ...], options: ModelOptions
+) -> Classifier:
+    """The classifier with a preparation of pictures that is made of the options; nothing of its own is kept unless it is known."""
+    if classifier.signal_input is not None and classifier.preprocess is None:
+        raise OptionError(f"{options.of_pictures()[0]}: prepares pictures, and this network takes signals; leave it out")
+    if classifier.preprocess is not None and size is None:
+        raise OptionError(
+            f"{options.of_pictures()[0]}: replaces the whole preparation of pictures that this model brings, so give --size as well"
+        )
+    if classifier.preprocess is not None and not mean and not classifier.mean:
+        raise OptionError(
+            "--size: replaces the whole preparation of pictures that this model brings, and it does not say by what it normalizes; give "
+            "--mean and --std as well"
+        )
+    mean, std = (mean, std) if mean else (tuple(classifier.mean), tuple(classifier.std))
+    prepare = PictureInput(size, mean, std)
+    instead = ", instead of as this model brings it" if classifier.preprocess is not None else ""
+    shown = (mean, std) if mean else ((0.0,) * 3, (1.0,) * 3)
+    return replace(classifier, preprocess=prepare, mean=shown[0], std=shown[1], preparation=f"pictures: {prepare}{instead}")
+
+
+def read_class_names(path: Path) -> list[str]:
+    """The names of classes in a file, in the order of the network's outputs.
+
+    Args:
+        path: UTF-8: a text with a name on each line; or .json: a list of names, names by number ({"0": "cat"}), or numbers by
+            name ({"cat": 0}).
+
+    Raises:
+        InputError: no such names in it.
+        OSError: it cannot be opened.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = _of_json(json.loads(text)) if path.suffix.lower() == ".json" else [line.strip() for line in text.strip().splitlines()]
+    except (UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: no names of classes in UTF-8: {error}") from error
+    if not names or not all(names):
+        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
+        raise InputError(f"{path}: {where}; write a name for each class, one a line, in the order of the network's outputs")
+    return names
+
+
+def _of_json(content: object) -> list[str]:
+    """The names in JSON.
+
+    Raises:
+        ValueError: it has another form.
+
+    >>> _of_json(["cat", "dog"]), _of_json({"1": "dog", "0": "cat"}), _of_json({"dog": 1, "cat": 0})
+    (['cat', 'dog'], ['cat', 'dog'], ['cat', 'dog'])
+    """
+    if isinstance(content, list) and all(isinstance(name, str) for name in content):
+        return [name.strip() for name in content]
+    if isinstance(content, dict):
+        by_number = {
+            _number(value if isinstance(value, int) else key): key if isinstance(value, int) else value for key, value in content.items()
+        }
+        if len(by_number) == len(content) and set(by_number) == set(range(len(content))):
+            names = [by_number[number] for number in range(len(content))]
+            if all(isinstance(name, str) for name in names):
+                return [name.strip() for name in names]
+    raise ValueError('it must be a list of names, {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}, with each number from 0 on')
+
+
+def _number(value: object) -> int:
+    """A class's number, as a number or as a text of digits; -1: it is none."""
+    return int(str(value)) if str(value).isdecimal() and not isinstance(value, bool) else -1

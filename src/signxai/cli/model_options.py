@@ -1,0 +1,34 @@
+"""What the command line says of a model beside its name and its weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ModelOptions"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """See ``signxai explain --help``; None where nothing was said.
+
+    Attributes:
+        classes: the file that names the classes.
+        size, mean, std: how pictures become the network's input, as it was written.
+    """
+
+    classes: Path | None = None
+    size: str | None = None
+    mean: str | None = None
+    std: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that they name."""
+        return () if self.classes is None else (self.classes,)
+
+    def of_pictures(self) -> list[str]:
+        """The options about pictures that were given, as they are written.
+
+        >>> ModelOptions(size="224").of_pictures()
+        ['--size']
+        """
+        return [name for name, value in {"--size": self.size, "--mean": self.mean, "--std": self.std}.items() if value is not None]

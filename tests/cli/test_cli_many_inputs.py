@@ -1,0 +1,338 @@
+"""Many inputs, some of them broken: folders, patterns, pages, tables, what is kept with maps, and what ends a command."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+import signxai
+from command_line import explained, refused
+from signxai import files
+from signxai.cli.decisions import Targets
+from signxai.cli.input_files import Failure
+from signxai.common.errors import OptionError
+
+NETS = """
+import time
+import numpy as np
+import torch
+from torch import nn
+from signxai.models import Classifier
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
+
+def pixels(image):
+    return torch.from_numpy(np.asarray(image.resize((8, 8)), dtype=np.float32) / 255).permute(2, 0, 1)
+
+def named():
+    return Classifier(small(), pixels, ["lynx", "crane", "owl"])
+
+class Slow(nn.Sequential):
+    def forward(self, x):
+        print("it runs", flush=True)
+        time.sleep(60)
+        return super().forward(x)
+
+def slow():
+    return Classifier(Slow(small()), pixels)
+"""
+NAMED = ["--model", "many_nets:named", "--method", "gradient"]
+SMALL = ["--model", "many_nets:small", "--method", "gradient"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of photos of a user, some of them in sub-folders."""
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "many_nets.py").write_text(NETS)
+    random = np.random.default_rng(0)
+    for name in ("photos/a.png", "photos/b.jpg", "photos/deep/a.png", "photos/.hidden/c.png", "single.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8)).save(folder / name)
+    np.save(folder / "photos" / "labels.npy", np.arange(3))
+    (folder / "photos" / "notes.txt").write_text("mine")
+    np.save(folder / "x.npy", random.normal(size=(20, 3, 8, 8)))
+    np.save(folder / "nan.npy", np.where(np.arange(384).reshape(2, 3, 8, 8) == 300, np.nan, 0.5))
+    (folder / "broken.png").write_bytes((folder / "single.png").read_bytes()[:100])
+    return folder
+
+
+def saved(path="maps.npz"):
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+# Folders and patterns
+
+
+@pytest.mark.parametrize("given", ["photos", "photos/", Path("photos").absolute])
+def test_a_folder_stands_for_the_pictures_in_it_and_its_sub_folders(run, here, given):
+    said = explained(run("explain", here / "photos" if callable(given) else given, *NAMED, "--save", "maps.npz"))
+    paths = [Path(path).relative_to(here / "photos" if callable(given) else "photos").as_posix() for path in saved()["path"].tolist()]
+    assert paths == ["a.png", "b.jpg", "deep/a.png"]
+    assert "3 inputs; left out labels.npy, notes.txt (2 files)" in said
+
+
+@pytest.mark.parametrize(("pattern", "found"), [("photos/*.png", 1), ("photos/**/*.png", 2), ("photos/[ab].*", 2)])
+def test_a_pattern_that_the_shell_leaves_alone_stands_for_its_files(run, here, pattern, found):
+    explained(run("explain", pattern, *NAMED, "--save", "maps.npz"))
+    assert len(saved()["name"]) == found
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_itself(run, here):
+    (here / "one[1].png").write_bytes((here / "single.png").read_bytes())
+    explained(run("explain", *NAMED, "one[1].png", "--save", "maps.npz"))
+    assert saved()["path"].tolist() == ["one[1].png"]
+
+
+def test_a_pattern_behind_the_methods_is_no_method(run, here):
+    explained(run("explain", *NAMED, "*ngle.png", "--save", "maps.npz"))
+    assert saved()["path"].tolist() == ["single.png"]
+
+
+def test_folders_and_patterns_without_inputs_are_refused(run, here):
+    (here / "empty").mkdir()
+    refused(run("explain", "empty", *NAMED), "empty", "no pictures")
+    refused(run("explain", "photos/*.bmp", *NAMED), "photos/*.bmp", "no file matches")
+
+
+def test_certify_and_evaluate_take_them_too(run, here):
+    certified = run("certify", "photos/*.png", *NAMED, "--without-srg")
+    assert "a.png" in explained(certified)
+    said = explained(run("evaluate", "photos", *NAMED, "--metric", "gini", "--draws", "20"))
+    assert "left out labels.npy" in said
+
+
+# Broken ones among others
+
+
+def failed(done):
+    """It ended with status 3, and these lines on standard error."""
+    assert done.returncode == 3, done.stdout + done.stderr
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("broken", ["broken.png", "nan.npy"])
+def test_a_broken_input_is_told_at_the_end_and_the_others_are_explained(run, here, broken):
+    done = run("explain", "photos/a.png", broken, "single.png", *NAMED, "--save", "maps.npz", "--output", "maps.png", "--table", "t.csv")
+    first, reason = failed(done)
+    assert "1 of 3 inputs could not be read" in first
+    assert broken in reason
+    kept = saved()
+    assert kept["path"].tolist() == ["photos/a.png", "single.png"]
+    assert broken in kept["failed_path"].item()
+    assert "wrote maps.png" in done.stdout
+    alone = run("explain", "photos/a.png", "single.png", *NAMED, "--save", "alone.npz")
+    explained(alone)
+    np.testing.assert_array_equal(saved("alone.npz")["gradient"], kept["gradient"])
+
+
+def test_classes_stay_with_their_inputs_where_one_is_broken(run, here):
+    targets = [word for name in ("owl", "lynx", "crane") for word in ("--target", name)]
+    failed(run("explain", "single.png", "broken.png", "photos/a.png", *NAMED, *targets, "--save", "maps.npz"))
+    assert saved()["target_name"].tolist() == ["owl", "crane"]
+    refused(run("explain", "single.png", "nan.npy", "photos/a.png", *NAMED, *targets, "--save", "maps.npz"), "3 targets", "nan.npy")
+
+
+def test_where_nothing_can_be_read_nothing_is_done(run, here):
+    (here / "empty.png").write_bytes(b"")
+    refused(run("explain", "broken.png", "empty.png", *NAMED, "--save", "maps.npz"), "none of the 2 inputs", "broken.png")
+    refused(run("explain", "broken.png", *NAMED, "--save", "maps.npz"), "broken.png")
+    assert not (here / "maps.npz").exists()
+
+
+def test_targets_of_the_inputs_that_were_read():
+    with pytest.raises(OptionError):
+        Targets(("1", "2", "3")).at([0, 1], 2, [_failure("a.png")])
+    assert Targets(("1", "2", "3")).at([0, 2], 3, [_failure("a.png")]).texts == ("1", "3")
+    assert Targets(("1",)).at([0, 2], 3, [_failure("a.npy")]).texts == ("1",)
+
+
+def _failure(name):
+    return Failure(Path(name), f"{name}: broken")
+
+
+# Many
+
+
+def test_more_inputs_than_fit_on_a_page_are_shown_on_several(run, here):
+    said = explained(run("explain", "x.npy", *SMALL, "--output", "maps.png"))
+    assert "20 inputs are shown on 3 pages" in said
+    assert [line for line in said.splitlines() if line.startswith("wrote")] == [f"wrote maps{end}.png" for end in ("", "-2", "-3")]
+    with Image.open("maps.png") as first, Image.open("maps-3.png") as last:
+        assert first.height > last.height
+
+
+def test_a_pdf_has_pages_of_its_own(run, here):
+    said = explained(run("explain", "x.npy", *SMALL, "--output", "maps.pdf"))
+    assert "in one file" in said
+    assert (here / "maps.pdf").read_bytes().count(b"/Type /Page ") == 3
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_gets_a_figure_for_each_input(run, here, exists):
+    if exists:
+        (here / "out").mkdir()
+    explained(run("explain", "photos", "single.png", *NAMED, "--output", "out" if exists else "out/"))
+    assert sorted(path.name for path in (here / "out").iterdir()) == ["b.png", "photos_a.png", "photos_deep_a.png", "single.png"]
+
+
+def test_a_folder_for_figures_that_cannot_be_is_refused_first(run, here):
+    refused(run("explain", "single.png", *NAMED, "--output", "x.npy/"), "x.npy", "is a file")
+    refused(run("explain", "single.png", *NAMED, "--output", "no/such/"), "no folder")
+    refused(run("explain", "single.png", *NAMED, "--output", "./"), "single.png", "would be lost")
+    assert not (here / "no").exists()
+
+
+def test_a_folder_that_nothing_came_to_lie_in_goes_again(run, here, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("signxai.cli.explain_results._write_figure", full)
+    refused(run("explain", "single.png", *NAMED, "--output", "out/"), "out/single.png: No space left on device")
+    assert not (here / "out").exists()
+
+
+def test_all_predictions_are_printed(run):
+    lines = explained(run("explain", "x.npy", *SMALL)).splitlines()
+    assert [name for name in (f"x.npy[{row}]" for row in range(20)) if not any(name in line for line in lines)] == []
+    assert "and 12 more inputs" in "\n".join(lines)
+
+
+def test_the_table_has_a_row_for_each_explained_class(run, here):
+    explained(run("explain", "photos/a.png", "photos/deep/a.png", *NAMED, "--target", "owl", "--versus", "lynx", "--table", "t.csv"))
+    with open("t.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == ["photos/a.png", "photos/deep/a.png"]
+    assert [row["name"] for row in rows] == ["photos/a.png", "photos/deep/a.png"]
+    assert [(row["explained_class"], row["explained_class_name"], row["versus_class_name"]) for row in rows] == [("2", "owl", "lynx")] * 2
+    assert all(0 < float(row["explained_probability"]) < 1 for row in rows)
+    for row in rows:
+        assert float(row["predicted_logit"]) >= float(row["explained_logit"])
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_what_is_saved_says_what_it_is(run, here, suffix):
+    args = ["--method", "lrpsign_epsilon_0_25_std_x", "smoothgrad", "--option", "smoothgrad:num_samples=2", "--seed", "5"]
+    explained(run("explain", "photos/a.png", "photos/deep/a.png", "--model", "many_nets:named", *args, "--save", f"maps{suffix}"))
+    if suffix == ".npz":
+        kept = saved()
+        texts = {name: kept[name].tolist() for name in ("path", "name", "target_name", "class_names", "spec", "versions")}
+    else:
+        with safe_open(f"maps{suffix}", "np") as file:
+            kept, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        texts = {name: json.loads(text) if name not in ("spec", "versions") else text for name, text in metadata.items()}
+    assert texts["path"] == texts["name"] == ["photos/a.png", "photos/deep/a.png"]
+    assert texts["class_names"] == ["lynx", "crane", "owl"]
+    assert texts["target_name"] == [texts["class_names"][target] for target in kept["target"]]
+    np.testing.assert_allclose(kept["probability"].sum(1), 1)
+    spec, versions = json.loads(texts["spec"]), json.loads(texts["versions"])
+    assert (spec["model"], spec["weights"], spec["seed"], spec["relevance"]) == ("many_nets:named", "DEFAULT", 5, "one_hot")
+    assert spec["methods"]["smoothgrad"]["options"] == {"num_samples": 2}
+    sign = spec["methods"]["lrpsign_epsilon_0_25_std_x"]
+    assert (sign["method"], sign["rule"], sign["params"]) == ("lrpsign", "epsilon_std_x", [["epsilon", 0.25]])
+    assert (versions["signxai"], versions["torch"]) == (signxai.__version__, str(torch.__version__))
+    import many_nets
+
+    x = torch.stack([many_nets.pixels(Image.open(path).convert("RGB")) for path in texts["path"]])
+    expected = signxai.explain(many_nets.small(), x, "lrpsign_epsilon_0_25_std_x")
+    np.testing.assert_allclose(kept["lrpsign_epsilon_0_25_std_x"], expected, atol=1e-6)
+
+
+# How it ends
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to end")])
+def test_who_ends_it_is_told_that_nothing_was_written(here, number, status, word):
+    args = ["explain", "single.png", "--model", "many_nets:slow", "--method", "gradient", "--save", "maps.npz"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "signxai", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here
+    )
+    assert process.stdout.readline() == "it runs\n"
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (status, f"signxai: {word}: nothing was written")
+    assert [path.name for path in here.iterdir() if "maps" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--option", "gradient:steps=3"], ["steps", "gradient"]),
+        (["--option", "seed=3"], ["--seed"]),
+        (["--option", "progress=3"], ["progress="]),
+        (["-m", "integrated_gradients", "--option", "integrated_gradients:steps=0"], ["steps = 0"]),
+        (["--target", "lynks"], ["'lynks'", "nearest: lynx"]),
+        (["--target", "owl", "--above", "0.5"], ["--above"]),
+        (["--device", "banana"], ["banana"]),
+    ],
+)
+def test_what_is_mistaken_is_told_before_an_input_is_read(run, here, args, words, monkeypatch):
+    monkeypatch.setattr("signxai.cli.explain_files.read_inputs", None)
+    done = run("explain", "single.png", *NAMED, *args)
+    refused(done, *words)
+    assert done.stdout == ""
+
+
+def test_an_option_that_no_method_takes_is_told_before_a_network_is_loaded(run, monkeypatch):
+    monkeypatch.setattr("signxai.cli.explain_files.loaded", None)
+    refused(run("explain", "single.png", "--model", "torchvision:vgg16", "--method", "gradient", "--option", "steps=3"), "steps")
+
+
+@pytest.mark.parametrize("option", ["--output", "--save", "--seed", "--model"])
+def test_an_option_with_one_value_is_not_given_twice(run, option):
+    values = {"--output": "b.png", "--save": "b.npz", "--seed": "1", "--model": "many_nets:named"}
+    twice = [option, values[option]] * 2
+    rest = NAMED[2:] if option == "--model" else NAMED
+    refused(run("explain", "single.png", *rest, *twice), f"{option} is given 2 times")
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(here):
+    def full(path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    def vague(path):
+        raise OSError("encoder error -2")
+
+    with pytest.raises(OSError, match=r"No space left on device: 'maps\.npz'"):
+        files.write_atomically({Path("maps.npz"): full})
+    with pytest.raises(OSError, match=r"maps\.png: could not be written: encoder error"):
+        files.write_atomically({Path("maps.png"): vague})
+    assert [path.name for path in here.iterdir() if "maps" in path.name] == []
+
+
+def test_units_that_are_none_are_refused(run, here):
+    np.save("signal.npy", np.zeros((3, 64)))
+    said = refused(run("explain", "signal.npy", *SMALL, "--sampling-rate", "100", "--units", "banana"), "banana")
+    assert "mV" in said
+
+
+def test_progress_moves_while_one_method_runs(run, monkeypatch):
+    shown = []
+
+    def show(bar, method, before, done, count):
+        shown.append((before + done) / (2 * count))
+
+    monkeypatch.setattr("signxai.cli.explain_files._show", show)
+    args = ["--method", "smoothgrad_samples_3", "gradient", "--batch-size", "5"]
+    explained(run("explain", "x.npy", "--model", "many_nets:small", *args))
+    assert shown == sorted(shown)
+    assert shown[-1] == pytest.approx(1)
+    assert len(shown) > 8
