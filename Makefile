@@ -14,7 +14,7 @@ MUTANTS_STAMP = $(VENV)/.installed-mutants
 MUTANTS ?=
 PYTHONS = 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: demo demo-ecg demo-text demo-data test test-quick test-all test-lowest check mutants bench clean help
+.PHONY: demo demo-ecg demo-text demo-data test test-quick test-all test-lowest check docs mutants bench clean help
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,10 @@ check: $(STAMP)  ## lint and check types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## run every example of the documents and docstrings, and make the site out/docs/index.html of them
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal src tests/project/test_documentation.py
+	$(BIN)/python -m sphinx -b html -c docs/site -d out/doctrees -W --keep-going -q . out/docs
 
 test-all:  ## run all tests on every Python >= 3.10 found
 	@tools/for-each-python $(PYTHONS)
