@@ -22,7 +22,7 @@ from signxai.common.visualization import (
     relevance_to_heatmap,
 )
 from signxai.figures import comparison_plots, ecg_map_plots, ecg_plots, input_plots, map_plots, spectrum_plots, summary_plots, text_plots
-from signxai.figures.pages import HIGHEST
+from signxai.figures.pages import HIGHEST, PageError, check_height
 from signxai.figures.paging import pages, save_pages
 from signxai.timeseries import dft_relevance, stdft_relevance
 
@@ -231,11 +231,24 @@ def test_what_no_page_holds_is_refused_and_drawn_on_several():
     assert max(figure.get_figheight() for figure in drawn) < HIGHEST
 
 
+def test_a_page_has_fewer_samples_where_that_many_are_too_high():
+    drawn = list(pages(map_plots.image_figure, SAMPLES, per_page=40))
+    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [20, 20]
+
+
+def test_no_page_of_ecgs_or_spectra_is_too_high_but_that_of_a_sample_alone():
+    with pytest.raises(PageError, match="80 samples"):
+        ecg_map_plots.plot_ecg_maps([ECG] * 80, sampling_rate=50)
+    with pytest.raises(PageError, match="80 samples"):
+        spectrum_plots.plot_spectrum_maps([spectrum_plots.SpectrumSample(SIGNAL, {"gradient": SPECTRUM})] * 80)
+    check_height(HIGHEST + 1, 1)
+
+
 def test_pages_are_written_into_one_document_or_numbered_pictures(tmp_path):
     drawn = list(pages(map_plots.image_figure, SAMPLES[:3], per_page=1))
     assert save_pages(drawn, tmp_path / "maps.pdf") == [tmp_path / "maps.pdf"]
     assert (tmp_path / "maps.pdf").read_bytes().count(b"/Type /Page ") == 3
-    assert [path.name for path in save_pages(drawn, tmp_path / "maps.png")] == ["maps-1.png", "maps-2.png", "maps-3.png"]
+    assert [path.name for path in save_pages(drawn, tmp_path / "maps.png")] == ["maps.png", "maps-2.png", "maps-3.png"]
 
 
 def test_no_page_and_no_sample_on_one_are_refused(tmp_path):

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torchvision
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from signxai._version import __version__
 from signxai.cli.decisions import MOST_SHOWN, Decisions
 from signxai.cli.input_files import Failure
 from signxai.common.errors import OptionError
+from signxai.figures.paging import page_writers
 from signxai.files import FIGURE_SUFFIXES, check_destination
 from signxai.models import Classifier
 from signxai.names.grammar import parse_method
@@ -81,45 +81,25 @@ class FigurePlace:
         """
         rows = range(len(drawing.names))
         if self.is_folder:
-            pages = {self.path / f"{stem}.png": [row] for row, stem in zip(rows, _stems(drawing.names), strict=True)}
+            stems = zip(rows, _stems(drawing.names), strict=True)
+            writers: dict[Path, Writer] = {self.path / f"{stem}.png": partial(_write_figure, drawing.draw, row) for row, stem in stems}
         else:
-            each = [rows[first : first + MOST_SHOWN] for first in rows[::MOST_SHOWN]]
-            if self.path.suffix.lower() == ".pdf" and len(each) > 1:
-                return {self.path: partial(_write_pdf, drawing.draw, each)}
-            pages = {_page(self.path, number): list(shown) for number, shown in enumerate(each, start=1)}
-        for path in pages:
+            writers = page_writers(drawing.draw, rows, self.path, per_page=MOST_SHOWN)
+        for path in writers:
             if any(path.resolve() == given.resolve() for given in inputs):
                 raise OptionError(f"{path}: is read or written too, and would be lost; choose another place for figures")
-        return {path: partial(_write_figure, drawing.draw, shown) for path, shown in pages.items()}
+        return writers
 
     def said(self, count: int, writers: Mapping[Path, Writer]) -> list[str]:
         """What is to be said of where so many inputs are shown."""
-        if self.is_folder or count <= MOST_SHOWN:
+        if self.is_folder or (count <= MOST_SHOWN and len(writers) == 1):
             return []
-        pages = -(-count // MOST_SHOWN)
-        where = "in one file" if len(writers) == 1 else f"{self.path.name} to {list(writers)[-1].name}"
-        return [
-            f"{count} inputs are shown on {pages} pages, up to {MOST_SHOWN} on each ({where}); --output FOLDER/ makes one for each input"
-        ]
+        where = "on pages in one file" if len(writers) == 1 else f"on {len(writers)} pages, {self.path.name} to {list(writers)[-1].name}"
+        return [f"{count} inputs are shown {where}; --output FOLDER/ makes one for each input"]
 
 
-def _write_figure(draw: Draw, shown: Sequence[int], path: Path) -> None:
-    draw(shown).savefig(path)
-
-
-def _write_pdf(draw: Draw, pages: Sequence[Sequence[int]], path: Path) -> None:
-    with PdfPages(path) as book:
-        for shown in pages:
-            book.savefig(draw(shown))
-
-
-def _page(path: Path, number: int) -> Path:
-    """The file of a page: of the first one the name that was given.
-
-    >>> _page(Path("maps.png"), 1).name, _page(Path("maps.png"), 2).name
-    ('maps.png', 'maps-2.png')
-    """
-    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+def _write_figure(draw: Draw, row: int, path: Path) -> None:
+    draw([row]).savefig(path)
 
 
 def _stems(names: Sequence[str]) -> list[str]:

@@ -78,7 +78,7 @@ def plot_ecg_maps(
         The axes of each paper, sample by sample and map by map; their ``figure`` has ``savefig``.
 
     Raises:
-        InputError: no sample, or one whose parts do not fit each other.
+        InputError: no sample, or one whose parts do not fit each other, or more samples than a page holds.
         OptionError: an unknown layout, or a number out of range.
 
     >>> import numpy as np

@@ -12,7 +12,7 @@ from signxai.figures.ecg_beat_labels import LETTER, LINE, with_headroom
 from signxai.figures.ecg_drawing import TITLE_SIZE, draw, longest_side_name
 from signxai.figures.ecg_layout import INCH, Drawing
 from signxai.figures.lines import in_lines
-from signxai.figures.pages import SCALE
+from signxai.figures.pages import SCALE, check_height
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
 
 __all__ = ["Block", "Panel", "SharedBar", "page", "panel"]
@@ -84,12 +84,16 @@ def page(blocks: Sequence[Block], shared: SharedBar | None = None) -> list[Axes]
 
     Returns:
         The axes of each paper, in order.
+
+    Raises:
+        PageError: several blocks together would be too high.
     """
     widest = max(panel.width for block in blocks for panel in block.panels)
     columns = min(max(1, int((_PAGE_WIDTH + _PANEL_GAP) // (widest + _PANEL_GAP))), max(len(block.panels) for block in blocks))
     width = columns * (widest + _PANEL_GAP) - _PANEL_GAP
     bands = [band for block in blocks for band in _bands(block, width, columns)]
     height = sum(band.height for band in bands) + (_SHARED_BAND if shared else 0.0)
+    check_height(height / INCH, len(blocks))
     figure = Figure(figsize=(width / INCH, height / INCH), dpi=_DOTS)
     axes, top = [], height
     for band in bands:

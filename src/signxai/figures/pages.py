@@ -17,7 +17,20 @@ from signxai.figures.lines import in_lines
 from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
 from signxai.figures.relevance_colours import MEANING, TEXT_SIZE
 
-__all__ = ["DOTS", "HIGHEST", "SCALE", "TEXT_SIZE", "Page", "Panel", "PanelSize", "Row", "bar_label", "page_of"]
+__all__ = [
+    "DOTS",
+    "HIGHEST",
+    "SCALE",
+    "TEXT_SIZE",
+    "Page",
+    "PageError",
+    "Panel",
+    "PanelSize",
+    "Row",
+    "bar_label",
+    "check_height",
+    "page_of",
+]
 
 # Lengths are in inches; font sizes are in points, 72 to the inch.
 DOTS = 150  # per inch
@@ -31,7 +44,11 @@ SCALE = Normalize(-1.0, 1.0)
 """Of relevance that `normalize_relevance_map` has brought to [-1, 1]."""
 
 HIGHEST = 100.0
-"""Inches of the highest figure that is drawn; more goes on several pages."""
+"""Inches of the highest figure of several samples that is drawn; more goes on several pages."""
+
+
+class PageError(InputError):
+    """A page would be higher than any is drawn."""
 
 
 class Page(Figure):
@@ -106,7 +123,8 @@ def page_of(rows: Sequence[Row], label: str, cmap: str, axes: AxesLike | None = 
     """Draw the rows below each other, and below them the colour bar with its label; or the panels on axes that are there.
 
     Raises:
-        InputError: the page would be too high, or there are as many axes neither as panels nor as panels without the inputs.
+        PageError: the page would be too high.
+        InputError: there are as many axes neither as panels nor as panels without the inputs.
     """
     if axes is not None:
         return _drawn_on(axes, [panel for row in rows for panel in row.panels], label, cmap)
@@ -122,16 +140,25 @@ def page_of(rows: Sequence[Row], label: str, cmap: str, axes: AxesLike | None = 
             bands += _panel_bands(row.panels[first : first + columns], row.size)
     bands.append(_bar_band(label, cmap))
     height = sum(band.height for band in bands)
-    if height > HIGHEST:
-        raise InputError(
-            f"all samples on one page make it {height:.0f} inches high, and {HIGHEST:g} is the most; "
-            "signxai.figures.paging.pages draws them on several"
-        )
+    check_height(height, sum(not row.goes_on for row in rows))
     page = _Page(Page(figsize=(width, height), dpi=DOTS), width, height)
     for band in bands:
         height -= band.height
         band.draw(page, height)
     return page.figure
+
+
+def check_height(height: float, samples: int) -> None:
+    """Refuse a page of several samples that is too high in inches; a sample alone has the height that it needs.
+
+    Raises:
+        PageError: it is.
+    """
+    if height > HIGHEST and samples > 1:
+        raise PageError(
+            f"{samples} samples on one page make it {height:.0f} inches high, and {HIGHEST:g} is the most; "
+            "signxai.figures.paging.pages draws them on several"
+        )
 
 
 def _drawn_on(axes: AxesLike, panels: Sequence[Panel], label: str, cmap: str) -> Figure:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError, OptionError
+from signxai.figures.pages import PageError
 from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
 
-__all__ = ["pages", "save_pages"]
+__all__ = ["page_path", "page_writers", "pages", "save_pages"]
 
 SampleT = TypeVar("SampleT")
+Draw: TypeAlias = Callable[[], Figure]
+Writer: TypeAlias = Callable[[Path], None]
 
 
 def pages(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[SampleT], *, per_page: int = 6) -> Iterator[Figure]:
@@ -25,10 +28,10 @@ def pages(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[Sampl
         figure: draws a list of samples: `image_figure`, `signal_figure`, `inputs_figure`, or one of them with options
             (``functools.partial``).
         samples: what it takes, at least one.
-        per_page: so many samples are on a page, the last of which may have fewer.
+        per_page: at most so many samples are on a page, as many on each but the last; fewer where that many would be too high.
 
     Raises:
-        InputError: no sample.
+        InputError: no sample, or one that is too high alone.
         OptionError: `per_page` below 1.
 
     >>> import numpy as np
@@ -37,15 +40,11 @@ def pages(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[Sampl
     >>> [figure.texts[0].get_text() for figure in pages(image_figure, samples, per_page=2)]
     ['picture 0', 'picture 2', 'picture 4']
     """
-    if per_page < 1:
-        raise OptionError(f"per_page={per_page}: a page shows at least one sample")
-    if not samples:
-        raise InputError("pages need at least one sample")
-    return (figure(samples[first : first + per_page]) for first in range(0, len(samples), per_page))
+    return (draw() for draw in _drawings(figure, samples, per_page))
 
 
 def save_pages(figures: Iterator[Figure] | Sequence[Figure], path: str | Path) -> list[Path]:
-    """Write pages: of a .pdf all into one file; otherwise each into a file of its own, numbered from 1: maps-1.png, maps-2.png.
+    """Write pages: of a .pdf all into one file; otherwise each into a file of its own: maps.png, maps-2.png, maps-3.png.
 
     Args:
         figures: at least one; an iterator is drawn to its end first.
@@ -64,15 +63,69 @@ def save_pages(figures: Iterator[Figure] | Sequence[Figure], path: str | Path) -
     listed = list(figures)
     if not listed:
         raise InputError(f"{path}: there is no page to write")
+    writers = _writers([partial(_same, figure) for figure in listed], path)
+    write_atomically(writers)
+    return list(writers)
+
+
+def page_writers(
+    figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[SampleT], path: Path, *, per_page: int = 6
+) -> dict[Path, Writer]:
+    """What writes the file, or the files, of `save_pages`, for `signxai.files.write_atomically`; a page is drawn when it is written.
+
+    Args:
+        figure, samples, per_page: as for `pages`.
+        path: as for `save_pages`.
+
+    Raises:
+        InputError, OptionError: as `pages` does.
+    """
+    return _writers(_drawings(figure, samples, per_page), path)
+
+
+def page_path(path: Path, number: int) -> Path:
+    """The file of a page, counted from 1; that of the first has the name that was given, so that it is never one of an earlier figure.
+
+    >>> page_path(Path("maps.png"), 1).name, page_path(Path("maps.png"), 2).name
+    ('maps.png', 'maps-2.png')
+    """
+    return path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+
+
+def _drawings(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[SampleT], per_page: int) -> list[Draw]:
+    """What draws each page; whether so many samples fit on one is found out on the first, which is drawn here."""
+    if per_page < 1:
+        raise OptionError(f"per_page={per_page}: a page shows at least one sample")
+    if not samples:
+        raise InputError("pages need at least one sample")
+    per_page = min(per_page, len(samples))
+    while True:
+        try:
+            first = figure(samples[:per_page])
+            break
+        except PageError:
+            if per_page == 1:
+                raise
+            per_page //= 2
+    others = [partial(figure, samples[start : start + per_page]) for start in range(per_page, len(samples), per_page)]
+    return [partial(_same, first), *others]
+
+
+def _same(figure: Figure) -> Figure:
+    return figure
+
+
+def _writers(drawings: Sequence[Draw], path: Path) -> dict[Path, Writer]:
     if path.suffix.lower() == ".pdf":
-        write_atomically({path: partial(_write_pdf, figures=listed)})
-        return [path]
-    numbered = [path.with_stem(f"{path.stem}-{number + 1:0{len(str(len(listed)))}}") for number in range(len(listed))]
-    write_atomically({each: figure.savefig for each, figure in zip(numbered, listed, strict=True)})
-    return numbered
+        return {path: partial(_write_pdf, drawings)}
+    return {page_path(path, number): partial(_write, draw) for number, draw in enumerate(drawings, start=1)}
 
 
-def _write_pdf(path: Path, figures: Sequence[Figure]) -> None:
-    with PdfPages(path) as file:
-        for figure in figures:
-            file.savefig(figure)
+def _write(draw: Draw, path: Path) -> None:
+    draw().savefig(path)
+
+
+def _write_pdf(drawings: Sequence[Draw], path: Path) -> None:
+    with PdfPages(path) as book:
+        for draw in drawings:
+            book.savefig(draw())

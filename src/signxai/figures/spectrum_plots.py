@@ -22,6 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array
 from signxai.figures.lines import in_lines
+from signxai.figures.pages import check_height
 from signxai.figures.places import AxesLike, figure_of, listed_axes
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
@@ -153,7 +154,7 @@ def plot_spectrum_maps(
         Axes (leads, 2) of each map, sample by sample; their ``figure.figure`` has ``savefig``.
 
     Raises:
-        InputError: no sample or no map, or one whose parts do not fit each other.
+        InputError: no sample or no map, one whose parts do not fit each other, or more samples than a page holds.
         OptionError: `highest` or `percentile` out of range.
 
     >>> from signxai.timeseries.frequency import dft_relevance
@@ -170,6 +171,7 @@ def plot_spectrum_maps(
         return _on_axes(listed, axes, {"units": units, "highest": highest, "percentile": percentile, "cmap": cmap})
     bands = [band for sample in listed for band in _bands(sample, units, highest, percentile)]
     heights = [band.height for band in bands]
+    check_height(sum(heights), len(listed))
     figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=_DOTS, layout="constrained")
     places = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
     grids = []
