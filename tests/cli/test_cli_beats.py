@@ -109,6 +109,24 @@ def test_detection_is_done_where_it_is_asked_for_and_annotations_are_taken_where
     assert "annotated N" not in said
 
 
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("inspect", ()), ("certify", ("--without-srg",)), ("evaluate", ("--metric", "gini", "--no-timing", "--draws", 20))],
+)
+def test_every_command_says_that_beats_are_detected(run, command, options):
+    have_neurokit2()
+    args = ("208_1020s.hea", "--model", "ecg_beats", "--method", "lrp_epsilon_0_1", "--at-beat", 12)
+    said = explained(run(command, *args, *options))
+    assert said.count("beats are not annotated but detected (neurokit2") == 1
+    assert "detected" not in explained(run(command, *args, *options, "--beats", "mine.csv"))
+
+
+def test_no_command_takes_the_beats_of_one_recording_for_those_of_several(run):
+    args = ("208_1020s.hea", "208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12")
+    for command, options in (("certify", ()), ("evaluate", ("--metric", "gini"))):
+        refused(run(command, *args, *options), "--beats mine.csv", "apart")
+
+
 # Summaries
 
 
@@ -157,6 +175,14 @@ MISTAKES = {
     "a layout of several inputs": (
         [*("--input", "a=plain.npy", "--input", "b=plain.npy"), *BOTH, *ROWS],
         ["--layout"],
+    ),
+    "one file for two results": (
+        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--output", "a.png", "--summary", "a.png"],
+        ["a.png", "its own name"],
+    ),
+    "a summary over the beats": (
+        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--summary", "mine.csv"],
+        ["mine.csv", "would be lost"],
     ),
     "a summary of another kind": (["twelve.npz", *TWELVE, "--sampling-rate", "100", "--summary", "a.json"], ["a.json", ".csv"]),
     "a page for two maps": (

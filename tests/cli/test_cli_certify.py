@@ -282,11 +282,17 @@ def test_what_is_required_of_a_store_decides_the_exit_status(run, stored):
         (["--relevance", "logit"], ["--relevance: does not go with --store"]),
         (["pixels.npy"], ["INPUT: does not go with --store"]),
         (["--require", "srgg"], ["no check 'srgg'"]),
-        (["--model", "nets_to_certify:biased"], ["is of another network"]),
+        (["--beats", "detect"], ["--beats: does not go with --store"]),
+        (["--size", "20"], ["--size: does not go with --store"]),
     ],
 )
 def test_mistakes_with_a_store_are_told_in_a_line(run, stored, args, words):
     refused(run(*stored, "lrp_epsilon_0_1", *args), *words)
+
+
+def test_a_store_of_another_network_is_refused(run, stored):
+    other = [word.replace("nets_to_certify:small", "nets_to_certify:biased") for word in stored]
+    refused(run(*other, "lrp_epsilon_0_1"), "is of another network")
 
 
 def test_entries_are_of_a_store(run, stored):

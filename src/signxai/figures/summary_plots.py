@@ -78,6 +78,7 @@ _RHYTHM = ("II", "MLII", "LII", "ML2")
 _UNCLASSIFIED = "?"
 _WIDTH, _STRIP, _BEATS, _LEAST_BARS, _BAR = 11.0, 2.2, 1.3, 1.6, 0.22  # inches
 _MOST_LABELLED = 40
+_LEAST_SHARE = 0.05  # in percent: what would be written as more than 0.0
 _DOTS = 150
 
 
@@ -185,8 +186,8 @@ def _draw_beats(axes: Axes, summary: Summary, scale: float, cmap: str) -> None:
         if symbol in rare or len(symbols) <= _MOST_LABELLED:
             axes.text(time, top, symbol, ha="center", va="bottom", fontsize=TEXT_SIZE, clip_on=True, parse_math=False)
     end = (summary.start + len(summary.part)) / summary.sampling_rate
-    if (beyond := (times < summary.start / summary.sampling_rate) | (times >= end)).any():
-        share = np.abs(sums[beyond]).sum()
+    beyond = (times < summary.start / summary.sampling_rate) | (times >= end)
+    if (share := float(np.abs(sums[beyond]).sum())) >= _LEAST_SHARE:
         axes.set_title(f"{share:.1f} % are of beats whose R peak is outside of the strip", fontsize=TEXT_SIZE, loc="right")
     axes.axhline(0, color="black", linewidth=0.5)
     axes.margins(y=0.2)
