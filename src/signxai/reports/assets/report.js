@@ -412,7 +412,7 @@ const signxaiReport = (() => {
     for (const share of [-1, -0.5, 0, 0.5, 1]) numbers.append(Object.assign(document.createElement("span"), { textContent: digits(share * end, 2) }));
     const words = document.createElement("div");
     words.className = "ends words";
-    for (const text of ["speaks against", "relevance", "speaks for"]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
+    for (const text of ["← speaks against", "speaks for →"]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
     holder.append(strip, numbers, words);
     return holder;
   };
