@@ -142,7 +142,7 @@ def test_a_summary_is_a_table_whose_sum_is_the_maps(run, here):
     for lead, values in zip(("MLII", "V1"), strip, strict=True):
         of_lead = [row for row in rows if row["lead"] == lead]
         for sign, key in ((1, "for"), (-1, "against")):
-            assert sum(float(row[key]) for row in of_lead) == pytest.approx(sign * np.maximum(sign * values, 0).sum(), rel=1e-5)
+            assert sum(float(row[key]) for row in of_lead) == pytest.approx(sign * np.maximum(sign * values, 0).sum(), rel=1e-13)
     assert {row["part"] for row in rows} == {"P", "QRS", "ST", "T", "rest"}
     assert {row["origin"] for row in rows} == {"given"}
     assert (here / "sums.png").stat().st_size > 10_000

@@ -114,7 +114,7 @@ SUMS = SimpleNamespace(
     sampling_rate=50.0,
     start=0,
     part=np.zeros(100, dtype=int),
-    by_lead=lambda: np.ones((2, 2)),
+    by_lead=lambda: np.stack([np.maximum(RELEVANCE, 0).sum(axis=1), np.minimum(RELEVANCE, 0).sum(axis=1)], axis=-1),
     by_part=lambda: np.ones((5, 2)),
     by_beat=lambda: np.ones((2, 2)),
 )

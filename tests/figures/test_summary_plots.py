@@ -10,7 +10,8 @@ from signxai.common import InputError
 from signxai.figures.summary_plots import plot_summary
 
 SIGNAL, MAP = np.random.default_rng(0).normal(size=(2, 2, 600))
-BY_LEAD, BY_PART, BY_BEAT = (np.random.default_rng(count).normal(size=(count, 2)) for count in (2, 5, 3))
+BY_LEAD = np.stack([np.maximum(MAP, 0).sum(axis=1), np.minimum(MAP, 0).sum(axis=1)], axis=-1)
+BY_PART, BY_BEAT = (np.random.default_rng(count).normal(size=(count, 2)) for count in (5, 3))
 PART = np.repeat([4, 0, 4, 1, 2, 3, 4], [50, 20, 20, 30, 60, 60, 360])
 FOUND = SimpleNamespace(
     lead_names=("V1", "MLII"),
@@ -54,3 +55,12 @@ def test_what_does_not_fit_the_summary_is_refused():
     for signal, relevance in ((SIGNAL[:, 1:], MAP[:, 1:]), (SIGNAL, MAP[:1]), (SIGNAL[:1], MAP[:1])):
         with pytest.raises(InputError, match="a summary of 2 leads and 600 samples"):
             plot_summary(signal, relevance, FOUND)
+
+
+def test_a_map_that_the_summary_is_not_of_is_refused():
+    broken = np.array(MAP)
+    broken[0, 7] = np.nan
+    for relevance, words in ((2 * MAP, "of another map"), (MAP[::-1], "of another map"), (broken, "NaN")):
+        with pytest.raises(InputError, match=words):
+            plot_summary(SIGNAL, relevance, FOUND)
+    plot_summary(SIGNAL, MAP.astype(np.float32), FOUND)

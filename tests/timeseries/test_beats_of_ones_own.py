@@ -77,6 +77,22 @@ def test_a_table_that_leaves_it_open_is_refused(tmp_path, text):
     assert "mine.csv" in str(caught.value)
 
 
+FOREIGN = {
+    "beats.json": b'{"beats": [100, 250], "symbols": ["N", "V"]}',
+    "beats": b"sample,symbol\n100,N\n250,V\n",
+    "beats.npy": b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }" + b" " * 50 + b"\nd\x00\xfa\x01",
+    "beats.qrs": b"\x12",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_no_file_of_annotations_is_refused_rather_than_read_as_one(tmp_path, name):
+    pytest.importorskip("wfdb")
+    (tmp_path / name).write_bytes(FOREIGN[name])
+    with pytest.raises(InputError, match=r"holds no WFDB annotations.*tables of beats are \.csv"):
+        read_beats(tmp_path / name, SIGNAL)
+
+
 # Detection
 
 

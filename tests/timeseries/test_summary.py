@@ -1,6 +1,7 @@
 """A summary's sums are those of the map, and each sample stands where a cardiologist would put it."""
 
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -78,6 +79,7 @@ def test_nothing_is_lost_and_every_table_has_the_same_sum():
         (MAP[:1], 0, InputError, "one value for each sample of each lead"),
         (MAP[0], 0, InputError, "shape"),
         (MAP * np.inf, 0, InputError, "infinity"),
+        (MAP * 1j, 0, InputError, "real numbers"),
         (MAP[:, :100], 501, OptionError, "between 0 and 500"),
         (MAP, -1, OptionError, "between 0 and 0"),
     ],
@@ -90,6 +92,33 @@ def test_a_map_that_does_not_fit_is_refused(values, start, error, words):
 def test_a_signal_without_beats_is_refused():
     with pytest.raises(InputError, match="detect_beats"):
         summarize(SIGNAL.with_beats(None), MAP)
+
+
+def with_a_gap(first, stop):
+    values = np.array(SIGNAL.values)
+    values[1, first:stop] = np.nan
+    return replace(SIGNAL, values=values)
+
+
+def test_waves_are_searched_for_up_to_a_gap_beside_the_map_and_none_in_it_is_taken(monkeypatch):
+    around = []
+    monkeypatch.setattr(summary, "find_waves", lambda signal, beats: around.append((signal, beats)) or find_none(beats))
+    found = summarize(with_a_gap(400, 410), MAP[:, :200], start=100)
+    np.testing.assert_array_equal(around[0][0].values, SIGNAL.values[:, :400])
+    assert around[0][1].positions.tolist() == [100, 300]
+    np.testing.assert_allclose(found.by_lead().sum(), MAP[:, :200].sum())
+    with pytest.raises(InputError, match=r"gap in V1 from 1\.5 s to 1\.6 s"):
+        summarize(with_a_gap(150, 160), MAP[:, :200], start=100)
+
+
+def find_none(beats):
+    return Waves({name: np.full((len(beats), 2), -1) for name in WAVES.spans})
+
+
+@pytest.mark.usefixtures("waves")
+def test_beats_that_are_not_the_signals_are_refused():
+    with pytest.raises(InputError, match="a beat at sample 600 lies outside"):
+        summarize(SIGNAL, MAP, Beats([100, 600], "NN"))
 
 
 # Waves
@@ -117,6 +146,25 @@ def test_the_qrs_complexes_are_where_the_beats_are_annotated_and_waves_are_in_or
     for one, other in (("P", "QRS"), ("QRS", "T")):
         both = waves.found(one) & waves.found(other)
         assert np.all(waves.spans[one][both, 0] < waves.spans[other][both, 0])
+
+
+@pytest.mark.usefixtures("neurokit2")
+def test_waves_are_not_found_across_gaps():
+    with pytest.raises(InputError, match="gap in V1 from 2 s"):
+        find_waves(with_a_gap(200, 210))
+
+
+@pytest.mark.usefixtures("neurokit2")
+@pytest.mark.parametrize("seed", range(4))
+def test_however_beats_follow_each_other_each_has_a_qrs_complex_and_nothing_is_lost(seed):
+    """As two programs annotate one beat twice, a few samples apart; or the first and the last sample of the signal."""
+    draw = np.random.default_rng(seed)
+    positions = np.sort(np.concatenate([[0, 999], draw.integers(0, 1000, 30), [300, 301, 303]]))
+    signal = Signal(draw.normal(size=(2, 1000)).cumsum(axis=1), ["II", "V1"], "mV", 100.0, beats=Beats(positions, "N" * 35))
+    relevance = draw.normal(size=(2, 1000))
+    found = summarize(signal, relevance)
+    assert found.waves_found["QRS"] == len(found.beats)
+    np.testing.assert_allclose(found.by_part().sum(), relevance.sum())
 
 
 @pytest.mark.usefixtures("neurokit2")

@@ -61,7 +61,7 @@ class SummarizedMap:
         for row in self.summary.rows():
             symbol = "" if row.symbol == UNCLASSIFIED and origin != "annotated" else row.symbol
             beat = row.beat, f"{row.time_s:.4f}", symbol, origin
-            sums = f"{row.for_it:.9g}", f"{row.against_it:.9g}"
+            sums = repr(row.for_it), repr(row.against_it)  # all digits: the table adds up to the map
             yield (self.excerpt.recording.file, self.method, *beat, row.lead, row.part, f"{row.seconds:.4f}", *sums)
 
     def figure(self) -> Figure:

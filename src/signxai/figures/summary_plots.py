@@ -112,13 +112,19 @@ def plot_summary(
         Axes (4,): the strip, the beats, the parts, the leads; their ``figure`` has ``savefig``.
 
     Raises:
-        InputError: the signal, the relevance and the summary do not fit each other, or another number of axes.
+        InputError: the signal, the relevance and the summary do not fit each other, relevance that is not finite, or another number of
+            axes.
         OptionError: a percentile outside [0, 100].
     """
     traces, values = np.asarray(signal, dtype=np.float64), np.asarray(relevance, dtype=np.float64)
     shape = len(summary.lead_names), len(summary.part)
     if traces.shape != shape or values.shape != shape:
         raise InputError(f"a summary of {shape[0]} leads and {shape[1]} samples for a signal of {traces.shape} and a map of {values.shape}")
+    if not np.isfinite(values).all():
+        raise InputError("the relevance has NaN or infinity in it")
+    sums = np.stack([np.maximum(values, 0).sum(axis=1), np.minimum(values, 0).sum(axis=1)], axis=-1)
+    if not np.allclose(summary.by_lead(), sums, rtol=1e-4, atol=1e-4 * float(np.abs(values).sum())):
+        raise InputError("the summary is of another map: its sums by lead are not those of the relevance")
     places = _axes(len(summary.lead_names), title) if axes is None else _dressed(listed_axes(axes, 4, "panels of a summary"))
     lead = next((summary.lead_names.index(name) for name in _RHYTHM if name in summary.lead_names), 0)
     times = (summary.start + np.arange(shape[1])) / summary.sampling_rate

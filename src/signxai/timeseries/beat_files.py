@@ -48,10 +48,8 @@ def read_beats(path: str | PathLike[str], signal: Signal) -> Beats:
     array([2, 6])
     """
     place = Path(path)
-    if place.suffix.lower() in _TABLES:
-        found = _read_table(place, signal.sampling_rate)
-    else:
-        found = _Found(*read_annotations(place, signal.sampling_rate))
+    read = _read_table if place.suffix.lower() in _TABLES else _annotations
+    found = read(place, signal.sampling_rate)
     if not len(found.times):
         raise InputError(f"{place}: holds no beat")
     samples = np.rint(found.times * signal.sampling_rate)
@@ -68,6 +66,15 @@ def read_beats(path: str | PathLike[str], signal: Signal) -> Beats:
 class _Found:
     times: FloatArray
     symbols: Sequence[str]
+
+
+def _annotations(path: Path, rate: float) -> _Found:
+    """Beats from a file of WFDB annotations, which ends with a word of zeros; whatever else is read as one gives beats at random."""
+    with path.open("rb") as file:
+        content = file.read()
+    if len(content) % 2 or not content.endswith(b"\0\0"):
+        raise InputError(f"{path}: holds no WFDB annotations, which end with two zero bytes; tables of beats are {', '.join(_TABLES)}")
+    return _Found(*read_annotations(path, rate))
 
 
 def _read_table(path: Path, rate: float) -> _Found:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from signxai.common.errors import InputError, OptionError
 from signxai.timeseries.beats import Beats
+from signxai.timeseries.checks import find_gaps
 from signxai.timeseries.signals import Signal
 from signxai.timeseries.waves import WAVES, Waves, find_waves
 
@@ -114,15 +115,16 @@ def summarize(signal: Signal, relevance: npt.ArrayLike, beats: Beats | None = No
         start: the first sample of the map.
 
     Raises:
-        InputError: a map that does not fit the signal or is not finite, no beats, gaps, or neurokit2 is missing.
+        InputError: a map that does not fit the signal or is not finite, no beats, beats outside the signal, gaps where the map is, or
+            neurokit2 is missing.
         OptionError: `start` outside the signal.
     """
     values = _checked(signal, relevance, start)
     beats = signal.beats if beats is None else beats
     if beats is None or not len(beats):
         raise InputError(f"{signal.name or 'signal'}: has no beats; find them by detect_beats, and give them by beats=")
-    first = max(0, start - ceil(_CONTEXT_S * signal.sampling_rate))
-    stop = min(signal.values.shape[1], start + values.shape[1] + ceil(_CONTEXT_S * signal.sampling_rate))
+    signal.with_beats(beats)  # which refuses beats outside of it
+    first, stop = _around(signal, start, start + values.shape[1])
     near = np.flatnonzero((beats.positions >= first) & (beats.positions < stop))
     if not near.size:
         raise InputError(f"{signal.name or 'signal'}: no beat within {_CONTEXT_S:g} s of the map")
@@ -131,8 +133,25 @@ def summarize(signal: Signal, relevance: npt.ArrayLike, beats: Beats | None = No
     return _summed(signal, values, beats, near, waves, first, start)
 
 
+def _around(signal: Signal, start: int, stop: int) -> tuple[int, int]:
+    """The stretch about the samples from start to stop in which waves are searched for: as far as the context reaches, up to a gap.
+
+    >>> _around(Signal([[0.0, np.nan, 2.0, 3.0, 4.0, np.nan]], ["II"], "mV", sampling_rate=1.0), 3, 4)
+    (2, 5)
+    """
+    context = ceil(_CONTEXT_S * signal.sampling_rate)
+    missing = np.flatnonzero(np.isnan(signal.values).any(axis=0))
+    before, behind = missing[missing < start], missing[missing >= stop]
+    if len(before) + len(behind) < len(missing):
+        raise InputError(f"{signal.name or 'signal'}: there is a gap in {find_gaps(signal)[0]}; waves are not found across gaps")
+    return max(0, start - context, int(before.max(initial=-1)) + 1), min(stop + context, int(behind.min(initial=signal.values.shape[1])))
+
+
 def _checked(signal: Signal, relevance: npt.ArrayLike, start: int) -> FloatArray:
-    values = np.array(relevance, dtype=np.float64)
+    given = np.asarray(relevance)
+    if not (np.issubdtype(given.dtype, np.floating) or np.issubdtype(given.dtype, np.integer)):
+        raise InputError(f"relevance is real numbers, not {given.dtype}")
+    values = given.astype(np.float64)
     leads, samples = signal.values.shape
     if values.ndim != 2 or len(values) != leads or not 0 < values.shape[1] <= samples:
         raise InputError(f"relevance of shape {values.shape} for a signal of {signal.values.shape}: one value for each sample of each lead")

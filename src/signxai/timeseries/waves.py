@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from signxai.common.errors import InputError
 from signxai.timeseries.beats import Beats
+from signxai.timeseries.checks import find_gaps
 from signxai.timeseries.detection import voltage_leads
 from signxai.timeseries.packages import package, warnings_ignored
 from signxai.timeseries.signals import Signal
@@ -26,6 +27,7 @@ _EDGES = {"P": "P", "QRS": "R", "T": "T"}  # neurokit2 calls the QRS complex R
 _LONGEST_S = {"P": 0.25, "QRS": 0.3, "T": 0.45}
 _LEAST_QRS_S = 0.05  # to either side
 _LEAST_BEATS = 2  # between which neurokit2 looks
+_SAME_S = 0.05  # beats that follow each other so closely are one to neurokit2, which looks 20 ms around each
 _ALONE_S = 1.0  # on either side of a beat, where the signal ends
 
 
@@ -80,6 +82,8 @@ def find_waves(signal: Signal, beats: Beats | None = None) -> Waves:
     if beats is None or not len(beats):
         raise InputError(f"{signal.name or 'signal'}: has no beats whose waves could be found; find them by detect_beats")
     leads = voltage_leads(signal)
+    if gaps := find_gaps(leads):
+        raise InputError(f"{signal.name or 'signal'}: waves are not found across the gap in {gaps[0]}; use a stretch without one (between)")
     edges = np.stack([_edges(lead, leads.sampling_rate, beats.positions) for lead in leads.values])
     with warnings_ignored():  # of waves that no lead has
         of_all = np.nanmedian(edges, axis=0)
@@ -95,14 +99,15 @@ def _edges(lead: FloatArray, rate: float, peaks: IntArray) -> FloatArray:
     neurokit2 = package("neurokit2", _PURPOSE)
     room = ceil(_ALONE_S * rate)
     continued = np.pad(lead, room, mode="edge")  # waves at the ends are searched for in windows that need room
-    distinct = np.unique(peaks)
+    place = np.concatenate([[0], np.cumsum(np.diff(peaks) > _SAME_S * rate)])
+    distinct = peaks[np.searchsorted(place, np.arange(place[-1] + 1))]
     if len(distinct) < _LEAST_BEATS:
         return np.full((len(_EDGES), len(peaks), 2), np.nan)
     with warnings_ignored():
         cleaned = neurokit2.ecg_clean(continued, sampling_rate=rate, method="neurokit")
         _, found = neurokit2.ecg_delineate(cleaned, rpeaks=distinct + room, sampling_rate=rate, method="prominence")
     edges: FloatArray = np.array([[found[f"ECG_{name}_{edge}"] for edge in ("Onsets", "Offsets")] for name in _EDGES.values()], float)
-    return np.asarray(edges.transpose(0, 2, 1)[:, np.searchsorted(distinct, peaks)] - room)
+    return np.asarray(edges.transpose(0, 2, 1)[:, place] - room)
 
 
 def _in_order(edges: FloatArray, peaks: IntArray, signal: Signal) -> dict[str, IntArray]:
