@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import re
+import signal
 import struct
 import tokenize
 import warnings
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 from zipfile import BadZipFile
 
@@ -119,6 +122,8 @@ def _unknown(path: Path) -> str:
     """What is wrong with a file in which Pillow finds no picture."""
     with path.open("rb") as file:
         start = file.read(12)
+    if not start:
+        return "an empty file, of 0 bytes"
     if path.suffix.lower() in _RAW_SUFFIXES:
         return "a raw photo, which Pillow cannot read; develop it to JPEG, PNG or TIFF first"
     if path.suffix.lower() in (".heic", ".heif") or (start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS):
@@ -258,9 +263,28 @@ def read_tensors(path: Path) -> Any:
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # what torch warns of is refused: programs of TorchScript, and tensors that are not dense
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (*_BROKEN, OSError, RuntimeError, AttributeError, TypeError, pickle.UnpicklingError, SafetensorError) as error:
-        raise InputError(f"{path}: broken, or holds more than tensors, which is never unpickled; save tensors alone") from error
+        raise InputError(f"{path}: {_unreadable(error)}") from error
+
+
+_NOT_ALLOWED = re.compile(r"GLOBAL ([\w.]+)")  # as torch names what it would have to import
+
+
+def _unreadable(error: Exception) -> str:
+    """Why a file of tensors cannot be read."""
+    if "TorchScript" in str(error):
+        return "a program of TorchScript, whose modules cannot be seen; save the state_dict() of the module that it was made of"
+    if found := _NOT_ALLOWED.search(str(error)):
+        return (
+            f"holds more than tensors ({found[1]}), which only unpickling could restore, and that may run any code; where you trust the "
+            "file, load it by torch.load(..., weights_only=False) and save tensors alone, as model.state_dict()"
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return "broken, or holds more than tensors, which is never unpickled; save tensors alone"
+    return "broken, or no file of tensors; write it again"
 
 
 def _require(path: Path) -> None:
@@ -307,14 +331,16 @@ def check_different(paths: Sequence[Path]) -> None:
             raise OptionError(f"{path}: two outputs go to this file, and one would be lost; give each its own name")
 
 
-def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
-    """Write files so that each is there whole or not at all: beside its place first, then renamed.
+def write_atomically(writers: Mapping[Path, Callable[[Path], None]], written: list[Path] | None = None) -> None:
+    """Write files so that each is there whole or not at all: beside its place first, then renamed, all of them together.
 
     Args:
         writers: for each file, what writes its content to the path it is given.
+        written: gets each of the files when it is there.
 
     Raises:
         OSError: a file cannot be written, which the error names; then none of them has changed.
+        KeyboardInterrupt: after Ctrl-C; then all of them are there or none.
     """
     # The suffix stays at the end: writers choose the format by it. A link is followed, not replaced.
     parts = {path.resolve(): path.resolve().with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in writers}
@@ -322,12 +348,31 @@ def write_atomically(writers: Mapping[Path, Callable[[Path], None]]) -> None:
         for (path, write), part in zip(writers.items(), parts.values(), strict=True):
             with _naming(path, part):
                 write(part)
-        for path, part in parts.items():
-            part.replace(path)
+        with _uninterrupted():
+            for path, part in zip(writers, parts.values(), strict=True):
+                part.replace(path.resolve())
+                if written is not None:
+                    written.append(path)
     finally:
         for part in parts.values():
             with suppress(FileNotFoundError):
                 part.unlink()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """While entered, Ctrl-C waits."""
+    if current_thread() is not main_thread() or (before := signal.getsignal(signal.SIGINT)) is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

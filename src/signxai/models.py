@@ -29,7 +29,7 @@ from signxai.picture_input import PictureInput, PictureSize
 from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
 from signxai.timeseries.signal_input import SignalInput
-from signxai.weights import WEIGHT_SUFFIXES, Checkpoint, apply_state, load_weights
+from signxai.weights import WEIGHT_SUFFIXES, Checkpoint, WeightsFile, apply_state, load_weights
 
 __all__ = ["WEIGHT_SUFFIXES", "Classifier", "language_model_folder", "load_classifier", "load_language_model", "move_to"]
 
@@ -163,8 +163,9 @@ def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, p
     Args:
         spelling: "efficientnet_lite0", "ecg_beats", "torchvision:NAME", "timm:NAME" or "package.module:factory".
         weights: "DEFAULT" (pretrained; a factory's model as it comes; not for timm, which would download), "none" (random, from the
-            seed), the path of a state dict or of a checkpoint that holds one (.pt, .pth, .ckpt or .safetensors; see
-            ``signxai.weights.Checkpoint``), or for torchvision the name of a set of weights, as "IMAGENET1K_V1".
+            seed), the path of a state dict or of a checkpoint that holds one (.pt, .pth, .ckpt, .safetensors, .bin or .tar;
+            ``FILE:KEY`` where it holds several, see ``signxai.weights.Checkpoint``), or for torchvision the name of a set of
+            weights, as "IMAGENET1K_V1".
         seed: of random weights.
         progress: whether a download shows its progress.
 
@@ -306,20 +307,20 @@ def _downloaded(name: str, weights: Any, progress: bool) -> nn.Module:
     return model
 
 
-def _from_file(make: Callable[..., nn.Module], path: Path) -> tuple[nn.Module, int, str]:
+def _from_file(make: Callable[..., nn.Module], file: WeightsFile) -> tuple[nn.Module, int, str]:
     """A network with the weights of a file and as many classes as they have, how many that are, and what had to be done to the weights.
 
     Args:
         make: gives the network, with as many classes as it has by itself, or with ``num_classes=``.
-        path: the file.
+        file: the file.
     """
-    model, checkpoint = make(), Checkpoint.read(path)
+    model, checkpoint = make(), Checkpoint.read(file.path, file.key)
     state, notice = checkpoint.state_of(model)
     last, own = list(model.state_dict().items())[-1]  # of the last layer: a row per class
     classes = len(state[last]) if state[last].ndim else 0
     if classes != len(own):
         model = make(num_classes=classes)
-    apply_state(model, state, path)
+    apply_state(model, state, file.path)
     return model, classes, notice
 
 
@@ -366,16 +367,16 @@ def _is_of_imagenet(model: nn.Module) -> bool:
 # Weights
 
 
-def _weights_file(weights: str, names: tuple[str, ...]) -> Path:
-    path = Path(weights)
-    if path.suffix.lower() not in WEIGHT_SUFFIXES:
+def _weights_file(weights: str, names: tuple[str, ...]) -> WeightsFile:
+    file = WeightsFile.named(weights)
+    if file.path.suffix.lower() not in WEIGHT_SUFFIXES:
         raise ModelError(f"weights {weights!r}: give {', '.join((*names, 'none'))}, or a state dict ({', '.join(WEIGHT_SUFFIXES)})")
-    return path
+    return file
 
 
-def _with_weights(classifier: Classifier, path: Path) -> Classifier:
+def _with_weights(classifier: Classifier, file: WeightsFile) -> Classifier:
     """A classifier with the weights of a file, and what had to be done to them."""
-    return _noting(classifier, load_weights(classifier.model, path))
+    return _noting(classifier, load_weights(classifier.model, file))
 
 
 def _noting(classifier: Classifier, notice: str) -> Classifier:
@@ -399,8 +400,9 @@ def _imported(module: str, name: str) -> Any:
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(f"model '{module}:{name}' cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # a module is the user's code: it may raise anything, or be a script that exits
+        said = str(error) if isinstance(error, (ImportError, AttributeError)) else f"it fails with {type(error).__name__}: {error}"
+        raise ModelError(f"model '{module}:{name}' cannot be imported: {said}") from error
     finally:
         sys.path.remove(folder)
     return found
@@ -409,7 +411,7 @@ def _imported(module: str, name: str) -> Any:
 def _made(found: Any, spelling: str) -> Classifier:
     try:
         result = found() if callable(found) and not isinstance(found, nn.Module) else found
-    except Exception as error:  # a factory is the user's code: it may raise anything
+    except (Exception, SystemExit) as error:  # a factory is the user's code: it may raise anything
         raise ModelError(f"model '{spelling}': the factory failed with {type(error).__name__}: {error}") from error
     if isinstance(result, nn.Module):
         return Classifier(result)

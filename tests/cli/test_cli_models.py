@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,11 +81,15 @@ WRAPPED = {
     "lightning": (lambda state: {"state_dict": prefixed(state, "model."), "epoch": 1}, "'state_dict', with 'model.' taken off"),
     "both": (lambda state: {"state_dict": prefixed(state, "model.module.")}, "'model.module.' taken off"),
     "compiled": (lambda state: prefixed(state, "_orig_mod."), "'_orig_mod.' taken off"),
+    "deep": (lambda state: {"last": {"model": {"weights": state}}, "epoch": 3}, "those under 'last.model.weights'"),
+    "averaged": (lambda state: {"n_averaged": torch.tensor(3), **prefixed(state, "module.")}, "'module.' taken off"),
+    "before batches were counted": (lambda state: {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}, ""),
+    "half": (lambda state: {k: v.half() for k, v in state.items()}, ""),
 }
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
-@pytest.mark.parametrize("suffix", [".pt", ".ckpt"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth.tar"])
 def test_weights_are_taken_out_of_what_training_code_wraps_them_in(run, here, state, kind, suffix):
     wrap, notice = WRAPPED[kind]
     torch.save(wrap(state), here / f"weights{suffix}")
@@ -94,9 +99,20 @@ def test_weights_are_taken_out_of_what_training_code_wraps_them_in(run, here, st
     import model_nets
 
     model = model_nets.small().eval()
-    model.load_state_dict(state)
+    model.load_state_dict({name: value.half() for name, value in state.items()} if kind == "half" else state)
     with np.load("maps.npz") as kept:
         np.testing.assert_allclose(kept["logits"], model(torch.tensor(kept["x"]).float()).detach(), rtol=1e-5)
+
+
+def test_of_several_weights_those_are_taken_that_are_named(run, here, state):
+    torch.save({"model": state, "model_ema": {"n_averaged": torch.tensor(2), **prefixed(state, "module.")}}, here / "two.bin")
+    refused(run("explain", "x.npy", *SMALL, "--weights", "two.bin"), "under 'model' and under 'model_ema'", "as two.bin:model_ema")
+    said = explained(run("explain", "x.npy", *SMALL, "--weights", "two.bin:model_ema", "--save", "maps.npz"))
+    assert "two.bin: the weights are those under 'model_ema', with 'module.' taken off their names" in said
+    refused(run("explain", "x.npy", *SMALL, "--weights", "two.bin:ema"), "no state dict under 'ema'", "'model', 'model_ema'")
+    (here / "two.npz").hardlink_to(here / "two.bin")
+    (here / "save.bin").symlink_to("two.npz")
+    refused(run("explain", "x.npy", *SMALL, "--weights", "save.bin:model", "--save", "two.npz"), "is read too")
 
 
 def test_a_network_in_a_wrapper_takes_the_weights_of_the_bare_one(here, state):
@@ -109,12 +125,21 @@ def test_a_network_in_a_wrapper_takes_the_weights_of_the_bare_one(here, state):
 
 
 REFUSED = {
-    "another prefix for some": (lambda state: {**prefixed(state, "model."), "loss.weight": torch.ones(2)}, ["1", "model.0.weight"]),
     "two of them": (lambda state: {"model": state, "model_ema": state}, ["'model' and under 'model_ema'"]),
+    "another name behind a prefix": (
+        lambda state: {**prefixed(state, "model."), "loss.weight": torch.ones(2)},
+        ["1 unknown (loss.weight)"],
+    ),
     "another network": (lambda state: {"state_dict": {**state, "6.weight": torch.ones(3, 3)}}, ["1 unknown (6.weight)"]),
-    "a part is missing": (lambda state: prefixed({k: v for k, v in state.items() if k != "5.bias"}, "module."), ["missing", "unknown"]),
-    "another shape behind a prefix": (lambda state: prefixed({**state, "5.bias": torch.ones(7)}, "module."), ["another shape (5.bias)"]),
+    "a part is missing": (lambda state: prefixed({k: v for k, v in state.items() if k != "5.bias"}, "module."), ["1 missing (5.bias)"]),
+    "another shape behind a prefix": (lambda state: prefixed({**state, "5.bias": torch.ones(7)}, "module."), ["(5.bias: (7,), not (3,))"]),
     "no tensors": (lambda state: {"epoch": 3}, ["a checkpoint", "epoch"]),
+    "rounded to integers": (lambda state: {**state, "5.bias": torch.ones(3, dtype=torch.int8)}, ["another kind (5.bias: torch.int8)"]),
+    "complex": (lambda state: {**state, "5.bias": torch.ones(3, dtype=torch.complex64)}, ["another kind (5.bias: torch.complex64)"]),
+    "sparse": (lambda state: {**state, "5.weight": state["5.weight"].to_sparse()}, ["another kind (5.weight", "sparse"]),
+    "without values": (lambda state: {**state, "5.bias": state["5.bias"].to("meta")}, ["another kind (5.bias", "without values"]),
+    "a setting": (lambda state: {"state_dict": state, "args": SimpleNamespace(lr=1)}, ["more than tensors (types.SimpleNamespace)"]),
+    "a number of NumPy": (lambda state: {"state_dict": state, "best": np.float64(0.9)}, ["multiarray.scalar", "save tensors alone"]),
 }
 
 
@@ -123,6 +148,15 @@ def test_what_does_not_fit_exactly_is_refused_by_name(run, here, state, kind):
     wrap, words = REFUSED[kind]
     torch.save(wrap(state), here / "weights.pt")
     refused(run("explain", "x.npy", *SMALL, "--weights", "weights.pt"), "weights.pt", *words)
+
+
+def test_a_program_of_torchscript_is_refused_with_the_reason(run, here, state):
+    import model_nets
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(model_nets.small().eval(), torch.zeros(1, 3, 8, 8)), here / "script.pt")
+    refused(run("explain", "x.npy", *SMALL, "--weights", "script.pt"), "script.pt: a program of TorchScript")
 
 
 def test_a_checkpoint_of_torchvision_has_its_number_of_classes(here, run):
@@ -200,6 +234,23 @@ def test_timm_itself(here):
     assert classifier.preprocess(Image.open(here / "photo.png")).shape == (3, 224, 224)
 
 
+# Factories
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("syntax", "def make(:", "SyntaxError"),
+        ("undefined", "model = nothing", "NameError"),
+        ("script", "import sys; sys.exit(3)", "SystemExit"),
+        ("exits", "import sys; make = lambda: sys.exit(0)", "the factory failed with SystemExit"),
+    ],
+)
+def test_a_module_that_fails_ends_in_a_line(run, here, name, text, words):
+    (here / f"failing_{name}.py").write_text(text)
+    refused(run("explain", "x.npy", "--model", f"failing_{name}:make", "-m", "gradient"), f"failing_{name}:make", words)
+
+
 # Names of classes
 
 
@@ -213,6 +264,52 @@ def test_classes_are_named_by_a_file(run, here, form):
         path.write_text(json.dumps({list: names, dict: dict(reversed(by_number.items())), "by name": by_name}[form]))
     said = explained(run("explain", "x.npy", *SMALL, "--classes", path, "--target", "owl"))
     assert "explained: owl (2)" in said or "explained: owl (class 2)" in said
+
+
+NAMED = {
+    "numbers.txt": "2: owl\r\n0: lynx\r\n1: crane\r\n",
+    "blanks.txt": "0 lynx\n1 crane\n2 owl\n",
+    "names.csv": "class\nlynx\ncrane\nowl\n",
+    "numbers.csv": 'index;name\n1;crane\n0;"lynx"\n2;owl\n',
+    "behind.csv": "lynx,0\nowl,2\ncrane,1\n",
+    "names.tsv": "0\tlynx\n1\tcrane\n2\towl\n",
+    "imagenet.json": '{"0": ["n02127052", "lynx"], "1": ["n02012849", "crane"], "2": ["n01621127", "owl"]}',
+    "config.json": '{"id2label": {"0": "lynx", "1": "crane", "2": "owl"}, "label2id": {"lynx": 0}, "hidden_size": 8}',
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_are_read_in_the_order_of_their_numbers(here, name):
+    from signxai.cli.class_names import read_class_names
+
+    (here / name).write_bytes(NAMED[name].encode())
+    assert read_class_names(here / name) == ["lynx", "crane", "owl"]
+
+
+def test_lines_that_begin_with_numbers_may_be_names(here):
+    from signxai.cli.class_names import read_class_names
+
+    (here / "coins.txt").write_text("1 euro\n2 euro\n5 cent\n")
+    assert read_class_names(here / "coins.txt") == ["1 euro", "2 euro", "5 cent"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gap.txt", "0: lynx\n2: owl\n"),
+        ("from_one.txt", "1\tlynx\n2\tcrane\n"),
+        ("words.csv", "lynx,felid\ncrane,bird\n"),
+        ("wide.csv", "0,lynx,felid\n1,crane,bird\n"),
+        ("rows.csv", "0,lynx\ncrane\n"),
+        ("twice.json", '{"0": "lynx", "0": "crane", "1": "owl"}'),
+    ],
+)
+def test_names_whose_order_is_not_sure_are_refused(here, name, text):
+    from signxai.cli.class_names import read_class_names
+
+    (here / name).write_text(text)
+    with pytest.raises(InputError, match="no names of classes"):
+        read_class_names(here / name)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +327,7 @@ def test_names_that_do_not_name_each_class_are_refused(run, here, text, words):
 
 @pytest.mark.parametrize("content", ['{"0": "a", "2": "b"}', "[1, 2]", '"lynx"', '{"a": 0, "b": 0}', "{", '{"a": true, "b": 0}'])
 def test_json_of_another_form_is_refused(here, content):
-    from signxai.cli.loading import read_class_names
+    from signxai.cli.class_names import read_class_names
 
     (here / "bad.json").write_text(content)
     with pytest.raises(InputError, match="no names of classes"):

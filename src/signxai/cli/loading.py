@@ -1,16 +1,15 @@
 """The model that the command line's words mean, with the classes and the preparation of pictures that they say."""
 
-import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
+from signxai.cli.class_names import read_class_names
 from signxai.cli.model_options import ModelOptions
-from signxai.common.errors import InputError, OptionError
+from signxai.common.errors import OptionError
 from signxai.models import Classifier, load_classifier
 from signxai.picture_input import PictureInput, PictureSize, read_channels
 
-__all__ = ["loaded", "read_class_names"]
+__all__ = ["loaded"]
 
 
 def loaded(model: str, weights: str, options: ModelOptions, seed: int) -> Classifier:
@@ -59,52 +58,3 @@ def _with_pictures(
     instead = ", instead of as this model brings it" if classifier.preprocess is not None else ""
     shown = (mean, std) if mean else ((0.0,) * 3, (1.0,) * 3)
     return replace(classifier, preprocess=prepare, mean=shown[0], std=shown[1], preparation=f"pictures: {prepare}{instead}")
-
-
-def read_class_names(path: Path) -> list[str]:
-    """The names of classes in a file, in the order of the network's outputs.
-
-    Args:
-        path: UTF-8: a text with a name on each line; or .json: a list of names, names by number ({"0": "cat"}), or numbers by
-            name ({"cat": 0}).
-
-    Raises:
-        InputError: no such names in it.
-        OSError: it cannot be opened.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        names = _of_json(json.loads(text)) if path.suffix.lower() == ".json" else [line.strip() for line in text.strip().splitlines()]
-    except (UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path}: no names of classes in UTF-8: {error}") from error
-    if not names or not all(names):
-        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
-        raise InputError(f"{path}: {where}; write a name for each class, one a line, in the order of the network's outputs")
-    return names
-
-
-def _of_json(content: object) -> list[str]:
-    """The names in JSON.
-
-    Raises:
-        ValueError: it has another form.
-
-    >>> _of_json(["cat", "dog"]), _of_json({"1": "dog", "0": "cat"}), _of_json({"dog": 1, "cat": 0})
-    (['cat', 'dog'], ['cat', 'dog'], ['cat', 'dog'])
-    """
-    if isinstance(content, list) and all(isinstance(name, str) for name in content):
-        return [name.strip() for name in content]
-    if isinstance(content, dict):
-        by_number = {
-            _number(value if isinstance(value, int) else key): key if isinstance(value, int) else value for key, value in content.items()
-        }
-        if len(by_number) == len(content) and set(by_number) == set(range(len(content))):
-            names = [by_number[number] for number in range(len(content))]
-            if all(isinstance(name, str) for name in names):
-                return [name.strip() for name in names]
-    raise ValueError('it must be a list of names, {"0": "cat", "1": "dog"} or {"cat": 0, "dog": 1}, with each number from 0 on')
-
-
-def _number(value: object) -> int:
-    """A class's number, as a number or as a text of digits; -1: it is none."""
-    return int(str(value)) if str(value).isdecimal() and not isinstance(value, bool) else -1
