@@ -42,15 +42,15 @@ class PictureSize:
         Raises:
             OptionError: it is none.
         """
-        if found := re.fullmatch(r"(?:([1-9]\d{0,4}):)?([1-9]\d{0,4})", text.strip()):
+        if found := re.fullmatch(r"(?:([1-9]\d{0,3}):)?([1-9]\d{0,3})", text.strip()):
             side, crop = (None if part is None else int(part) for part in found.groups())
             if crop is not None and (side is None or side >= crop):
                 return cls(crop, crop, side or crop)
-        elif found := re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text.strip()):
+        elif found := re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text.strip()):
             return cls(*map(int, found.groups()))
         raise OptionError(
             f"--size {text!r}: write 224 (the shorter side is scaled to 224 and the middle 224 x 224 cut out), 256:224 (scaled to 256, "
-            "the middle 224 x 224 cut out) or 240x320 (height x width, scaled and cut to fill it)"
+            "the middle 224 x 224 cut out) or 240x320 (height x width, scaled and cut to fill it), each up to 9999"
         )
 
     def __str__(self) -> str:

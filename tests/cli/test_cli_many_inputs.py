@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,10 @@ def folder(tmp_path_factory):
     np.save(folder / "nan.npy", np.where(np.arange(384).reshape(2, 3, 8, 8) == 300, np.nan, 0.5))
     (folder / "broken.png").write_bytes((folder / "single.png").read_bytes()[:100])
     return folder
+
+
+def picture(path):
+    Image.new("RGB", (12, 16), "red").save(path, "PNG")
 
 
 def saved(path="maps.npz"):
@@ -253,6 +258,85 @@ def test_what_is_saved_says_what_it_is(run, here, suffix):
     np.testing.assert_allclose(kept["lrpsign_epsilon_0_25_std_x"], expected, atol=1e-6)
 
 
+# Folders and names that are unusual
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_at_the_end(run, here, monkeypatch):
+    (here / "some" / "secret").mkdir(parents=True)
+    picture(here / "some" / "a.png")
+    scan = os.scandir
+
+    def closed(path):
+        if Path(path).name == "secret":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", closed)
+        done = run("explain", "some", *NAMED, "--save", "maps.npz")
+        for_each = run("explain", "some", *NAMED, "--target", "owl", "--target", "lynx")
+        compared = run("evaluate", "some", *NAMED, "--metric", "gini", "--no-timing")
+    assert done.returncode == 3
+    assert "1 of 2 inputs could not be read" in done.stderr
+    assert "some/secret: Permission denied" in done.stderr
+    assert np.load("maps.npz")["failed_path"].tolist() == ["some/secret"]
+    refused(for_each, "2 targets", "some/secret: Permission denied")
+    refused(compared, "some/secret: Permission denied")
+
+
+def test_a_folder_that_is_linked_is_looked_into_once(run, here):
+    (here / "linked" / "real").mkdir(parents=True)
+    picture(here / "linked" / "real" / "a.png")
+    (here / "linked" / "loop").symlink_to(here / "linked")
+    (here / "linked" / "again").symlink_to(here / "linked" / "real")
+    said = explained(run("explain", "linked", *NAMED))
+    assert said.count("(3 x 8 x 8)") == 1
+
+
+def test_a_pattern_stands_for_inputs_of_one_kind_and_for_folders(run, here):
+    (here / "all" / "deep").mkdir(parents=True)
+    for name in ("all/a.png", "all/deep/b.png"):
+        picture(here / name)
+    (here / "all" / "notes.txt").write_text("words")
+    said = explained(run("explain", "all/*", *NAMED))
+    assert "all/*: 2 inputs; left out all/notes.txt (1 file)" in said
+    assert ("a.png (3" in said, "b.png (3" in said) == (True, True)
+
+
+ODD = ["cost$5$.png", "$\\frac$.png", "x" * 250 + ".png", "my.photo 1.png", "-v.png", "ünï.png", "100%.png", "{x}.png", "<b>.png"]
+
+
+def test_files_may_have_any_name(run, here):
+    (here / "odd").mkdir()
+    for name in ODD:
+        picture(here / "odd" / name)
+    explained(run("explain", "odd", *NAMED, "--output", "figures/", "--save", "odd.npz", "--table", "odd.csv"))
+    assert len(list((here / "figures").iterdir())) == len(ODD)
+    assert sorted(Path(path).name for path in np.load("odd.npz")["path"]) == sorted(ODD)
+    with open("odd.csv", encoding="utf-8", newline="") as file:
+        assert sorted(row["name"] for row in csv.DictReader(file)) == sorted(ODD)
+
+
+def test_a_name_that_is_no_utf_8_is_written_nevertheless(run, here):
+    (here / "latin").mkdir()
+    picture(here / "latin" / "a.png")
+    os.rename(b"latin/a.png", b"latin/\xff.png")
+    outputs = ["--output", "latin.pdf", "--save", "latin.safetensors", "--table", "latin.csv"]
+    said = explained(run("explain", "latin", *NAMED, *outputs))
+    assert "\\xff.png (3 x 8 x 8)" in said
+    with open("latin.csv", encoding="utf-8", newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == ["latin/\\xff.png"]
+    with safe_open("latin.safetensors", "np") as kept:
+        [path] = json.loads(kept.metadata()["path"])
+    assert Path(path).is_file()
+
+
+@pytest.mark.parametrize("output", ["photos/maps.png", "photos/", "photos/new/", "photos/deep/maps.webp"])
+def test_figures_do_not_come_among_the_pictures_that_are_read(run, here, output):
+    refused(run("explain", "photos", *NAMED, "--output", output), "lies in photos", "outside")
+    assert not (here / "photos" / "new").exists()
+
+
 # How it ends
 
 
@@ -281,11 +365,16 @@ def test_who_ends_it_is_told_that_nothing_was_written(here, number, status, word
         (["--target", "lynks"], ["'lynks'", "nearest: lynx"]),
         (["--target", "owl", "--above", "0.5"], ["--above"]),
         (["--device", "banana"], ["banana"]),
+        (["--above", "nan"], ["nan is no finite number"]),
+        (["--seed", str(2**63)], ["--seed", "range"]),
+        (["-m", "grad_cam", "--option", "grad_cam:layer=nowhere"], ["no module 'nowhere'"]),
+        (["--at", "nowhere[0]", "--save", "b.npz"], ["no module 'nowhere'"]),
+        (["--model", "many_nets:small", "--size", "8", "--target", "owl"], ["'owl'", "numbers only"]),
     ],
 )
 def test_what_is_mistaken_is_told_before_an_input_is_read(run, here, args, words, monkeypatch):
     monkeypatch.setattr("signxai.cli.explain_files.read_inputs", None)
-    done = run("explain", "single.png", *NAMED, *args)
+    done = run("explain", "single.png", *(SMALL[2:] if "--model" in args else NAMED), *args)
     refused(done, *words)
     assert done.stdout == ""
 
@@ -293,6 +382,18 @@ def test_what_is_mistaken_is_told_before_an_input_is_read(run, here, args, words
 def test_an_option_that_no_method_takes_is_told_before_a_network_is_loaded(run, monkeypatch):
     monkeypatch.setattr("signxai.cli.explain_files.loaded", None)
     refused(run("explain", "single.png", "--model", "torchvision:vgg16", "--method", "gradient", "--option", "steps=3"), "steps")
+    refused(run("explain", "single.png", *NAMED, "--option", "steps=3"), "steps")  # a factory that registers no such method
+
+
+@pytest.mark.parametrize("command", ["inspect", "certify", "evaluate", "run"])
+@pytest.mark.parametrize(("option", "word"), [(["--option", "banana=3"], "banana"), (["--device", "banana"], "banana")])
+def test_every_command_tells_it_before_a_network_is_loaded(run, here, monkeypatch, command, option, word):
+    module = {"inspect": "inspect_files", "certify": "certify_files", "evaluate": "evaluate_files", "run": "run_data_sets"}[command]
+    monkeypatch.setattr(f"signxai.cli.{module}.loaded", None)
+    source = ["photos/deep", "--store", "maps.zarr"] if command == "run" else ["single.png"]
+    if command == "run":
+        pytest.importorskip("zarr")
+    refused(run(command, *source, "--model", "many_nets:named", "--method", "lrp_z", *option), word)
 
 
 @pytest.mark.parametrize("option", ["--output", "--save", "--seed", "--model"])
@@ -316,6 +417,20 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(here):
     with pytest.raises(OSError, match=r"maps\.png: could not be written: encoder error"):
         files.write_atomically({Path("maps.png"): vague})
     assert [path.name for path in here.iterdir() if "maps" in path.name] == []
+
+
+def test_ctrl_c_between_two_files_leaves_both(here, monkeypatch):
+    replace, written = Path.replace, []
+
+    def interrupted(path, target):
+        signal.raise_signal(signal.SIGINT)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomically({Path(name): lambda path: path.write_text("new") for name in ("b.txt", "c.txt")}, written)
+    assert written == [Path("b.txt"), Path("c.txt")]
+    assert [(here / path).read_text() for path in written] == ["new", "new"]
 
 
 def test_units_that_are_none_are_refused(run, here):

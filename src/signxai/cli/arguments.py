@@ -1,5 +1,7 @@
 """What the arguments of a command may be: files, names of WFDB records, several methods in a row."""
 
+import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from glob import has_magic
@@ -10,7 +12,7 @@ import click
 
 from signxai.timeseries.formats import signal_suffixes
 
-__all__ = ["Command", "ExplainCommand", "Input", "TextCommand", "named_file", "named_text"]
+__all__ = ["Command", "ExplainCommand", "FiniteRange", "Input", "Seed", "TextCommand", "named_file", "named_text", "names_record"]
 
 _ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -55,12 +57,12 @@ def _spread(args: Sequence[str], is_an_input: Callable[[str], bool]) -> Iterator
 def _looks_like_a_file(arg: str) -> bool:
     path = Path(arg)
     has_suffix = path.suffix.lower() in (*_ARRAYS_AND_PICTURES, *signal_suffixes())
-    return len(path.parts) != 1 or has_suffix or has_magic(arg) or path.exists() or _is_record(path)
+    return len(path.parts) != 1 or has_suffix or has_magic(arg) or path.exists() or names_record(path)
 
 
-def _is_record(path: Path) -> bool:
+def names_record(path: Path) -> bool:
     """Whether it names a WFDB record, whose files have suffixes."""
-    return path.with_name(f"{path.name}.hea").is_file() if path.name else False
+    return bool(path.name) and os.path.isfile(f"{path}.hea")  # not Path.is_file, to which too long a name is an error
 
 
 class Input(click.Path):
@@ -77,7 +79,24 @@ class Input(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         is_pattern = self.may_be_pattern and has_magic(str(value)) and not Path(value).exists()
-        return Path(value) if is_pattern or _is_record(Path(value)) else super().convert(value, param, ctx)
+        return Path(value) if is_pattern or names_record(Path(value)) else super().convert(value, param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within limits: neither NaN, which no limit keeps out, nor infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+class Seed(click.IntRange):
+    """A number that generators take as a seed."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=2**63 - 1)
 
 
 def named_file(text: str) -> tuple[str, Path]:

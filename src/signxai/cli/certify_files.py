@@ -11,6 +11,7 @@ import click
 from tqdm import tqdm
 
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.early_checks import check_first
 from signxai.cli.explain_results import versions
 from signxai.cli.input_files import files_of
 from signxai.cli.loading import loaded
@@ -25,8 +26,10 @@ from signxai.evidence.certified_sample import CertifiedSample
 from signxai.evidence.certifying import Certification
 from signxai.evidence.criteria import CRITERIA, criterion_named, thresholds_with
 from signxai.files import check_destination, write_atomically
+from signxai.methods.explainer import explainer_for
 from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
+from signxai.weights import WeightsFile
 
 __all__ = ["ALL", "FAILED", "CertifyRequest", "certify_files", "check_names"]
 
@@ -70,11 +73,12 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
-    files, left_out = files_of(request.inputs)
-    for line in left_out:
+    found = files_of(request.inputs).all_of_them()
+    for line in found.notices:
         say(line)
-    request = replace(request, inputs=tuple(files))
+    request = replace(request, inputs=found.files)
     _check(request)
+    check_first(request.model, request.device, lambda model: explainer_for(model, request.method, request.options))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     parse_method(request.method)
     decisions, certification = _prepared(request, classifier, say)
@@ -92,7 +96,13 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
 def _check(request: CertifyRequest) -> None:
     """Refuse what can be refused before a network is loaded."""
     if request.save:
-        read = (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, Path(request.weights))
+        read = (
+            *request.inputs,
+            *request.several.paths,
+            *request.signals.files,
+            *request.own.files,
+            WeightsFile.named(request.weights).path,
+        )
         check_destination(request.save, (".json",), read)
     check_names(request.required, request.thresholds)
     for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:

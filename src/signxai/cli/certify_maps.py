@@ -6,6 +6,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import Command, Input, named_text
+from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
@@ -80,6 +81,7 @@ __all__ = ["certify"]
 @relevance_option
 @seed_option
 @device_option
+@writing_at_its_end
 def certify(
     inputs: tuple[Path, ...],
     model: str,

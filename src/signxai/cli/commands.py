@@ -5,6 +5,7 @@ Only click and method names are imported here and there; torch, NumPy and matplo
 """
 
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -25,6 +26,8 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; a mistake ends in one line on stderr that says what to do, and exit status 2."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files that the terminal cannot write, as standard error has them
     try:
         status = cli.main(standalone_mode=False)
     except click.Abort:

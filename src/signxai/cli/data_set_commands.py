@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.arguments import ExplainCommand, FiniteRange, Input
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
@@ -31,11 +31,11 @@ _recording_options = in_order(
     click.option("--beat-classes", metavar="NAMES", help="With --beats: only beats of these AAMI classes, as V,S."),
     click.option(
         "--window-length",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="SECONDS",
         help="Of recordings: each entry is a window of this length, and the windows follow each other.",
     ),
-    click.option("--sampling-rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ", help="Of recordings that do not say it."),
+    click.option("--sampling-rate", type=FiniteRange(min=0, min_open=True), metavar="HZ", help="Of recordings that do not say it."),
     click.option(
         "--units",
         metavar="UNIT",
@@ -243,7 +243,7 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
 )
 @click.option(
     "--smoothing",
-    type=click.FloatRange(min=0, max=1, max_open=True),
+    type=FiniteRange(min=0, max=1, max_open=True),
     default=0.05,
     show_default=True,
     help="How far a thing may move and still be the same, as a share of a picture's side; along time half of it.",

@@ -12,7 +12,7 @@ from torch import nn
 
 from signxai.cli.input_files import Failure
 from signxai.common.class_words import number_in
-from signxai.common.errors import ModelError, OptionError
+from signxai.common.errors import ModelError, OptionError, TargetError
 from signxai.engine.forward import OutputOption
 from signxai.engine.prediction import prediction
 from signxai.files import ARRAY_SUFFIXES
@@ -98,8 +98,11 @@ class Targets:
         if self.above is not None and self.texts:
             raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
         for text in (*self.texts, *([] if self.versus is None else [self.versus])):
-            if classifier.class_names and not _means_all(text, classifier) and number_in(text) is None:
-                classifier.class_index(text, len(classifier.class_names))
+            if _means_all(text, classifier) or number_in(text) is not None:
+                continue
+            if not classifier.class_names:
+                raise TargetError(f"target {text!r} is no class: this network's classes have numbers only; give one, or --classes FILE")
+            classifier.class_index(text, len(classifier.class_names))
 
     def at(self, places: Sequence[int], count: int, failures: Sequence[Failure]) -> "Targets":
         """Those of the inputs at these places among ``count``, where some of the others could not be read.

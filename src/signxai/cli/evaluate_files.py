@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Decisions, Targets, decide
+from signxai.cli.early_checks import check_first
 from signxai.cli.input_files import files_of
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -23,7 +24,9 @@ from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import OptionError
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
+from signxai.methods.explainer import explainers_for
 from signxai.models import Classifier, move_to
+from signxai.weights import WeightsFile
 
 __all__ = ["EvaluateRequest", "evaluate_files"]
 
@@ -77,12 +80,13 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
-    found, left_out = files_of(request.inputs)
-    request = replace(request, inputs=tuple(found))
+    found = files_of(request.inputs).all_of_them()
+    request = replace(request, inputs=found.files)
     _check_request(request)
+    check_first(request.model, request.device, lambda model: explainers_for(model, request.methods, request.options))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     samples = _samples(request, classifier)
-    for line in (*left_out, *samples.notices):
+    for line in (*found.notices, *samples.notices):
         say(line)
     groups = _groups(request, samples)
     model = move_to(classifier.model, request.device)
@@ -102,7 +106,7 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
 
 
 def _check_request(request: EvaluateRequest) -> None:
-    others = [Path(request.weights), *(path for path in (request.masks, request.groups) if path)]
+    others = [WeightsFile.named(request.weights).path, *(path for path in (request.masks, request.groups) if path)]
     read = (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, *others)
     for path in request.outputs:
         check_destination(path, _SUFFIXES, read)

@@ -7,6 +7,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
@@ -99,6 +100,7 @@ _options = in_order(
 
 @click.command(cls=ExplainCommand)
 @_options
+@writing_at_its_end
 def evaluate(
     inputs: tuple[Path, ...],
     model: str,

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import Command, ExplainCommand, Input, named_text
-from signxai.cli.interrupts import ended_by_a_signal
+from signxai.cli.arguments import Command, ExplainCommand, FiniteRange, Input, named_text
+from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
@@ -46,7 +46,7 @@ _SEPARATORS = tuple({os.sep, "/"})
 @versus_option
 @click.option(
     "--above",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     metavar="P",
     help="Explain every class that the network gives at least this probability, as 0.5.",
 )
@@ -107,6 +107,7 @@ _SEPARATORS = tuple({os.sep, "/"})
 @seed_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory.")
 @device_option
+@writing_at_its_end
 def explain(
     inputs: tuple[Path, ...],
     model: str,
@@ -207,6 +208,7 @@ def explain(
 @relevance_option
 @seed_option
 @device_option
+@writing_at_its_end
 def inspect(
     input: Path | None,
     model: str,
@@ -250,5 +252,4 @@ def inspect(
 
     several = several_given(named, one_sample, explained, forward)
     request = InspectRequest(input, model, weights, method, target, versus, save, parsed, relevance, seed, device, signals, several, own)
-    with ended_by_a_signal(lambda: "nothing was written"):
-        inspect_files(request, say=click.echo)
+    inspect_files(request, say=click.echo)

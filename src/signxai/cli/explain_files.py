@@ -18,23 +18,24 @@ from tqdm import tqdm
 
 from signxai.api import explain
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.early_checks import check_first, check_layers
 from signxai.cli.explain_results import ARCHIVE_SUFFIXES, Drawing, FigurePlace, Made, saved_with, what_is_saved, writer_of_table
-from signxai.cli.input_files import Failure, attempted, files_of, read_inputs, told_of
+from signxai.cli.input_files import Failure, Found, attempted, files_of, read_inputs, told_of
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
 from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs, shares
-from signxai.cli.shared_options import may_register_methods
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, check_beats, joined_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.cli.signal_summaries import SignalSummaries, check_summaries
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
-from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, write_atomically
+from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, check_destination, check_different, write_atomically
 from signxai.methods.explainer import explainer_for, takes
 from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
+from signxai.weights import WeightsFile
 
 __all__ = ["Request", "explain_files"]
 
@@ -89,35 +90,39 @@ def explain_files(request: Request, say: Callable[[str], None]) -> int:
     """
     written: list[Path] = []
     with ended_by_a_signal(lambda: f"{', '.join(map(str, written))} written" if written else "nothing was written"):
-        files, left_out = files_of(request.inputs)
-        request = replace(request, inputs=tuple(files))
-        kept = _explained(request, left_out, say)
-        written += _write(request, kept, say)
+        found = files_of(request.inputs)
+        _check_apart(request)
+        request = replace(request, inputs=found.files)
+        kept = _explained(request, found, say)
+        _write(request, kept, say, written)
     for path in written:
         say(f"wrote {path}")
     if not written:
         drawn = "" if request.at else "--output FIGURE.png draws the maps, "
         say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
-    for line in _said_of(kept.failures, len(files)):
+    for line in _said_of(kept.failures, len(found.files) + len(found.failures)):
         click.echo(f"signxai: {line}", err=True)
     return _SOME_FAILED if kept.failures else 0
 
 
-def _explained(request: Request, left_out: Sequence[str], say: Callable[[str], None]) -> "_Kept":
-    """What may be written of the request, which names files alone; ``left_out`` are lines on what it does not name."""
+def _explained(request: Request, found: Found, say: Callable[[str], None]) -> "_Kept":
+    """What may be written of the request, which names files alone: those that were found."""
     _check_request(request)
-    if not may_register_methods(request.model):
-        _check_options(request, nn.Identity())  # before seconds go into loading a network
+    check_first(request.model, request.device, partial(_check_options, request))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     for method in request.methods:
         parse_method(method)
     _check_options(request, classifier.model)
+    for method in request.methods:
+        check_layers(classifier.model, request.at, request.options[method])
     request.targets.check(classifier)
-    move_to(nn.Identity(), request.device)
-    for line in left_out:
+    if found.failures and len(request.targets.texts) > 1:
+        raise OptionError(f"{len(request.targets.texts)} targets, one for each input, and not all can be read: {found.failures[0].reason}")
+    for line in found.notices:
         say(line)
     several = read_several(request.inputs, request.several, request.signals, classifier)
-    return _explain_several(request, several, classifier, say) if several else _explain_inputs(request, classifier, say)
+    kept = _explain_several(request, several, classifier, say) if several else _explain_inputs(request, classifier, say)
+    return replace(kept, failures=[*found.failures, *kept.failures])
 
 
 def _said_of(failures: Sequence[Failure], given: int) -> list[str]:
@@ -220,7 +225,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
 
 def _files_read(request: Request) -> tuple[Path, ...]:
     """All files that are not to be written over."""
-    return (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, Path(request.weights))
+    return (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, WeightsFile.named(request.weights).path)
 
 
 def _check_request(request: Request) -> None:
@@ -244,6 +249,19 @@ def _check_request(request: Request) -> None:
     if request.at and (request.output or request.frequency or request.signals.summaries):
         given = "--output" if request.output else "--frequency" if request.frequency else "--summary"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
+
+
+def _check_apart(request: Request) -> None:
+    """Refuse to draw into a folder that is read: the same command would read the figures as pictures the next time."""
+    place = request.output
+    if place is None or not (place.is_folder or place.path.suffix.lower() in PICTURE_SUFFIXES):
+        return
+    for folder in (path for path in request.inputs if path.is_dir()):
+        if place.path.resolve().is_relative_to(folder.resolve()):
+            raise OptionError(
+                f"{place.path}: lies in {folder}, from which the pictures are read: the next time figures would be among them; "
+                "choose a place outside"
+            )
 
 
 def _check_drawing(request: Request) -> None:
@@ -361,8 +379,8 @@ class _Kept:
     further: Mapping[Path, Callable[[Path], None]] = field(default_factory=dict)
 
 
-def _write(request: Request, kept: _Kept, say: Callable[[str], None]) -> list[Path]:
-    """Write what is asked for, and give the files."""
+def _write(request: Request, kept: _Kept, say: Callable[[str], None], written: list[Path]) -> None:
+    """Write what is asked for; ``written`` gets the files."""
     others = [path for path in (request.save, request.table, *request.signals.summaries) if path]
     writers = dict(kept.further)
     if request.output:
@@ -375,8 +393,7 @@ def _write(request: Request, kept: _Kept, say: Callable[[str], None]) -> list[Pa
     if request.table:
         writers[request.table] = writer_of_table(kept.decisions, kept.classifier, kept.paths)
     with _folder_of(request.output):
-        write_atomically(writers)
-    return list(writers)
+        write_atomically(writers, written)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from signxai._version import __version__
 from signxai.cli.decisions import MOST_SHOWN, Decisions
 from signxai.cli.input_files import Failure
 from signxai.common.errors import OptionError
+from signxai.datasets.sources import as_text
 from signxai.figures.paging import page_writers
 from signxai.files import FIGURE_SUFFIXES, check_destination
 from signxai.models import Classifier
@@ -102,6 +103,10 @@ def _write_figure(draw: Draw, row: int, path: Path) -> None:
     draw([row]).savefig(path)
 
 
+_LONGEST = 60
+"""So many letters of an input's name are in that of its figure: file systems take 255 bytes, of which some are the suffix."""
+
+
 def _stems(names: Sequence[str]) -> list[str]:
     """A name for each file, of those of inputs: without what files' names may not have, and no two alike.
 
@@ -111,8 +116,8 @@ def _stems(names: Sequence[str]) -> list[str]:
     stems: list[str] = []
     taken: set[str] = set()
     for name in names:
-        stem = first = re.sub(r"\.[A-Za-z0-9]+(?=\[|$|,| )", "", name, count=1)
-        stem = first = re.sub(r"[^\w.-]+", "_", first).strip("_.") or "input"
+        first = re.sub(r"\.[A-Za-z0-9]+(?=\[[^.]*$|$)|\.[A-Za-z0-9]+(?=,? [^.]*$)", "", name, count=1)
+        stem = first = re.sub(r"[^\w.-]+", "_", first).strip("_.-")[-_LONGEST:] or "input"
         number = 1
         while stem.lower() in taken:
             number += 1
@@ -208,7 +213,7 @@ _OF_A_CLASS = ("class", "class_name", "probability", "logit")
 
 def _row(decisions: Decisions, row: int, classifier: Classifier, paths: Sequence[str]) -> list[object]:
     predicted = int(decisions.logits[row].argmax())
-    cells: list[object] = [decisions.names[row], paths[decisions.inputs[row]]]
+    cells: list[object] = [decisions.names[row], as_text(paths[decisions.inputs[row]])]
     versus = [] if decisions.versus is None else [decisions.versus[row]]
     for index in (predicted, decisions.targets[row], *versus):
         probability, logit = decisions.probabilities[row, index], decisions.logits[row, index]

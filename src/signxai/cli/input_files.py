@@ -1,6 +1,7 @@
 """Files to inputs: folders and patterns to files, pictures and arrays to a batch, and what could not be read by name."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from signxai.cli.arguments import names_record
 from signxai.cli.model_options import ModelOptions
 from signxai.common.errors import InputError, OptionError
+from signxai.datasets.sources import as_text
 from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, open_picture, read_array
 from signxai.models import Classifier
 from signxai.timeseries.formats import format_of
 
-__all__ = ["Failure", "ReadInputs", "attempted", "distinct", "files_of", "read_inputs", "read_picture", "told_of"]
+__all__ = ["Failure", "Found", "ReadInputs", "attempted", "distinct", "files_of", "read_inputs", "read_picture", "told_of"]
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
@@ -61,7 +64,32 @@ class ReadInputs:
 # Folders and patterns
 
 
-def files_of(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+@dataclass(frozen=True)
+class Found:
+    """The files that paths mean.
+
+    Attributes:
+        files: in the order in which they were given.
+        notices: what in folders was left out.
+        failures: the folders that cannot be looked into.
+    """
+
+    files: tuple[Path, ...]
+    notices: list[str]
+    failures: list[Failure]
+
+    def all_of_them(self) -> "Found":
+        """Itself, where nothing failed.
+
+        Raises:
+            InputError: a folder cannot be looked into.
+        """
+        if self.failures:
+            raise InputError(self.failures[0].reason)
+        return self
+
+
+def files_of(given: Sequence[Path]) -> Found:
     """The files that paths mean, with what is in folders and what patterns such as ``photos/*.jpg`` match; and what was left out.
 
     Raises:
@@ -69,38 +97,66 @@ def files_of(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """
     files: list[Path] = []
     notices: list[str] = []
+    failures: list[Failure] = []
     for path in given:
-        found, left_out = _found(path)
-        files += found
-        notices += [f"{path}: {left_out}"] if left_out else []
-    return files, notices
+        found = _found(path)
+        files += found.files
+        notices += found.notices
+        failures += found.failures
+    return Found(tuple(files), notices, failures)
 
 
-def _found(path: Path) -> tuple[list[Path], str]:
-    if path.name and path.with_name(f"{path.name}.hea").is_file():  # a record of WFDB, whatever else has its name
-        return [path], ""
+def _found(path: Path) -> Found:
+    if names_record(path):  # a record of WFDB, whatever else has its name
+        return Found((path,), [], [])
     if path.is_dir():
-        return _in_folder(path)
-    if path.exists() or not glob.has_magic(str(path)):
-        return [path], ""
+        found = _inside([path])
+        if not found.files:
+            reason = found.failures[0].reason if found.failures else f"{path}: holds {_NO_INPUTS}"
+            raise InputError(reason)
+        return found
+    if os.path.lexists(path) or not glob.has_magic(str(path)):
+        return Found((path,), [], [])
     matching = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-    files = [file for file in matching if file.is_file()]
-    if not files:
-        raise InputError(f"{path}: no file matches this pattern")
-    return files, ""
+    found = _inside(matching, of_pattern=path)
+    if not found.files:
+        raise InputError(f"{path}: {'what matches this pattern holds ' + _NO_INPUTS if matching else 'no file matches this pattern'}")
+    return found
 
 
-def _in_folder(folder: Path) -> tuple[list[Path], str]:
-    """The inputs in a folder and its sub-folders, all of one kind, and what was left out beside them."""
-    inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
+_NO_INPUTS = f"no pictures ({', '.join(PICTURE_SUFFIXES)}), no arrays ({', '.join(ARRAY_SUFFIXES)}) and no signals"
+
+
+def _inside(given: Sequence[Path], of_pattern: Path | None = None) -> Found:
+    """The inputs among files and in folders with their sub-folders, all of one kind, and what was left out beside them.
+
+    Args:
+        given: the folder, or what a pattern matches.
+        of_pattern: the pattern; None: it is a folder.
+    """
+    errors: list[OSError] = []
+    folders = [path for path in given if path.is_dir()]
+    in_folders = (path for folder in folders for path in _walked(folder, errors.append))
+    inside = list(dict.fromkeys([*(path for path in given if path.is_file()), *in_folders]))
+    failures = [Failure(Path(error.filename), f"{error.filename}: {error.strerror}") for error in errors]
     for is_one in (_is_picture, _is_array, _is_recording):
         if files := [path for path in inside if is_one(path)]:
-            return files, _left_out([path for path in inside if path not in set(files) and not _belongs(path, files)], files, folder)
-    raise InputError(f"{folder}: holds no pictures ({', '.join(PICTURE_SUFFIXES)}), no arrays ({', '.join(ARRAY_SUFFIXES)}) and no signals")
+            others = [path for path in inside if path not in set(files) and not _belongs(path, files)]
+            return Found(tuple(files), list(_left_out(others, files, of_pattern or given[0])), failures)
+    named = [path for path in given if path.is_file()]  # a pattern of names without suffixes may mean pictures, too
+    return Found(tuple(named), [], failures)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _walked(folder: Path, failed: Callable[[OSError], object]) -> Iterator[Path]:
+    """The files in a folder and its sub-folders, in their order, but for hidden ones; of folders that are linked, once."""
+    seen: set[Path] = set()
+    found: list[Path] = []
+    for inside, folders, names in os.walk(folder, onerror=failed, followlinks=True):
+        real = Path(inside).resolve()
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        found += [] if real in seen else [Path(inside, name) for name in names if not name.startswith(".")]
+        seen.add(real)
+    yield from sorted(path for path in found if path.is_file())
 
 
 def _is_picture(path: Path) -> bool:
@@ -120,11 +176,11 @@ def _belongs(path: Path, files: Sequence[Path]) -> bool:
     return path.suffix.lower() in _BESIDE_HEADERS and path.with_suffix(".hea") in files
 
 
-def _left_out(others: Sequence[Path], files: Sequence[Path], folder: Path) -> str:
-    if not others:
-        return ""
-    named = ", ".join(path.relative_to(folder).as_posix() for path in others[:_FEW]) + (", ..." if len(others) > _FEW else "")
-    return f"{len(files)} inputs; left out {named} ({len(others)} file{'s' * (len(others) != 1)})"
+def _left_out(others: Sequence[Path], files: Sequence[Path], given: Path) -> Iterator[str]:
+    if others:
+        inside = [path.relative_to(given) if path.is_relative_to(given) else path for path in others[:_FEW]]
+        named = ", ".join(path.as_posix() for path in inside) + (", ..." if len(others) > _FEW else "")
+        yield f"{given}: {len(files)} inputs; left out {named} ({len(others)} file{'s' * (len(others) != 1)})"
 
 
 # Reading
@@ -216,7 +272,7 @@ def distinct(paths: Sequence[Path]) -> list[str]:
     ['a/1.png', 'b/1.png', '2.png', '2.png']
     """
     alike = Counter(path.name for path in dict.fromkeys(paths))
-    return [path.name if alike[path.name] == 1 else str(path) for path in paths]
+    return [as_text(path.name if alike[path.name] == 1 else str(path)) for path in paths]
 
 
 def _check_shapes(shapes: dict[Path, tuple[int, ...]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from signxai.api import Report, inspect_model
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
+from signxai.cli.early_checks import check_first
 from signxai.cli.explain_results import Made, versions
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -15,8 +16,10 @@ from signxai.cli.samples import read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
 from signxai.files import check_destination, write_atomically
+from signxai.methods.explainer import explainer_for
 from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
+from signxai.weights import WeightsFile
 
 __all__ = ["InspectRequest", "inspect_files"]
 
@@ -55,8 +58,9 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     """
     inputs = (request.input,) if request.input else ()
     if request.save:
-        read = (*inputs, *request.several.paths, *request.signals.files, *request.own.files, Path(request.weights))
+        read = (*inputs, *request.several.paths, *request.signals.files, *request.own.files, WeightsFile.named(request.weights).path)
         check_destination(request.save, (".json",), read)
+    check_first(request.model, request.device, lambda model: explainer_for(model, request.method, request.options))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     parse_method(request.method)
     samples = read_samples(inputs, request.several, request.signals, request.own, classifier)

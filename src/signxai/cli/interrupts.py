@@ -4,14 +4,30 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from threading import current_thread, main_thread
 from types import FrameType
+from typing import Any, TypeVar, cast
 
 import click
 
-__all__ = ["ended_by_a_signal"]
+__all__ = ["ended_by_a_signal", "writing_at_its_end"]
 
 _BY_SIGNAL = 128
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def writing_at_its_end(command: Command) -> Command:
+    """A command that, ended while it loads or computes, or while torch is imported, says that nothing was written."""
+
+    @wraps(command)
+    def called(*args: Any, **options: Any) -> Any:
+        with ended_by_a_signal(lambda: "nothing was written"):
+            return command(*args, **options)
+
+    return cast("Command", called)
 
 
 class _Terminated(KeyboardInterrupt):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from signxai.cli.array_data_sets import options_of
 from signxai.cli.data_set_sources import RecordingOptions, found_data_set
+from signxai.cli.early_checks import check_first
 from signxai.cli.endings import ended_in_a_line
 from signxai.cli.input_files import told_of
 from signxai.cli.loading import loaded
@@ -23,6 +24,7 @@ from signxai.datasets.ray_run import RayOptions
 from signxai.datasets.run import explain_dataset
 from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
+from signxai.methods.explainer import explainers_for
 from signxai.models import Classifier
 
 __all__ = ["RunRequest", "run_data_set"]
@@ -79,17 +81,22 @@ def run_data_set(request: RunRequest, say: Callable[[str], None]) -> int:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read, or the store not be written.
     """
-    _refuse_settings_of_the_run(request.options)
-    data_set = found_data_set(request.sources, request.of_recordings, request.of_several)
-    ray = _spread(request)
-    classifier = loaded(request.model, request.weights, request.own, request.seed)
-    for line in told_of(classifier, request.own, data_set.kind in ("folder", "table")):
-        say(line)
     with ended_in_a_line(request.store), _logged_by(say), _said_as_here():
-        store = _explained(request, classifier, data_set.source(classifier), ray)
+        store = _run(request, say)
     for line in report_of_run(store):
         say(line)
     return _SOME_FAILED if store.failed else 0
+
+
+def _run(request: RunRequest, say: Callable[[str], None]) -> Store:
+    _refuse_settings_of_the_run(request.options)
+    data_set = found_data_set(request.sources, request.of_recordings, request.of_several)
+    ray = _spread(request)
+    check_first(request.model, request.device, lambda model: explainers_for(model, request.methods, request.options))
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
+    for line in told_of(classifier, request.own, data_set.kind in ("folder", "table")):
+        say(line)
+    return _explained(request, classifier, data_set.source(classifier), ray)
 
 
 def _refuse_settings_of_the_run(options: Mapping[str, object]) -> None:

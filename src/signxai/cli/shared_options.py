@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import named_file, named_text
+from signxai.cli.arguments import FiniteRange, Seed, named_file, named_text
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.units import known_units
 
@@ -66,7 +66,7 @@ _weights = click.option(
     show_default=True,
     metavar="W",
     help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
-    "or a checkpoint with one (.pt, .pth, .ckpt, .safetensors).",
+    "or a checkpoint with one (.pt, .pth, .ckpt, .safetensors, .bin, .tar); of one with several, as of averaged weights, FILE:KEY.",
 )
 versus_option = click.option(
     "--versus", metavar="CLASS", help="Explain the class rather than this one: the difference of their logits. By number or name."
@@ -78,9 +78,7 @@ relevance_option = click.option(
     show_default=True,
     help="What relevance starts with at the target: 1, or its logit.",
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise, and of random weights."
-)
+seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Of the methods with noise, and of random weights.")
 device_option = click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
 methods_option = click.option(
     "--method", "-m", "methods", multiple=True, required=True, metavar="NAME...", help="Methods by name; see `signxai methods`."
@@ -92,7 +90,8 @@ _classes = click.option(
     "--classes",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The names of the network's classes, in their order: a text with one a line, or .json (a list, or names by number).",
+    help="The names of the network's classes, in their order: a text with one a line, a table (.csv, .tsv) with numbers or without, or "
+    ".json (a list, or names by number).",
 )
 _size = click.option(
     "--size",
@@ -138,7 +137,7 @@ signal_options = in_order(
     ),
     click.option(
         "--sampling-rate",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="HZ",
         help="Of a signal whose file does not say it; .npy and .npz are signals (leads, samples) where it is given.",
     ),
@@ -166,7 +165,7 @@ signal_drawing_options = in_order(
     ),
     click.option(
         "--highest-hz",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="HZ",
         help="With --frequency: the end of the axis. Without it: what holds 99 % of the relevance and of the signal's power.",
     ),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from signxai.cli.arguments import names_record
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.files import ARRAY_SUFFIXES
 from signxai.models import Classifier
@@ -232,7 +233,8 @@ def are_signals(paths: Sequence[Path], options: SignalOptions) -> bool:
     if not others:
         return True
     if len(others) < len(paths):
-        raise OptionError(f"inputs explained together are all signals or none; {others[0]} is none: explain them apart")
+        one = next(path for path in paths if path not in others)
+        raise OptionError(f"inputs explained together are all signals or none; {one} is one, and {others[0]} is none: explain them apart")
     if options.given():
         kinds = ", ".join(suffix for suffix in signal_suffixes() if suffix not in ARRAY_SUFFIXES)
         raise OptionError(
@@ -246,7 +248,7 @@ def _is_signal(path: Path, options: SignalOptions) -> bool:
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
         return options.sampling_rate is not None
-    return format_of(path) is not None or path.with_name(f"{path.name}.hea").exists()
+    return format_of(path) is not None or names_record(path)
 
 
 def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalOptions) -> SignalBatch:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import TextCommand
+from signxai.cli.arguments import Seed, TextCommand
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.shared_options import device_option, methods_option, relevance_option
 from signxai.names.grammar import parse_method
@@ -61,7 +61,7 @@ __all__ = ["text"]
     help="The type to compute in; auto is that of the files.",
 )
 @relevance_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the methods with noise.")
+@click.option("--seed", type=Seed(), default=0, show_default=True, help="Of the methods with noise.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Most points or generated tokens in one forward pass.")
 @device_option
 def text(
