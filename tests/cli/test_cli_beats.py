@@ -148,6 +148,20 @@ def test_a_summary_is_a_table_whose_sum_is_the_maps(run, here):
     assert (here / "sums.png").stat().st_size > 10_000
 
 
+def test_a_summary_of_several_classes_says_which_each_row_is_of(run, here):
+    have_neurokit2()
+    args = ("--target", "N", "--target", "V", "--summary", "sums.csv", "--save", "maps.npz")
+    said = explained(run("explain", "208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", 12, "--at-beat", 13, *args))
+    assert ", V by gradient_x_input:" in said
+    with (here / "sums.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with np.load(here / "maps.npz") as saved:
+        maps = saved["gradient_x_input"].astype(np.float64)
+    for name, relevance in zip("NV", maps, strict=True):
+        of_class = [row for row in rows if row["explained"] == name]
+        assert sum(float(row["for"]) for row in of_class) == pytest.approx(np.maximum(relevance, 0).sum(), rel=1e-5)
+
+
 # Layouts
 
 

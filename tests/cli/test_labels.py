@@ -138,3 +138,36 @@ def test_a_probability_and_a_target_do_not_go_together(run):
 
 def test_an_unknown_activation_is_refused(run):
     refused(run("explain", "ecg.npy", "--model", "label_nets:wrong", "--method", "gradient"), "tanh", "sigmoid")
+
+
+# Scores below 0
+
+
+@pytest.mark.parametrize(
+    ("relevance", "turned", "other"), [("one_hot", "lrp_z", "logit"), ("logit", "gradient_x_input, lrp_zplus", "one_hot")]
+)
+def test_whose_signs_a_score_below_zero_turns_is_said(run, here, relevance, turned, other):
+    net, x, logits = logits_of(here)
+    low = int(logits[0].argmin())
+    assert logits[0, low] < 0
+    np.save("one.npy", x[:1])
+    methods = ["--method", "lrp_z", "gradient_x_input", "lrp_zplus"]
+    args = ["explain", "one.npy", "--model", "label_nets:bare", "--target", str(low), *methods, "--save", "maps.npz"]
+    said = explained(run(*args, "--relevance", relevance))
+    assert f"(class {low}) is below 0 in one.npy" in said
+    assert f"maps by {turned}, which" in said
+    assert f"--relevance {other} puts that right" in said
+    towards = explain(net, x[:1], "gradient_x_input", low)
+    for method, values in saved_maps().items():
+        if method in ("lrp_z", "gradient_x_input"):
+            assert (np.corrcoef(values.ravel(), towards.ravel())[0, 1] < 0) == (method in turned.split(", ")), method
+
+
+def test_a_score_above_zero_turns_no_signs_unless_it_is_compared_with_one_below(run, here):
+    _, x, logits = logits_of(here)
+    low, high = str(logits[0].argmin()), str(logits[0].argmax())
+    assert logits[0].max() > 0
+    np.save("one.npy", x[:1])
+    args = ["explain", "one.npy", "--model", "label_nets:bare", "--target", high, "--method", "lrp_z"]
+    assert "below 0" not in explained(run(*args))
+    assert "below 0" in explained(run(*args, "--versus", low))

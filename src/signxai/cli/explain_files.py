@@ -29,6 +29,7 @@ from signxai.cli.several_results import check_figure, figure_of_several, of_inpu
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, check_beats, joined_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.cli.signal_summaries import SignalSummaries, check_summaries
+from signxai.cli.turned_signs import told_of_signs
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
 from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, check_destination, check_different, write_atomically
@@ -148,7 +149,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     decisions = decide(read.names, read.x, classifier, model, read.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
-    for line in told:
+    for line in (*told, *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
@@ -211,7 +212,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     for line in (*told_of(classifier, request.own, bool(several.pictures)), *several.said()):
         say(line)
     decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
-    for line in predictions(decisions, classifier):
+    for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
     maps = _explain_all(request, model, decisions, classifier, several.options)
     for line in () if request.at else shares(decisions, maps, request.methods):

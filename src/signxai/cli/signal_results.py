@@ -140,7 +140,7 @@ class SignalResults:
             return SignalSummaries(())
         return SignalSummaries(
             [
-                SummarizedMap.of(excerpt, self._heading(excerpt), method, relevance)
+                SummarizedMap.of(excerpt, self._heading(excerpt), method, self._explained(excerpt), relevance)
                 for excerpt, maps in self._shown()
                 for method, relevance in maps.items()
             ]
@@ -220,6 +220,12 @@ class SignalResults:
             x_label="time from the start of the stretch (s)" if any(excerpt.start for excerpt, _ in shown) else "time (s)",
             sampling_rate=self.batch.sampling_rate,
         )
+
+    def _explained(self, excerpt: Excerpt) -> str:
+        """The names of the classes that the map of an excerpt explains; of a strip's beats there may be several."""
+        rows = self.batch.rows_of(excerpt) if self.batch.strips else [list(self.batch.excerpts).index(excerpt)]
+        names = dict.fromkeys(self.classifier.short_name(self.decisions.targets[row]) for row in rows)
+        return f"{', '.join(names)}{self.decisions.rather_than(rows[0], self.classifier.short_name)}"
 
     def _heading(self, excerpt: Excerpt) -> str:
         if self.batch.strips:

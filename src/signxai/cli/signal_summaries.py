@@ -18,7 +18,7 @@ from signxai.timeseries.summary import RelevanceSummary, summarize
 
 __all__ = ["SignalSummaries", "SummarizedMap", "check_summaries"]
 
-_COLUMNS = ("recording", "method", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against")
+_COLUMNS = ("recording", "method", "explained", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against")
 
 
 def check_summaries(paths: Sequence[Path], maps: int) -> None:
@@ -36,23 +36,24 @@ def check_summaries(paths: Sequence[Path], maps: int) -> None:
 
 @dataclass(frozen=True)
 class SummarizedMap:
-    """A map of an excerpt by a method, and its summary."""
+    """A map of an excerpt by a method, and its summary; `explained` are the names of the classes, of a strip's beats maybe several."""
 
     excerpt: Excerpt
     heading: str
     method: str
+    explained: str
     relevance: npt.NDArray[Any]
     summary: RelevanceSummary
 
     @classmethod
-    def of(cls, excerpt: Excerpt, heading: str, method: str, relevance: npt.NDArray[Any]) -> "SummarizedMap":
+    def of(cls, excerpt: Excerpt, heading: str, method: str, explained: str, relevance: npt.NDArray[Any]) -> "SummarizedMap":
         """Summarize a map over the beats of its whole recording."""
         signal = excerpt.recording.signal.with_beats(excerpt.recording.beats)
-        return cls(excerpt, heading, method, relevance, summarize(signal, relevance, start=excerpt.start))
+        return cls(excerpt, heading, method, explained, relevance, summarize(signal, relevance, start=excerpt.start))
 
     def lines(self) -> Iterator[str]:
         """The sums, as they are reported."""
-        yield f"{self.excerpt.name}, {self.method}:"
+        yield f"{self.excerpt.name}, {self.explained} by {self.method}:"
         yield from (f"  {line}" for line in str(self.summary).splitlines())
 
     def rows(self) -> Iterator[tuple[object, ...]]:
@@ -62,7 +63,7 @@ class SummarizedMap:
             symbol = "" if row.symbol == UNCLASSIFIED and origin != "annotated" else row.symbol
             beat = row.beat, f"{row.time_s:.4f}", symbol, origin
             sums = repr(row.for_it), repr(row.against_it)  # all digits: the table adds up to the map
-            yield (self.excerpt.recording.file, self.method, *beat, row.lead, row.part, f"{row.seconds:.4f}", *sums)
+            yield (self.excerpt.recording.file, self.method, self.explained, *beat, row.lead, row.part, f"{row.seconds:.4f}", *sums)
 
     def figure(self) -> Figure:
         """The rhythm strip, and the sums below it."""

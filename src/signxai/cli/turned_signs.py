@@ -1,0 +1,53 @@
+"""Whose maps have their signs turned because a score is below 0, as those of LRP that starts with 1, which are shares of it."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from signxai.cli.decisions import Decisions, numbered
+from signxai.methods.explainer import takes
+from signxai.models import Classifier
+from signxai.names.grammar import parse_method
+
+__all__ = ["told_of_signs"]
+
+# Their shares have a sign of their own, whatever that of the output that they are shares of.
+_KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
+_FEW = 3
+
+
+def told_of_signs(decisions: Decisions, classifier: Classifier, methods: Sequence[str], relevance: str) -> Iterator[str]:
+    """What is to be said before a map is read: of which classes it shows what speaks for and against them with turned signs."""
+    turned = [name for name in methods if _turns(name, relevance)]
+    below = _below_zero(decisions)
+    if not turned or not below:
+        return
+    classes = _some([numbered(classifier, target) for target in dict.fromkeys(target for _, target in below)])
+    inputs = _some(list(dict.fromkeys(decisions.names[row] for row, _ in below)))
+    why, other = _STARTS[relevance]
+    yield (
+        f"the logit of {classes} is below 0 in {inputs}: maps by {_some(turned)}, {why}, show what speaks for that as speaking against it, "
+        f"and the other way round; --relevance {other} puts that right"
+    )
+
+
+_STARTS = {"one_hot": ("which are shares of it", "logit"), "logit": ("which are multiplied with it", "one_hot")}
+
+
+def _turns(name: str, relevance: str) -> bool:
+    """Whether a map's signs are those of a negative logit: LRP divides by it, with epsilon or z at the last layer, and so wants to start
+    with it; others are multiplied with it if they do."""
+    spec = parse_method(name)
+    divides = spec.rule is not None and spec.rule not in _KEEP_SIGNS
+    return divides if relevance == "one_hot" else not divides and takes(spec, "relevance")
+
+
+def _below_zero(decisions: Decisions) -> list[tuple[int, int]]:
+    """The rows and classes, explained or compared with, whose logit is negative."""
+    of_rows = partial(zip, range(len(decisions.names)), strict=True)
+    pairs = [*of_rows(decisions.targets), *(of_rows(decisions.versus) if decisions.versus is not None else ())]
+    return [(row, target) for row, target in pairs if decisions.logits[row, target] < 0]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
