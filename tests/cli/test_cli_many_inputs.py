@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import signxai
-from command_line import explained, refused
+from command_line import MAIN, explained, refused, with_arguments
 from signxai import files
 from signxai.cli.decisions import Targets
 from signxai.cli.input_files import Failure
@@ -344,8 +344,13 @@ def test_figures_do_not_come_among_the_pictures_that_are_read(run, here, output)
 @pytest.mark.parametrize(("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to end")])
 def test_who_ends_it_is_told_that_nothing_was_written(here, number, status, word):
     args = ["explain", "single.png", "--model", "many_nets:slow", "--method", "gradient", "--save", "maps.npz"]
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        f"{with_arguments(*args)}\n{MAIN}"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
     process = subprocess.Popen(
-        [sys.executable, "-m", "signxai", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here, env=environment
     )
     assert process.stdout.readline() == "it runs\n"
     time.sleep(0.1)
