@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 import signxai
 from boxes import laid_out
@@ -46,6 +47,24 @@ def test_pictures_are_shown_with_their_maps_over_them():
     picture = np.moveaxis((x[1] - x[1].min()) / np.ptp(x[1]), 0, -1)
     np.testing.assert_allclose(shown[2], picture)
     np.testing.assert_allclose(shown[3], overlay_relevance(picture, relevance[1]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_may_come_last_as_in_keras(channels):
+    x, relevance = RANDOM.random((2, channels, 8, 6)), RANDOM.normal(size=(2, channels, 8, 6))
+    first = [axes.images[0].get_array() for axes in signxai.show(x, relevance).axes if axes.images]
+    for of_last in (np.moveaxis(relevance, 1, 3), relevance.sum(axis=1)):
+        last = [axes.images[0].get_array() for axes in signxai.show(np.moveaxis(x, 1, 3), of_last).axes if axes.images]
+        np.testing.assert_allclose(last, first)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 6), (3, 8, 6), (8, 6)])
+def test_a_picture_of_pil_is_shown_with_relevance_of_its_size(shape):
+    pixels, relevance = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8), RANDOM.normal(size=shape)
+    picture, over = (axes.images[0].get_array() for axes in signxai.show(Image.fromarray(pixels), relevance).axes if axes.images)
+    np.testing.assert_allclose(picture, pixels / 255)
+    by_pixel = relevance.reshape(-1, 8, 6).sum(axis=0)
+    np.testing.assert_allclose(over, overlay_relevance(pixels, by_pixel))
 
 
 def test_maps_of_several_methods_and_of_channels_summed_up_are_shown():
@@ -88,6 +107,15 @@ def test_a_notebook_shows_the_figure():
     [
         (np.zeros((3, 64, 64)), np.zeros((3, 64, 64)), {}, InputError, r"3 signals of 64 leads.*x\[None\]"),
         (np.zeros((2, 3, 8, 8)), np.zeros((1, 3, 8, 8)), {}, InputError, r"\(1, 3, 8, 8\).*\(2, 3, 8, 8\)"),
+        (np.zeros((3, 32, 32)), np.zeros((3, 32, 32)), {}, InputError, r"3 signals of 32 leads.*x\[None\]"),
+        (np.zeros((1, 28, 28)), np.zeros((1, 28, 28)), {}, InputError, r"1 signals of 28 leads.*signal_figure"),
+        (np.zeros((1, 6, 6, 3)), np.zeros((1, 6, 5, 3)), {}, InputError, "is no relevance"),
+        (Image.new("RGB", (6, 4)), np.zeros((3, 6, 4)), {}, InputError, "4 high and 6 wide.*cropped"),
+        (Image.new("RGB", (6, 4)), np.zeros((2, 3, 4, 6)), {}, InputError, "4 high and 6 wide"),
+        ("a text", np.zeros((1, 2)), {}, InputError, "cannot be drawn"),
+        (np.zeros((1, 1, 4, 4)), np.full((1, 1, 4, 4), np.nan), {}, InputError, "NaN"),
+        (np.zeros((1, 2, 40)), np.full((1, 2, 40), np.inf), {}, InputError, "infinity"),
+        (np.zeros((1, 4)), np.full((1, 4), np.nan), {}, InputError, "NaN"),
         (np.zeros((2, 5)), {"lrp_z": np.zeros((2, 4))}, {}, InputError, r"'lrp_z'.*\(2, 4\)"),
         (np.zeros(5), np.zeros(5), {}, InputError, r"\(5,\) cannot be drawn"),
         (np.zeros((2, 5)), np.zeros((2, 5)), {"rows": [2]}, OptionError, "0 to 1"),
@@ -258,3 +286,20 @@ def test_no_page_and_no_sample_on_one_are_refused(tmp_path):
         pages(map_plots.image_figure, SAMPLES, per_page=0)
     with pytest.raises(InputError):
         save_pages([], tmp_path / "maps.pdf")
+
+
+BROKEN = np.where(np.arange(100) == 7, np.nan, RELEVANCE)
+NOT_FINITE = {
+    "an overlay": partial(overlay_relevance, np.zeros((4, 4)), np.full((4, 4), np.nan)),
+    "a picture": partial(map_plots.image_figure, map_plots.Sample(np.zeros((4, 4)), {"lrp_z": np.full((4, 4), np.nan)})),
+    "a signal": partial(map_plots.signal_figure, map_plots.Sample(SIGNAL, {"lrp_z": BROKEN})),
+    "an ECG": partial(ecg_plots.plot_ecg, SIGNAL, BROKEN, sampling_rate=50),
+    "several inputs": partial(input_plots.inputs_figure, input_plots.InputsSample({"a": SIGNAL}, {"lrp_z": {"a": BROKEN}})),
+    "tokens": partial(text_plots.plot_tokens, text_plots.TokenPanel(["a"], np.array([np.nan]), "")),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FINITE)
+def test_relevance_that_is_no_number_is_not_drawn_as_if_nothing_spoke_there(name):
+    with pytest.raises(InputError, match="NaN"):
+        NOT_FINITE[name]()

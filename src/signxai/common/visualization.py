@@ -13,7 +13,15 @@ from PIL import Image
 
 from signxai.common.errors import InputError, OptionError
 
-__all__ = ["RELEVANCE_COLOURS", "normalize_relevance_map", "overlay_heatmap", "overlay_relevance", "relevance_to_heatmap", "rgb_picture"]
+__all__ = [
+    "RELEVANCE_COLOURS",
+    "normalize_relevance_map",
+    "overlay_heatmap",
+    "overlay_relevance",
+    "relevance_to_heatmap",
+    "require_finite",
+    "rgb_picture",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -136,19 +144,33 @@ def overlay_relevance(
         RGB colours in [0, 1], of shape (H, W, 3) as the image.
 
     Raises:
-        InputError: the image is no picture, or the map has another number of axes, or is empty.
+        InputError: the image is no picture, or the map has another number of axes, is empty, or has NaN or infinity in it.
         OptionError: the percentile lies outside [0, 100], or matplotlib knows no such colour map.
 
     >>> overlay_relevance(np.full((1, 2), 0.5), [[0.0, 1.0]], cmap="bwr")
     array([[[0.5, 0.5, 0.5],
             [1. , 0. , 0. ]]])
     """
+    require_finite(relevance_map)
     relevance = _relevance(relevance_map)
     if relevance.ndim not in (2, 3):
         raise InputError(f"the relevance of an image has the shape (H, W) or (C, H, W), not {relevance.shape}")
     strength = normalize_relevance_map(relevance.sum(axis=0) if relevance.ndim == 3 else relevance, percentile)
     colours = np.asarray(_colour_map(cmap)((1.0 + strength) / 2.0), dtype=np.float64)[..., :_RGB]
     return overlay_heatmap(image, colours, 1.0, opacity=np.sqrt(np.abs(strength))[..., None], gray=gray)
+
+
+def require_finite(relevance_map: npt.ArrayLike, name: str = "the relevance") -> None:
+    """Refuse numbers that no colour stands for: drawn as 0, they would say that nothing speaks there.
+
+    Raises:
+        InputError: NaN or infinity.
+
+    >>> require_finite([0.0, -1.0])
+    """
+    relevance = as_array(relevance_map)
+    if np.issubdtype(relevance.dtype, np.inexact) and not np.isfinite(relevance).all():
+        raise InputError(f"{name} has NaN or infinity in it")
 
 
 def rgb_picture(image: npt.ArrayLike, name: str = "image") -> FloatArray:

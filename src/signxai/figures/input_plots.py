@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
-from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array, normalize_relevance_map, rgb_picture
+from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array, normalize_relevance_map, require_finite, rgb_picture
 from signxai.figures.pages import SCALE, TEXT_SIZE, Panel, PanelSize, Row, bar_label, page_of
 from signxai.figures.panels import SignalAxis, draw_bars, draw_image, draw_signal, draw_values, draw_words
 from signxai.figures.places import AxesLike, Place
@@ -131,8 +131,8 @@ def inputs_figure(
         axes: as for `signxai.figures.map_plots.image_figure`.
 
     Raises:
-        InputError: no sample, nothing with relevance, relevance of another shape than its input, another number of names than there are
-            things to name, or an input that no panel can show.
+        InputError: no sample, nothing with relevance, relevance of another shape than its input or not finite, another number of names
+            than there are things to name, or an input that no panel can show.
         OptionError: the percentile lies outside [0, 100].
 
     >>> x = {"ecg": np.zeros((2, 50)), "meta": np.array([63.0, 1.0])}
@@ -193,9 +193,9 @@ class _Scale:
         """How many times the end of the colours the largest value is; 0 where each map has a scale of its own."""
         if not self.is_one:
             return 0.0
-        sizes = np.abs(np.concatenate([np.nan_to_num(values).ravel() for values in maps.values()]))
+        sizes = np.abs(np.concatenate([values.ravel() for values in maps.values()]))
         end = float(np.percentile(sizes, self.percentile)) or float(sizes.max())
-        return float(np.abs(np.nan_to_num(relevance)).max()) / end if end else 0.0
+        return float(np.abs(relevance).max()) / end if end else 0.0
 
 
 def _rows(sample: InputsSample, scale: _Scale, labels: _Labels) -> list[Row]:
@@ -226,6 +226,7 @@ def _checked(method: str, parts: Mapping[str, npt.ArrayLike], x: Mapping[str, np
             raise InputError(f"map {method!r}: has relevance of {name!r}, which is none of the inputs {', '.join(x)}")
         if relevance.shape != (shape := as_array(x[name]).shape):
             raise InputError(f"map {method!r}: relevance of {name!r} has the input's shape {shape}, not {relevance.shape}")
+        require_finite(relevance, f"map {method!r}: relevance of {name!r}")
         found[name] = relevance
     return found
 
@@ -237,7 +238,7 @@ class _Column:
         self.method, self.cmap, self.kinds = method, scale.cmap, kinds
         self.shown = {name: kinds[name].shown(relevance) for name, relevance in maps.items()}
         self.coloured = scale.coloured(self.shown)
-        self.strengths = {name: float(np.nansum(np.abs(relevance))) for name, relevance in maps.items()}
+        self.strengths = {name: float(np.abs(relevance).sum()) for name, relevance in maps.items()}
         self.beyond = {name: scale.times_beyond(relevance, self.shown) for name, relevance in self.shown.items()}
 
     def panel(self, name: str) -> Panel:

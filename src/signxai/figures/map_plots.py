@@ -17,7 +17,15 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
-from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array, normalize_relevance_map, overlay_relevance, rgb_picture
+from signxai.common.visualization import (
+    RELEVANCE_COLOURS,
+    FloatArray,
+    as_array,
+    normalize_relevance_map,
+    overlay_relevance,
+    require_finite,
+    rgb_picture,
+)
 from signxai.figures.pages import DOTS, SCALE, Panel, PanelSize, Row, bar_label, page_of
 from signxai.figures.panels import SignalAxis, draw_image, draw_signal
 from signxai.figures.places import AxesLike
@@ -98,8 +106,8 @@ def image_figure(
             its own.
 
     Raises:
-        InputError: no sample, an image or a map of another shape than `Sample` says, more samples than a page holds, or another number of
-            axes.
+        InputError: no sample, an image or a map of another shape than `Sample` says, a map with NaN or infinity, more samples than a
+            page holds, or another number of axes.
         OptionError: the percentile lies outside [0, 100].
 
     >>> axes = Figure().subplots(1, 2)
@@ -134,7 +142,8 @@ def signal_figure(
         axes: as for `image_figure`; the leads of a signal are axes within them.
 
     Raises:
-        InputError: no sample, another number of names than leads, or a signal or a map of another shape than `Sample` says.
+        InputError: no sample, another number of names than leads, a signal or a map of another shape than `Sample` says, or a map with
+            NaN or infinity.
         OptionError: the percentile lies outside [0, 100].
     """
     axis = SignalAxis(tuple(leads), x_label, sampling_rate)
@@ -176,6 +185,7 @@ def _image_panel_size(pictures: Sequence[FloatArray]) -> PanelSize:
 def _image_map(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Relevance per pixel, (H, W)."""
     relevance = _without_batch_axis(values, axes=3)
+    require_finite(relevance, f"map {name!r}")
     if relevance.ndim == 3:
         return np.asarray(relevance.sum(axis=0))
     if relevance.ndim == 2:
@@ -197,6 +207,7 @@ def _signal_panels(sample: Sample, percentile: float, cmap: str, axis: SignalAxi
         relevance = _signal(values)
         if relevance.shape != signal.shape:
             raise InputError(f"map {name!r}: the map of a signal has the signal's shape {signal.shape}, not {relevance.shape}")
+        require_finite(relevance, f"map {name!r}")
         relevance = normalize_relevance_map(relevance, percentile)
         yield Panel(name, partial(draw_signal, signal=signal, axis=axis, relevance=relevance, cmap=cmap))
 

@@ -7,7 +7,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 
 from signxai.common.errors import OptionError
-from signxai.common.visualization import FloatArray
+from signxai.common.visualization import FloatArray, require_finite
 
 __all__ = ["AGAINST", "FOR", "MEANING", "TEXT_SIZE", "beyond", "label_bar", "relevance_norm"]
 
@@ -21,6 +21,7 @@ def relevance_norm(relevance: FloatArray, limit: float | None, percentile: float
     """The scale from -limit to limit; without a limit, to that percentile of |R|, or to their maximum if that is 0.
 
     Raises:
+        InputError: NaN or infinity among the relevance.
         OptionError: a limit that is not positive, or a percentile outside [0, 100].
 
     >>> relevance_norm(np.array([0.5, -2.0]), limit=None, percentile=100).vmin
@@ -30,6 +31,7 @@ def relevance_norm(relevance: FloatArray, limit: float | None, percentile: float
         raise OptionError(f"percentile={percentile}: it must lie in [0, 100]")
     if limit is not None and not 0 < limit < math.inf:
         raise OptionError(f"limit={limit}: it must be positive and finite")
+    require_finite(relevance)
     strength = np.abs(relevance)
     end = limit or float(np.percentile(strength, percentile)) or float(strength.max()) or 1.0
     return Normalize(-end, end)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import as_array
@@ -21,6 +22,7 @@ Array = npt.NDArray[Any]
 
 _MOST_ROWS = 6
 _MOST_LEADS = 32
+_CHANNELS = (1, 3)
 _SEVERAL = (Mapping, tuple, list)
 
 
@@ -35,12 +37,14 @@ def show(
 ) -> Figure:
     """Draw inputs and their relevance, as `signxai.explain` took and gave them; a notebook shows the figure, ``savefig`` writes it.
 
-    What x is, is told by its axes: (N, C, H, W) are pictures, (N, leads, time) signals, (N, values) lists of numbers, and a mapping, a
-    tuple or a list several inputs. A picture outside [0, 1] is shown from its darkest to its brightest value.
+    What x is, is told by its axes: (N, C, H, W) are pictures, (N, H, W, C) too where C is 1 or 3 and the second axis is neither,
+    (N, leads, time) signals, (N, values) lists of numbers, and a mapping, a tuple or a list several inputs. A picture outside [0, 1] is
+    shown from its darkest to its brightest value.
 
     Args:
-        x: a batch of samples, an array or a tensor; or several inputs.
-        relevance: of the same shape, of pictures also (N, H, W); or by method, as `signxai.explain_all` gives it.
+        x: a batch of samples, an array or a tensor; a picture of PIL, as large as its relevance; or several inputs.
+        relevance: of the same shape, of pictures also (N, H, W), of one of PIL (1, C, H, W), (C, H, W) or (H, W); or by method, as
+            `signxai.explain_all` gives it.
         rows: which samples; None: the first six, where there are more with a word that says so.
         overlay: pictures alone: lay maps over the picture in gray, the more opaque the stronger; False draws them by themselves.
         percentile: of |R|, where the colours of each map end.
@@ -56,8 +60,7 @@ def show(
     """
     if isinstance(x, _SEVERAL):
         return _show_several(x, relevance, rows, percentile, axes)
-    inputs = as_array(x)
-    maps = _by_method(relevance, inputs)
+    inputs, maps = _of_photo(x, relevance) if isinstance(x, Image.Image) else _of_batch(x, relevance)
     headings = _headings(rows, len(inputs))
     samples = {row: {method: values[row] for method, values in maps.items()} for row in headings}
     if inputs.ndim == 4:
@@ -82,27 +85,62 @@ def _show_several(x: Any, relevance: Any, rows: Sequence[int] | None, percentile
     )
 
 
-def _by_method(relevance: Any, x: Array) -> dict[str, Array]:
-    """The maps by method, each of which fits the inputs.
+def _of_photo(x: Image.Image, relevance: Any) -> tuple[Array, dict[str, Array]]:
+    """A picture of PIL and its maps as a batch of one.
 
     Raises:
-        InputError: one does not, or the inputs are no batch that can be drawn.
+        InputError: relevance that is not as large as the picture.
+    """
+    pixels = np.asarray(x.convert("RGB")).transpose(2, 0, 1)[None]
+    maps = {name: _of_pixels(values) for name, values in _named(relevance).items()}
+    for name, values in maps.items():
+        if values.shape != pixels.shape[2:]:
+            raise InputError(
+                f"map {name!r} of shape {values.shape} is no relevance of a picture {x.height} high and {x.width} wide; show it as the "
+                "network took it, cropped and resized"
+            )
+    return pixels, {name: values[None] for name, values in maps.items()}
+
+
+def _of_pixels(values: Array) -> Array:
+    """Relevance (1, C, H, W), (C, H, W) or (H, W) by pixel."""
+    values = values[0] if values.ndim == 4 and len(values) == 1 else values
+    return np.asarray(values.sum(axis=0)) if values.ndim == 3 else values
+
+
+def _of_batch(x: Any, relevance: Any) -> tuple[Array, dict[str, Array]]:
+    """Samples and their maps, the channels of pictures first."""
+    inputs, maps = as_array(x), _named(relevance)
+    if inputs.ndim == 4 and inputs.shape[1] not in _CHANNELS and inputs.shape[3] in _CHANNELS:
+        inputs = np.moveaxis(inputs, 3, 1)
+        maps = {name: np.moveaxis(values, 3, 1) if values.ndim == 4 else values for name, values in maps.items()}
+    _check(inputs, maps)
+    return inputs, maps
+
+
+def _named(relevance: Any) -> dict[str, Array]:
+    maps = relevance if isinstance(relevance, Mapping) else {"relevance": relevance}
+    return {str(name): as_array(values) for name, values in maps.items()}
+
+
+def _check(x: Array, maps: Mapping[str, Array]) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        InputError: the inputs are no batch that is told by its axes, or a map does not fit them.
     """
     if x.ndim not in (2, 3, 4) or not x.size:
         raise InputError(
             f"x of shape {x.shape} cannot be drawn: pictures are (N, C, H, W), signals (N, leads, time) and lists of numbers (N, values)"
         )
-    if x.ndim == 3 and x.shape[1] > _MOST_LEADS:
+    if x.ndim == 3 and (x.shape[1] > _MOST_LEADS or (x.shape[0] in _CHANNELS and x.shape[1] == x.shape[2] > 1)):
         raise InputError(
-            f"x of shape {x.shape} would be {x.shape[0]} signals of {x.shape[1]} leads; "
-            "of one picture (C, H, W) show x[None] and its relevance"
+            f"x of shape {x.shape} would be {x.shape[0]} signals of {x.shape[1]} leads; of one picture (C, H, W) show x[None] and "
+            "relevance[None]; signals of any shape are drawn by signxai.figures.map_plots.signal_figure"
         )
-    maps = relevance if isinstance(relevance, Mapping) else {"relevance": relevance}
-    found = {str(name): as_array(values) for name, values in maps.items()}
-    for name, values in found.items():
+    for name, values in maps.items():
         if values.shape != x.shape and not (x.ndim == 4 and values.shape == (len(x), *x.shape[2:])):
             raise InputError(f"map {name!r} of shape {values.shape} is no relevance of inputs of shape {x.shape}")
-    return found
 
 
 def _headings(rows: Sequence[int] | None, count: int) -> dict[int, str]:
