@@ -143,7 +143,25 @@ def with_a_gap():
     return replace(SIGNAL, values=np.tile(values, 2))
 
 
+def heart(per_minute, seconds=10, rate=250):
+    """QRS complexes of 1 mV in a little noise."""
+    since = (np.arange(seconds * rate) / rate) % (60 / per_minute) - 0.2
+    return Signal([np.exp(-0.5 * (since / 0.012) ** 2) + np.random.default_rng(0).normal(0, 0.01, since.shape)], ["II"], "mV", rate)
+
+
+@pytest.mark.usefixtures("neurokit2")
+@pytest.mark.parametrize("per_minute", [60, 75, 150])
+def test_hearts_at_rest_and_at_work_are_counted(per_minute):
+    missed, wrong = missed_and_wrong(detect_beats(heart(per_minute)).positions, np.arange(50, 2500, 15_000 / per_minute), 0.15 * 250)
+    assert missed <= 1  # the first or the last, at the edge
+    assert wrong == 0
+
+
+NOISE = np.random.default_rng(0).normal(0, 0.05, (2, 5000))
 REFUSED = {
+    "too fast": (lambda: heart(240), "does not stand out.*of 200 beats a minute"),
+    "noise": (lambda: replace(SIGNAL, values=NOISE, sampling_rate=500.0), "does not stand out"),
+    "wandering": (lambda: replace(SIGNAL, values=NOISE.cumsum(axis=1), sampling_rate=250.0), "does not stand out"),
     "gap": (with_a_gap, "gap in II from 1 s"),
     "coarse": (lambda: replace(SIGNAL, sampling_rate=50.0), "from 100 Hz on"),
     "short": (lambda: SIGNAL.between(0, 4), "too short"),

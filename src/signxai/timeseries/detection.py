@@ -26,6 +26,9 @@ _SHORTEST_S = 5.0
 _APART_S, _NEAR_S = 0.125, 0.1
 _ENOUGH = 0.5  # of all votes
 _LEAST_RATE = 100.0
+# Of the first seven minutes of each of 32 records of the MIT-BIH Arrhythmia Database the least is 9.6; noise has 1.0 to 1.8.
+_LEAST_STANDING_OUT = 3.0
+_WIDTH_S = 0.06
 _PURPOSE = "finding R peaks"
 # What the detectors raise where nothing rises above their thresholds; the others' votes count as ever.
 _FINDS_NOTHING = (ValueError, IndexError)
@@ -34,6 +37,9 @@ _FINDS_NOTHING = (ValueError, IndexError)
 def detect_beats(signal: Signal) -> Beats:
     """Find the R peaks of an ECG; what kind of beats they are is not told.
 
+    What is found must stand out from what lies midway between: noise has peaks, too, and of a heart that beats 200 times a minute
+    or more the detectors find every second beat. In pauses there may be beats that are none.
+
     Args:
         signal: without gaps, at least 5 s long and sampled at 100 Hz; leads that are no voltage, or do not move, are left out.
 
@@ -41,7 +47,8 @@ def detect_beats(signal: Signal) -> Beats:
         The beats, of the origin "detected", with the symbol "?".
 
     Raises:
-        InputError: no lead of voltage that moves, gaps, a signal that is too short or too coarse, no beat in it, or neurokit2 is missing.
+        InputError: no lead of voltage that moves, gaps, a signal that is too short or too coarse, no beat in it or none that
+            stands out, or neurokit2 is missing.
     """
     leads = voltage_leads(signal)
     if gaps := find_gaps(leads):
@@ -57,6 +64,11 @@ def detect_beats(signal: Signal) -> Beats:
     positions = _agreed([found for of_detector in zip(*by_lead, strict=True) for found in of_detector], signal.sampling_rate)
     if not positions.size:
         raise InputError(f"{_name(signal)}: no R peaks found in {', '.join(leads.lead_names)}; give the beats, if there are any")
+    if len(positions) > 1 and max(_standing_out(lead, positions, signal.sampling_rate) for lead in moving) < _LEAST_STANDING_OUT:
+        raise InputError(
+            f"{_name(signal)}: what may be R peaks in {', '.join(leads.lead_names)} does not stand out from what lies between: noise, or a "
+            "heart of 200 beats a minute or more, half of which would be missed; choose other leads, or give the beats"
+        )
     return Beats(positions, UNCLASSIFIED * len(positions), origin="detected")
 
 
@@ -92,6 +104,17 @@ def _found(lead: FloatArray, rate: float) -> Iterator[IntArray]:
             yield np.unique(np.asarray(found["ECG_R_Peaks"], dtype=np.int64))
         except _FINDS_NOTHING:
             yield np.zeros(0, dtype=np.int64)
+
+
+def _standing_out(lead: FloatArray, positions: IntArray, rate: float) -> float:
+    """How many times what lies midway between beats the beats are, at the frequencies of QRS complexes (8 to 20 Hz)."""
+    strength = np.abs(package("neurokit2", _PURPOSE).ecg_clean(lead, sampling_rate=rate, method="elgendi2010"))
+    around = np.arange(-round(_WIDTH_S * rate), round(_WIDTH_S * rate) + 1)
+
+    def usual(places: IntArray) -> float:
+        return float(np.median(strength[np.clip(places[:, None] + around, 0, len(strength) - 1)].max(axis=1)))
+
+    return usual(positions) / (usual((positions[1:] + positions[:-1]) // 2) or np.finfo(float).tiny)
 
 
 def _agreed(found: Sequence[IntArray], rate: float) -> IntArray:
