@@ -99,6 +99,23 @@ def test_beats_that_nobody_annotated_are_detected_and_marked_so_everywhere(run, 
         assert set(saved["beat_origin"].tolist()) == {"detected"}
 
 
+@pytest.mark.parametrize(("beats", "said"), [("detect", " (beats detected): "), ("two.csv", " (beats given): ")])
+def test_beats_on_a_figure_of_a_whole_recording_say_where_they_come_from(run, here, monkeypatch, beats, said):
+    have_neurokit2()
+    headings, plot = [], signal_results.plot_ecg_maps
+    monkeypatch.setattr(signal_results, "plot_ecg_maps", lambda samples, **options: headings.extend(samples) or plot(samples, **options))
+    (here / "two.csv").write_text("sample\n113\n313\n")
+    since = np.arange(1000) / 100 % 1.0 - 0.13
+    np.save(
+        here / "beating.npy", np.tile(np.exp(-0.5 * (since / 0.012) ** 2), (12, 1)) + np.random.default_rng(0).normal(0, 0.01, (12, 1000))
+    )
+    of_array = ("--sampling-rate", 100, "--units", "mV")
+    explained(run("explain", "beating.npy", *TWELVE, *of_array, "--beats", beats, "--output", "twelve.png"))
+    [sample] = headings
+    assert len(sample.r_peaks)
+    assert said in sample.heading
+
+
 def test_detection_is_done_where_it_is_asked_for_and_annotations_are_taken_where_there_are_any(run):
     have_neurokit2()
     annotated = ECG_DATA / "208_1020s.hea"

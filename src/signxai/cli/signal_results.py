@@ -236,10 +236,12 @@ class SignalResults:
         name = self.classifier.short_name
         rather_than = self.decisions.rather_than(row, name)
         if self.decisions.are_labels:
-            return f"{excerpt.name}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}{rather_than}"
+            return (
+                f"{_named(excerpt)}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}{rather_than}"
+            )
         shares = self.decisions.probabilities[row]
         numbers = {"probability": shares[predicted], "explained_probability": shares[target]}
-        said = f"{excerpt.name}: {heading(name(predicted), logits[predicted], name(target), logits[target], **numbers)}"
+        said = f"{_named(excerpt)}: {heading(name(predicted), logits[predicted], name(target), logits[target], **numbers)}"
         return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
 
     def _strip_heading(self, strip: Excerpt) -> str:
@@ -281,6 +283,12 @@ class SignalResults:
             return ""
         names = {self.classifier.short_name(number) for number in range(len(self.classifier.class_names))}
         return beats.classes[index] if names and names <= set(AAMI_CLASSES.values()) else beats.symbols[index]
+
+
+def _named(excerpt: Excerpt) -> str:
+    """Its name, and where the beats within come from if nobody annotated them; the name of a beat says so itself."""
+    origin = excerpt.recording.beats.origin
+    return excerpt.name if excerpt.beat is not None or origin == "annotated" or not excerpt.beats else f"{excerpt.name} (beats {origin})"
 
 
 def _times_of(excerpt: Excerpt) -> tuple[float, str]:
