@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from tqdm import tqdm
 
 import signxai
 from command_line import MAIN, explained, refused, with_arguments
@@ -442,6 +443,19 @@ def test_units_that_are_none_are_refused(run, here):
     np.save("signal.npy", np.zeros((3, 64)))
     said = refused(run("explain", "signal.npy", *SMALL, "--sampling-rate", "100", "--units", "banana"), "banana")
     assert "mV" in said
+
+
+def test_progress_moves_while_figures_are_written(run, here, monkeypatch):
+    shown = []
+
+    class Bar(tqdm):
+        def update(self, n=1):
+            shown.append((self.desc, n))
+            return super().update(n)
+
+    monkeypatch.setattr("signxai.cli.explain_files.tqdm", Bar)
+    explained(run("explain", "photos", *NAMED, "--output", "bars/"))
+    assert [step for step in shown if step[0] == "writing"] == [("writing", 1)] * 3
 
 
 def test_progress_moves_while_one_method_runs(run, monkeypatch):

@@ -393,8 +393,14 @@ def _write(request: Request, kept: _Kept, say: Callable[[str], None], written: l
         writers[request.save] = partial(saved_with, content={**about, **kept.arrays})
     if request.table:
         writers[request.table] = writer_of_table(kept.decisions, kept.classifier, kept.paths)
-    with _folder_of(request.output):
-        write_atomically(writers, written)
+    with _folder_of(request.output), tqdm(total=len(writers), bar_format=_BAR, desc="writing", leave=False, disable=None) as bar:
+        write_atomically({path: partial(_write_one, write, bar) for path, write in writers.items()}, written)
+
+
+def _write_one(write: Callable[[Path], None], bar: Any, path: Path) -> None:
+    bar.refresh()
+    write(path)
+    bar.update()
 
 
 @contextmanager
