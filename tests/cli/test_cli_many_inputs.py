@@ -282,7 +282,25 @@ def test_a_folder_that_may_not_be_looked_into_is_told_at_the_end(run, here, monk
     assert "some/secret: Permission denied" in done.stderr
     assert np.load("maps.npz")["failed_path"].tolist() == ["some/secret"]
     refused(for_each, "2 targets", "some/secret: Permission denied")
-    refused(compared, "some/secret: Permission denied")
+    assert compared.returncode == 3
+    assert "1 of 2 inputs could not be read, the others are compared on:" in compared.stderr
+
+
+def test_certify_and_evaluate_leave_out_what_cannot_be_read(run, here):
+    inputs = ["single.png", "broken.png", "photos/a.png", *NAMED]
+    both = ["--target", "owl", "--target", "lynx", "--target", "crane"]
+    done = run("certify", *inputs, *both, "--without-srg", "--json", "some.json")
+    assert done.returncode == 3
+    assert "1 of 3 inputs could not be read, the others are certified:" in done.stderr
+    content = json.loads(Path("some.json").read_text())
+    assert [sample["name"] for sample in content["samples"]] == ["single.png", "a.png"]
+    assert [failure["path"] for failure in content["about"]["failed"]] == ["broken.png"]
+    done = run("evaluate", *inputs, *both, "--metric", "gini", "--no-timing")
+    assert done.returncode == 3
+    assert "on 2 samples" in done.stdout
+    assert "explained: owl (1 of 2), crane (1 of 2)" in done.stdout
+    (here / "groups.txt").write_text("a\nb\nc\n")
+    refused(run("evaluate", *inputs, "--metric", "gini", "--no-timing", "--groups", "groups.txt"), "--groups", "broken.png")
 
 
 def test_a_folder_that_is_linked_is_looked_into_once(run, here):
@@ -449,8 +467,12 @@ def test_progress_moves_while_figures_are_written(run, here, monkeypatch):
     shown = []
 
     class Bar(tqdm):
+        def __init__(self, *args, desc, **options):
+            self.told = desc
+            super().__init__(*args, desc=desc, **options)
+
         def update(self, n=1):
-            shown.append((self.desc, n))
+            shown.append((self.told, n))
             return super().update(n)
 
     monkeypatch.setattr("signxai.cli.explain_files.tqdm", Bar)

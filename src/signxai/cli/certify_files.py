@@ -13,7 +13,7 @@ from tqdm import tqdm
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
 from signxai.cli.early_checks import check_first
 from signxai.cli.explain_results import versions
-from signxai.cli.input_files import files_of
+from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.samples import read_samples
@@ -67,13 +67,14 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
         say: takes each line of the report.
 
     Returns:
-        The exit status: 0; 1 where a required check did not pass; 130 where the user interrupted the work, of which what is done was said.
+        The exit status: 0; 3 where some of the inputs could not be read; 1 where a required check did not pass; 130 where the user
+        interrupted the work, of which what is done was said.
 
     Raises:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
-    found = files_of(request.inputs).all_of_them()
+    found = files_of(request.inputs)
     for line in found.notices:
         say(line)
     request = replace(request, inputs=found.files)
@@ -81,16 +82,18 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
     check_first(request.model, request.device, lambda model: explainer_for(model, request.method, request.options))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     parse_method(request.method)
-    decisions, certification = _prepared(request, classifier, say)
+    decisions, certification, unread = _prepared(request, classifier, say)
+    failures = [*found.failures, *unread]
     certificate = Certificate(certification.method, _samples(certification))
-    _report(request, decisions, certificate, say)
+    _report(request, decisions, certificate, failures, say)
+    status = told_of_failures(failures, found.count, "certified")
     if certificate.is_partial:
         click.echo("signxai: interrupted: what is said here is partial", err=True)
         return _INTERRUPTED
     lacking = certificate.lacking(ALL if ALL in request.required else request.required)
     for reason in lacking:
         say(f"required: {reason}")
-    return FAILED if lacking else 0
+    return FAILED if lacking else status
 
 
 def _check(request: CertifyRequest) -> None:
@@ -121,18 +124,21 @@ def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
     thresholds_with(thresholds)
 
 
-def _prepared(request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]) -> tuple[Decisions, Certification]:
+def _prepared(
+    request: CertifyRequest, classifier: Classifier, say: Callable[[str], None]
+) -> tuple[Decisions, Certification, Sequence[Failure]]:
     samples = read_samples(request.inputs, request.several, request.signals, request.own, classifier)
     model = move_to(classifier.model, request.device)
     for line in samples.notices:
         say(line)
-    decisions = decide(samples.names, samples.x, classifier, model, request.targets, None, samples.forward)
+    decisions = decide(samples.names, samples.x, classifier, model, samples.targets(request.targets), None, samples.forward)
     for line in predictions(decisions, classifier):
         say(line)
     options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
     options |= samples.options
     how = request.thresholds, Removing(steps=10 if request.srg else 0)
-    return decisions, Certification(model, decisions.x, request.method, decisions.explained, *how, options, classifier.class_names)
+    certification = Certification(model, decisions.x, request.method, decisions.explained, *how, options, classifier.class_names)
+    return decisions, certification, samples.failures
 
 
 def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:
@@ -148,7 +154,9 @@ def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:
     return tuple(made.values())
 
 
-def _report(request: CertifyRequest, decisions: Decisions, certificate: Certificate, say: Callable[[str], None]) -> None:
+def _report(
+    request: CertifyRequest, decisions: Decisions, certificate: Certificate, failures: Sequence[Failure], say: Callable[[str], None]
+) -> None:
     for own, name in zip(certificate, decisions.names, strict=True):
         say("")
         say(f"{name}: {own}" if len(certificate) > 1 else f"{own}")
@@ -156,7 +164,13 @@ def _report(request: CertifyRequest, decisions: Decisions, certificate: Certific
         say("")
         say(str(certificate))
     if request.save:
-        about = {"inputs": [str(path) for path in request.inputs], "model": request.model, "weights": request.weights, "seed": request.seed}
+        about: dict[str, object] = {
+            "inputs": [str(path) for path in request.inputs],
+            "model": request.model,
+            "weights": request.weights,
+            "seed": request.seed,
+        }
+        about |= {"failed": [{"path": str(failure.path), "reason": failure.reason} for failure in failures]} if failures else {}
         write_atomically({request.save: partial(_save, certificate, decisions.names, {**about, "versions": versions()})})
         say(f"wrote {request.save}")
 

@@ -114,7 +114,8 @@ def certify(
 ) -> int:
     """Say how far the map of each INPUT may be trusted, by checks with limits and a sentence for each. INPUT is as for `signxai explain`.
 
-    Exit status 1: a check that is required did not pass; Ctrl-C leaves the checks that are made, marked as partial.
+    Exit status 1: a check that is required did not pass; 3: some of the inputs could not be read, the others are certified.
+    Ctrl-C leaves the checks that are made, marked as partial.
 
     \b
     signxai certify cat.jpg --method lrp_epsilon_0_25_std_x

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 from torch import nn
 from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Decisions, Targets, decide
 from signxai.cli.early_checks import check_first
-from signxai.cli.input_files import files_of
+from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.samples import Samples, read_samples
@@ -32,6 +33,7 @@ __all__ = ["EvaluateRequest", "evaluate_files"]
 
 _SUFFIXES = (".html", ".csv", ".tex", *FIGURE_SUFFIXES)
 _MOST_NAMED = 6
+_INTERRUPTED = 130
 _OWN_OPTIONS = {"unit": "--unit", "imputer": "--imputer", "seed": "--seed", "batch_size": "--batch-size"}
 _OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 
@@ -66,7 +68,7 @@ class EvaluateRequest:
     own: ModelOptions = field(default_factory=ModelOptions)
 
 
-def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool:
+def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     """Carry out the request; files are written when all is computed, or when Ctrl-C ends it.
 
     Args:
@@ -74,23 +76,27 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
         say: takes each line of the report.
 
     Returns:
-        Whether the comparison is partial.
+        The exit status: 0; 3 where some of the inputs could not be read; 130 where the comparison is partial.
 
     Raises:
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: a file cannot be read or written.
     """
-    found = files_of(request.inputs).all_of_them()
+    found = files_of(request.inputs)
     request = replace(request, inputs=found.files)
     _check_request(request)
     check_first(request.model, request.device, lambda model: explainers_for(model, request.methods, request.options))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     samples = _samples(request, classifier)
+    failures = [*found.failures, *samples.failures]
+    _refuse_by_input(request, failures)
     for line in (*found.notices, *samples.notices):
         say(line)
     groups = _groups(request, samples)
     model = move_to(classifier.model, request.device)
-    decisions = decide(samples.names, samples.x, classifier, model, Targets(request.targets), request.batch_size, samples.forward)
+    decisions = decide(
+        samples.names, samples.x, classifier, model, samples.targets(Targets(request.targets)), request.batch_size, samples.forward
+    )
     if len(decisions.names) != len(samples.names):
         raise OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
     explained = _explained(decisions, classifier)
@@ -102,7 +108,22 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> bool
         say(line)
     for path in _write(request, comparison):
         say(f"wrote {path}")
-    return comparison.partial
+    status = told_of_failures(failures, found.count, "compared on")
+    if comparison.partial:
+        click.echo("signxai: interrupted: what was done is marked as partial", err=True)
+        return _INTERRUPTED
+    return status
+
+
+def _refuse_by_input(request: EvaluateRequest, failures: Sequence[Failure]) -> None:
+    """Refuse masks and groups, one for each input, where it could not be told of which of them they are.
+
+    Raises:
+        OptionError: there are such, and some of the inputs could not be read.
+    """
+    if failures and (request.masks or request.groups):
+        given = "--masks" if request.masks else "--groups"
+        raise OptionError(f"{given}: has one for each input, and not all can be read: {failures[0].reason}")
 
 
 def _check_request(request: EvaluateRequest) -> None:

@@ -1,6 +1,5 @@
 """``signxai evaluate``: methods compared by metrics on the decisions of a model, written as a page, tables or a figure."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -133,12 +132,12 @@ def evaluate(
     seed: int,
     batch_size: int | None,
     device: str,
-) -> None:
+) -> int:
     """Compare methods by metrics on each INPUT: which map fits the decision, which depends on what was learned, at what cost.
 
     INPUT is as of `signxai explain`: pictures, signals, or arrays (N, ...); of a network with several inputs an .npz with an array for
     each, or --input for each of them. Ctrl-C ends the comparison; what is done is printed and written, marked as partial, with exit
-    status 130.
+    status 130. Exit status 3: some of the inputs could not be read; methods are compared on the others.
 
     \b
     signxai evaluate cat.jpg dog.jpg --method gradient lrp_epsilon_0_25_std_x --unit patch:16 --output comparison.html
@@ -164,13 +163,10 @@ def evaluate(
     from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
 
     several = several_given(named, one_sample, explained, forward)
-    is_partial = evaluate_files(
+    return evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
             *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device, own),
         ),
         say=click.echo,
     )
-    if is_partial:
-        click.echo("signxai: interrupted: what was done is marked as partial", err=True)
-        sys.exit(130)

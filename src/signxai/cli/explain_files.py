@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
@@ -20,7 +19,7 @@ from signxai.api import explain
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
 from signxai.cli.early_checks import check_first, check_layers
 from signxai.cli.explain_results import ARCHIVE_SUFFIXES, Drawing, FigurePlace, Made, saved_with, what_is_saved, writer_of_table
-from signxai.cli.input_files import Failure, Found, attempted, files_of, read_inputs, told_of
+from signxai.cli.input_files import Failure, Found, attempted, files_of, read_inputs, told_of, told_of_failures
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -45,7 +44,6 @@ Array = npt.NDArray[Any]
 _OWN_OPTIONS = {"seed": "--seed", "batch_size": "--batch-size", "relevance": "--relevance", "as_tensor": "--save", "at": "--at"}
 _OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 _NOT_HERE = {"progress", "output", "create_graph"}
-_SOME_FAILED = 3
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,7 @@ def explain_files(request: Request, say: Callable[[str], None]) -> int:
     if not written:
         drawn = "" if request.at else "--output FIGURE.png draws the maps, "
         say(f"nothing written: {drawn}--save MAPS.npz keeps {'the maps' if request.at else 'them'}")
-    for line in _said_of(kept.failures, len(found.files) + len(found.failures)):
-        click.echo(f"signxai: {line}", err=True)
-    return _SOME_FAILED if kept.failures else 0
+    return told_of_failures(kept.failures, found.count, "explained")
 
 
 def _explained(request: Request, found: Found, say: Callable[[str], None]) -> "_Kept":
@@ -124,12 +120,6 @@ def _explained(request: Request, found: Found, say: Callable[[str], None]) -> "_
     several = read_several(request.inputs, request.several, request.signals, classifier)
     kept = _explain_several(request, several, classifier, say) if several else _explain_inputs(request, classifier, say)
     return replace(kept, failures=[*found.failures, *kept.failures])
-
-
-def _said_of(failures: Sequence[Failure], given: int) -> list[str]:
-    if not failures:
-        return []
-    return [f"{len(failures)} of {given} inputs could not be read, the others are explained:", *(failure.reason for failure in failures)]
 
 
 def _check_options(request: Request, model: nn.Module) -> None:

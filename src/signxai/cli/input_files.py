@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import click
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,18 @@ from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, open_picture, read_a
 from signxai.models import Classifier
 from signxai.timeseries.formats import format_of
 
-__all__ = ["Failure", "Found", "ReadInputs", "attempted", "distinct", "files_of", "read_inputs", "read_picture", "told_of"]
+__all__ = [
+    "Failure",
+    "Found",
+    "ReadInputs",
+    "attempted",
+    "distinct",
+    "files_of",
+    "read_inputs",
+    "read_picture",
+    "told_of",
+    "told_of_failures",
+]
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
@@ -61,6 +73,25 @@ class ReadInputs:
     pictures: bool
 
 
+SOME_FAILED = 3
+"""The exit status of a command that could not read some of its inputs."""
+
+
+def told_of_failures(failures: Sequence[Failure], given: int, done: str) -> int:
+    """Say on standard error which of so many inputs could not be read; the exit status that comes of it.
+
+    Args:
+        failures: these.
+        given: how many inputs there are.
+        done: what was done to the others.
+    """
+    if failures:
+        click.echo(f"signxai: {len(failures)} of {given} inputs could not be read, the others are {done}:", err=True)
+    for failure in failures:
+        click.echo(f"signxai: {failure.reason}", err=True)
+    return SOME_FAILED if failures else 0
+
+
 # Folders and patterns
 
 
@@ -78,15 +109,10 @@ class Found:
     notices: list[str]
     failures: list[Failure]
 
-    def all_of_them(self) -> "Found":
-        """Itself, where nothing failed.
-
-        Raises:
-            InputError: a folder cannot be looked into.
-        """
-        if self.failures:
-            raise InputError(self.failures[0].reason)
-        return self
+    @property
+    def count(self) -> int:
+        """How many were given, where a folder that cannot be looked into counts as one."""
+        return len(self.files) + len(self.failures)
 
 
 def files_of(given: Sequence[Path]) -> Found:

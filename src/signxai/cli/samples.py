@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from signxai.cli.decisions import Inputs
-from signxai.cli.input_files import read_inputs, told_of
+from signxai.cli.decisions import Inputs, Targets
+from signxai.cli.input_files import Failure, read_inputs, told_of
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
 from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
@@ -24,6 +24,8 @@ class Samples:
         files: (N) the number of the file that each is of; 0 for all of several inputs.
         notices: what is to be known of the network, of what was read, and of what was not used as one might think.
         several: of several inputs, what is said of them.
+        failures: the files that could not be read.
+        places: (N) the number of each sample among all that were given, where there are failures.
     """
 
     names: list[str]
@@ -31,6 +33,16 @@ class Samples:
     files: list[int]
     notices: Sequence[str]
     several: SeveralInputs | None = None
+    failures: Sequence[Failure] = ()
+    places: Sequence[int] = ()
+
+    def targets(self, given: Targets) -> Targets:
+        """Those of the classes, one for each input, that are of the inputs that were read.
+
+        Raises:
+            OptionError: it cannot be told which these are.
+        """
+        return given.at(self.places, len(self.names) + len(self.failures), self.failures)
 
     @property
     def forward(self) -> Mapping[str, object] | None:
@@ -51,10 +63,11 @@ class Samples:
 def read_samples(
     paths: Sequence[Path], several: SeveralOptions, signals: SignalOptions, own: ModelOptions, classifier: Classifier
 ) -> Samples:
-    """Read all of them, as one batch.
+    """Read them, as one batch; of pictures and arrays those that can be read, if there is one.
 
     Raises:
-        SignxaiError: a file holds no input of this network, inputs do not fit together, or an option does not go with them.
+        SignxaiError: a signal or one of several inputs cannot be read, a file holds no input of this network, inputs do not fit together,
+            or an option does not go with them.
         OSError: a file cannot be opened.
     """
     found = read_several(paths, several, signals, classifier)
@@ -65,6 +78,7 @@ def read_samples(
         of_model = told_of(classifier, own, pictures=False)
         batch = read_signals(paths, classifier, signals)
         return Samples(batch.names, batch.x, batch.files, [*of_model, *batch.notices])
-    read = read_inputs(paths, classifier)
+    read = read_inputs(paths, classifier, may_fail=True)
     files = [paths.index(path) for path in read.paths]
-    return Samples(read.names, read.x, files, [*told_of(classifier, own, read.pictures), *read.notices])
+    notices = [*told_of(classifier, own, read.pictures), *read.notices]
+    return Samples(read.names, read.x, files, notices, None, read.failures, read.places)
