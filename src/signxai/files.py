@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
@@ -17,7 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from signxai.common.errors import InputError, OptionError
 
@@ -114,8 +115,26 @@ def _unread(image: Image.Image) -> Iterator[str]:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # the further pictures of a phone's photo are previews and maps of depth
         yield f"holds {frames} pictures (an animation or pages): the first is taken"
+    yield from _foreign_profile(image)
     if any(";16" in str(part) for tile in getattr(image, "tile", ()) for part in tile) and not image.mode.startswith("I"):
         yield "has 16 bits a channel: the upper 8 are taken"
+
+
+def _foreign_profile(image: Image.Image) -> Iterator[str]:
+    """That colours are taken as sRGB where a picture says that they are others, as photos of phones do (Display P3)."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "P"):
+        return
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).strip()
+    except (ImageCms.PyCMSError, OSError):
+        yield "has a colour profile that cannot be read: its colours are taken as sRGB"
+        return
+    if "srgb" not in name.lower() and name not in _SHORT_NAMES_OF_SRGB:
+        yield f"has the colour profile {name!r}: its colours are taken as sRGB"
+
+
+_SHORT_NAMES_OF_SRGB = ("c2", "c2ci")
 
 
 def _unknown(path: Path) -> str:

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from command_line import explained, refused
 from signxai.files import open_picture, read_image
@@ -59,7 +59,13 @@ def plain(path):
     Image.new("RGB", (6, 4), "red").save(path)
 
 
+def profile(space):
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+
+
 NOTICES = {
+    "lab.png": (lambda path: Image.new("RGB", (6, 4)).save(path, icc_profile=profile("LAB")), "has the colour profile 'Lab"),
+    "torn.jpg": (lambda path: Image.new("RGB", (6, 4)).save(path, icc_profile=b"torn"), "has a colour profile that cannot be read"),
     "clear.png": (transparent, "is transparent in places: laid on white"),
     "moving.gif": (animated, "holds 3 pictures (an animation or pages): the first is taken"),
     "pages.tif": (animated, "holds 3 pictures"),
@@ -79,10 +85,12 @@ def test_what_is_left_of_a_file_is_said(run, here, name):
         assert f"{name}: {notice}" in said
 
 
-@pytest.mark.parametrize("name", ["plain.png", "plain.jpg", "plain.gif", "opaque.png", "palette.png"])
+@pytest.mark.parametrize("name", ["plain.png", "plain.jpg", "plain.gif", "opaque.png", "palette.png", "srgb.png"])
 def test_of_what_is_used_whole_nothing_is_said(here, name):
     image = Image.new("RGB", (6, 4), "red")
-    (image.convert("RGBA") if name == "opaque.png" else image.convert("P") if name == "palette.png" else image).save(here / name)
+    (image.convert("RGBA") if name == "opaque.png" else image.convert("P") if name == "palette.png" else image).save(
+        here / name, **({"icc_profile": profile("sRGB")} if name == "srgb.png" else {})
+    )
     assert open_picture(here / name).notices == ()
 
 
