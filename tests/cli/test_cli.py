@@ -425,7 +425,7 @@ MISTAKES = {
     "target out of range": (["x.npy", *SMALL, "--target", "3"], ["3", "0 to 2"]),
     "negative target": (["x.npy", *SMALL, "--target", "-1"], ["-1", "0 to 2"]),
     "fractional target": (["x.npy", *SMALL, "--target", "2.7"], ["2.7"]),
-    "target by name without names": (["x.npy", *SMALL, "--target", "cat"], ["'cat'", "0 to 2"]),
+    "target by name without names": (["x.npy", *SMALL, "--target", "cat"], ["'cat'", "numbers only", "--classes"]),
     "unknown name": (["photo.png", "--model", "nets:named", "-m", "gradient", "--target", "lynks"], ["'lynks'", "nearest: lynx"]),
     "ambiguous name": (["photo.png", "--model", "nets:named", "-m", "gradient", "--target", "crane"], ["'crane'", "1 and 2", "number"]),
     "too many targets": (["x.npy", *SMALL, *["--target", "0"] * 3], ["3 targets for 2 inputs"]),
@@ -753,10 +753,11 @@ def broken_files(folder):
 
 BROKEN = {
     "picture is broken": ["cut.png", "cut.jpg"],
-    "neither a picture": ["empty.png", "text.png", "flipped.png"],
+    "neither a picture": ["text.png", "flipped.png"],
     "8 bits": ["deep.png"],
     "no array": ["text.npy", "cut.npy", "empty.npy", "huge.npy", "open.npy", "text.npz", "objects.npy"],
     "the only one, or named 'x'": ["two.npz"],
+    "an empty file": ["empty.png"],
     "broken, or": ["text.pt", "empty.pt"],
     "holds more than tensors (torch.nn.modules": ["module.pt"],
     "not a tensor": ["list.pt"],
