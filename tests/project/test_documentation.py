@@ -2,19 +2,25 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from command_line import in_this_process
-from places import ROOT
+from places import ROOT, TOOLS
 from processes import script
 
+sys.path.append(str(TOOLS))
+import job_pages
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+JOBS = [ROOT / "docs" / f"{name}.md" for name in job_pages.PAGES]
 BLOCKS = {
     language: [
         pytest.param(block, id=f"{path.name}-{number}")
         for path in DOCUMENTS
+        if path not in JOBS
         for number, block in enumerate(re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.M | re.S))
     ]
     for language in ("python", "bash")
@@ -66,6 +72,27 @@ def test_commands_run_as_they_stand(checkout, block, monkeypatch, capsys):
         assert command == "signxai"
         done = in_this_process(*arguments, capsys=capsys)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", JOBS, ids=lambda path: path.name)
+def test_a_job_runs_from_its_first_block_to_its_last(page, checkout, monkeypatch, capsys):
+    monkeypatch.chdir(checkout)
+    files = []
+    for step in job_pages.steps(page.read_text()):
+        if step.command:
+            done = in_this_process(*job_pages.arguments(step, checkout)[1:], capsys=capsys)
+            assert done.returncode == step.status, done.stderr
+        elif step.file:
+            (checkout / step.file).write_text(step.content)
+            files.append(Path(step.file).stem)
+        else:
+            (checkout / "block.py").write_text(step.content)
+            done = script(checkout / "block.py", checkout, HOME=str(checkout))
+            assert done.returncode == 0, done.stderr
+    for name in files:
+        sys.modules.pop(name, None)
+    assert [name for name in re.findall(r"\]\(images/([\w.-]+)\)", page.read_text()) if not list(checkout.rglob(name))] == []
 
 
 def save_language_models(folder):
