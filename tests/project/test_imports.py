@@ -79,8 +79,8 @@ PATHS = {
         "find_flat_lines", "find_gaps", "notch", "read_signal", "resample", "window", "STANDARD_LEADS", "plot_ecg", "dft_relevance",
         "stdft_relevance", "ShortTimeRelevance", "SpectralRelevance", "plot_spectrogram", "plot_spectrum", "EcgSample", "plot_ecg_maps",
         "SpectrumSample", "plot_spectrum_maps", "BEAT_CLASSES", "BeatNetwork", "PreparedSignal", "load_beat_network", "prepare_for_beats",
-        "SignalInput", "PARTS", "RelevanceSummary", "SummaryRow", "WAVES", "Waves", "detect_beats", "find_waves", "plot_summary",
-        "read_beats", "summarize",
+        "SignalInput", "AsRecorded", "PARTS", "RelevanceSummary", "SummaryRow", "WAVES", "Waves", "detect_beats", "find_waves",
+        "plot_summary", "read_beats", "summarize",
     ],
     "signxai.evidence": [
         "CRITERIA", "Certificate", "CertifiedSample", "Check", "Criterion", "Place", "certify",

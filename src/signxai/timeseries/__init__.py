@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from signxai.timeseries.frequency import ShortTimeRelevance, SpectralRelevance, dft_relevance, stdft_relevance
     from signxai.timeseries.normalization import Normalization
     from signxai.timeseries.reading import read_signal
-    from signxai.timeseries.signal_input import SignalInput
+    from signxai.timeseries.signal_input import AsRecorded, SignalInput
     from signxai.timeseries.signals import Signal
     from signxai.timeseries.summary import PARTS, RelevanceSummary, SummaryRow, summarize
     from signxai.timeseries.waves import WAVES, Waves, find_waves
@@ -33,6 +33,7 @@ __all__ = [
     "PARTS",
     "STANDARD_LEADS",
     "WAVES",
+    "AsRecorded",
     "BeatNetwork",
     "BeatWindows",
     "Beats",
@@ -79,6 +80,7 @@ _HOME = {
     "PARTS": "signxai.timeseries.summary",
     "STANDARD_LEADS": "signxai.figures.ecg_plots",
     "WAVES": "signxai.timeseries.waves",
+    "AsRecorded": "signxai.timeseries.signal_input",
     "BeatNetwork": "signxai.timeseries.beat_network",
     "BeatWindows": "signxai.timeseries.windows",
     "Beats": "signxai.timeseries.beats",
