@@ -443,6 +443,15 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(here):
     assert [path.name for path in here.iterdir() if "maps" in path.name] == []
 
 
+@pytest.fixture
+def ctrl_c_raises():
+    """As in a shell's foreground: its background jobs ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_between_two_files_leaves_both(here, monkeypatch):
     replace, written = Path.replace, []
 
