@@ -47,7 +47,8 @@ def test_the_strip_is_the_limb_lead_with_its_waves_shaded():
     strip = plot_summary(SIGNAL, MAP, FOUND)[0]
     assert strip.get_ylabel() == "MLII (mV)"
     np.testing.assert_allclose(strip.lines[-1].get_xydata(), np.stack([10 + np.arange(600) / 100, SIGNAL[1]], axis=1))
-    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in strip.patches]
+    extents = [patch.get_extents().transformed(strip.transData.inverted()) for patch in strip.patches]
+    spans = [(extent.x0, extent.x1) for extent in extents]
     np.testing.assert_allclose(spans, [(10.495, 10.695), (10.895, 11.195), (11.195, 11.795), (11.795, 12.395)])
 
 
