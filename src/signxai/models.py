@@ -142,11 +142,18 @@ class Classifier:
             return f"nearest: {', '.join(by_lower_case[name] for name in near)}"
         return f"the classes are {', '.join(self.class_names)}" if classes <= _FEW else "no class has a similar name; give its number"
 
+    def _normalization(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and standard deviation of the channels, as they were said, or as the preprocessing says; none if nobody does."""
+        if self.mean or not isinstance(self.preprocess, PictureInput):
+            return self.mean, self.std
+        return self.preprocess.mean or (0.0,) * 3, self.preprocess.std or (1.0,) * 3
+
     def picture(self, sample: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Show a network's input (C, H, W) as a picture (H, W, C) in [0, 1]: its preprocessing undone, or spread from black to white."""
         pixels = np.moveaxis(sample.astype(np.float64), 0, -1)
-        if self.mean and len(self.mean) == pixels.shape[-1]:
-            return np.asarray(np.clip(pixels * self.std + self.mean, 0.0, 1.0))
+        mean, std = self._normalization()
+        if mean and len(mean) == pixels.shape[-1]:
+            return np.asarray(np.clip(pixels * std + mean, 0.0, 1.0))
         if pixels.shape[-1] not in (1, 3):
             pixels = pixels.mean(axis=-1, keepdims=True)
         spread = float(np.ptp(pixels))
@@ -394,6 +401,10 @@ def _from_factory(module: str, name: str, weights: str) -> Classifier:
 
 
 def _imported(module: str, name: str) -> Any:
+    if module.endswith(".py"):
+        raise ModelError(
+            f"model '{module}:{name}' names a file; leave .py out, as of a module: '{module.removesuffix('.py').replace('/', '.')}:{name}'"
+        )
     folder = str(Path.cwd())
     sys.path.insert(0, folder)  # as for `python -m`: the user's own module lies where the command is typed
     try:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from torch import nn
 from tqdm import tqdm
 
 import signxai
@@ -22,6 +23,8 @@ from signxai import files
 from signxai.cli.decisions import Targets
 from signxai.cli.input_files import Failure
 from signxai.common.errors import OptionError
+from signxai.models import Classifier
+from signxai.picture_input import PictureInput, PictureSize
 
 NETS = """
 import time
@@ -464,6 +467,18 @@ def test_ctrl_c_between_two_files_leaves_both(here, monkeypatch):
         files.write_atomically({Path(name): lambda path: path.write_text("new") for name in ("b.txt", "c.txt")}, written)
     assert written == [Path("b.txt"), Path("c.txt")]
     assert [(here / path).read_text() for path in written] == ["new", "new"]
+
+
+def test_a_file_in_the_place_of_a_module_is_told_how_to_be_named(run):
+    refused(run("explain", "single.png", "--model", "many_nets.py:small", "--method", "gradient"), "leave .py out", "'many_nets:small'")
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.5, 0.4, 0.3), (0.2, 0.25, 0.3)), ((), ())])
+def test_a_preparation_in_numbers_is_undone_in_what_is_shown(mean, std):
+    prepare = PictureInput(PictureSize(8, 8, 8), mean, std)
+    pixels = np.random.default_rng(0).integers(60, 200, (8, 8, 3), dtype=np.uint8)
+    shown = Classifier(nn.Identity(), prepare).picture(prepare(Image.fromarray(pixels)).numpy())
+    np.testing.assert_allclose(shown, pixels / 255, atol=1e-6)
 
 
 def test_units_that_are_none_are_refused(run, here):

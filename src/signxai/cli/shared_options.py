@@ -76,7 +76,7 @@ relevance_option = click.option(
     type=click.Choice(["one_hot", "logit"]),
     default="one_hot",
     show_default=True,
-    help="What relevance starts with at the target: 1, or its logit.",
+    help="What relevance starts with at the target: 1, or its logit, which is for LRP: maps of other methods are multiplied with it.",
 )
 seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Of the methods with noise, and of random weights.")
 device_option = click.option("--device", default="cpu", show_default=True, help="Where to compute: cpu, cuda, cuda:1, mps, ...")
