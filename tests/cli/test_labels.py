@@ -6,6 +6,7 @@ import torch
 
 from command_line import explained, refused
 from signxai import explain
+from signxai.cli import explain_files, signal_results
 
 NETS = """
 import torch
@@ -171,3 +172,35 @@ def test_a_score_above_zero_turns_no_signs_unless_it_is_compared_with_one_below(
     args = ["explain", "one.npy", "--model", "label_nets:bare", "--target", high, "--method", "lrp_z"]
     assert "below 0" not in explained(run(*args))
     assert "below 0" in explained(run(*args, "--versus", low))
+
+
+def headings_of(run, monkeypatch, *args):
+    """What figures of a command are headed by."""
+    headings = []
+    for module, name in ((explain_files, "signal_figure"), (signal_results, "plot_ecg_maps")):
+        drawn_by = getattr(module, name)
+        monkeypatch.setattr(
+            module,
+            name,
+            lambda samples, *rest, _own=drawn_by, **options: [
+                headings.extend(sample.heading for sample in samples),
+                _own(samples, *rest, **options),
+            ][1],
+        )
+    explained(run(*args, "--output", "maps.png"))
+    return headings
+
+
+@pytest.mark.parametrize("as_signal", [False, True])
+def test_a_figure_says_whose_signs_are_turned(run, here, monkeypatch, as_signal):
+    net = "label_nets:ecg" if as_signal else "label_nets:bare"
+    _, x, logits = logits_of(here)
+    np.save("one.npy", x[0] if as_signal else x[:1])
+    words = ["--sampling-rate", "100", "--units", "mV"] if as_signal else []
+    args = ["explain", "one.npy", "--model", net, *words, "--target", "all", "--method", "lrp_z"]
+    below = [logit < 0 for logit in logits[0]]
+    assert 0 < sum(below) < len(below)
+    assert ["signs turned: a logit is below 0" in heading for heading in headings_of(run, monkeypatch, *args)] == below
+    both = headings_of(run, monkeypatch, *args, "--method", "lrp_zplus")
+    assert ["signs turned by lrp_z: a logit is below 0" in heading for heading in both] == below
+    assert not any("signs turned" in heading for heading in headings_of(run, monkeypatch, *args, "--relevance", "logit"))

@@ -1,7 +1,7 @@
 """What the network says to the inputs of a command."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -44,6 +44,7 @@ class Decisions:
         inputs: (N) the number of the input.
         are_labels: whether each class has a probability of its own, as by a sigmoid, and several may be predicted.
         versus: (N) the classes rather than which these are explained; None: they are explained by themselves.
+        notes: by row, what headings of figures have to add.
     """
 
     names: list[str]
@@ -54,6 +55,7 @@ class Decisions:
     inputs: list[int]
     are_labels: bool
     versus: list[int] | None = None
+    notes: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def array(self) -> Array:
@@ -65,6 +67,10 @@ class Decisions:
     def explained(self) -> list[int] | Contrast:
         """What is explained, as ``signxai.explain`` takes it."""
         return self.targets if self.versus is None else contrast(self.targets, self.versus)
+
+    def note(self, rows: Sequence[int]) -> str:
+        """What a heading has to add of samples that are shown together."""
+        return "".join(dict.fromkeys(self.notes[row] for row in rows if row in self.notes))
 
     def rather_than(self, row: int, name_of: Callable[[int], str]) -> str:
         """What a heading says of the class with which the explained one is compared."""

@@ -28,7 +28,7 @@ from signxai.cli.several_results import check_figure, figure_of_several, of_inpu
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, check_beats, joined_signals, read_signals
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.cli.signal_summaries import SignalSummaries, check_summaries
-from signxai.cli.turned_signs import told_of_signs
+from signxai.cli.turned_signs import noting_signs, told_of_signs
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
 from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, check_destination, check_different, write_atomically
@@ -141,6 +141,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
     for line in (*told, *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
+    decisions = noting_signs(decisions, request.methods, request.relevance)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
@@ -204,6 +205,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
     for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
+    decisions = noting_signs(decisions, request.methods, request.relevance)
     maps = _explain_all(request, model, decisions, classifier, several.options)
     for line in () if request.at else shares(decisions, maps, request.methods):
         say(line)
@@ -440,6 +442,10 @@ def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifie
 
 
 def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
+    return _decided(decisions, index, classifier) + decisions.note([index])
+
+
+def _decided(decisions: Decisions, index: int, classifier: Classifier) -> str:
     logits, target = decisions.logits[index], decisions.targets[index]
     rather_than = decisions.rather_than(index, classifier.class_name)
     if decisions.are_labels:

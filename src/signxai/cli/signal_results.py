@@ -223,14 +223,20 @@ class SignalResults:
 
     def _explained(self, excerpt: Excerpt) -> str:
         """The names of the classes that the map of an excerpt explains; of a strip's beats there may be several."""
-        rows = self.batch.rows_of(excerpt) if self.batch.strips else [list(self.batch.excerpts).index(excerpt)]
+        rows = self._rows(excerpt)
         names = dict.fromkeys(self.classifier.short_name(self.decisions.targets[row]) for row in rows)
         return f"{', '.join(names)}{self.decisions.rather_than(rows[0], self.classifier.short_name)}"
 
+    def _rows(self, excerpt: Excerpt) -> Sequence[int]:
+        """What was explained of an excerpt: itself, or the windows of a strip."""
+        return self.batch.rows_of(excerpt) if self.batch.strips else [list(self.batch.excerpts).index(excerpt)]
+
     def _heading(self, excerpt: Excerpt) -> str:
-        if self.batch.strips:
-            return self._strip_heading(excerpt)
-        row = list(self.batch.excerpts).index(excerpt)
+        rows = self._rows(excerpt)
+        said = self._strip_heading(excerpt) if self.batch.strips else self._window_heading(excerpt, rows[0])
+        return said + self.decisions.note(rows)
+
+    def _window_heading(self, excerpt: Excerpt, row: int) -> str:
         logits, target = self.decisions.logits[row], self.decisions.targets[row]
         predicted = int(logits.argmax())
         name = self.classifier.short_name

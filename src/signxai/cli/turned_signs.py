@@ -1,6 +1,7 @@
 """Whose maps have their signs turned because a score is below 0, as those of LRP that starts with 1, which are shares of it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from signxai.cli.decisions import Decisions, numbered
@@ -8,7 +9,7 @@ from signxai.methods.explainer import takes
 from signxai.models import Classifier
 from signxai.names.grammar import parse_method
 
-__all__ = ["told_of_signs"]
+__all__ = ["noting_signs", "told_of_signs"]
 
 # Their shares have a sign of their own, whatever that of the output that they are shares of.
 _KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
@@ -28,6 +29,15 @@ def told_of_signs(decisions: Decisions, classifier: Classifier, methods: Sequenc
         f"the logit of {classes} is below 0 in {inputs}: maps by {_some(turned)}, {why}, show what speaks for that as speaking against it, "
         f"and the other way round; --relevance {other} puts that right"
     )
+
+
+def noting_signs(decisions: Decisions, methods: Sequence[str], relevance: str) -> Decisions:
+    """The decisions with what headings of figures have to say of turned signs: a figure travels without the report."""
+    turned = [name for name in methods if _turns(name, relevance)]
+    if not turned:
+        return decisions
+    by = "" if len(turned) == len(methods) else f" by {_some(turned)}"
+    return replace(decisions, notes={row: f"; signs turned{by}: a logit is below 0" for row, _ in _below_zero(decisions)})
 
 
 _STARTS = {"one_hot": ("which are shares of it", "logit"), "logit": ("which are multiplied with it", "one_hot")}
