@@ -14,6 +14,8 @@ from refusals import raises
 from signxai import certify, compare_methods, evidence
 from signxai.common.errors import ModelError
 from signxai.evidence import random_models
+from signxai.evidence.explaining import Explaining
+from signxai.evidence.layers_in_use import layers_in_use
 
 # --- weights that are computed -----------------------------------------------------------------------------------------------
 
@@ -221,3 +223,21 @@ def test_a_network_that_does_not_compute_with_its_parameters_is_refused():
     for name in ("random_last_layer", "random_all_layers"):
         assert checks[name].passed is None
         assert "computes what it did" in checks[name].sentence
+
+
+def test_layers_are_found_without_a_run_for_each():
+    runs = []
+
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            blocks = [part for _ in range(5) for part in (nn.Conv1d(3, 3, 3, padding=1, bias=False), nn.BatchNorm1d(3), nn.ReLU())]
+            self.net = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(24, 2))
+
+        def forward(self, x):
+            runs.append(len(x))
+            return self.net(x)
+
+    explaining = Explaining(Counted().eval(), torch.randn(2, 3, 8), "gradient", 0, {})
+    assert len(layers_in_use(explaining, [0])) == 11
+    assert len(runs) <= 3

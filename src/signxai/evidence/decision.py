@@ -173,10 +173,16 @@ class Decision:
             for own in named.values():
                 own.requires_grad_()
             for part in self._slices(self.samples):
-                logits = self._logits(self._as_they_are(part), range(part.start, part.stop))
+                logits = self._with_graph(self._as_they_are(part), range(part.start, part.stop))
                 gradients = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True) if logits.requires_grad else ()
                 found.update(name for name, own in zip(named, gradients, strict=False) if own is not None)
         return found
+
+    def _with_graph(self, parts: Mapping[Key, Tensor], rows: Sequence[int]) -> Tensor:
+        """Outputs with autograd's own graph, where the network can be run as it is: a watched batch norm hides its parameters in it."""
+        if self._joint is None and self._draws_from is None:
+            return run_unwatched(self._net, parts[0], _DecisionPass(has_runs=False), self._output)
+        return self._logits(parts, rows)
 
     def _slices(self, points: int) -> list[slice]:
         return [slice(start, min(start + self.chunk, points)) for start in range(0, points, self.chunk)]
