@@ -375,13 +375,14 @@ def test_no_progress_bar_where_no_terminal_is(run):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_a_progress_bar_on_a_terminal(here):
+@pytest.mark.parametrize("columns", [100, 0])
+def test_a_progress_bar_on_a_terminal(here, columns):
     import fcntl
     import pty
     import termios
 
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # a new one has no columns to draw in
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     args = ["explain", "x.npy", "--model", "nets:small", "--method", "gradient", "lrp_z"]
     done = subprocess.run(
         [sys.executable, "-m", "signxai", *args], stdout=subprocess.PIPE, stderr=follower, cwd=here, timeout=300, check=True

@@ -179,6 +179,27 @@ def test_a_summary_of_several_classes_says_which_each_row_is_of(run, here):
         assert sum(float(row["for"]) for row in of_class) == pytest.approx(np.maximum(relevance, 0).sum(), rel=1e-5)
 
 
+def test_summaries_of_several_maps_are_pages(run, here):
+    have_neurokit2()
+    args = ("--at-beat", 12, "--at-beat", 13, "--summary", "sums.png", "--summary", "sums.pdf")
+    methods = ("--model", "ecg_beats", "--method", "gradient_x_input", "gradient")
+    said = explained(run("explain", "208_1020s.hea", *methods, "--beats", "mine.csv", *args))
+    pages = ["sums.png", "sums-2.png", "sums-3.png", "sums-4.png"]
+    assert [line for line in said.splitlines() if line.startswith("wrote")] == [f"wrote {name}" for name in [*pages, "sums.pdf"]]
+    contents = {(here / name).read_bytes() for name in pages}
+    assert len(contents) == 4
+    assert (here / "sums.pdf").read_bytes().count(b"/Type /Page ") == 4
+
+
+@pytest.mark.slow
+def test_what_cannot_be_summed_up_is_refused_before_anything_is_explained(run, here, monkeypatch):
+    have_neurokit2()
+    monkeypatch.setattr("signxai.cli.explain_files._explain_all", None)
+    (here / "near.csv").write_text("time (s)\n1\n2\n3\n")
+    args = ("--sampling-rate", 100, "--units", "mmHg", "--beats", "near.csv", "--summary", "sums.csv")
+    refused(run("explain", "plain.npy", *TWELVE, *args), "voltage")
+
+
 # Layouts
 
 
@@ -216,9 +237,17 @@ MISTAKES = {
         ["mine.csv", "would be lost"],
     ),
     "a summary of another kind": (["twelve.npz", *TWELVE, "--sampling-rate", "100", "--summary", "a.json"], ["a.json", ".csv"]),
-    "a page for two maps": (
-        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--at-beat", "13", "--summary", "a.png"],
-        ["--summary a.png", "there are 2", ".pdf"],
+    "a name that pages of the summary take": (
+        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--summary", "a.png", "--output", "a-2.png"],
+        ["a-2.png", "page of a.png"],
+    ),
+    "two figures in one file": (
+        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--output", "a.png", "--output", "./a.png"],
+        ["a.png", "its own name"],
+    ),
+    "two archives in one file": (
+        ["208_1020s.hea", *BEATS, "--beats", "mine.csv", "--at-beat", "12", "--output", "a.npz", "--save", "a.npz"],
+        ["a.npz", "its own name"],
     ),
 }
 

@@ -423,9 +423,9 @@ def test_every_command_tells_it_before_a_network_is_loaded(run, here, monkeypatc
     refused(run(command, *source, "--model", "many_nets:named", "--method", "lrp_z", *option), word)
 
 
-@pytest.mark.parametrize("option", ["--output", "--save", "--seed", "--model"])
+@pytest.mark.parametrize("option", ["--table", "--seed", "--model"])
 def test_an_option_with_one_value_is_not_given_twice(run, option):
-    values = {"--output": "b.png", "--save": "b.npz", "--seed": "1", "--model": "many_nets:named"}
+    values = {"--table": "b.csv", "--seed": "1", "--model": "many_nets:named"}
     twice = [option, values[option]] * 2
     rest = NAMED[2:] if option == "--model" else NAMED
     refused(run("explain", "single.png", *rest, *twice), f"{option} is given 2 times")
@@ -499,9 +499,45 @@ def test_progress_moves_while_figures_are_written(run, here, monkeypatch):
             shown.append((self.told, n))
             return super().update(n)
 
-    monkeypatch.setattr("signxai.cli.explain_files.tqdm", Bar)
+    monkeypatch.setattr("signxai.cli.progress_bars.tqdm", Bar)
     explained(run("explain", "photos", *NAMED, "--output", "bars/"))
     assert [step for step in shown if step[0] == "writing"] == [("writing", 1)] * 3
+
+
+@pytest.mark.parametrize("command", [("explain",), ("evaluate", "--metric", "gini", "--no-timing"), ("certify", "--without-srg")])
+def test_progress_moves_while_inputs_are_read_and_predicted(run, monkeypatch, command):
+    shown = []
+
+    class Bar(tqdm):
+        def __init__(self, *args, desc, **options):
+            self.told = desc
+            super().__init__(*args, desc=desc, **options)
+
+        def update(self, n=1):
+            shown.append((self.told, n))
+            return super().update(n)
+
+    monkeypatch.setattr("signxai.cli.progress_bars.tqdm", Bar)
+    monkeypatch.setattr("signxai.cli.decisions._AT_ONCE", 2)
+    done = run(command[0], "photos", *NAMED, *command[1:])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [moved for told, moved in shown if told == "reading"] == [1] * 3
+    assert [moved for told, moved in shown if told == "predicting"] == [2, 1]
+
+
+def test_several_outputs_of_one_run(run, here):
+    outputs = ("all.png", "all.pdf", "all.npz", "each/")
+    said = explained(run("explain", "photos", *NAMED, *(word for output in outputs for word in ("--output", output))))
+    written = [line.removeprefix("wrote ") for line in said.splitlines() if line.startswith("wrote ")]
+    assert written[:2] == ["all.png", "all.pdf"]
+    assert sorted(written) == sorted(str(path.relative_to(here)) for path in (*here.glob("all.*"), *here.glob("each/*")))
+    assert len(written) == 6
+
+
+def test_a_figure_of_a_folder_that_another_output_would_be_is_refused_before_anything_is_explained(run, here, monkeypatch):
+    monkeypatch.setattr("signxai.cli.explain_files._explain_all", None)
+    Path("figures").mkdir()
+    refused(run("explain", "photos", *NAMED, "--output", "figures", "--output", "figures/b.png"), "figures/b.png", "would be lost")
 
 
 def test_progress_moves_while_one_method_runs(run, monkeypatch):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
 from signxai.cli.early_checks import check_first
@@ -16,6 +15,7 @@ from signxai.cli.explain_results import versions
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
+from signxai.cli.progress_bars import progress_bar
 from signxai.cli.samples import read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
@@ -144,7 +144,7 @@ def _prepared(
 def _samples(certification: Certification) -> tuple[CertifiedSample, ...]:
     """What is certified of each sample, until all is done or the user interrupts it."""
     made = {row: CertifiedSample(row, "not begun") for row in range(certification.samples)}
-    with tqdm(total=certification.samples * len(CRITERIA), desc="certifying", unit="check", leave=False, disable=None) as bar:
+    with progress_bar(certification.samples * len(CRITERIA), "certifying") as bar:
         try:
             for row in made:
                 for made[row] in certification.growing(row):  # noqa: B020 - the certificate of the sample grows

@@ -1,5 +1,6 @@
 """What the network says to the inputs of a command."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from signxai.cli.input_files import Failure
+from signxai.cli.progress_bars import watched
 from signxai.common.class_words import number_in
 from signxai.common.errors import ModelError, OptionError, TargetError
 from signxai.engine.forward import OutputOption
@@ -29,6 +31,8 @@ MOST_SHOWN = 8
 """So many inputs are shown on a page of a figure, and at length in a report."""
 
 _TOP = 5
+_AT_ONCE = 32
+"""So many samples are predicted in one pass, at most, where the user says nothing."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +146,7 @@ def decide(
     Raises:
         SignxaiError: the network is no classifier for these inputs, or a target is none of its classes.
     """
-    step = batch_size or len(names)
-    parts = [_rows(x, range(first, min(first + step, len(names)))) for first in range(0, len(names), step)]
+    parts = [_rows(x, rows) for rows in _parts(len(names), batch_size)]
     targets.check(classifier)
     logits, activation = _logits(model, parts, len(names), classifier.output, forward_kwargs)
     classifier.check_names(logits.shape[1])
@@ -176,6 +179,12 @@ def _versus(text: str, explained: list[int], classifier: Classifier, classes: in
     return [index] * len(explained)
 
 
+def _parts(count: int, batch_size: int | None) -> list[range]:
+    """The rows that are predicted at once: so many as the user says, or some of about the same number, so that progress is seen."""
+    step = batch_size or math.ceil(count / math.ceil(count / _AT_ONCE))
+    return [range(first, min(first + step, count)) for first in range(0, count, step)]
+
+
 def _rows(x: Inputs, rows: Sequence[int]) -> Inputs:
     """Some of the samples."""
     if isinstance(x, Mapping):
@@ -183,11 +192,16 @@ def _rows(x: Inputs, rows: Sequence[int]) -> Inputs:
     return np.asarray(x[list(rows)])
 
 
+def _count(part: Inputs) -> int:
+    return len(next(iter(part.values())) if isinstance(part, Mapping) else part)
+
+
 def _logits(
     model: nn.Module, parts: Sequence[Inputs], samples: int, output: OutputOption, forward_kwargs: Mapping[str, object] | None
 ) -> tuple[Array, str | None]:
     """The logits of the parts of a batch, and what the network makes probabilities of them by."""
-    found = [prediction(model, part, output=output, forward_kwargs=forward_kwargs) for part in parts]
+    shown = watched(parts, "predicting", [_count(part) for part in parts])
+    found = [prediction(model, part, output=output, forward_kwargs=forward_kwargs) for part in shown]
     logits = torch.cat([part.logits.cpu() for part in found])
     if logits.ndim == 1 and len(logits) == samples:
         logits = logits[:, None]

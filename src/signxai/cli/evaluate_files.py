@@ -23,6 +23,7 @@ from signxai.cli.samples import Samples, read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import OptionError
+from signxai.common.terminals import bar_columns
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
 from signxai.methods.explainer import explainers_for
@@ -232,7 +233,7 @@ def _compared(
 @contextmanager
 def _bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on standard error, where that is a terminal."""
-    with tqdm(desc="comparing", unit="piece", leave=False, disable=None) as bar:
+    with tqdm(desc="comparing", unit="piece", leave=False, disable=None, ncols=bar_columns()) as bar:
 
         def progress(what: str, done: int, total: int) -> None:
             bar.total, bar.n = total, done

@@ -52,21 +52,27 @@ _SEPARATORS = tuple({os.sep, "/"})
 )
 @click.option(
     "--output",
+    "outputs",
+    multiple=True,
     type=click.Path(),
     metavar="FIGURE",
-    help="Write the maps as a figure (.png, .pdf, .svg, ...), eight inputs on a page; FOLDER/ makes a figure for each input.",
+    help="Write the maps as a figure (.png, .pdf, .svg, ...), eight inputs on a page; FOLDER/ makes a figure for each input; .npz and "
+    ".safetensors are arrays, as by --save. May be given again.",
 )
 @click.option(
     "--save",
+    "saves",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="MAPS.npz",
-    help="Write the maps as arrays (.npz, .safetensors), with the files, classes and probabilities, and how they were made.",
+    help="Write the maps as arrays (.npz, .safetensors), with the files, classes and probabilities, and how they were made. May be given "
+    "again.",
 )
 @click.option(
     "--table",
     type=click.Path(path_type=Path),
     metavar="FILE.csv",
-    help="Write what is predicted and what is explained, a row for each input.",
+    help="Write what is predicted and what is explained, a row for each input; its column path is the file as it was found.",
 )
 @click.option(
     "--option",
@@ -117,8 +123,8 @@ def explain(
     targets: tuple[str, ...],
     versus: str | None,
     above: float | None,
-    output: str | None,
-    save: Path | None,
+    outputs: tuple[str, ...],
+    saves: tuple[Path, ...],
     table: Path | None,
     options: tuple[str, ...],
     at: tuple[str, ...],
@@ -154,7 +160,7 @@ def explain(
     \b
     signxai explain photos/ --method lrp_epsilon_0_25_std_x --output maps/ --table predictions.csv
     signxai explain cat.jpg --model torchvision:resnet18 --weights mine.pt --classes names.txt --size 224 --method gradient --save maps.npz
-    signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png
+    signxai explain cat.jpg --method gradient lrp_epsilon_0_25_std_x --output maps.png --output maps.pdf --output maps.npz
     signxai explain cat.jpg --model torchvision:vgg16 --method grad_cam --target "tiger cat" --output maps.png
     signxai explain cat.jpg --method lrp_epsilon_0_25_std_x --target "tiger cat" --versus lynx --output contrast.png
     signxai explain ecg.npy --model my_package.nets:load --method lrpsign_epsilon_0_1 --save maps.npz
@@ -177,13 +183,15 @@ def explain(
 
     from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files
-    from signxai.cli.explain_results import FigurePlace
+    from signxai.cli.explain_results import ARCHIVE_SUFFIXES, FigurePlace
 
     several = several_given(named, one_sample, explained, forward, labels, own_scales)
-    place = None if output is None else FigurePlace(Path(output), output.endswith(_SEPARATORS) or Path(output).is_dir())
+    arrays = tuple(Path(output) for output in outputs if output.lower().endswith(ARCHIVE_SUFFIXES) and not Path(output).is_dir())
+    drawn = [output for output in outputs if Path(output) not in arrays]
+    figures = tuple(FigurePlace(Path(output), output.endswith(_SEPARATORS) or Path(output).is_dir()) for output in drawn)
     return explain_files(
         Request(
-            *(inputs, model, weights, names, Targets(targets, above, versus), place, save),
+            *(inputs, model, weights, names, Targets(targets, above, versus), figures, (*saves, *arrays)),
             *(parsed, relevance, seed, batch_size, device, signals, frequency),
             at=at,
             overlay=overlay,

@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from torch import nn
-from tqdm import tqdm
 
 from signxai.api import explain
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
@@ -23,6 +22,8 @@ from signxai.cli.input_files import Failure, Found, attempted, files_of, read_in
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
+from signxai.cli.output_places import check_places, folders_of, joined_writers
+from signxai.cli.progress_bars import progress_bar
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
 from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs, shares
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, check_beats, joined_signals, read_signals
@@ -31,10 +32,11 @@ from signxai.cli.signal_summaries import SignalSummaries, check_summaries
 from signxai.cli.turned_signs import noting_signs, told_of_signs
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
-from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, check_destination, check_different, write_atomically
+from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, write_atomically
 from signxai.methods.explainer import explainer_for, takes
 from signxai.models import Classifier, move_to
 from signxai.names.grammar import parse_method
+from signxai.timeseries.packages import package
 from signxai.weights import WeightsFile
 
 __all__ = ["Request", "explain_files"]
@@ -56,8 +58,8 @@ class Request:
     weights: str
     methods: tuple[str, ...]
     targets: Targets
-    output: FigurePlace | None
-    save: Path | None
+    figures: tuple[FigurePlace, ...]
+    saves: tuple[Path, ...]
     options: Mapping[str, Mapping[str, object]]
     relevance: str
     seed: int
@@ -138,14 +140,17 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
         say(line)
     decisions = decide(read.names, read.x, classifier, model, read.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
+    _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else decisions.names)
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
     for line in (*told, *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
     decisions = noting_signs(decisions, request.methods, request.relevance)
+    if signals and request.signals.summaries:
+        check_summaries(signals.strips or signals.excerpts)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
-    for line in results.notices(request.output is not None) if results else ():
+    for line in results.notices(bool(request.figures)) if results else ():
         say(line)
     summaries = results.summaries() if results else SignalSummaries(())
     for line in (line for summarized in summaries.maps for line in summarized.lines()):
@@ -197,12 +202,13 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
         raise OptionError(f"{drawing[0]}: goes with a network that takes one signal, and this one takes several inputs")
     if request.overlay:
         raise OptionError("--overlay: it is about figures of a network that takes pictures alone, and this one takes several inputs")
-    if request.output:
+    if request.figures:
         check_figure(several)
     model = move_to(classifier.model, request.device)
     for line in (*told_of(classifier, request.own, bool(several.pictures)), *several.said()):
         say(line)
     decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
+    _check_names(request, decisions.names)
     for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
     decisions = noting_signs(decisions, request.methods, request.relevance)
@@ -221,35 +227,46 @@ def _files_read(request: Request) -> tuple[Path, ...]:
     return (*request.inputs, *request.several.paths, *request.signals.files, *request.own.files, WeightsFile.named(request.weights).path)
 
 
+def _destinations(request: Request) -> list[tuple[Path, tuple[str, ...]]]:
+    """The files that are asked for beside figures of maps, each with the suffixes that it may have."""
+    wanted: list[tuple[Path, tuple[str, ...]]] = [(path, ARCHIVE_SUFFIXES) for path in request.saves]
+    wanted += [(request.table, (".csv",))] if request.table else []
+    return wanted + [(path, (".csv", *FIGURE_SUFFIXES)) for path in request.signals.summaries]
+
+
 def _check_request(request: Request) -> None:
-    if request.output:
-        request.output.check(_files_read(request))
-    destinations = [(request.save, ARCHIVE_SUFFIXES), (request.table, (".csv",))]
-    destinations += [(path, (".csv", *FIGURE_SUFFIXES)) for path in request.signals.summaries]
-    for path, suffixes in destinations:
-        if path:
-            check_destination(path, suffixes, _files_read(request))
-    figure = (request.output.path,) if request.output and not request.output.is_folder else ()
-    check_different([*figure, *(path for path, _ in destinations if path)])
+    check_places(request.figures, _destinations(request), request.signals.summaries, _files_read(request))
     for options in request.options.values():
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
         for name in options.keys() & _NOT_HERE:
             raise OptionError(f"--option {name}=: a function or a structure, which only signxai.explain takes; leave it out")
-    if drawing := request.several.of_figures() if not request.output else ():
+    if request.signals.summaries:
+        package("neurokit2", "finding P, QRS and T, for --summary,")
+    if drawing := request.several.of_figures() if not request.figures else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     _check_drawing(request)
-    if request.at and (request.output or request.frequency or request.signals.summaries):
-        given = "--output" if request.output else "--frequency" if request.frequency else "--summary"
+    if request.at and (request.figures or request.frequency or request.signals.summaries):
+        given = "--output" if request.figures else "--frequency" if request.frequency else "--summary"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
+
+
+def _check_names(request: Request, names: Sequence[str]) -> None:
+    """Refuse folders in which the figure of an input of such a name would be another file of this run."""
+    for place in request.figures:
+        place.check_names(names, _others(request, place))
+
+
+def _others(request: Request, place: FigurePlace) -> tuple[Path, ...]:
+    """The files that figures in a place must not take the names of."""
+    figures = [other.path for other in request.figures if other is not place and not other.is_folder]
+    return (*_files_read(request), *figures, *(path for path, _ in _destinations(request)))
 
 
 def _check_apart(request: Request) -> None:
     """Refuse to draw into a folder that is read: the same command would read the figures as pictures the next time."""
-    place = request.output
-    if place is None or not (place.is_folder or place.path.suffix.lower() in PICTURE_SUFFIXES):
-        return
-    for folder in (path for path in request.inputs if path.is_dir()):
+    places = [place for place in request.figures if place.is_folder or place.path.suffix.lower() in PICTURE_SUFFIXES]
+    for place, folder in product(places, (path for path in request.inputs if path.is_dir())):
         if place.path.resolve().is_relative_to(folder.resolve()):
             raise OptionError(
                 f"{place.path}: lies in {folder}, from which the pictures are read: the next time figures would be among them; "
@@ -259,11 +276,11 @@ def _check_apart(request: Request) -> None:
 
 def _check_drawing(request: Request) -> None:
     """Refuse options that would do nothing."""
-    if request.overlay and not request.output:
+    if request.overlay and not request.figures:
         raise OptionError("--overlay is about a figure: it goes with --output FIGURE")
-    if request.signals.layout and (request.frequency or not request.output):
+    if request.signals.layout and (request.frequency or not request.figures):
         raise OptionError("--layout is about the figure of an ECG over time: it goes with --output FIGURE, and without --frequency")
-    if request.signals.highest_hz and not (request.frequency and request.output):
+    if request.signals.highest_hz and not (request.frequency and request.figures):
         raise OptionError("--highest-hz is about the axis of frequencies: it goes with --frequency and --output FIGURE")
 
 
@@ -272,10 +289,8 @@ def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None
         raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
     if request.overlay and (signals is not None or x.ndim != 4):
         raise OptionError("--overlay: maps are laid over pictures, and these inputs are none")
-    if request.output and signals is None:
+    if request.figures and signals is None:
         _figure_of(x)
-    if signals:
-        check_summaries(request.signals.summaries, len(signals.strips or signals.excerpts) * len(request.methods))
 
 
 # Explaining
@@ -287,7 +302,7 @@ def _explain_all(
     """The maps by the names under which they are kept; ``several`` are the options that go with several inputs."""
     maps: dict[str, Array] = {}
     width = max(len(key) for method in request.methods for key in _keys(request, method, decisions))
-    with tqdm(total=len(request.methods) * len(decisions.names), bar_format=_BAR, desc="explaining", leave=False, disable=None) as bar:
+    with progress_bar(len(request.methods) * len(decisions.names), "explaining") as bar:
         for number, method in enumerate(request.methods):
             start = time.perf_counter()
             progress = partial(_show, bar, method, number * len(decisions.names))
@@ -300,9 +315,6 @@ def _explain_all(
                 bar.write(f"{method:{width}}  no relevance of {', '.join(without)}", file=sys.stdout)
             maps |= found
     return maps
-
-
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
 
 
 def _show(bar: Any, method: str, before: int, done: float, count: int) -> None:
@@ -374,18 +386,19 @@ class _Kept:
 
 def _write(request: Request, kept: _Kept, say: Callable[[str], None], written: list[Path]) -> None:
     """Write what is asked for; ``written`` gets the files."""
-    others = [path for path in (request.save, request.table, *request.signals.summaries) if path]
     writers = dict(kept.further)
-    if request.output:
-        writers |= request.output.writers(kept.drawing, (*_files_read(request), *others))
-        for line in request.output.said(len(kept.drawing.names), writers):
+    for place in request.figures:
+        made = place.writers(kept.drawing, _others(request, place))
+        writers = joined_writers(writers, made)
+        for line in place.said(len(kept.drawing.names), made):
             say(line)
-    if request.save:
+    if request.saves:
         about = what_is_saved(kept.decisions, kept.classifier, kept.paths, kept.failures, _made(request, kept.classifier))
-        writers[request.save] = partial(saved_with, content={**about, **kept.arrays})
+        content = {**about, **kept.arrays}
+        writers = joined_writers(writers, {path: partial(saved_with, content=content) for path in request.saves})
     if request.table:
-        writers[request.table] = writer_of_table(kept.decisions, kept.classifier, kept.paths)
-    with _folder_of(request.output), tqdm(total=len(writers), bar_format=_BAR, desc="writing", leave=False, disable=None) as bar:
+        writers = joined_writers(writers, {request.table: writer_of_table(kept.decisions, kept.classifier, kept.paths)})
+    with folders_of(request.figures), progress_bar(len(writers), "writing") as bar:
         write_atomically({path: partial(_write_one, write, bar) for path, write in writers.items()}, written)
 
 
@@ -393,20 +406,6 @@ def _write_one(write: Callable[[Path], None], bar: Any, path: Path) -> None:
     bar.refresh()
     write(path)
     bar.update()
-
-
-@contextmanager
-def _folder_of(place: FigurePlace | None) -> Iterator[None]:
-    """While entered, the folder of the figures is there, if one is wanted; it goes again if nothing comes to lie in it."""
-    if place is None or not place.is_folder or place.path.exists():
-        yield
-        return
-    place.path.mkdir()
-    try:
-        yield
-    finally:
-        if not any(place.path.iterdir()):
-            place.path.rmdir()
 
 
 def _made(request: Request, classifier: Classifier) -> Made:

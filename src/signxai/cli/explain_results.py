@@ -4,7 +4,7 @@ import csv
 import json
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -80,16 +80,25 @@ class FigurePlace:
         Raises:
             OptionError: one of them is an input.
         """
-        rows = range(len(drawing.names))
         if self.is_folder:
-            stems = zip(rows, _stems(drawing.names), strict=True)
-            writers: dict[Path, Writer] = {self.path / f"{stem}.png": partial(_write_figure, drawing.draw, row) for row, stem in stems}
+            files = enumerate(self._in_folder(drawing.names))
+            writers: dict[Path, Writer] = {path: partial(_write_figure, drawing.draw, row) for row, path in files}
         else:
-            writers = page_writers(drawing.draw, rows, self.path, per_page=MOST_SHOWN)
-        for path in writers:
-            if any(path.resolve() == given.resolve() for given in inputs):
-                raise OptionError(f"{path}: is read or written too, and would be lost; choose another place for figures")
+            writers = page_writers(drawing.draw, range(len(drawing.names)), self.path, per_page=MOST_SHOWN)
+        _check_unused(writers, inputs)
         return writers
+
+    def check_names(self, names: Sequence[str], others: tuple[Path, ...]) -> None:
+        """Refuse a folder in which the figure of an input would be a file that is read or written, too.
+
+        Raises:
+            OptionError: if it is one.
+        """
+        if self.is_folder:
+            _check_unused(self._in_folder(names), others)
+
+    def _in_folder(self, names: Sequence[str]) -> list[Path]:
+        return [self.path / f"{stem}.png" for stem in _stems(names)]
 
     def said(self, count: int, writers: Mapping[Path, Writer]) -> list[str]:
         """What is to be said of where so many inputs are shown."""
@@ -97,6 +106,13 @@ class FigurePlace:
             return []
         where = "on pages in one file" if len(writers) == 1 else f"on {len(writers)} pages, {self.path.name} to {list(writers)[-1].name}"
         return [f"{count} inputs are shown {where}; --output FOLDER/ makes one for each input"]
+
+
+def _check_unused(paths: Iterable[Path], others: tuple[Path, ...]) -> None:
+    used = {given.resolve() for given in others}
+    for path in paths:
+        if path.resolve() in used:
+            raise OptionError(f"{path}: is read or written too, and would be lost; choose another place for figures")
 
 
 def _write_figure(draw: Draw, row: int, path: Path) -> None:

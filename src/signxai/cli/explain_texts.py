@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from signxai._version import __version__
 from signxai.common.errors import InputError, OptionError, TargetError
+from signxai.common.terminals import bar_columns
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, write_atomically
 from signxai.models import move_to
 from signxai.names.grammar import parse_method
@@ -165,7 +166,7 @@ def _explain_all(request: TextRequest, loaded: Loaded, texts: Sequence[str]) -> 
     results: list[Result] = []
     pairs = [(method, number) for method in request.methods for number in range(len(texts))]
     *targets, versus = _targets((*request.targets, request.versus), loaded)
-    for method, number in tqdm(pairs, desc="explaining", unit="text", leave=False, disable=None):
+    for method, number in tqdm(pairs, desc="explaining", unit="text", leave=False, disable=None, ncols=bar_columns()):
         options: dict[str, Any] = dict(request.options[method], relevance=request.relevance, seed=request.seed)
         options["account"] = _has_an_account(method) if request.account is None else request.account
         if request.batch_size is not None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
 from signxai.cli.model_options import ModelOptions
+from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError
 from signxai.datasets.sources import as_text
 from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, open_picture, read_array
@@ -263,7 +264,7 @@ def attempted(paths: Sequence[Path], read: Callable[[Path], Result], may_fail: b
     """
     results: dict[int, Result] = {}
     errors: dict[int, Exception] = {}
-    for number, path in enumerate(paths):
+    for number, path in enumerate(watched(paths, "reading")):
         try:
             results[number] = read(path)
         except (InputError, OSError) as error:

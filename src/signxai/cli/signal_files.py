@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
+from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.files import ARRAY_SUFFIXES
 from signxai.models import Classifier
@@ -271,7 +272,7 @@ def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalO
             "signxai.models.Classifier whose signal_input has before_s and after_s"
         )
     check_beats(paths, options)
-    recordings = [_recording(path, wanted, options) for path in paths]
+    recordings = [_recording(path, wanted, options) for path in watched(paths, "reading")]
     batch = joined_signals([replace(_batch(recording, wanted, options), notices=list(_notices(recording))) for recording in recordings])
     for excerpt in batch.excerpts:
         _check(excerpt)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from signxai.cli.signal_files import Excerpt
-from signxai.common.errors import OptionError
+from signxai.figures.paging import page_writers
 from signxai.figures.summary_plots import plot_summary
 from signxai.timeseries.beats import UNCLASSIFIED
+from signxai.timeseries.signals import Signal
 from signxai.timeseries.summary import RelevanceSummary, summarize
 
 __all__ = ["SignalSummaries", "SummarizedMap", "check_summaries"]
@@ -21,17 +22,19 @@ __all__ = ["SignalSummaries", "SummarizedMap", "check_summaries"]
 _COLUMNS = ("recording", "method", "explained", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against")
 
 
-def check_summaries(paths: Sequence[Path], maps: int) -> None:
-    """Refuse a figure of one page for several maps.
+def check_summaries(excerpts: Sequence[Excerpt]) -> None:
+    """Refuse, before anything is explained, excerpts of which no map can be summed up.
 
     Raises:
-        OptionError: there are several.
+        InputError: as ``summarize`` does: no lead of voltage, no beat near, a gap.
     """
-    single = [path for path in paths if path.suffix.lower() not in (".csv", ".pdf")]
-    if single and maps > 1:
-        raise OptionError(
-            f"--summary {single[0]}: one figure shows one map, and there are {maps}; write a .pdf, with a page for each, or a .csv"
-        )
+    for excerpt in excerpts:
+        summarize(_with_beats(excerpt), np.zeros(excerpt.values.shape), start=excerpt.start)
+
+
+def _with_beats(excerpt: Excerpt) -> Signal:
+    """The whole recording of an excerpt."""
+    return excerpt.recording.signal.with_beats(excerpt.recording.beats)
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,7 @@ class SummarizedMap:
     @classmethod
     def of(cls, excerpt: Excerpt, heading: str, method: str, explained: str, relevance: npt.NDArray[Any]) -> "SummarizedMap":
         """Summarize a map over the beats of its whole recording."""
-        signal = excerpt.recording.signal.with_beats(excerpt.recording.beats)
-        return cls(excerpt, heading, method, explained, relevance, summarize(signal, relevance, start=excerpt.start))
+        return cls(excerpt, heading, method, explained, relevance, summarize(_with_beats(excerpt), relevance, start=excerpt.start))
 
     def lines(self) -> Iterator[str]:
         """The sums, as they are reported."""
@@ -83,14 +85,14 @@ class SignalSummaries:
     maps: Sequence[SummarizedMap]
 
     def writers(self, paths: Sequence[Path]) -> Mapping[Path, Callable[[Path], None]]:
-        """What writes each file.
-
-        Raises:
-            OptionError: a figure of one page for several maps.
-        """
-        check_summaries(paths, len(self.maps))
-        kinds = {".csv": self._write_table, ".pdf": self._write_pages}
-        return {path: kinds.get(path.suffix.lower(), self._write_figure) for path in paths}
+        """What writes each file: one table of all maps, and figures with a page for each."""
+        writers: dict[Path, Callable[[Path], None]] = {}
+        for path in paths:
+            if path.suffix.lower() == ".csv":
+                writers[path] = self._write_table
+            else:
+                writers |= page_writers(_page, self.maps, path, per_page=1)
+        return writers
 
     def _write_table(self, path: Path) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -99,10 +101,6 @@ class SignalSummaries:
             for each in self.maps:
                 table.writerows(each.rows())
 
-    def _write_pages(self, path: Path) -> None:
-        with PdfPages(path) as pages:
-            for each in self.maps:
-                pages.savefig(each.figure())
 
-    def _write_figure(self, path: Path) -> None:
-        self.maps[0].figure().savefig(path)
+def _page(maps: Sequence[SummarizedMap]) -> Figure:
+    return maps[0].figure()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from signxai.common.errors import OptionError, StoreError
+from signxai.common.terminals import bar_columns
 from signxai.datasets.certificates import write_certificates
 from signxai.datasets.entry_options import options_at, options_by_entry
 from signxai.datasets.parts import parts_of
@@ -79,7 +80,7 @@ def certify_entries(
     found: dict[int, Certificate] = {}
     with StoreWriter(path):
         try:
-            for index in tqdm(chosen, desc="certifying", unit="entry", disable=not progress):
+            for index in tqdm(chosen, desc="certifying", unit="entry", disable=not progress, ncols=bar_columns()):
                 found[index] = _certificate(opened, net, method, index, thresholds, removing, options_at(how, [index]))
         finally:
             if found:

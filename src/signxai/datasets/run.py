@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from signxai.common.errors import InputError, OptionError
+from signxai.common.terminals import bar_columns
 from signxai.datasets.classes import class_asked
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.given_models import given
@@ -247,7 +248,7 @@ def _follow(
 ) -> None:
     """Have all batches made, and show how far the run is."""
     left = sum(_size(number, batch_size, count) for number in missing)
-    with tqdm(total=count, initial=count - left, unit="entry", disable=not progress) as bar:
+    with tqdm(total=count, initial=count - left, unit="entry", disable=not progress, ncols=bar_columns()) as bar:
         try:
             for result in results:
                 bar.update(_size(result.number, batch_size, count))

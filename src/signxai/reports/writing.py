@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from signxai.common.errors import InputError, OptionError
+from signxai.common.terminals import bar_columns
 from signxai.datasets.store import Store
 from signxai.reports.cluster_pages import cluster_page, listed_of, page_average
 from signxai.reports.clusters import Clustering
@@ -84,7 +85,7 @@ def write_report(
     subject = Subject.of(opened, _chosen(opened, methods))
     with folder_in_the_making(Path(folder), opened.path) as part:
         steps = 2 * len(subject.table.rows)
-        with closing(tqdm(total=steps, unit="entry", disable=not progress)) as bar:
+        with closing(tqdm(total=steps, unit="entry", disable=not progress, ncols=bar_columns())) as bar:
             _Writer(subject, part, title or report_title(opened.run)).write(bar.update)
     return Path(folder) / "index.html"
 
