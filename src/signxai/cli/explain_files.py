@@ -242,7 +242,7 @@ def _check_request(request: Request) -> None:
         for name in options.keys() & _NOT_HERE:
             raise OptionError(f"--option {name}=: a function or a structure, which only signxai.explain takes; leave it out")
     if request.signals.summaries:
-        package("neurokit2", "finding P, QRS and T, for --summary,")
+        package("neurokit2", "finding the waves of beats, for --summary,")
     if drawing := request.several.of_figures() if not request.figures else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     _check_drawing(request)
