@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
@@ -18,6 +18,7 @@ from signxai.engine.not_finite import Culprit
 from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite, refuse_mixed_samples
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
+from signxai.methods.turned_signs import turns_signs
 from signxai.names.grammar import MethodSpec
 
 __all__ = ["HeadRow", "Report", "Row", "inspect_model"]
@@ -99,6 +100,8 @@ class Report:
         relevance_at_input: the sum of the relevance map.
         positive, negative: the sums of the positive and of the negative values of the map.
         heads: one row for each head of each attention in the model whose heads are known; empty without any.
+        turned: of how many samples an explained logit is below 0 and turns the signs of the map, as that of LRP that starts with 1: what
+            speaks for the class is negative there.
     """
 
     method: str
@@ -108,6 +111,7 @@ class Report:
     positive: float
     negative: float
     heads: tuple[HeadRow, ...] = ()
+    turned: int = 0
 
     @property
     def absorbed_by_bias(self) -> float:
@@ -178,6 +182,11 @@ class Report:
             f"+ ({stabilizer}) by stabilizers + ({elsewhere}) elsewhere; unaccounted: {self.unaccounted:.0e}"
         )
         yield f"The map: positive {positive}, negative {negative}"
+        if self.turned:
+            yield (
+                f"Signs are turned in {self.turned} map{'s' * (self.turned != 1)}, because a logit is below 0: what speaks for it is "
+                "negative; start relevance otherwise (logit instead of one_hot, or one_hot instead of logit)"
+            )
         unknown = self.unknown_operations
         yield f"Without a known rule: {', '.join(unknown)}" if unknown else "Every operation has a rule"
 
@@ -260,7 +269,14 @@ def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
         positive=float(relevance.clamp(min=0).sum()),
         negative=float(relevance.clamp(max=0).sum()),
         heads=tuple(row for number, record in enumerate(mode.heads) for row in _head_rows(number, record)),
+        turned=_below_zero(logits, start) if turns_signs(method, batch.relevance) else 0,
     )
+
+
+def _below_zero(logits: Tensor, start: Tensor) -> int:
+    """The number of samples with a negative logit among those that relevance starts at."""
+    negative = (logits.detach() < 0) & (start != 0)
+    return int(negative.flatten(1).any(dim=1).sum())
 
 
 def _culprit(records: Sequence[Record]) -> Culprit | None:
@@ -289,7 +305,7 @@ def _joined(reports: Sequence[Report]) -> Report:
         _sum_of(parts, ("relevance_at_output", "relevance_at_input", *_ABSORBED)) for parts in zip(*(r.rows for r in reports), strict=True)
     ]
     heads = [_sum_of(parts, ("relevance",)) for parts in zip(*(r.heads for r in reports), strict=True)]
-    whole = _sum_of(reports, ("relevance_at_output", "relevance_at_input", "positive", "negative"))
+    whole = _sum_of(reports, ("relevance_at_output", "relevance_at_input", "positive", "negative", "turned"))
     return replace(whole, rows=tuple(rows), heads=tuple(heads))
 
 

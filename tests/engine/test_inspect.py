@@ -15,6 +15,7 @@ from signxai import explain, inspect_model
 from signxai.api import Report
 from signxai.common import ModelError, OptionError
 from signxai.engine.relevance import UnknownOperationWarning
+from signxai.targets import contrast
 from untouched import assert_untouched, state
 
 METHODS = ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_gamma_0_25", "lrpsign_epsilon_0_25_std_x", "w2lrp_zplus", "flatlrp_z",
@@ -466,3 +467,31 @@ def test_a_row_of_a_complex_product_says_how_it_was_shared():
 
     rows = inspect_model(Spectrum().double(), torch.randn(1, 8, dtype=torch.float64), "lrp_epsilon_0_1").rows
     assert [row.rule for row in rows if row.operation == "mul"] == ["each its share", "half to each factor, by share"]
+
+
+@pytest.mark.parametrize(
+    ("method", "relevance", "turns"),
+    [
+        ("lrp_epsilon_0_1", "one_hot", True),
+        ("lrp_epsilon_0_1", "logit", False),
+        ("lrp_zplus", "logit", True),
+        ("lrp_zplus", "one_hot", False),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_it_says_of_how_many_samples_a_negative_logit_turns_the_signs(method, relevance, turns, batch_size):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(9, 4)
+    negative = int((model(x)[:, 0] < 0).sum())
+    assert 0 < negative < 9
+    report = inspect_model(model, x, method, 0, relevance=relevance, batch_size=batch_size)
+    assert report.turned == report.to_dict()["turned"] == negative * turns
+    assert (f"Signs are turned in {negative} map" in str(report)) == turns
+
+
+def test_of_one_class_rather_than_another_either_logit_turns_the_signs():
+    model = nn.Linear(2, 3, bias=False)
+    model.weight = nn.Parameter(torch.tensor([[1.0, 0], [-1.0, 0], [2.0, 0]]))
+    x = torch.tensor([[1.0, 0], [-1.0, 0]])
+    assert inspect_model(model, x, "lrp_z", contrast(0, 2)).turned == 1
+    assert inspect_model(model, x, "lrp_z", contrast(0, 1)).turned == 2

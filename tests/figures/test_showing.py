@@ -98,6 +98,26 @@ def test_of_many_samples_the_first_are_shown_with_a_word():
     assert "sample 0 (the first 6 of 60 are shown; rows= chooses others)" in " ".join(texts(figure)).replace("\n", " ")
 
 
+def test_of_logits_below_0_it_is_said_whose_signs_are_turned():
+    x, maps = np.zeros((2, 3, 8, 8)), {"lrp_z": np.ones((2, 3, 8, 8)), "gradient": np.ones((2, 3, 8, 8))}
+
+    def said(maps, **options):
+        return [text.get_text() for text in signxai.show(x, maps, logits=[-1.5, 2], **options).texts if "sample" in text.get_text()]
+
+    assert said(maps) == ["sample 0: logit -1.50; signs turned by lrp_z", "sample 1: logit 2.00"]
+    assert said(maps, started_with="logit") == ["sample 0: logit -1.50; signs turned by gradient", "sample 1: logit 2.00"]
+    assert said({"lrp_z": maps["lrp_z"]})[0] == "sample 0: logit -1.50; signs turned"
+    assert said({"mine": maps["lrp_z"]}) == ["sample 0: logit -1.50", "sample 1: logit 2.00"]
+    several = signxai.show({"a": x, "b": x}, {"lrp_z": {"a": x + 1, "b": x - 1}}, logits=[-1.5, 2])
+    assert "sample 0: logit -1.50; signs turned" in [text.get_text() for text in several.texts]
+
+
+@pytest.mark.parametrize(("options", "error"), [({"logits": [1.0]}, InputError), ({"started_with": "both"}, OptionError)])
+def test_logits_that_are_not_of_the_samples_are_refused(options, error):
+    with pytest.raises(error):
+        signxai.show(np.zeros((2, 3, 8, 8)), np.ones((2, 3, 8, 8)), **options)
+
+
 def test_a_notebook_shows_the_figure():
     assert signxai.show(np.zeros((1, 1, 4, 4)), np.ones((1, 1, 4, 4)))._repr_png_().startswith(b"\x89PNG")
 

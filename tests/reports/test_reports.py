@@ -507,6 +507,19 @@ def test_what_is_absorbed_is_a_share_of_1_where_relevance_starts_with_it(start, 
         assert ("</em> is the logit of the explained class, with which relevance starts, less the sum" in words) == (start == "logit")
 
 
+@pytest.mark.parametrize("start", ["one_hot", "logit"])
+def test_it_is_said_whose_signs_are_turned(start, tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=10, failing=None, relevance=start, target="label")
+    report = write_report(store, tmp_path / "report").parent
+    negative = store.logits_of_targets() < 0
+    assert 0 < negative.sum() < len(negative)
+    turning = [name.startswith("lrp") == (start == "one_hot") for name in store.methods]
+    for row, is_below in enumerate(negative):
+        assert (report / f"entries/{row:06d}.html").read_text().count("Signs are turned") == sum(turning) * is_below
+    page = (report / "index.html").read_text()
+    assert page.count(f"Signs are turned in {negative.sum()} of 10 maps") == sum(turning)
+
+
 class TwoInputs(Store):
     """The store of pictures as one of a model that takes two inputs: the picture, and three numbers."""
 

@@ -5,26 +5,23 @@ from dataclasses import replace
 from functools import partial
 
 from signxai.cli.decisions import Decisions, numbered
-from signxai.methods.explainer import takes
+from signxai.methods.turned_signs import OTHER_START, turns_signs
 from signxai.models import Classifier
-from signxai.names.grammar import parse_method
 
 __all__ = ["noting_signs", "told_of_signs"]
 
-# Their shares have a sign of their own, whatever that of the output that they are shares of.
-_KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
 _FEW = 3
 
 
 def told_of_signs(decisions: Decisions, classifier: Classifier, methods: Sequence[str], relevance: str) -> Iterator[str]:
     """What is to be said before a map is read: of which classes it shows what speaks for and against them with turned signs."""
-    turned = [name for name in methods if _turns(name, relevance)]
+    turned = [name for name in methods if turns_signs(name, relevance)]
     below = _below_zero(decisions)
     if not turned or not below:
         return
     classes = _some([numbered(classifier, target) for target in dict.fromkeys(target for _, target in below)])
     inputs = _some(list(dict.fromkeys(decisions.names[row] for row, _ in below)))
-    why, other = _STARTS[relevance]
+    why, other = _WHY[relevance], OTHER_START[relevance]
     yield (
         f"the logit of {classes} is below 0 in {inputs}: maps by {_some(turned)}, {why}, show what speaks for that as speaking against it, "
         f"and the other way round; --relevance {other} puts that right"
@@ -33,22 +30,14 @@ def told_of_signs(decisions: Decisions, classifier: Classifier, methods: Sequenc
 
 def noting_signs(decisions: Decisions, methods: Sequence[str], relevance: str) -> Decisions:
     """The decisions with what headings of figures have to say of turned signs: a figure travels without the report."""
-    turned = [name for name in methods if _turns(name, relevance)]
+    turned = [name for name in methods if turns_signs(name, relevance)]
     if not turned:
         return decisions
     by = "" if len(turned) == len(methods) else f" by {_some(turned)}"
     return replace(decisions, notes={row: f"; signs turned{by}: a logit is below 0" for row, _ in _below_zero(decisions)})
 
 
-_STARTS = {"one_hot": ("which are shares of it", "logit"), "logit": ("which are multiplied with it", "one_hot")}
-
-
-def _turns(name: str, relevance: str) -> bool:
-    """Whether a map's signs are those of a negative logit: LRP divides by it, with epsilon or z at the last layer, and so wants to start
-    with it; others are multiplied with it if they do."""
-    spec = parse_method(name)
-    divides = spec.rule is not None and spec.rule not in _KEEP_SIGNS
-    return divides if relevance == "one_hot" else not divides and takes(spec, "relevance")
+_WHY = {"one_hot": "which are shares of it", "logit": "which are multiplied with it"}
 
 
 def _below_zero(decisions: Decisions) -> list[tuple[int, int]]:

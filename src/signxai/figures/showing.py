@@ -15,6 +15,7 @@ from signxai.common.visualization import as_array
 from signxai.figures.input_plots import InputsSample, inputs_figure, spread
 from signxai.figures.map_plots import Sample, image_figure, signal_figure
 from signxai.figures.places import AxesLike
+from signxai.methods.turned_signs import OTHER_START, turns_signs
 
 __all__ = ["show"]
 
@@ -34,6 +35,8 @@ def show(
     overlay: bool = True,
     percentile: float = 99,
     axes: AxesLike | None = None,
+    logits: Any = None,
+    started_with: str = "one_hot",
 ) -> Figure:
     """Draw inputs and their relevance, as `signxai.explain` took and gave them; a notebook shows the figure, ``savefig`` writes it.
 
@@ -49,6 +52,9 @@ def show(
         overlay: pictures alone: lay maps over the picture in gray, the more opaque the stronger; False draws them by themselves.
         percentile: of |R|, where the colours of each map end.
         axes: draw on these: one for each map, or one for each panel; None: on a page of its own.
+        logits: (N,) of the explained classes: headings give them, and say by which of the methods a logit below 0 turns the signs, if maps
+            are given by method: what speaks for the class is blue there.
+        started_with: the ``relevance=`` of `signxai.explain`: "one_hot" or "logit".
 
     Raises:
         InputError: what goes in does not fit together, or is none of these.
@@ -59,9 +65,9 @@ def show(
     ['sample 0', 'sample 1']
     """
     if isinstance(x, _SEVERAL):
-        return _show_several(x, relevance, rows, percentile, axes)
+        return _show_several(x, relevance, rows, percentile, axes, (logits, started_with))
     inputs, maps = _of_photo(x, relevance) if isinstance(x, Image.Image) else _of_batch(x, relevance)
-    headings = _headings(rows, len(inputs))
+    headings = _with_logits(_headings(rows, len(inputs)), logits, len(inputs), list(maps), started_with)
     samples = {row: {method: values[row] for method, values in maps.items()} for row in headings}
     if inputs.ndim == 4:
         pictures = [Sample(_picture(inputs[row]), samples[row], said) for row, said in headings.items()]
@@ -75,11 +81,14 @@ def show(
     return inputs_figure(lists, percentile=percentile, axes=axes)
 
 
-def _show_several(x: Any, relevance: Any, rows: Sequence[int] | None, percentile: float, axes: AxesLike | None) -> Figure:
+def _show_several(
+    x: Any, relevance: Any, rows: Sequence[int] | None, percentile: float, axes: AxesLike | None, start: tuple[Any, str]
+) -> Figure:
     parts = [as_array(part) for part in (x.values() if isinstance(x, Mapping) else x) if part is not None]
     if not parts or not all(part.ndim for part in parts):
         raise InputError("several inputs are arrays whose first axis counts the samples; there are none, or some have no axis")
-    headings = _headings(rows, len(parts[0]))
+    methods = [name for name, values in relevance.items() if isinstance(values, _SEVERAL)] if isinstance(relevance, Mapping) else []
+    headings = _with_logits(_headings(rows, len(parts[0])), start[0], len(parts[0]), methods, start[1])
     return inputs_figure(
         [InputsSample.of_batch(x, relevance, row, said) for row, said in headings.items()], percentile=percentile, axes=axes
     )
@@ -151,6 +160,26 @@ def _headings(rows: Sequence[int] | None, count: int) -> dict[int, str]:
             raise OptionError(f"rows={list(shown)}: of {count} samples the numbers run from 0 to {count - 1}")
     more = f" (the first {len(shown)} of {count} are shown; rows= chooses others)" if rows is None and len(shown) < count else ""
     return {row: f"sample {row}{more if place == 0 else ''}" for place, row in enumerate(shown)}
+
+
+def _with_logits(headings: dict[int, str], logits: Any, count: int, methods: Sequence[str], started_with: str) -> dict[int, str]:
+    """Headings with the logit of each sample, and by which methods it turns the signs.
+
+    Raises:
+        InputError: there is not one for each sample.
+        OptionError: relevance starts with neither.
+    """
+    if started_with not in OTHER_START:
+        raise OptionError(f"started_with={started_with!r}: relevance starts with 'one_hot' or 'logit'")
+    if logits is None:
+        return headings
+    values = as_array(logits)
+    if values.shape != (count,):
+        raise InputError(f"logits of shape {values.shape} for {count} samples; give one of each explained class, ({count},)")
+    turning = [name for name in methods if turns_signs(name, started_with)]
+    by = "" if len(turning) == len(methods) else f" by {', '.join(turning)}"
+    said = f"; signs turned{by}" if turning else ""
+    return {row: f"{text}: logit {values[row]:.2f}{said if values[row] < 0 else ''}" for row, text in headings.items()}
 
 
 def _picture(x: Array) -> Array:

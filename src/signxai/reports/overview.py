@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -83,11 +83,17 @@ def _listed(content: dict[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in content.items() if key not in ("target", "keeps_inputs"))
 
 
-def method_facts(methods: Sequence[str], table: EntryTable) -> list[dict[str, Any]]:
-    """Each method with a line of what it means, where its name says it."""
+def method_facts(subject: Subject) -> list[dict[str, Any]]:
+    """Each method with a line of what it means, where its name says it, and in how many maps its signs are turned."""
     return [
-        {"name": name, "meaning": _meaning(name), "absorbs": table.ledger("absorbed", name) is not None, "number": number}
-        for number, name in enumerate(methods)
+        {
+            "name": name,
+            "meaning": _meaning(name),
+            "absorbs": subject.table.ledger("absorbed", name) is not None,
+            "number": number,
+            "turned": int(subject.turned(name).sum()),
+        }
+        for number, name in enumerate(subject.methods)
     ]
 
 
@@ -219,6 +225,7 @@ def entry_facts(subject: Subject, place: int) -> dict[str, Any]:
         "group": None if table.groups is None else table.groups[place],
         "top": [(int(number), float(logit), float(share)) for number, logit, share in zip(order, logits, probabilities, strict=True)],
         "ledgers": [_ledger(subject, method, place) for method in subject.methods],
+        "turned": [bool(subject.turned(method)[place]) for method in subject.methods],
         "certificates": [_certificate(subject, method, int(table.rows[place])) for method in subject.methods],
         "clusters": [{"clustering": one, "number": one.by_place[place]} for one in subject.clusterings if place in one.by_place],
         "neighbours": [int(table.rows[other]) if 0 <= other < len(table.rows) else None for other in (place - 1, place + 1)],

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from signxai.datasets.store import Store
 from signxai.evidence.certificate import Certificate
+from signxai.methods.turned_signs import turns_signs
 from signxai.reports.clusters import Clustering, clusterings_of
 from signxai.reports.entries import EntryTable, blocks
 from signxai.reports.parts import Part, named, parts_of
@@ -78,6 +79,11 @@ class Subject:
     def starts_with_logit(self) -> bool:
         """Whether relevance starts with the logit of the explained class; else with 1."""
         return bool(self.store.run.get("options", {}).get("relevance") == "logit")
+
+    def turned(self, method: str) -> Array:
+        """Whether each map has its signs turned, as the logit of the explained class is below 0 (entries)."""
+        negative: Array = self.table.explained < 0
+        return negative & turns_signs(method, "logit" if self.starts_with_logit else "one_hot")
 
     @property
     def has_inputs(self) -> bool:

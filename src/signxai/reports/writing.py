@@ -108,7 +108,7 @@ class _Writer:
             "title": title,
             "prefix": common_folder(keys),
             "short": self._short,
-            "methods": method_facts(subject.methods, subject.table),
+            "methods": method_facts(subject),
             "parts": subject.parts,
             "class_name": subject.table.classes.explained,
             "table": subject.table,

@@ -1,0 +1,35 @@
+"""Which methods give a class with a negative logit a map with turned signs: what speaks for the class looks as if it spoke against it."""
+
+from __future__ import annotations
+
+from signxai.common.errors import MethodNameError
+from signxai.methods.explainer import takes
+from signxai.names.grammar import MethodSpec, parse_method
+
+__all__ = ["OTHER_START", "turns_signs"]
+
+# Their shares have a sign of their own, whatever that of the output that they are shares of.
+_KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
+
+OTHER_START = {"one_hot": "logit", "logit": "one_hot"}
+"""With which ``relevance=`` the signs are right where this one turns them."""
+
+
+def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
+    """Whether a map's signs are those of a negative logit.
+
+    LRP with epsilon or z at the last layer divides by the logit, and so wants to start with it; others are multiplied with it if they do.
+
+    Args:
+        method: by name; of a name that is none, as that of a method that is not registered here, nothing is known: False.
+        relevance: what it starts with, "one_hot" or "logit".
+
+    >>> turns_signs("lrp_epsilon_0_1", "one_hot"), turns_signs("lrp_epsilon_0_1", "logit"), turns_signs("gradient", "one_hot")
+    (True, False, False)
+    """
+    try:
+        spec = parse_method(method) if isinstance(method, str) else method
+    except MethodNameError:
+        return False
+    divides = spec.rule is not None and spec.rule not in _KEEP_SIGNS
+    return divides if relevance == "one_hot" else not divides and takes(spec, "relevance")
