@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from boxes import laid_out
-from signxai.common import InputError
+from signxai.common import InputError, OptionError
 from signxai.figures.summary_plots import plot_summary
 
 SIGNAL, MAP = np.random.default_rng(0).normal(size=(2, 2, 600))
@@ -50,6 +50,19 @@ def test_the_strip_is_the_limb_lead_with_its_waves_shaded():
     extents = [patch.get_extents().transformed(strip.transData.inverted()) for patch in strip.patches]
     spans = [(extent.x0, extent.x1) for extent in extents]
     np.testing.assert_allclose(spans, [(10.495, 10.695), (10.895, 11.195), (11.195, 11.795), (11.795, 12.395)])
+
+
+@pytest.mark.parametrize(("lead", "row"), [(None, 1), ("V1", 0), (0, 0), ("MLII", 1), (1, 1)])
+def test_the_strip_is_the_lead_that_one_asks_for_and_says_which(lead, row):
+    strip = plot_summary(SIGNAL, MAP, FOUND, lead=lead)[0]
+    np.testing.assert_array_equal(strip.lines[-1].get_ydata(), SIGNAL[row])
+    assert strip.get_title(loc="left") == f"lead {FOUND.lead_names[row]}"
+
+
+@pytest.mark.parametrize("lead", ["V2", 2, -1, True])
+def test_a_lead_that_is_not_there_is_refused(lead):
+    with pytest.raises(OptionError, match="V1, MLII"):
+        plot_summary(SIGNAL, MAP, FOUND, lead=lead)
 
 
 def test_what_does_not_fit_the_summary_is_refused():

@@ -144,6 +144,7 @@ def explain(
     layout: str | None,
     highest_hz: float | None,
     summaries: tuple[Path, ...],
+    summary_lead: str | None,
     frequency: bool,
     relevance: str,
     seed: int,
@@ -179,7 +180,7 @@ def explain(
         for name in names:
             parse_method(name)  # a slip in a name is told before seconds go into loading torch
     parsed = option_texts.parsed_options(options, names)
-    signals = signals_given(at_beats, window, sampling_rate, units, leads, beats, layout, highest_hz, summaries)
+    signals = signals_given(at_beats, window, sampling_rate, units, leads, beats, layout, highest_hz, summaries, summary_lead)
 
     from signxai.cli.decisions import Targets
     from signxai.cli.explain_files import Request, explain_files

@@ -146,7 +146,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
         say(line)
     decisions = noting_signs(decisions, request.methods, request.relevance)
     if signals and request.signals.summaries:
-        check_summaries(signals.strips or signals.excerpts)
+        check_summaries(signals.strips or signals.excerpts, request.signals.summary_lead)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
@@ -241,6 +241,8 @@ def _check_request(request: Request) -> None:
             raise OptionError(f"--option {name}=: this one has an option of its own, {_OWN_OPTIONS[name]}")
         for name in options.keys() & _NOT_HERE:
             raise OptionError(f"--option {name}=: a function or a structure, which only signxai.explain takes; leave it out")
+    if request.signals.summary_lead is not None and not any(path.suffix.lower() != ".csv" for path in request.signals.summaries):
+        raise OptionError("--summary-lead is about the figure of a summary: it goes with --summary FIGURE.png")
     if request.signals.summaries:
         package("neurokit2", "finding the waves of beats, for --summary,")
     if drawing := request.several.of_figures() if not request.figures else ():

@@ -178,6 +178,11 @@ signal_drawing_options = in_order(
         help="Of ECGs: write relevance for and against by lead, beat and wave (P, QRS, ST, T), as a table (.csv) or a figure "
         "(.png, .pdf, .svg, ...); may be given again. Waves are found by neurokit2, of the extra `ecg`.",
     ),
+    click.option(
+        "--summary-lead",
+        metavar="NAME",
+        help="With --summary FIGURE: the lead that is drawn as a strip. Without it: II (or MLII), else the first.",
+    ),
 )
 _input = click.option(
     "--input",
@@ -221,6 +226,7 @@ def signals_given(
     layout: str | None = None,
     highest_hz: float | None = None,
     summaries: tuple[Path, ...] = (),
+    summary_lead: str | None = None,
 ) -> "SignalOptions":
     """What ``signal_options`` and ``signal_drawing_options`` were given, read.
 
@@ -232,7 +238,7 @@ def signals_given(
     from signxai.cli.signal_files import SignalOptions
 
     stated = option_texts.listed(units), option_texts.listed(leads)
-    return SignalOptions(at_beats, stretch, sampling_rate, *stated, beats, layout, highest_hz, summaries)
+    return SignalOptions(at_beats, stretch, sampling_rate, *stated, beats, layout, highest_hz, summaries, summary_lead)
 
 
 def several_given(

@@ -43,8 +43,8 @@ FloatArray = npt.NDArray[np.float64]
 class SignalOptions:
     """What the user says of signals, see ``signxai explain --help``; None or nothing where nothing was said.
 
-    `window` is in seconds, None at an open end; `beats` is a file or "detect"; `layout`, `highest_hz` and `summaries` are about what
-    is drawn and written.
+    `window` is in seconds, None at an open end; `beats` is a file or "detect"; `layout`, `highest_hz`, `summaries` and `summary_lead` are
+    about what is drawn and written.
     """
 
     at_beats: tuple[int, ...] = ()
@@ -56,6 +56,7 @@ class SignalOptions:
     layout: str | None = None
     highest_hz: float | None = None
     summaries: tuple[Path, ...] = ()
+    summary_lead: str | None = None
 
     def given(self) -> list[str]:
         """The options that were given, as they are written.
@@ -89,7 +90,8 @@ class SignalOptions:
         return [name for name, value in self._of_figures().items() if value not in ((), None)]
 
     def _of_figures(self) -> dict[str, object]:
-        return {"--layout": self.layout, "--highest-hz": self.highest_hz, "--summary": self.summaries}
+        of_summaries = {"--summary": self.summaries, "--summary-lead": self.summary_lead}
+        return {"--layout": self.layout, "--highest-hz": self.highest_hz, **of_summaries}
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,7 +140,7 @@ class SignalResults:
             return SignalSummaries(())
         return SignalSummaries(
             [
-                SummarizedMap.of(excerpt, self._heading(excerpt), method, self._explained(excerpt), relevance)
+                SummarizedMap.of(excerpt, self._heading(excerpt), method, self._explained(excerpt), relevance, self.options.summary_lead)
                 for excerpt, maps in self._shown()
                 for method, relevance in maps.items()
             ]

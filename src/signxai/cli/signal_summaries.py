@@ -11,8 +11,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from signxai.cli.signal_files import Excerpt
+from signxai.common.errors import OptionError
 from signxai.figures.paging import page_writers
-from signxai.figures.summary_plots import plot_summary
+from signxai.figures.summary_plots import lead_of_strip, plot_summary
 from signxai.timeseries.beats import UNCLASSIFIED
 from signxai.timeseries.signals import Signal
 from signxai.timeseries.summary import RelevanceSummary, summarize
@@ -22,13 +23,16 @@ __all__ = ["SignalSummaries", "SummarizedMap", "check_summaries"]
 _COLUMNS = ("recording", "method", "explained", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against")
 
 
-def check_summaries(excerpts: Sequence[Excerpt]) -> None:
+def check_summaries(excerpts: Sequence[Excerpt], lead: str | None) -> None:
     """Refuse, before anything is explained, excerpts of which no map can be summed up.
 
     Raises:
         InputError: as ``summarize`` does: no lead of voltage, no beat near, a gap.
+        OptionError: there is no such lead to be drawn.
     """
     for excerpt in excerpts:
+        if lead is not None and lead not in (names := excerpt.signal.lead_names):
+            raise OptionError(f"--summary-lead {lead}: {excerpt.recording.file} has the leads {', '.join(names)}; name one of them")
         summarize(_with_beats(excerpt), np.zeros(excerpt.values.shape), start=excerpt.start)
 
 
@@ -47,11 +51,15 @@ class SummarizedMap:
     explained: str
     relevance: npt.NDArray[Any]
     summary: RelevanceSummary
+    lead: str | None = None
 
     @classmethod
-    def of(cls, excerpt: Excerpt, heading: str, method: str, explained: str, relevance: npt.NDArray[Any]) -> "SummarizedMap":
+    def of(
+        cls, excerpt: Excerpt, heading: str, method: str, explained: str, relevance: npt.NDArray[Any], lead: str | None = None
+    ) -> "SummarizedMap":
         """Summarize a map over the beats of its whole recording."""
-        return cls(excerpt, heading, method, explained, relevance, summarize(_with_beats(excerpt), relevance, start=excerpt.start))
+        summary = summarize(_with_beats(excerpt), relevance, start=excerpt.start)
+        return cls(excerpt, heading, method, explained, relevance, summary, lead)
 
     def lines(self) -> Iterator[str]:
         """The sums, as they are reported."""
@@ -69,11 +77,10 @@ class SummarizedMap:
 
     def figure(self) -> Figure:
         """The rhythm strip, and the sums below it."""
-        units = set(self.excerpt.signal.units)
         title = f"{self.heading}\n{self.method}; beats {self.summary.beats.origin}, waves found by neurokit2"
-        axes = plot_summary(
-            self.excerpt.signal.values, self.relevance, self.summary, units=units.pop() if len(units) == 1 else "", title=title
-        )
+        names = self.excerpt.signal.lead_names
+        of_strip = self.excerpt.signal.units[lead_of_strip(self.lead, names)]
+        axes = plot_summary(self.excerpt.signal.values, self.relevance, self.summary, lead=self.lead, units=of_strip, title=title)
         figure: Figure = axes[0].figure
         return figure
 

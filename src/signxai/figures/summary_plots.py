@@ -17,12 +17,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from signxai.common.errors import InputError
+from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
 from signxai.figures.places import AxesLike, listed_axes
 from signxai.figures.relevance_colours import AGAINST, FOR, TEXT_SIZE, relevance_norm
 
-__all__ = ["plot_summary"]
+__all__ = ["lead_of_strip", "plot_summary"]
 
 AxesArray = npt.NDArray[np.object_]
 
@@ -87,6 +87,7 @@ def plot_summary(
     relevance: npt.ArrayLike,
     summary: Summary,
     *,
+    lead: str | int | None = None,
     units: str = "mV",
     title: str = "",
     percentile: float = 99,
@@ -102,6 +103,7 @@ def plot_summary(
         signal: (leads, samples), the stretch that the map is of.
         relevance: signed relevance, in the same shape.
         summary: what `summarize` gives for it.
+        lead: the strip's, by name or by number from 0; None: II (or MLII), else the first. It stands above the strip.
         units: of the signal.
         title: above the figure.
         percentile: of |R| of the strip's lead, beyond which its colours stay the same.
@@ -114,8 +116,9 @@ def plot_summary(
     Raises:
         InputError: the signal, the relevance and the summary do not fit each other, relevance that is not finite, or another number of
             axes.
-        OptionError: a percentile outside [0, 100].
+        OptionError: a lead that is not there, or a percentile outside [0, 100].
     """
+    shown = lead_of_strip(lead, summary.lead_names)
     traces, values = np.asarray(signal, dtype=np.float64), np.asarray(relevance, dtype=np.float64)
     shape = len(summary.lead_names), len(summary.part)
     if traces.shape != shape or values.shape != shape:
@@ -126,16 +129,36 @@ def plot_summary(
     if not np.allclose(summary.by_lead(), sums, rtol=1e-4, atol=1e-4 * float(np.abs(values).sum())):
         raise InputError("the summary is of another map: its sums by lead are not those of the relevance")
     places = _axes(len(summary.lead_names), title) if axes is None else _dressed(listed_axes(axes, 4, "panels of a summary"))
-    lead = next((summary.lead_names.index(name) for name in _RHYTHM if name in summary.lead_names), 0)
     times = (summary.start + np.arange(shape[1])) / summary.sampling_rate
-    _draw_strip(places[0], times, traces[lead], values[lead], summary.part, percentile, cmap)
-    places[0].set_ylabel(f"{summary.lead_names[lead]} ({units})", fontsize=TEXT_SIZE, parse_math=False)
+    _draw_strip(places[0], times, traces[shown], values[shown], summary.part, percentile, cmap)
+    places[0].set_ylabel(
+        f"{summary.lead_names[shown]} ({units})" if units else summary.lead_names[shown], fontsize=TEXT_SIZE, parse_math=False
+    )
+    places[0].set_title(f"lead {summary.lead_names[shown]}", fontsize=TEXT_SIZE + 1, loc="left", parse_math=False)
     whole = float(np.abs(values).sum()) or 1.0
     _draw_beats(places[1], summary, 100 / whole, cmap)
     places[1].set_xlim(times[0], times[-1])
     _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap)
     _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap)
     return places
+
+
+def lead_of_strip(lead: str | int | None, names: Sequence[str]) -> int:
+    """The number of the lead that is drawn as a strip.
+
+    Raises:
+        OptionError: there is no such lead.
+
+    >>> lead_of_strip("V1", ["I", "II", "V1"]), lead_of_strip(None, ["I", "II", "V1"]), lead_of_strip(None, ["V5", "V1"])
+    (2, 1, 0)
+    """
+    if lead is None:
+        return next((list(names).index(name) for name in _RHYTHM if name in names), 0)
+    if isinstance(lead, str) and lead in names:
+        return list(names).index(lead)
+    if isinstance(lead, (str, bool)) or not 0 <= lead < len(names):
+        raise OptionError(f"lead={lead!r}: the leads are {', '.join(names)}; give one of them, or its number from 0 to {len(names) - 1}")
+    return lead
 
 
 def _axes(leads: int, title: str) -> AxesArray:
