@@ -43,6 +43,13 @@ def bars(axes):
     return line
 
 
+def shown_bars(axes):
+    """Of each bar its frequency, its ends and the number of its colour, by frequency."""
+    line = bars(axes)
+    rows = [(*segment[1], segment[0][1], value) for segment, value in zip(line.get_segments(), line.get_array(), strict=True)]
+    return np.array(sorted(rows))
+
+
 def mesh(axes):
     [mesh] = [item for item in axes.collections if isinstance(item, QuadMesh)]
     return mesh
@@ -69,11 +76,18 @@ def test_the_amplitude_of_a_cosine_is_shown_at_its_frequency(n):
 def test_each_frequency_has_a_bar_as_high_as_its_relevance_in_its_colour():
     axes, spectral = spectrum(leads=3)
     for lead, (_, right) in enumerate(axes):
+        values = spectral.relevance[lead]
+        np.testing.assert_allclose(shown_bars(right), np.c_[spectral.frequencies, values, 0 * values, values])
+        assert bars(right).get_clim() == (-np.abs(spectral.relevance).max(), np.abs(spectral.relevance).max())
+
+
+def test_bars_of_many_frequencies_are_no_hairlines_and_the_strongest_hides_none():
+    signal, values = np.random.default_rng(0).normal(size=(2, 12, 5001)).cumsum(axis=-1)
+    spectral = SimpleNamespace(relevance=values[:, :2501], frequencies=np.arange(2501) / 10)
+    for _, right in plot_spectrum(signal, spectral, highest=250.0):
         line = bars(right)
-        np.testing.assert_allclose([segment[1] for segment in line.get_segments()], np.c_[spectral.frequencies, spectral.relevance[lead]])
-        np.testing.assert_allclose([segment[0][1] for segment in line.get_segments()], 0)
-        np.testing.assert_allclose(line.get_array(), spectral.relevance[lead])
-        assert line.get_clim() == (-np.abs(spectral.relevance).max(), np.abs(spectral.relevance).max())
+        assert min(line.get_linewidths()) >= 2  # points: three dots of a page of 150 to the inch
+        assert (np.diff(np.abs(line.get_array())) >= 0).all()
 
 
 def test_all_of_the_relevance_is_seen_on_one_scale_for_all_leads():
@@ -84,8 +98,7 @@ def test_all_of_the_relevance_is_seen_on_one_scale_for_all_leads():
 
 def test_frequencies_above_the_highest_are_not_shown():
     axes, spectral = spectrum(highest=20.0)
-    shown = [segment[1][0] for segment in bars(axes[0, 1]).get_segments()]
-    np.testing.assert_allclose(shown, spectral.frequencies[spectral.frequencies <= 20])
+    np.testing.assert_allclose(shown_bars(axes[0, 1])[:, 0], spectral.frequencies[spectral.frequencies <= 20])
     rows, short_time = spectrogram(highest=20.0)
     assert rows[0].get_ylim()[1] == pytest.approx(21)  # a bin of 2 Hz reaches 1 Hz to either side of its middle
     assert mesh(rows[0]).get_array().shape == (11, len(short_time.times))
@@ -103,7 +116,7 @@ def slow(above=0.005):
 def test_the_axis_ends_where_99_percent_of_relevance_and_power_lie():
     signal, spectral = slow()
     [[left, right]] = plot_spectrum(signal, spectral)
-    assert bars(right).get_segments()[-1][0][0] == left.lines[0].get_xdata()[-1] == 30
+    assert shown_bars(right)[-1, 0] == left.lines[0].get_xdata()[-1] == 30
     assert left.get_xlabel() == right.get_xlabel() == "frequency (Hz); 0.5% of the relevance lies above"
     over_time = SimpleNamespace(**{**vars(spectral), "relevance": np.tile(spectral.relevance, (4, 1))})
     [axes] = plot_spectrogram(over_time)
@@ -113,9 +126,9 @@ def test_the_axis_ends_where_99_percent_of_relevance_and_power_lie():
 
 def test_relevance_or_power_that_lies_high_is_shown():
     signal, spectral = slow(above=0.05)
-    assert bars(plot_spectrum(signal, spectral)[0, 1]).get_segments()[-1][0][0] == 200
+    assert shown_bars(plot_spectrum(signal, spectral)[0, 1])[-1, 0] == 200
     fast = signal + np.cos(2 * np.pi * 100 * np.arange(1000) / 500) / 2
-    assert bars(plot_spectrum(fast, slow()[1])[0, 1]).get_segments()[-1][0][0] == 100
+    assert shown_bars(plot_spectrum(fast, slow()[1])[0, 1])[-1, 0] == 100
     assert plot_spectrum(fast + 100.0, slow()[1])[0, 0].lines[0].get_xdata()[-1] == 100  # the mean is no part of the power
 
 

@@ -62,6 +62,10 @@ _POINTS = 72  # to the inch
 _TITLE_SIZE, _NAME_SIZE = 12.0, 10.0
 _LETTER = 0.7  # width of a letter, on the wide side, per point of its size
 _LINE = 1.4 / _POINTS  # height of a line of text, per point of its size
+_THINNEST_BAR = 2.4
+"""Points: a hairline shows no colour. Of so many frequencies that bars overlap, the outline of the strongest is seen."""
+_EDGE = 0.4
+"""Points of gray to both sides of a bar, so that a pale one is seen."""
 _PANEL_BAR_BAND, _BAR_GAP = 0.9, 0.1
 
 
@@ -458,8 +462,11 @@ def _draw_amplitudes(axes: Axes, frequencies: FloatArray, amplitudes: FloatArray
 
 def _draw_relevance(axes: Axes, frequencies: FloatArray, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
     bars = np.stack([np.stack([frequencies, 0 * relevance], axis=-1), np.stack([frequencies, relevance], axis=-1)], axis=1)
-    width = min(max(0.3 * _WIDTH * _POINTS / len(frequencies), 1.0), 6.0)
-    axes.add_collection(LineCollection(list(bars), array=relevance, cmap=cmap, norm=norm, linewidths=width, zorder=2), autolim=False)
+    width = min(max(0.3 * _WIDTH * _POINTS / len(frequencies), _THINNEST_BAR), 6.0)
+    order = np.argsort(np.abs(relevance), kind="stable")  # the strongest last: where bars overlap, no neighbour hides it
+    style: dict[str, Any] = {"array": relevance[order], "cmap": cmap, "norm": norm, "linewidths": width, "zorder": 2}
+    axes.add_collection(LineCollection(list(bars[order]), colors="0.5", linewidths=width + 2 * _EDGE, zorder=1.9), autolim=False)
+    axes.add_collection(LineCollection(list(bars[order]), **style), autolim=False)
     axes.axhline(0.0, color="black", linewidth=0.5)
     axes.set_xmargin(0.01)
 
