@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from signxai.figures.glyphs import readable
 from signxai.figures.pages import DOTS, TEXT_SIZE
 from signxai.figures.places import AxesLike, figure_of, listed_axes
 
@@ -85,6 +86,7 @@ def curves_figure(panel: CurvePanel, *, axes: Axes | None = None) -> Figure:
     if axes is not None:
         _draw_curves(axes, panel)
         axes.legend(handles=_legend(panel), fontsize=TEXT_SIZE, frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+        readable(axes)
         return figure_of(axes)
     return _page([_curves_block(panel)])
 
@@ -93,6 +95,7 @@ def agreement_figure(methods: Sequence[str], agreement: FloatArray, *, axes: Axe
     """A matrix of the agreement of each two methods (M, M), from -1 to 1; columns are numbered as the rows."""
     if axes is not None:
         _draw_agreement(axes, methods, agreement)
+        readable(axes)
         return figure_of(axes)
     return _page([_agreement_block(methods, agreement)])
 
@@ -101,6 +104,7 @@ def ranks_figure(panel: RankPanel, *, axes: Axes | None = None) -> Figure:
     """A critical-difference diagram: the best on the left; a bar joins methods that are not told apart."""
     if axes is not None:
         _draw_ranks(axes, panel)
+        readable(axes)
         return figure_of(axes)
     return _page([_ranks_block(panel)])
 
@@ -164,6 +168,7 @@ def _page(blocks: Sequence[_Block], note: str = "") -> Figure:
         box = ((_MARGIN + block.left) / width, bottom / height, block.width / width, block.height / height)
         block.draw(figure, figure.add_axes(box))
         top = bottom - block.below - _MARGIN
+    readable(figure)
     return figure
 
 

@@ -15,6 +15,7 @@ from signxai.common.visualization import FloatArray
 from signxai.figures.ecg_beat_labels import SMALL, labels_above, with_headroom
 from signxai.figures.ecg_layout import MAJOR, PULSE_ROOM, SPEED, Cell, Drawing, Sheet, scale_of
 from signxai.figures.ecg_recording import Recording
+from signxai.figures.glyphs import readable
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
 
 __all__ = ["TITLE_SIZE", "draw", "draw_on", "longest_side_name"]
@@ -46,6 +47,7 @@ def draw_on(axes: Axes, drawing: Drawing, title: str) -> None:
     # Text makes the paper higher, and that makes the scale smaller.
     scale = scale_of(axes, with_headroom(drawing, scale_of(axes, sheet)))
     draw(axes, replace(drawing, sheet=with_headroom(drawing, scale)), scale)
+    readable(axes)
 
 
 def draw(axes: Axes, drawing: Drawing, scale: float) -> None:

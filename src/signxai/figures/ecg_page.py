@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from signxai.figures.ecg_beat_labels import LETTER, LINE, with_headroom
 from signxai.figures.ecg_drawing import TITLE_SIZE, draw, longest_side_name
 from signxai.figures.ecg_layout import INCH, Drawing
+from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.pages import SCALE, check_height
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
@@ -109,6 +110,7 @@ def page(blocks: Sequence[Block], shared: SharedBar | None = None) -> list[Axes]
         bar.set_ticks([-1, -0.5, 0, 0.5, 1])
         bar.set_label(shared.label, fontsize=TEXT_SIZE)
         bar.ax.tick_params(labelsize=TEXT_SIZE)
+    readable(figure)
     return axes
 
 

@@ -1,6 +1,10 @@
 """Text in lines: names of methods break between their words, and never within a number."""
 
 import re
+from itertools import accumulate
+from unicodedata import east_asian_width
+
+from signxai.figures.glyphs import drawable
 
 __all__ = ["in_lines"]
 
@@ -11,18 +15,25 @@ _BREAKS = re.compile(r"(?<= )|(?<=_)(?![\d_]|$)")
 def in_lines(text: str, letters: int) -> list[str]:
     """Break a text into lines of at most so many letters: at spaces, and in names behind underscores that no digit follows.
 
-    A piece that is longer than a line, such as the name of a file, is broken where the line ends.
+    A piece that is longer than a line, such as the name of a file, is broken where the line ends; letters that no installed font has are
+    written as their codes first.
 
     >>> in_lines("lrpsign_epsilon_0_25_std_x_mu_neg_0_5 for tabby", 21)
     ['lrpsign_epsilon_0_25_', 'std_x_mu_neg_0_5 for', 'tabby']
     """
     lines = [""]
-    for piece in _BREAKS.split(" ".join(text.split())):
+    for piece in _BREAKS.split(" ".join(drawable(text).split())):
         rest = piece
-        if lines[-1] and len(lines[-1]) + len(rest.rstrip()) > letters:
+        if lines[-1] and _width(lines[-1]) + _width(rest.rstrip()) > letters:
             lines.append("")
-        while len(rest.rstrip()) > max(letters, 1):
-            lines[-1:] = [rest[: max(letters, 1)], ""]
-            rest = rest[max(letters, 1) :]
+        while len(rest) > 1 and _width(rest.rstrip()) > letters:
+            fitting = max(1, sum(width <= letters for width in accumulate(map(_width, rest))))
+            lines[-1:] = [rest[:fitting], ""]
+            rest = rest[fitting:]
         lines[-1] += rest
     return [line.rstrip() for line in lines if line]
+
+
+def _width(text: str) -> int:
+    """In letters of the Latin alphabet: those of Chinese, Japanese and Korean are as wide as two."""
+    return sum(1 + (east_asian_width(letter) in "WF") for letter in text)

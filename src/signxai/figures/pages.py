@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
+from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
 from signxai.figures.relevance_colours import MEANING, TEXT_SIZE
@@ -145,6 +146,7 @@ def page_of(rows: Sequence[Row], label: str, cmap: str, axes: AxesLike | None = 
     for band in bands:
         height -= band.height
         band.draw(page, height)
+    readable(page.figure)
     return page.figure
 
 
@@ -174,6 +176,7 @@ def _drawn_on(axes: AxesLike, panels: Sequence[Panel], label: str, cmap: str) ->
     bar = figure.colorbar(ScalarMappable(SCALE, cmap), ax=listed, location="bottom", shrink=0.7, aspect=40, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.ax.tick_params(labelsize=TEXT_SIZE)
     bar.set_label(label, fontsize=TEXT_SIZE)
+    readable(*listed)
     return figure
 
 

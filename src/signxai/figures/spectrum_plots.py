@@ -21,6 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array
+from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.pages import check_height
 from signxai.figures.places import AxesLike, figure_of, listed_axes
@@ -185,6 +186,7 @@ def plot_spectrum_maps(
             place.text(0.01, 0.5, "\n".join(band.text), **style)
         else:
             grids.append(_draw_band(place, band.spectrum, band.text, cmap))
+    readable(figure)
     return grids
 
 
@@ -485,8 +487,10 @@ def _finish(figure: Figure | None, grid: AxesArray, label: str, relevance: Float
         below: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": 0.5, "aspect": 30}
         bar = figure_of(grid[0, 0]).colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **below)
         label_bar(bar, relevance, norm)
+        readable(*grid.flat)
         return
     height = figure.get_figheight()
     box = ((_WIDTH - _BAR_WIDTH) / 2 / _WIDTH, _BAR_LABELS / height, _BAR_WIDTH / _WIDTH, _BAR_HEIGHT / height)
     place: dict[str, Any] = {"cax": figure.add_axes(box), "orientation": "horizontal"}
     label_bar(figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **place), relevance, norm)
+    readable(figure)

@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
+from signxai.figures.glyphs import readable
 from signxai.figures.places import AxesLike, listed_axes
 from signxai.figures.relevance_colours import AGAINST, FOR, TEXT_SIZE, relevance_norm
 
@@ -140,6 +141,7 @@ def plot_summary(
     places[1].set_xlim(times[0], times[-1])
     _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap)
     _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap)
+    readable(*([places[0].figure] if axes is None else places))
     return places
 
 

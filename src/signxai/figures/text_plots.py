@@ -6,7 +6,7 @@ Nothing here computes relevance or touches pyplot's global state.
 import math
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from matplotlib.patches import Rectangle
 
 from signxai.common.errors import InputError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
+from signxai.figures.glyphs import drawable, readable
 from signxai.figures.lines import in_lines
 from signxai.figures.places import AxesLike, figure_of, listed_axes
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
@@ -71,6 +72,7 @@ def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELE
     >>> plot_tokens(TokenPanel(["good", " bad"], np.array([1.0, -1.0]), "a film")).get_title("left")
     'a film'
     """
+    panel = _drawable(panel)
     values, norm = _scaled(panel)
     is_own = axes is None
     if axes is None:
@@ -82,7 +84,13 @@ def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELE
     _draw_bar(axes, values, norm, cmap, place)
     box = draw_tokens(axes, panel.tokens, values, norm, cmap)
     _set_title(axes, panel.title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
+    readable(axes)
     return axes
+
+
+def _drawable(panel: TokenPanel) -> TokenPanel:
+    """The panel with tokens as they will be drawn, so that each has its room."""
+    return replace(panel, tokens=[drawable(token) for token in panel.tokens])
 
 
 def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any]) -> None:
@@ -113,6 +121,7 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLO
         for panel, each in zip(panels, listed, strict=True):
             plot_tokens(panel, axes=each, cmap=cmap)
         return figure_of(listed[0])
+    panels = [_drawable(panel) for panel in panels]
     sizes = [_page_size(panel.tokens, panel.title) for panel in panels]
     whole = sum(height for _, height in sizes)
     figure = Figure(figsize=(sizes[0][0], whole), dpi=_DOTS)
@@ -123,6 +132,7 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLO
         axes, bar = _page(figure, size, panel.tokens, bottom)
         _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"})
         _set_title(axes, panel.title, draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
+    readable(figure)
     return figure
 
 
@@ -323,6 +333,7 @@ def plot_token_matrix(
     width = axes.get_window_extent().width / axes.figure.dpi
     _set_title(axes, title, width, _TITLE_SIZE if is_own else TEXT_SIZE)
     label_bar(axes.figure.colorbar(picture, ax=axes), values, norm)
+    readable(axes)
     return axes
 
 
