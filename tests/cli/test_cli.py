@@ -21,6 +21,7 @@ from command_line import CHELSEA, MAIN, explained, in_a_process, refused, with_a
 from processes import python
 from signxai import files
 from signxai.cli import commands
+from signxai.figures.map_plots import Sample
 from signxai.models import Classifier, load_classifier
 from signxai.targets import contrast
 
@@ -269,6 +270,24 @@ def test_a_target_may_be_a_name_in_any_case_of_letters(run):
     assert "explained: lynx (class 0)" in explained(done)
     with np.load("maps.npz") as saved:
         assert saved["target"].tolist() == [0]
+
+
+def test_a_heading_gives_the_numbers_of_both_classes_and_their_difference(run, monkeypatch):
+    headings = []
+
+    def noted(x, maps, heading):
+        headings.append(heading)
+        return Sample(x, maps, heading)
+
+    monkeypatch.setattr("signxai.cli.explain_files.Sample", noted)
+    args = ["--method", "gradient", "--target", "2", "--versus", "0", "--output", "rather.png", "--save", "rather.npz"]
+    explained(run("explain", "x.npy", "--model", "nets:small", *args))
+    with np.load("rather.npz") as saved:
+        logits, probabilities = saved["logits"], saved["probability"]
+    for heading, logit, probability in zip(headings, logits, probabilities, strict=True):
+        other = f"class 0: {probability[0] * 100:.2f} % (logit {logit[0]:.2f})"
+        assert f"class 2: {probability[2] * 100:.2f} % (logit {logit[2]:.2f})" in heading
+        assert f"rather than {other}; logits differ by {logit[2] - logit[0]:+.2f}" in heading
 
 
 @pytest.mark.parametrize("at", [[], ["--at", "0"]])

@@ -224,6 +224,14 @@ def test_what_a_layout_hides_is_said_and_rows_show_all(run):
     assert "does not show" not in explained(run("explain", "twelve.npz", *TWELVE, *options, "--layout", "rows"))
 
 
+def test_what_a_layout_hides_is_said_once_for_all_maps(run):
+    several = ("--sampling-rate", 100, "--output", "twelve.png", "--target", "all", "--method", "gradient")
+    said = explained(run("explain", "twelve.npz", *TWELVE, *several))
+    [line] = [line for line in said.splitlines() if "--layout rows" in line]
+    assert line.startswith("twelve.npz: the figure's layout does not show ")
+    assert line.endswith("% of the relevance in 6 maps; --layout rows shows all")
+
+
 MISTAKES = {
     "beats behind the end": (["208_1020s.hea", *BEATS, "--beats", "late.csv", "--at-beat", "0"], ["late.csv", "a beat at 61 s"]),
     "beats that are not there": (["208_1020s.hea", *BEATS, "--beats", "gone.csv", "--at-beat", "0"], ["gone.csv"]),

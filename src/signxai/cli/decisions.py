@@ -80,6 +80,14 @@ class Decisions:
         """What a heading says of the class with which the explained one is compared."""
         return "" if self.versus is None else f" rather than {name_of(self.versus[row])}"
 
+    def rather_than_with_numbers(self, row: int, name_of: Callable[[int], str]) -> str:
+        """The same of one sample, with what the network says of that class, and by how much the logits differ, which is explained."""
+        if self.versus is None:
+            return ""
+        other, logits = self.versus[row], self.logits[row]
+        said = f"{self.probabilities[row, other] * 100:.2f} % (logit {logits[other]:.2f})"
+        return f"{self.rather_than(row, name_of)}: {said}; logits differ by {logits[self.targets[row]] - logits[other]:+.2f}"
+
 
 # The network's decisions
 
@@ -250,7 +258,8 @@ def _at_length(decisions: Decisions, rows: Sequence[int], classifier: Classifier
     shape = "" if isinstance(decisions.x, Mapping) else f" ({' x '.join(map(str, decisions.x[first].shape))})"
     yield f"{decisions.names[first]}{shape}"
     order = np.argsort(-decisions.logits[first], kind="stable")
-    for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in explained)]:
+    shown = {*explained, *([] if decisions.versus is None else [decisions.versus[row] for row in rows])}
+    for index in [*order[:_TOP], *(index for index in order[_TOP:] if index in shown)]:
         yield f"  {said(decisions, first, int(index), classifier)}"
     yield f"  {_explained(decisions, rows, classifier)}"
 

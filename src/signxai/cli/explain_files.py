@@ -448,7 +448,7 @@ def _heading(decisions: Decisions, index: int, classifier: Classifier) -> str:
 
 def _decided(decisions: Decisions, index: int, classifier: Classifier) -> str:
     logits, target = decisions.logits[index], decisions.targets[index]
-    rather_than = decisions.rather_than(index, classifier.class_name)
+    rather_than = decisions.rather_than_with_numbers(index, classifier.class_name)
     if decisions.are_labels:
         return label_heading(classifier.class_name(target), decisions.probabilities[index, target], logits[target]) + rather_than
     predicted = int(logits.argmax())

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from signxai.cli.decisions import MOST_SHOWN, Decisions, numbered
+from signxai.cli.decisions import Decisions, numbered
 from signxai.cli.signal_files import Excerpt, SignalBatch, SignalOptions
 from signxai.cli.signal_summaries import SignalSummaries, SummarizedMap
 from signxai.figures.ecg_map_plots import EcgSample, hidden_share, plot_ecg_maps
@@ -125,14 +125,13 @@ class SignalResults:
         if not drawn or self.frequency or self.options.layout == "rows":
             return
         hiding = [
-            f"{excerpt.name}: the figure's layout does not show {hidden:.0%} of the relevance by {method}"
+            (f"{excerpt.name}: ", f"by {method}", hidden)
             for excerpt, maps in self._shown()
             for method, relevance in maps.items()
             if (hidden := self._hidden(excerpt, method, relevance))
         ]
-        yield from (f"{line}; --layout rows shows all" for line in hiding[:MOST_SHOWN])
-        if len(hiding) > MOST_SHOWN:
-            yield f"and {len(hiding) - MOST_SHOWN} more maps that are not shown as a whole; --layout rows shows all"
+        if hiding:
+            yield _of_hidden(hiding)
 
     def summaries(self) -> SignalSummaries:
         """The sums of each map by lead, beat and wave, where a file asks for them."""
@@ -240,7 +239,7 @@ class SignalResults:
         logits, target = self.decisions.logits[row], self.decisions.targets[row]
         predicted = int(logits.argmax())
         name = self.classifier.short_name
-        rather_than = self.decisions.rather_than(row, name)
+        rather_than = self.decisions.rather_than_with_numbers(row, name)
         if self.decisions.are_labels:
             return (
                 f"{_named(excerpt)}: {label_heading(name(target), self.decisions.probabilities[row, target], logits[target])}{rather_than}"
@@ -289,6 +288,15 @@ class SignalResults:
             return ""
         names = {self.classifier.short_name(number) for number in range(len(self.classifier.class_names))}
         return beats.classes[index] if names and names <= set(AAMI_CLASSES.values()) else beats.symbols[index]
+
+
+def _of_hidden(hiding: Sequence[tuple[str, str, float]]) -> str:
+    """One line on all maps of which a part is not shown: the beginning of the line, how it was made, and the part of each."""
+    starts, ways, parts = zip(*hiding, strict=True)
+    shares = " to ".join(dict.fromkeys(f"{part:.0%}" for part in (min(parts), max(parts))))
+    name = starts[0] if len(set(starts)) == 1 else ""
+    of = [*(ways[:1] if len(set(ways)) == 1 else ()), *([f"in {len(hiding)} maps"] if len(hiding) > 1 else [])]
+    return f"{name}the figure's layout does not show {shares} of the relevance {' '.join(of)}; --layout rows shows all"
 
 
 def _named(excerpt: Excerpt) -> str:
