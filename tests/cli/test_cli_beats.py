@@ -213,6 +213,28 @@ def test_what_cannot_be_summed_up_is_refused_before_anything_is_explained(run, h
     refused(run("explain", "plain.npy", *TWELVE, *args), "voltage")
 
 
+# Broken ones among others
+
+
+@pytest.mark.parametrize("fault", ["no recording", "another number of leads", "a gap"])
+@pytest.mark.parametrize(
+    "command", [("explain",), ("certify", "--without-srg"), ("evaluate", "--metric", "gini", "--no-timing", "--draws", "20")]
+)
+def test_a_broken_recording_is_told_at_the_end_and_the_others_are_used(run, here, command, fault):
+    values = np.load(here / "plain.npy")
+    broken = {"no recording": values[:0], "another number of leads": values[:3], "a gap": np.where(np.arange(1000) == 500, np.nan, values)}
+    np.save(here / "broken.npy", broken[fault])
+    np.save(here / "more.npy", values[:, ::-1])
+    how = ("--sampling-rate", 100, "--units", "mV", "--leads", ",".join(f"lead {number}" for number in range(12)))
+    done = run(command[0], "plain.npy", "broken.npy", "more.npy", *TWELVE, *how, *command[1:])
+    assert done.returncode == 3, done.stdout + done.stderr
+    first, reason = done.stderr.splitlines()
+    assert "1 of 3 inputs could not be read" in first
+    assert "broken.npy" in reason
+    targets = ("--target", 0, "--target", 1, "--target", 2)
+    refused(run(command[0], "plain.npy", "broken.npy", "more.npy", *TWELVE, *how, *targets, *command[1:]), "3 targets", "broken.npy")
+
+
 # Layouts
 
 

@@ -51,6 +51,14 @@ class Slow(nn.Sequential):
 
 def slow():
     return Classifier(Slow(small()), pixels)
+
+class Telling(nn.Sequential):
+    def forward(self, x):
+        print("it runs", flush=True)
+        return super().forward(x)
+
+def telling():
+    return Classifier(Telling(small()), pixels, ["lynx", "crane", "owl"])
 """
 NAMED = ["--model", "many_nets:named", "--method", "gradient"]
 SMALL = ["--model", "many_nets:small", "--method", "gradient"]
@@ -121,6 +129,16 @@ def test_certify_and_evaluate_take_them_too(run, here):
     assert "a.png" in explained(certified)
     said = explained(run("evaluate", "photos", *NAMED, "--metric", "gini", "--draws", "20"))
     assert "left out labels.npy" in said
+
+
+def test_folders_and_patterns_without_inputs_are_told_at_the_end_beside_others(run, here):
+    (here / "empty").mkdir()
+    first, *reasons = failed(run("explain", "empty", "single.png", "photos/*.bmp", *NAMED, "--save", "maps.npz"))
+    assert "2 of 3 inputs could not be read" in first
+    assert [word for word, line in zip(("empty", "photos/*.bmp"), reasons, strict=True) if word in line] == ["empty", "photos/*.bmp"]
+    assert saved()["path"].tolist() == ["single.png"]
+    for command in (("certify", "--without-srg"), ("evaluate", "--metric", "gini", "--no-timing", "--draws", "20")):
+        assert failed(run(command[0], "empty", "photos", *NAMED, *command[1:]))
 
 
 # Broken ones among others
@@ -421,6 +439,34 @@ def test_every_command_tells_it_before_a_network_is_loaded(run, here, monkeypatc
     if command == "run":
         pytest.importorskip("zarr")
     refused(run(command, *source, "--model", "many_nets:named", "--method", "lrp_z", *option), word)
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "words"),
+    [
+        *(
+            (command, args, words)
+            for command in ("inspect", "certify", "evaluate")
+            for args, words in (
+                (["--method", "grad_cam", "--option", "layer=nowhere"], ["no module 'nowhere'"]),
+                (["--method", "integrated_gradients", "--option", "baseline=nan"], ["baseline holds NaN or infinity"]),
+                (["--method", "integrated_gradients", "--option", "steps=0"], ["steps", "0"]),
+                (["--method", "gradient", "--target", "lynks"], ["'lynks'", "nearest: lynx"]),
+                (["--method", "gradient", "--target", "7"], ["0 to 2"]),
+            )
+        ),
+        ("evaluate", ["--method", "gradient", "--metric", "srg:banana=3"], ["banana"]),
+        ("evaluate", ["--method", "gradient", "--metric", "srg:steps=0"], ["steps"]),
+        ("evaluate", ["--method", "gradient", "--metric", "relevance_mass", "--masks", "masks.npy"], ["relevance_mass"]),
+        ("explain", ["--method", "integrated_gradients", "--option", "integrated_gradients:baseline=nan"], ["baseline holds NaN"]),
+        ("explain", ["--method", "gradient", "--target", "7"], ["0 to 2"]),
+    ],
+)
+def test_what_is_mistaken_is_told_before_the_network_runs(run, here, command, args, words):
+    np.save(here / "masks.npy", np.ones((5, 8, 8), dtype=bool))
+    done = run(command, "single.png", "--model", "many_nets:telling", *args)
+    refused(done, *words)
+    assert "it runs" not in done.stdout
 
 
 @pytest.mark.parametrize("option", ["--table", "--seed", "--model"])

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from torch import nn
 
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
-from signxai.cli.early_checks import check_first
+from signxai.cli.early_checks import check_first, check_loaded
 from signxai.cli.explain_results import versions
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
@@ -26,9 +27,8 @@ from signxai.evidence.certified_sample import CertifiedSample
 from signxai.evidence.certifying import Certification
 from signxai.evidence.criteria import CRITERIA, criterion_named, thresholds_with
 from signxai.files import check_destination, write_atomically
-from signxai.methods.explainer import explainer_for
+from signxai.methods.explainer import Explainer, explainer_for
 from signxai.models import Classifier, move_to
-from signxai.names.grammar import parse_method
 from signxai.weights import WeightsFile
 
 __all__ = ["ALL", "FAILED", "CertifyRequest", "certify_files", "check_names"]
@@ -79,9 +79,10 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
         say(line)
     request = replace(request, inputs=found.files)
     _check(request)
-    check_first(request.model, request.device, lambda model: explainer_for(model, request.method, request.options))
+    bound = partial(_bound, request)
+    check_first(request.model, request.device, bound)
     classifier = loaded(request.model, request.weights, request.own, request.seed)
-    parse_method(request.method)
+    check_loaded(classifier, request.options, request.targets, bound)
     decisions, certification, unread = _prepared(request, classifier, say)
     failures = [*found.failures, *unread]
     certificate = Certificate(certification.method, _samples(certification))
@@ -94,6 +95,11 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
     for reason in lacking:
         say(f"required: {reason}")
     return FAILED if lacking else status
+
+
+def _bound(request: CertifyRequest, model: nn.Module) -> Explainer:
+    """The method with its options, of a model."""
+    return explainer_for(model, request.method, {**request.options, "relevance": request.relevance, "seed": request.seed})
 
 
 def _check(request: CertifyRequest) -> None:

@@ -116,7 +116,7 @@ class Targets:
         if self.above is not None and self.texts:
             raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
         for text in (*self.texts, *([] if self.versus is None else [self.versus])):
-            if _means_all(text, classifier) or number_in(text) is not None:
+            if _means_all(text, classifier) or (number_in(text) is not None and not classifier.class_names):
                 continue
             if not classifier.class_names:
                 raise TargetError(f"target {text!r} is no class: this network's classes have numbers only; give one, or --classes FILE")
@@ -131,8 +131,18 @@ class Targets:
         if len(self.texts) < 2 or not failures:
             return self
         if len(self.texts) != count or any(failure.path.suffix.lower() in ARRAY_SUFFIXES for failure in failures):
-            raise OptionError(f"{len(self.texts)} targets, one for each input, and not all can be read: {failures[0].reason}")
+            return self.unless(failures)
         return replace(self, texts=tuple(self.texts[place] for place in places))
+
+    def unless(self, failures: Sequence[Failure]) -> "Targets":
+        """These, unless there is a class for each input and some could not be read.
+
+        Raises:
+            OptionError: so it is.
+        """
+        if len(self.texts) > 1 and failures:
+            raise OptionError(f"{len(self.texts)} targets, one for each input, and not all can be read: {failures[0].reason}")
+        return self
 
 
 def _means_all(text: str, classifier: Classifier) -> bool:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
+from signxai.cli.decisions import Targets
 from signxai.cli.shared_options import may_register_methods
 from signxai.common.errors import MethodNameError
 from signxai.engine.model_loan import unwrapped
 from signxai.engine.module_outputs import find_module
-from signxai.models import move_to
+from signxai.models import Classifier, move_to
 
-__all__ = ["check_first", "check_layers"]
+__all__ = ["check_first", "check_layers", "check_loaded"]
 
 _EXECUTION = re.compile(r"\[\d+\]$")
 
@@ -34,6 +35,23 @@ def check_first(model: str, device: str, check: Callable[[nn.Module], object]) -
     except MethodNameError:
         if not may_register_methods(model):
             raise
+
+
+def check_loaded(classifier: Classifier, options: Mapping[str, object], targets: Targets, check: Callable[[nn.Module], object]) -> None:
+    """Refuse what can be seen to be mistaken as soon as a network is loaded, before it runs.
+
+    Args:
+        classifier: the network.
+        options: of the methods, by name.
+        targets: which of its classes are asked for.
+        check: binds methods and options to a model.
+
+    Raises:
+        SignxaiError: a layer or a class that there is not, a method that needs another network, or as ``check`` does.
+    """
+    check(classifier.model)
+    check_layers(classifier.model, (), options)
+    targets.check(classifier)
 
 
 def check_layers(model: nn.Module, at: Sequence[str], options: Mapping[str, object]) -> None:

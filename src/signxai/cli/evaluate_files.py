@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Decisions, Targets, decide
-from signxai.cli.early_checks import check_first
+from signxai.cli.early_checks import check_first, check_loaded
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -25,8 +25,9 @@ from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import OptionError
 from signxai.common.terminals import bar_columns
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
+from signxai.evidence.comparing import check_comparison
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
-from signxai.methods.explainer import explainers_for
+from signxai.methods.explainer import Explainer, explainers_for
 from signxai.models import Classifier, move_to
 from signxai.weights import WeightsFile
 
@@ -86,8 +87,11 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     found = files_of(request.inputs)
     request = replace(request, inputs=found.files)
     _check_request(request)
-    check_first(request.model, request.device, lambda model: explainers_for(model, request.methods, request.options))
+    bound = partial(_bound, request)
+    check_first(request.model, request.device, bound)
     classifier = loaded(request.model, request.weights, request.own, request.seed)
+    targets = Targets(request.targets)
+    check_loaded(classifier, request.options, targets, bound)
     samples = _samples(request, classifier)
     failures = [*found.failures, *samples.failures]
     _refuse_by_input(request, failures)
@@ -95,15 +99,15 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
         say(line)
     groups = _groups(request, samples)
     model = move_to(classifier.model, request.device)
-    decisions = decide(
-        samples.names, samples.x, classifier, model, samples.targets(Targets(request.targets)), request.batch_size, samples.forward
-    )
+    comparing = _Comparing(request, classifier, model, samples, _masks(request))
+    comparing.check()
+    decisions = decide(samples.names, samples.x, classifier, model, samples.targets(targets), request.batch_size, samples.forward)
     if len(decisions.names) != len(samples.names):
         raise OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
     explained = _explained(decisions, classifier)
     for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
         say(line)
-    comparison = _compared(request, classifier, model, samples, decisions.explained, groups)
+    comparison = comparing.compared(decisions.explained, groups)
     comparison = replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
     for line in str(comparison).splitlines():
         say(line)
@@ -114,6 +118,11 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
         click.echo("signxai: interrupted: what was done is marked as partial", err=True)
         return _INTERRUPTED
     return status
+
+
+def _bound(request: EvaluateRequest, model: nn.Module) -> Mapping[str, Explainer]:
+    """The methods with their options, of a model."""
+    return explainers_for(model, request.methods, request.options)
 
 
 def _refuse_by_input(request: EvaluateRequest, failures: Sequence[Failure]) -> None:
@@ -168,6 +177,10 @@ def _groups(request: EvaluateRequest, samples: Samples) -> Sequence[object] | No
     return names
 
 
+def _masks(request: EvaluateRequest) -> Any:
+    return None if request.masks is None else read_array(request.masks, booleans=True)
+
+
 def _explained(decisions: Decisions, classifier: Classifier) -> str:
     """How many samples are explained of which class, the most frequent first."""
     classes = decisions.targets
@@ -200,34 +213,51 @@ def _files(request: EvaluateRequest) -> dict[str, str]:
 # Comparing
 
 
-def _compared(
-    request: EvaluateRequest,
-    classifier: Classifier,
-    model: nn.Module,
-    samples: Samples,
-    target: Any,
-    groups: Sequence[object] | None,
-) -> Comparison:
-    run: dict[str, Any] = {"seed": request.seed, "batch_size": request.batch_size, "output": classifier.output}
-    if samples.forward:
-        run["forward_kwargs"] = samples.forward
-    with _bar() as progress:
-        return compare_methods(
-            model,
-            samples.x,
-            request.methods,
-            target,
-            metrics=request.metrics,
-            groups=groups,
-            masks=None if request.masks is None else read_array(request.masks, booleans=True),
-            metric_options={**request.shared, **_said_of_units(request)},
-            method_options={**request.options, **samples.explained},
-            draws=request.draws,
-            timed=request.timed,
-            keep_partial=True,
-            progress=progress,
-            **run,
-        )
+@dataclass(frozen=True)
+class _Comparing:
+    """What methods are compared on, and how."""
+
+    request: EvaluateRequest
+    classifier: Classifier
+    model: nn.Module
+    samples: Samples
+    masks: Any
+
+    def check(self) -> None:
+        """Refuse mistaken options and masks before the network runs."""
+        check_comparison(self.model, self.samples.x, self.request.methods, **self._how, **self._run)
+
+    def compared(self, target: Any, groups: Sequence[object] | None) -> Comparison:
+        with _bar() as progress:
+            return compare_methods(
+                self.model,
+                self.samples.x,
+                self.request.methods,
+                target,
+                groups=groups,
+                draws=self.request.draws,
+                timed=self.request.timed,
+                keep_partial=True,
+                progress=progress,
+                **self._how,
+                **self._run,
+            )
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        request = self.request
+        return {
+            "metrics": request.metrics,
+            "masks": self.masks,
+            "metric_options": {**request.shared, **_said_of_units(request)},
+            "method_options": {**request.options, **self.samples.explained},
+        }
+
+    @property
+    def _run(self) -> dict[str, Any]:
+        request, forward = self.request, self.samples.forward
+        run = {"seed": request.seed, "batch_size": request.batch_size, "output": self.classifier.output}
+        return {**run, "forward_kwargs": forward} if forward else run
 
 
 @contextmanager

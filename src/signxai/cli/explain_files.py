@@ -18,7 +18,7 @@ from signxai.api import explain
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
 from signxai.cli.early_checks import check_first, check_layers
 from signxai.cli.explain_results import ARCHIVE_SUFFIXES, Drawing, FigurePlace, Made, saved_with, what_is_saved, writer_of_table
-from signxai.cli.input_files import Failure, Found, attempted, files_of, read_inputs, told_of, told_of_failures
+from signxai.cli.input_files import Failure, Found, files_of, read_inputs, told_of, told_of_failures
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -26,7 +26,7 @@ from signxai.cli.output_places import check_places, folders_of, joined_writers
 from signxai.cli.progress_bars import progress_bar
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
 from signxai.cli.several_results import check_figure, figure_of_several, of_input, saved_inputs, shares
-from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, check_beats, joined_signals, read_signals
+from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_readable
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.cli.signal_summaries import SignalSummaries, check_summaries
 from signxai.cli.turned_signs import noting_signs, told_of_signs
@@ -115,8 +115,7 @@ def _explained(request: Request, found: Found, say: Callable[[str], None]) -> "_
     for method in request.methods:
         check_layers(classifier.model, request.at, request.options[method])
     request.targets.check(classifier)
-    if found.failures and len(request.targets.texts) > 1:
-        raise OptionError(f"{len(request.targets.texts)} targets, one for each input, and not all can be read: {found.failures[0].reason}")
+    request.targets.unless(found.failures)
     for line in found.notices:
         say(line)
     several = read_several(request.inputs, request.several, request.signals, classifier)
@@ -185,13 +184,10 @@ def _read(request: Request, classifier: Classifier) -> _Read:
 
 def _read_signals(request: Request, classifier: Classifier) -> _Read:
     notices = told_of(classifier, request.own, pictures=False)
-    check_beats(request.inputs, request.signals)
-    results, failures = attempted(request.inputs, lambda path: read_signals([path], classifier, request.signals), may_fail=True)
-    if failures and len(request.targets.texts) > 1:
-        raise OptionError(f"{len(request.targets.texts)} targets, one for each input, and not all can be read: {failures[0].reason}")
-    batch = joined_signals(list(results.values()))
-    paths = [str(request.inputs[number]) for number, one in results.items() for _ in one.excerpts]
-    return _Read(batch.names, batch.x, paths, [*notices, *batch.notices], failures, request.targets, batch)
+    read = read_readable(request.inputs, classifier, request.signals)
+    batch, targets = read.batch, request.targets.unless(read.failures)
+    paths = [str(request.inputs[number]) for number in read.files]
+    return _Read(batch.names, batch.x, paths, [*notices, *batch.notices], read.failures, targets, batch)
 
 
 def _explain_several(request: Request, several: SeveralInputs, classifier: Classifier, say: Callable[[str], None]) -> "_Kept":

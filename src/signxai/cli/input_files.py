@@ -103,7 +103,7 @@ class Found:
     Attributes:
         files: in the order in which they were given.
         notices: what in folders was left out.
-        failures: the folders that cannot be looked into.
+        failures: the folders that cannot be looked into or hold no input, and the patterns that nothing matches.
     """
 
     files: tuple[Path, ...]
@@ -112,7 +112,7 @@ class Found:
 
     @property
     def count(self) -> int:
-        """How many were given, where a folder that cannot be looked into counts as one."""
+        """How many were given, where a folder or a pattern of which there is nothing counts as one."""
         return len(self.files) + len(self.failures)
 
 
@@ -120,16 +120,24 @@ def files_of(given: Sequence[Path]) -> Found:
     """The files that paths mean, with what is in folders and what patterns such as ``photos/*.jpg`` match; and what was left out.
 
     Raises:
-        InputError: a folder without any input, or a pattern that nothing matches.
+        InputError: there is no file at all: folders without any input, or patterns that nothing matches. Beside files they are failures.
     """
     files: list[Path] = []
     notices: list[str] = []
     failures: list[Failure] = []
+    errors: list[InputError] = []
     for path in given:
-        found = _found(path)
+        try:
+            found = _found(path)
+        except InputError as error:
+            errors.append(error)
+            failures.append(Failure(path, str(error)))
+            continue
         files += found.files
         notices += found.notices
         failures += found.failures
+    if errors and not files:
+        raise errors[0]
     return Found(tuple(files), notices, failures)
 
 
@@ -260,22 +268,33 @@ def attempted(paths: Sequence[Path], read: Callable[[Path], Result], may_fail: b
     """What ``read`` gives of each path, by its number, and those of which it gives nothing.
 
     Raises:
-        InputError, OSError: the first error, unless ``may_fail`` and one of the files can be read.
+        InputError, OptionError, OSError: the first error, unless ``may_fail`` and one of the files can be read, with the options that are
+            given.
     """
     results: dict[int, Result] = {}
     errors: dict[int, Exception] = {}
     for number, path in enumerate(watched(paths, "reading")):
         try:
             results[number] = read(path)
-        except (InputError, OSError) as error:
+        except (InputError, OptionError, OSError) as error:
             errors[number] = error
             if not may_fail:
                 raise
-    if not results and len(errors) == 1:
+    if not results and len({_reason(error) for error in errors.values()}) == 1:
         raise errors[0]
+    reasons = {number: _with_path(_reason(error), paths[number]) for number, error in errors.items()}
     if not results:
-        raise InputError(f"none of the {len(errors)} inputs can be read; the first: {_reason(errors[0])}") from errors[0]
-    return results, [Failure(paths[number], _reason(error)) for number, error in errors.items()]
+        raise InputError(f"none of the {len(errors)} inputs can be read; the first: {reasons[0]}") from errors[0]
+    return results, [Failure(paths[number], reason) for number, reason in reasons.items()]
+
+
+def _with_path(reason: str, path: Path) -> str:
+    """A reason that names the file that it is about.
+
+    >>> _with_path("a/b.csv: is empty", Path("a/b.csv")), _with_path("has no beats", Path("a/b.csv"))
+    ('a/b.csv: is empty', 'a/b.csv: has no beats')
+    """
+    return reason if str(path) in reason else f"{path}: {reason}"
 
 
 def _reason(error: Exception) -> str:

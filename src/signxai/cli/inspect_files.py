@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from torch import nn
+
 from signxai.api import Report, inspect_model
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
-from signxai.cli.early_checks import check_first
+from signxai.cli.early_checks import check_first, check_loaded
 from signxai.cli.explain_results import Made, versions
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -16,9 +18,8 @@ from signxai.cli.samples import read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
 from signxai.files import check_destination, write_atomically
-from signxai.methods.explainer import explainer_for
+from signxai.methods.explainer import Explainer, explainer_for
 from signxai.models import Classifier, move_to
-from signxai.names.grammar import parse_method
 from signxai.weights import WeightsFile
 
 __all__ = ["InspectRequest", "inspect_files"]
@@ -60,14 +61,15 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     if request.save:
         read = (*inputs, *request.several.paths, *request.signals.files, *request.own.files, WeightsFile.named(request.weights).path)
         check_destination(request.save, (".json",), read)
-    check_first(request.model, request.device, lambda model: explainer_for(model, request.method, request.options))
+    targets = Targets((request.target,) if request.target else (), versus=request.versus)
+    bound = partial(_bound, request)
+    check_first(request.model, request.device, bound)
     classifier = loaded(request.model, request.weights, request.own, request.seed)
-    parse_method(request.method)
+    check_loaded(classifier, request.options, targets, bound)
     samples = read_samples(inputs, request.several, request.signals, request.own, classifier)
     model = move_to(classifier.model, request.device)
     for line in samples.notices:
         say(line)
-    targets = Targets((request.target,) if request.target else (), versus=request.versus)
     decisions = decide(samples.names, samples.x, classifier, model, targets, None, samples.forward)
     for line in predictions(decisions, classifier):
         say(line)
@@ -79,6 +81,11 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     if request.save:
         write_atomically({request.save: partial(_save, report, _about(request, classifier, decisions))})
         say(f"wrote {request.save}")
+
+
+def _bound(request: InspectRequest, model: nn.Module) -> Explainer:
+    """The method with its options, of a model."""
+    return explainer_for(model, request.method, {**request.options, "relevance": request.relevance, "seed": request.seed})
 
 
 def _about(request: InspectRequest, classifier: Classifier, decisions: Decisions) -> dict[str, object]:

@@ -8,7 +8,7 @@ from signxai.cli.decisions import Inputs, Targets
 from signxai.cli.input_files import Failure, read_inputs, told_of
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
-from signxai.cli.signal_files import SignalOptions, are_signals, read_signals
+from signxai.cli.signal_files import SignalOptions, are_signals, read_readable
 from signxai.models import Classifier
 
 __all__ = ["Samples", "read_samples"]
@@ -25,7 +25,8 @@ class Samples:
         notices: what is to be known of the network, of what was read, and of what was not used as one might think.
         several: of several inputs, what is said of them.
         failures: the files that could not be read.
-        places: (N) the number of each sample among all that were given, where there are failures.
+        places: (N) the number of each sample among all that were given, where there are failures; none: it cannot be told, as of signals
+            with several beats in each.
     """
 
     names: list[str]
@@ -42,7 +43,9 @@ class Samples:
         Raises:
             OptionError: it cannot be told which these are.
         """
-        return given.at(self.places, len(self.names) + len(self.failures), self.failures)
+        if self.places:
+            return given.at(self.places, len(self.names) + len(self.failures), self.failures)
+        return given.unless(self.failures)
 
     @property
     def forward(self) -> Mapping[str, object] | None:
@@ -63,11 +66,10 @@ class Samples:
 def read_samples(
     paths: Sequence[Path], several: SeveralOptions, signals: SignalOptions, own: ModelOptions, classifier: Classifier
 ) -> Samples:
-    """Read them, as one batch; of pictures and arrays those that can be read, if there is one.
+    """Read them, as one batch; of files that stand for themselves those that can be read, if there is one.
 
     Raises:
-        SignxaiError: a signal or one of several inputs cannot be read, a file holds no input of this network, inputs do not fit together,
-            or an option does not go with them.
+        SignxaiError: one of several inputs cannot be read, or no file; inputs do not fit together, or an option does not go with them.
         OSError: a file cannot be opened.
     """
     found = read_several(paths, several, signals, classifier)
@@ -76,8 +78,9 @@ def read_samples(
         return Samples(found.names, found.arrays, [0] * len(found.names), notices, found)
     if are_signals(paths, signals):
         of_model = told_of(classifier, own, pictures=False)
-        batch = read_signals(paths, classifier, signals)
-        return Samples(batch.names, batch.x, batch.files, [*of_model, *batch.notices])
+        recorded = read_readable(paths, classifier, signals)
+        batch = recorded.batch
+        return Samples(batch.names, batch.x, recorded.files, [*of_model, *batch.notices], None, recorded.failures)
     read = read_inputs(paths, classifier, may_fail=True)
     files = [paths.index(path) for path in read.paths]
     notices = [*told_of(classifier, own, read.pictures), *read.notices]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
+from signxai.cli.input_files import Failure, attempted
 from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.files import ARRAY_SUFFIXES
@@ -32,6 +33,7 @@ __all__ = [
     "as_written_here",
     "check_beats",
     "joined_signals",
+    "read_readable",
     "read_signals",
 ]
 
@@ -279,6 +281,34 @@ def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalO
     for excerpt in batch.excerpts:
         _check(excerpt)
     return batch
+
+
+@dataclass(frozen=True, eq=False)
+class ReadSignals:
+    """What could be read of several recordings.
+
+    Attributes:
+        batch: of those that could be read.
+        files: (N) the number of the file that each excerpt is of.
+        failures: those that could not.
+    """
+
+    batch: SignalBatch
+    files: list[int]
+    failures: list[Failure]
+
+
+def read_readable(paths: Sequence[Path], classifier: Classifier, options: SignalOptions) -> ReadSignals:
+    """As ``read_signals``; recordings that cannot be read are failures, as long as one can.
+
+    Raises:
+        InputError, OSError: none of them can be read; or those that can differ in shape or sampling rate.
+        OptionError: as ``read_signals``.
+    """
+    check_beats(paths, options)
+    read, failures = attempted(paths, lambda path: read_signals([path], classifier, options), may_fail=True)
+    batch = joined_signals(list(read.values()))
+    return ReadSignals(batch, [number for number, one in read.items() for _ in one.excerpts], failures)
 
 
 def check_beats(paths: Sequence[Path], options: SignalOptions) -> None:

@@ -30,7 +30,7 @@ from signxai.evidence.statistics import group_names, group_numbers, require_stat
 from signxai.methods.explainer import explainer_for
 from signxai.names.grammar import MethodSpec
 
-__all__ = ["Progress", "agreement_of", "compare_methods"]
+__all__ = ["Progress", "agreement_of", "check_comparison", "compare_methods"]
 
 Progress: TypeAlias = "Callable[[str, int, int], None]"
 """Is told what is computed next, how many pieces of work are done, and how many there are."""
@@ -188,6 +188,31 @@ def _named(what: str, compute: Callable[[], None]) -> Callable[[], None]:
             raise type(error)(f"{what}: {error}") from (error.__cause__ or error)
 
     return named
+
+
+def check_comparison(
+    model: nn.Module,
+    x: Any,
+    method_names: Sequence[str | MethodSpec] | Mapping[str, Method],
+    *,
+    metrics: Metrics | None = None,
+    masks: Any = None,
+    metric_options: Mapping[str, Any] | None = None,
+    method_options: Mapping[str, Any] | None = None,
+    **run: Unpack[RunOptions],
+) -> None:
+    """Refuse what ``compare_methods`` would refuse of methods, metrics and their options, before the model is run.
+
+    Args:
+        model, x, method_names, metrics, masks, metric_options, method_options, run: as there.
+
+    Raises:
+        SignxaiError: as there.
+    """
+    chosen = metrics_of(metrics, masks, metric_options or {})
+    first = contestants_of(method_names, method_options or {})[0]
+    any_class = 0
+    rehearsed(chosen, Explaining(model, x, first.method, any_class, {**run, **first.options}), masks, any_class, run)
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ from signxai.methods.joining import joined, joined_at
 from signxai.methods.layers_option import LayerOption, LayersOption, Relevance, layers_of, of_each
 
 INITIAL_RELEVANCES = ("one_hot", "logit")
+MOST_PASSES = 10**9
+"""More points or draws than that are a slip of the hand: at a thousand a second they take eleven days."""
 
 Multiply: TypeAlias = Callable[[Tensor, Batch], Tensor]
 """Multiplies the relevance of a batch by what a name says."""
@@ -152,7 +155,7 @@ class Analyzer(ABC):
             allowed = ", ".join(self.options())
             raise OptionError(f"{type(self).__name__} takes no option {next(iter(unknown))!r}; its options are {allowed}")
         unwrapped(model)
-        if relevance not in INITIAL_RELEVANCES:
+        if not isinstance(relevance, str) or relevance not in INITIAL_RELEVANCES:
             raise OptionError(f"relevance={relevance!r} is not one of {', '.join(map(repr, INITIAL_RELEVANCES))}")
         if at is not None and not self.takes_layers():
             raise OptionError(f"at={at!r}: {type(self).__name__} has no relevance at a layer; LRP, gradients and integrated gradients have")
@@ -473,11 +476,29 @@ def check_graph(create_graph: object, as_tensor: bool) -> None:
 
 def number(name: str, value: Any, at_least: float | None = None) -> float:
     """Check an option that is a real number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or not _is_finite(value):
         raise OptionError(f"{name}={value!r} must be a finite number")
     if at_least is not None and value < at_least:
         raise OptionError(f"{name}={value!r} must be at least {at_least:g}")
     return float(value)
+
+
+def _is_finite(value: float | np.integer[Any] | np.floating[Any]) -> bool:
+    """Whether a number is finite, also as a float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Refuse an option's numbers with NaN or infinity among them.
+
+    Raises:
+        OptionError: there is one.
+    """
+    if not bool(torch.isfinite(tensor).all()):
+        raise OptionError(f"{name} holds NaN or infinity: {tensor.tolist() if tensor.ndim == 0 else tuple(tensor.shape)}")
 
 
 def like_input(name: str, value: Any, x: Tensor) -> Tensor:
@@ -487,8 +508,7 @@ def like_input(name: str, value: Any, x: Tensor) -> Tensor:
         OptionError: if its shape does not fit, or it holds NaN or infinity.
     """
     tensor = torch.as_tensor(value, dtype=x.dtype, device=x.device)
-    if not bool(torch.isfinite(tensor).all()):
-        raise OptionError(f"{name} holds NaN or infinity: {value!r}")
+    check_finite(name, tensor)
     if tensor.ndim == 0 or tensor.shape in (x.shape, x.shape[1:], (1, *x.shape[1:])):
         return tensor.expand_as(x)
     allowed = f"a number, one sample {tuple(x.shape[1:])} or a batch {tuple(x.shape)}"

@@ -21,7 +21,7 @@ from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
-from signxai.methods.analyzer import Analyzer, CommonOptions, like_input, number, whole_number
+from signxai.methods.analyzer import MOST_PASSES, Analyzer, CommonOptions, check_finite, like_input, number, whole_number
 from signxai.methods.batch import Batch, OutputsOf, gradient_of
 from signxai.methods.by_input import by_key, in_columns, is_by_input, ranges_by_input, values_of
 from signxai.methods.joining import joined
@@ -315,7 +315,11 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
         self, model: nn.Module, steps: int = 50, baseline: Any = None, *, baseline_ids: Any = None, **common: Unpack[CommonOptions]
     ) -> None:
         super().__init__(model, **common)
-        self.steps = self.points = whole_number("steps", steps, at_least=1)
+        self.steps = self.points = whole_number("steps", steps, at_least=1, at_most=MOST_PASSES)
+        for start in values_of(baseline):
+            check_finite("baseline", _as_numbers("baseline", start))
+        for ids in values_of(baseline_ids):
+            _as_ids(ids)
         self.baseline = baseline
         self.baseline_ids = baseline_ids
 
@@ -483,6 +487,18 @@ def _as_numbers(name: str, value: Any, dtype: torch.dtype | None = None) -> Tens
         raise OptionError(f"{name}={value!r} is no number, tensor or array of numbers: {error}") from error
 
 
+def _as_ids(value: Any) -> Tensor:
+    """Token ids of a baseline as a tensor.
+
+    Raises:
+        OptionError: if they are no whole numbers.
+    """
+    ids = _as_numbers("baseline_ids", value)
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise OptionError(f"baseline_ids={value!r} must be token ids: whole numbers")
+    return ids
+
+
 def _ids_like(slot: Slot, value: Any, rows: slice) -> Tensor:
     """Token ids of a baseline in the shape of those of the samples.
 
@@ -490,9 +506,7 @@ def _ids_like(slot: Slot, value: Any, rows: slice) -> Tensor:
         OptionError: if they are no whole numbers, or of another shape.
     """
     assert slot.ids is not None
-    ids = _as_numbers("baseline_ids", value)
-    if ids.is_floating_point() or ids.dtype == torch.bool:
-        raise OptionError(f"baseline_ids={value!r} must be token ids: whole numbers")
+    ids = _as_ids(value)
     if ids.ndim == slot.ids.ndim and len(ids) > 1:
         ids = ids[rows]
     return like_input("baseline_ids", ids, slot.ids).clone()
@@ -573,10 +587,10 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     def __init__(self, model: nn.Module, noise_level: Any = 0.2, num_samples: int = 50, **common: Unpack[CommonOptions]) -> None:
         super().__init__(model, **common)
-        for level in values_of(noise_level):
+        for level in values_of(noise_level) or (noise_level,):
             number("noise_level", level, at_least=0)
         self.noise_level = noise_level
-        self.num_samples = self.points = whole_number("num_samples", num_samples, at_least=1)
+        self.num_samples = self.points = whole_number("num_samples", num_samples, at_least=1, at_most=MOST_PASSES)
 
     def attribute(self, batch: Batch) -> Tensor:
         return self._statistics(batch, None)[0]
