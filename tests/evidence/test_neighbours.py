@@ -65,6 +65,15 @@ def test_single_precision_is_met_and_large_numbers_do_no_harm():
         assert float((found - wanted).abs().max()) < 1e-5, scale
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_large_pictures_are_filled_in_to_1e_5_of_their_range_in_single_precision(share):
+    x, ranked = drawn(1, 3, 160, 161).cumsum(3), drawn(1, 1, 160, 161)
+    ranked[..., 20:90, 30:100] += 1.0  # a hole in which many places lie far from those that are kept
+    gone = ranked > ranked.quantile(1 - share)
+    error = from_neighbours(x.float(), gone) - from_neighbours(x, gone)
+    assert float(error.abs().max()) < 1e-5 * float(x.max() - x.min())
+
+
 def test_a_point_has_the_same_solution_alone_and_in_a_batch():
     shape = (33, 46)
     x, gone = drawn(4, 2, *shape), torch.from_numpy(np.stack(list(holes(shape).values())))[:, None]

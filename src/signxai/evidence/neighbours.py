@@ -42,11 +42,13 @@ def from_neighbours(x: Tensor, removed: Tensor) -> Tensor:
 
 def _on_grids(grids: Tensor, gone: Tensor, rounding: float) -> Tensor:
     """Grids (n, k, ...) with the same places (n, 1, ...) of k of them filled in."""
-    is_whole = gone.flatten(1).all(dim=1)
+    least, largest = _TOLERANCES
+    tolerance, is_whole = min(max(4 * rounding, least), largest), gone.flatten(1).all(dim=1)
+    if not is_whole.any():
+        return filled_in(grids, gone, tolerance)
     filled = grids.flatten(2).mean(dim=2).reshape(*grids.shape[:2], *(1,) * (grids.ndim - 2)).expand_as(grids).clone()
     if not is_whole.all():
-        least, largest = _TOLERANCES
-        filled[~is_whole] = filled_in(grids[~is_whole], gone[~is_whole], min(max(4 * rounding, least), largest))
+        filled[~is_whole] = filled_in(grids[~is_whole], gone[~is_whole], tolerance)
     return filled
 
 
