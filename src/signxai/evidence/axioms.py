@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.evidence.decision import Decision, deciding
+from signxai.evidence.imputers import Prepared
 from signxai.evidence.options import FloatArray, RunOptions, Unpack
 from signxai.evidence.parts import Key
 from signxai.evidence.removal import imputers_of
@@ -60,16 +61,18 @@ def completeness(
 def _change(decision: Decision, keys: list[Key], baseline: Any, score: str) -> FloatArray:
     """By how much the scores fall with all of these inputs removed (N,); the samples are run beside, if nobody has run them."""
     samples, imputers = decision.samples, imputers_of(decision, keys, baseline)
-    here = decision.known_logits is None
-    rows = [*range(samples)] * (1 + here)
-    removed = torch.arange(len(rows)) >= samples * here
+    here = samples if decision.known_logits is None else 0
+    rows = [*range(here), *range(samples)]
 
     def points(part: slice) -> dict[Key, Tensor]:
-        return {key: fill(rows[part], _as_mask(removed[part], decision.parts[key])) for key, fill in imputers.items()}
+        kept, removed = slice(part.start, min(part.stop, here)), rows[max(part.start, here) : part.stop]
+        return {key: torch.cat([decision.parts[key][kept], _filled(fill, removed, decision.parts[key])]) for key, fill in imputers.items()}
 
     scores = decision.scores(rows, points, score)
     return (scores[:samples] if here else decision.scores_here(score)) - scores[-samples:]
 
 
-def _as_mask(removed: Tensor, part: Tensor) -> Tensor:
-    return removed.to(part.device).reshape(-1, *(1,) * (part.ndim - 1))
+def _filled(fill: Prepared, rows: list[int], part: Tensor) -> Tensor:
+    """Samples of which everything is removed; none of no samples."""
+    everything = torch.ones((len(rows), *(1,) * (part.ndim - 1)), dtype=torch.bool, device=part.device)
+    return fill(rows, everything) if rows else part[:0]
