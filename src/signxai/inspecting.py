@@ -14,6 +14,7 @@ from signxai.common.errors import ModelError, OptionError
 from signxai.engine.accounts import InspectingPass, Record
 from signxai.engine.heads import HeadsRecord
 from signxai.engine.inputs import is_finite
+from signxai.engine.module_names import names_by_id
 from signxai.engine.not_finite import Culprit
 from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite, refuse_mixed_samples
 from signxai.methods.explainer import explainer_for, spec_of
@@ -167,7 +168,13 @@ class Report:
 
     def _cells(self, index: int, row: Row) -> list[str]:
         values = (row.relevance_at_output, row.relevance_at_input, row.absorbed_by_bias, row.absorbed_by_stabilizer, row.absorbed_elsewhere)
-        return [str(index), row.place, row.operation, row.rule, *map(self._number, values)]
+        return [
+            str(index),
+            f"{row.name}: {row.module_type}" if row.name else row.place,
+            row.operation,
+            row.rule,
+            *map(self._number, values),
+        ]
 
     def _summary(self) -> Iterator[str]:
         at_output, at_input, bias, stabilizer, elsewhere, positive, negative = map(
@@ -244,7 +251,7 @@ def _report_of_all(method: str, analyzer: MethodLRPAnalyzer, batches: list[Batch
 def _report(method: str, analyzer: MethodLRPAnalyzer, batch: Batch) -> Report:
     """The account of a few samples."""
     mode = analyzer.mode(InspectingPass)
-    mode.names = {id(module): name for name, module in batch.net.named_modules()}
+    mode.names = names_by_id(batch.net)
     try:
         report = _report_by(mode, method, batch)
     finally:

@@ -9,7 +9,7 @@ from signxai.cli.decisions import Targets
 from signxai.cli.shared_options import may_register_methods
 from signxai.common.errors import MethodNameError
 from signxai.engine.model_loan import unwrapped
-from signxai.engine.module_outputs import find_module
+from signxai.engine.module_names import find_module
 from signxai.models import Classifier, move_to
 
 __all__ = ["check_first", "check_layers", "check_loaded"]

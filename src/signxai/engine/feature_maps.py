@@ -18,6 +18,7 @@ from signxai.engine.following import Known, Step, lost, positions_at, start, ste
 from signxai.engine.graph import Node, needs_relevance
 from signxai.engine.layers import CONVOLUTIONS
 from signxai.engine.mode import ForwardPass
+from signxai.engine.module_names import names_by_id
 from signxai.engine.places import Place, place_of_call
 from signxai.engine.positions import Positions
 from signxai.engine.registry import Rule
@@ -110,6 +111,7 @@ _SCALING = functions_named(
     *("mul", "__mul__", "__rmul__", "__imul__", "mul_", "multiply", "div", "__truediv__", "dropout", "dropout2d", "to", "type_as"),
     *("contiguous", "clone", "float", "double"),
 )
+_MOVES = functions_named("permute", "movedim", "moveaxis", "transpose", "contiguous", "to")
 _ADDING = functions_named("add", "__add__", "__radd__", "__iadd__", "add_")
 
 
@@ -132,6 +134,7 @@ class FeatureMapPass(ForwardPass):
         self._known: dict[Step, Known] = {}
         self._chains = _LinearChains()
         self._names: dict[int, str] = {}
+        self._without_bias: dict[Key, int] = {}
         self._reader: tuple[Step, int] | None = None
         self.input_shape: tuple[int, ...] = ()
 
@@ -140,7 +143,7 @@ class FeatureMapPass(ForwardPass):
 
     def begins(self, net: nn.Module, x: Tensor) -> None:
         super().begins(net, x)
-        self._names = {id(module): name for name, module in net.named_modules()}
+        self._names = names_by_id(net)
         self.input_shape = tuple(x.shape)
         if needs_relevance(x):
             self._steps[_key(x)] = start(x.shape)
@@ -163,9 +166,27 @@ class FeatureMapPass(ForwardPass):
             self._reader = trail(call.x), 1 if call.func in _CONVOLUTIONS and call.x.ndim > 2 else -1
         is_sum = self._chains.follow(call, result, trail)
         if self.automatic and isinstance(result, Tensor) and needs_relevance(result):
+            if self._is_biased(call, result, trail):
+                return
             is_norm = call.func in _NORMS
             if is_norm or is_sum or call.func in _CONVOLUTIONS:
                 self._add(result, _layer_of(call) if not is_sum else None, _name_of(call.func), is_norm)
+
+    def _is_biased(self, call: Call, result: Tensor, trail: Trail) -> bool:
+        """Whether a call adds the bias of the convolution just before, which is then part of it: the sum is the feature map."""
+        number = self._without_bias.get(trail.key(call.x)) if trail.was_signal(call.x) else None
+        if call.func in _CONVOLUTIONS:
+            if (call.rest[1] if len(call.rest) > 1 else call.named.get("bias")) is None:
+                self._without_bias[_key(result)] = len(self.found)
+        elif number is not None and call.func in _MOVES:
+            self._without_bias[_key(result)] = number
+        elif number == len(self.found) - 1 and call.func in _ADDING and call.rest and not trail.was_signal(call.rest[0]):
+            bias = call.rest[0]
+            if isinstance(bias, Tensor) and bias.numel() == max(bias.shape, default=1):
+                before = self.found.pop()
+                self._add(result, before.layer, before.operation, False, before.place)
+                return True
+        return False
 
     def _place(self) -> Place:
         return place_of_call(self._names)

@@ -17,6 +17,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.model_view import ModelView
+from signxai.engine.module_names import children_of
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
@@ -60,8 +61,8 @@ def _modules_of(net: nn.Module) -> list[nn.Module]:
     found = {id(net): net}
     pending = [net]
     while pending:
-        for child in pending.pop().__dict__["_modules"].values():
-            if child is not None and id(child) not in found:
+        for child in children_of(pending.pop()):
+            if id(child) not in found:
                 found[id(child)] = child
                 pending.append(child)
     return list(found.values())

@@ -6,9 +6,9 @@ bound method, a closure or an object of some class, the view's leads to its own.
 a global name, is beyond that: there the model itself is called, as it is, which is refused where modules of it are in training mode.
 
 Lists, dicts, sets and the like that modules hold as attributes, also within each other, in namespaces and in dataclasses, are copies, as
-are small NumPy arrays and tensors over the memory of a buffer: a forward may write to them. Objects of other classes (those derived from
-list and dict included), other tensors, what only a closure or a class holds, and modules that are in a list alone are the user's: what a
-forward writes to them stays.
+are small NumPy arrays and tensors over the memory of a buffer: a forward may write to them. So are lists and dicts of derived classes
+that hold modules of the model. Objects of other classes, other tensors, what only a closure or a class holds, and modules that are in a
+list alone, other than Keras' layers, are the user's: what a forward writes to them stays.
 """
 
 from __future__ import annotations
@@ -457,6 +457,8 @@ def _object(value: Value, exchange: Exchange) -> Value:
     if isinstance(value, type) or not type(value).__dictoffset__:  # one may answer in any way to being asked for ``__dict__``
         return value
     state: dict[str, Value] = object.__getattribute__(value, "__dict__")
+    if isinstance(value, list | dict) and any(isinstance(item, nn.Module) for item in _items(value)):
+        return _derived(value, exchange)
     own = {name: exchange(item) for name, item in state.items()}
     if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
         return value
@@ -464,6 +466,27 @@ def _object(value: Value, exchange: Exchange) -> Value:
     result.__dict__.update(own)
     for name in _slots(value):
         object.__setattr__(result, name, exchange(getattr(value, name)))
+    return result
+
+
+def _items(value: list[Value] | dict[Value, Value]) -> Iterable[Value]:
+    """What a list or dict of a class derived from these holds, in whatever way the class itself would give it."""
+    return list.__iter__(value) if isinstance(value, list) else dict.values(value)
+
+
+def _derived(value: Value, exchange: Exchange) -> Value:
+    """A list or dict of a derived class that holds modules, as those in which Keras keeps layers: a copy if they are the model's."""
+    kind: Value = list if isinstance(value, list) else dict
+    items = [exchange(item) for item in _items(value)]
+    own: Value = type(value)
+    if all(map(_is, items, _items(value))) or own.__new__ is not kind.__new__:
+        return value
+    result = kind.__new__(own)
+    if isinstance(value, list):
+        list.extend(result, items)
+    else:
+        dict.update(result, zip(dict.keys(value), items, strict=True))
+    result.__dict__.update(value.__dict__)
     return result
 
 

@@ -12,34 +12,9 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.forward import first_tensor
+from signxai.engine.module_names import find_module
 
 _EXECUTION = re.compile(r"^(?P<name>.*?)\[(?P<index>\d+)\]$")
-
-
-def find_module(net: nn.Module, name: str) -> nn.Module:
-    """A module of the network, by its dotted name.
-
-    Raises:
-        OptionError: if it is not in the network.
-    """
-    modules: dict[str, nn.Module] = dict(net.named_modules(remove_duplicate=False))
-    if name not in modules:
-        raise OptionError(f"the model has no module {name!r}; its modules are {', '.join(filter(None, modules))}")
-    return modules[name]
-
-
-def name_of_module(net: nn.Module, module: nn.Module) -> str:
-    """The dotted name of a module in the network; of several, the first.
-
-    Raises:
-        OptionError: if it is not in the network.
-    """
-    modules: dict[str, nn.Module] = dict(net.named_modules())
-    for name, other in modules.items():
-        if other is module:
-            return name
-    names = ", ".join(filter(None, modules))
-    raise OptionError(f"the layer {module!r} is not a module of this model; give one of model.named_modules() or its name: {names}")
 
 
 class EachOutput:

@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from signxai.engine.module_names import folder_of_keras, is_keras_operation, name_within, names_by_id
+
 _TORCH = str(Path(torch.__file__).parent)
 _SIGNXAI = str(Path(__file__).parents[1])
 
@@ -31,9 +33,9 @@ class Place:
     """A place in a model.
 
     Attributes:
-        module: dotted name of the innermost module that was being executed; "" for the model itself.
-        module_type: the class of that module.
-        line: ``file.py:line`` of the model's own code, or "" where only modules of torch called.
+        module: name of the innermost module, or operation of a Keras model, that was being executed; "" for the model itself.
+        module_type: its class.
+        line: ``file.py:line`` of the model's own code, or "" where only modules of torch or layers of Keras called.
     """
 
     module: str
@@ -52,17 +54,23 @@ def place_of_call(names: dict[int, str] | None = None) -> Place:
         names: names of modules by ``id``; None: looked up in the outermost module that is being executed.
     """
     modules: list[nn.Module] = []
+    operation: object = None
     line = ""
+    libraries = (_TORCH, _SIGNXAI, *folder_of_keras())
     for frame in _frames_of_model():
         owner: object = frame.f_locals.get("self")
         if isinstance(owner, nn.Module) and (not modules or modules[-1] is not owner):
             modules.append(owner)
-        if not line and not frame.f_code.co_filename.startswith((_TORCH, _SIGNXAI)):
+        elif not modules and operation is None and is_keras_operation(owner):
+            operation = owner
+        if not line and not frame.f_code.co_filename.startswith(libraries):
             line = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
     if not modules:
         return Place("", "", line)
     if names is None:
-        names = {id(module): name for name, module in modules[-1].named_modules()}
+        names = names_by_id(modules[-1])
+    if operation is not None:
+        return Place(name_within(names.get(id(modules[0]), ""), operation), type(operation).__name__, line)
     return Place(names.get(id(modules[0]), ""), type(modules[0]).__name__, line)
 
 

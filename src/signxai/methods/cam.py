@@ -20,7 +20,8 @@ from signxai.engine.graph import cut_graph, nodes_behind
 from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.map_layout import Layout, NoMapError, NowhereError, Part, cells_of, layout_of, overlap, parts_of
 from signxai.engine.model_loan import unwrapped
-from signxai.engine.module_outputs import EachOutput, find_module, name_of_module
+from signxai.engine.module_names import find_module, name_of_module
+from signxai.engine.module_outputs import EachOutput
 from signxai.engine.samples import AmbiguousSamplesError
 from signxai.engine.spans import unique_rows
 from signxai.methods.analyzer import Analyzer, CommonOptions

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from signxai.engine.channel_axis import channel_axis
 from signxai.methods.analyzer import Analyzer, CommonOptions, number
 from signxai.methods.batch import Batch
 from signxai.methods.sign import sign_about
@@ -77,14 +78,21 @@ class RandomUniformAnalyzer(Analyzer):
     def attribute(self, batch: Batch) -> Tensor:
         batch.initial_relevance(batch.run())  # a wrong target is an error here too
         if batch.inputs is None or batch.inputs.is_own:
-            return torch.stack([self._noise(sample) for sample in batch.x])
+            return torch.stack([self._noise(sample, batch.net) for sample in batch.x])
         result = torch.zeros_like(batch.x)
         for slot in batch.inputs.slots:
-            noise = torch.stack([self._noise(sample) for sample in slot.of(batch.x)])
+            noise = torch.stack([self._noise(sample, batch.net) for sample in slot.of(batch.x)])
             result[:, slice(*slot.columns)] = noise.reshape(len(noise), -1)
         return result
 
-    def _noise(self, sample: Tensor) -> Tensor:
+    def _noise(self, sample: Tensor, net: nn.Module) -> Tensor:
+        """Drawn for the sample with its channels in front, so that the layout of a network changes nothing."""
+        if sample.ndim > 1:
+            channels = channel_axis(net, sample.ndim + 1) - 1
+            return self._drawn(sample.movedim(channels, 0)).movedim(0, channels)
+        return self._drawn(sample)
+
+    def _drawn(self, sample: Tensor) -> Tensor:
         content = hashlib.blake2b(sample.double().cpu().contiguous().numpy().tobytes(), digest_size=16).digest()
         generator = np.random.default_rng([self.seed, int.from_bytes(content, "little")])
         shape = sample.shape[1:] if sample.ndim > 1 else sample.shape

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
 from signxai.engine.model_loan import unwrapped
-from signxai.engine.module_outputs import name_of_module
+from signxai.engine.module_names import name_of_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,45 @@
+"""Which axis of an input is its channels: behind the samples for PyTorch, where the layout says for Keras."""
+
+from __future__ import annotations
+
+import sys
+
+from torch import nn
+
+from signxai.engine.module_names import is_keras, named_modules
+
+CHANNELS_FIRST = "channels_first"
+
+
+def channel_axis(net: nn.Module, axes: int) -> int:
+    """The axis of the channels in an input with so many axes, the samples' included.
+
+    A Keras network reads its input in the layout of its first layer that has one (``data_format``), without any in that of
+    ``keras.config.image_data_format()``; a layer that permutes axes in front of that one is reckoned with. Any other network has
+    channels on axis 1.
+
+    Args:
+        net: the network.
+        axes: how many the input has, at least 2.
+    """
+    if not is_keras(net):
+        return 1
+    axis = axes - 1
+    permuted: list[tuple[int, ...]] = []
+    for layer in named_modules(net).values():
+        layout = getattr(layer, "data_format", None)
+        if layout is not None:
+            axis = 1 if layout == CHANNELS_FIRST else axes - 1
+            break
+        if _permutes(layer):
+            permuted.append(tuple(layer.dims))  # type: ignore[arg-type]
+    else:
+        return 1 if sys.modules["keras"].config.image_data_format() == CHANNELS_FIRST else axes - 1
+    for dims in reversed(permuted):
+        axis = dims[axis - 1] if len(dims) == axes - 1 else axis
+    return axis
+
+
+def _permutes(layer: nn.Module) -> bool:
+    """Whether it is Keras' layer that permutes axes, given as ``dims``, from 1 on."""
+    return is_keras(layer) and isinstance(layer, sys.modules["keras"].layers.Permute)

@@ -1,0 +1,5 @@
+"""Keras runs on torch here, which has to be said before it is imported."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
