@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.activation_memory import MeasuringPass, TooLargeError
+from signxai.engine.channel_axis import channel_axis
 from signxai.engine.generators import lent_generators
 from signxai.engine.joint_inputs import JointInputs, Slot
 from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
@@ -610,15 +611,19 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     def _noisy(self, batch: Batch) -> PointsOf:
         x, sigma = batch.x, in_columns("noise_level", self.noise_level, batch, 0.0) * ranges_by_input(batch)
+        # With the channels in front, so that the layout of a network changes nothing.
+        channels = channel_axis(batch.net, x.ndim) if x.ndim > 2 else 1
+        drawn_as = x[0].movedim(channels - 1, 0).shape if x.ndim > 2 else x.shape[1:]
 
         def points(samples: slice) -> NextPoints:
             generator = torch.Generator().manual_seed(self.seed)
 
             def next_points(count: int) -> tuple[Tensor, Tensor]:
                 # Drawn one by one, so that they are the same in any chunks, and in float32, which is many times as fast as float64.
-                noise = torch.empty(count, *x.shape[1:], dtype=torch.float32, device="cpu")
+                noise = torch.empty(count, *drawn_as, dtype=torch.float32, device="cpu")
                 for one in noise:
                     torch.randn(one.shape, generator=generator, out=one, device="cpu")
+                noise = noise.movedim(1, channels) if x.ndim > 2 else noise
                 leaf = x[samples].expand(count, *x[samples].shape).requires_grad_(True)
                 return leaf, torch.addcmul(leaf, sigma[samples], noise.to(x).unsqueeze(1))
 
