@@ -18,10 +18,12 @@ L = keras.layers
 @pytest.fixture(autouse=True, scope="module")
 def double():
     """Keras in float64."""
-    before = keras.config.floatx()
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
     keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(policy)
 
 
 SIZES = {1: (12,), 2: (8, 10), 3: (6, 4, 8)}

@@ -83,6 +83,14 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
     return found
 
 
+def copied_as_view(net: nn.Module) -> nn.Module:
+    """A network that runs as this one does, over parameters in memory of its own, made without a word of the classes of its modules."""
+    modules = _modules_of(net)
+    view = ModelView(modules, _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers"), copies=True)
+    view.release()
+    return view.net
+
+
 @contextmanager
 def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs: bool) -> Iterator[ModelView]:
     """Lend a view of the model, in evaluation mode and with frozen parameters; the model itself is not touched.

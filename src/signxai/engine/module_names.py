@@ -113,6 +113,13 @@ def _free(name: str, taken: set[str]) -> str:
     return result
 
 
+def parameters_of(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a module itself, without those of the modules in it; of Keras' variables those that training may change."""
+    if not is_keras(module):
+        return list(module.parameters(recurse=False))
+    return [variable.value for variable in module.__dict__.get("_trainable_variables", ())]
+
+
 def names_by_id(net: nn.Module) -> dict[int, str]:
     """The name of each module in a network by its ``id``; of several, the first."""
     names: dict[int, str] = {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, SignxaiError
+from signxai.engine.module_names import find_module
 from signxai.engine.targets import Target
 from signxai.evidence.certificate_words import said_of_batch, said_of_precision, said_of_random_layers, said_of_runner_up
 from signxai.evidence.certified_sample import Check
@@ -169,7 +170,7 @@ def _alike_with_random(
     """The size of the rank correlation with the map of a network of which these layers are drawn anew, in place, by each seed."""
     for seed in seeds:
         for number, name in layers:
-            randomized(net.get_submodule(name), seed + number)
+            randomized(find_module(net, name), seed + number)
         other = sample.explained_by(net)
         if np.array_equal(other, sample.map) and has_same_outputs(sample.explaining, net, [sample.row]):
             yield None

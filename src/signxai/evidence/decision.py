@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, OptionError
+from signxai.engine.channel_axis import channel_axis
 from signxai.engine.forward import OutputOption, run_forward, run_unwatched, shows_enough
 from signxai.engine.generators import in_turn
 from signxai.engine.given_inputs import ForwardKwargs, points_of
@@ -164,6 +165,10 @@ class Decision:
     def scores_here(self, score: str) -> FloatArray:
         """What is explained at the samples themselves (N,)."""
         return Scoring(score, self).of(self.logits, range(self.samples))
+
+    def channel_axis(self, part: Tensor) -> int:
+        """The axis of the channels in an input, as the network's layout has it."""
+        return channel_axis(self._net, part.ndim) if part.ndim > 2 else 1
 
     def parameters_reached(self) -> set[str]:
         """The names of the floating-point parameters from which the outputs for the samples have a gradient; of a network of one's own."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ForwardError
+from signxai.engine.module_names import find_module
 from signxai.evidence.decision import Decision, deciding
 from signxai.evidence.explaining import Explaining, Points
 from signxai.evidence.random_models import copied, layers_with_parameters, own_parameters, randomized
@@ -36,7 +37,7 @@ def layers_in_use(explaining: Explaining, rows: Sequence[int]) -> list[str]:
 
     names = layers_with_parameters(explaining.model, run)
     of_reached = {id(parameter) for name, parameter in net.named_parameters(remove_duplicate=False) if name in reached}
-    in_doubt = {name for name in names if _is_in_doubt(net.get_submodule(name), of_reached)}
+    in_doubt = {name for name in names if _is_in_doubt(find_module(net, name), of_reached)}
     if not in_doubt:
         return names
     before = _logits_by(explaining, net, rows)
@@ -50,7 +51,7 @@ def _is_in_doubt(layer: nn.Module, reached: set[int]) -> bool:
 def _changes(explaining: Explaining, name: str, rows: Sequence[int], before: Tensor) -> bool:
     """Whether the outputs change where a layer is drawn anew."""
     net = copied(explaining.model)
-    randomized(net.get_submodule(name), explaining.settings.seed)
+    randomized(find_module(net, name), explaining.settings.seed)
     return not torch.equal(_logits_by(explaining, net, rows), before)
 
 

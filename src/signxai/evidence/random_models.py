@@ -17,7 +17,8 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from signxai.common.errors import ModelError, OptionError
-from signxai.engine.model_loan import unwrapped
+from signxai.engine.model_loan import copied_as_view, unwrapped
+from signxai.engine.module_names import find_module, is_keras, named_modules, parameters_of
 from signxai.evidence.options import one_of
 
 __all__ = ["ORDERS", "check_layers", "layers_with_parameters", "random_model", "random_models", "randomized"]
@@ -33,6 +34,8 @@ def copied(model: nn.Module) -> nn.Module:
         ModelError: if the model cannot be copied.
     """
     net = unwrapped(model)
+    if any(map(is_keras, named_modules(net).values())):  # Keras copies by its own files, which take what is registered alone
+        return copied_as_view(net)
     try:
         return copy.deepcopy(net, {id(tensor): tensor.detach().clone() for tensor in _computed(net)}).eval()
     except (RuntimeError, TypeError) as error:
@@ -58,14 +61,23 @@ def layers_with_parameters(model: nn.Module, run: Callable[[nn.Module], object] 
     net = unwrapped(model) if run is None else copied(model)
     first = {} if run is None else _first_runs(net, run)
     parametrizations = {id(part) for module in net.modules() for part in _parametrizations_of(module)}
-    own = [name for name, module in net.named_modules() if own_parameters(module) and id(module) not in parametrizations]
+    own = [name for name, module in _named_once(net) if own_parameters(module) and id(module) not in parametrizations]
 
     def place(name: str) -> int:
         while name and name not in first:
-            name = name.rpartition(".")[0]
+            name = name[: max(name.rfind("."), name.rfind("/"), 0)]
         return first.get(name, 0)
 
     return sorted(own, key=place)
+
+
+def _named_once(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Each module of a network once, by the first name it has."""
+    seen: set[int] = set()
+    for name, module in named_modules(net).items():
+        if id(module) not in seen:
+            seen.add(id(module))
+            yield name, module
 
 
 def _parametrizations_of(layer: nn.Module) -> list[nn.Module]:
@@ -75,13 +87,13 @@ def _parametrizations_of(layer: nn.Module) -> list[nn.Module]:
 
 def own_parameters(layer: nn.Module) -> list[nn.Parameter]:
     """The parameters of a layer itself, with those from which others of its are computed."""
-    return [parameter for part in (layer, *_parametrizations_of(layer)) for parameter in part.parameters(recurse=False)]
+    return [parameter for part in (layer, *_parametrizations_of(layer)) for parameter in parameters_of(part)]
 
 
 def _first_runs(net: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, int]:
     """When each module was first called, by name."""
     first: dict[str, int] = {}
-    for name, module in net.named_modules():
+    for name, module in _named_once(net):
         module.register_forward_pre_hook(partial(_note, first, name))
     run(net)
     return first
@@ -129,8 +141,8 @@ def check_layers(model: nn.Module, names: Sequence[str]) -> None:
 
 def _layer(net: nn.Module, name: str) -> nn.Module:
     try:
-        found = net.get_submodule(name)
-    except AttributeError:
+        found = find_module(net, name)
+    except OptionError:
         found = None
     if found is None or not own_parameters(found):
         allowed = ", ".join(repr(own) for own in layers_with_parameters(net))
@@ -176,7 +188,7 @@ def _drawn_anew(layer: nn.Module, seed: int) -> None:
 
 def _draw(layer: nn.Module) -> None:
     """Draw the parameters of a layer, and set those from which hooks compute a weight."""
-    parameters, reset = list(layer.parameters(recurse=False)), getattr(layer, "reset_parameters", None)
+    parameters, reset = parameters_of(layer), getattr(layer, "reset_parameters", None)
     computed = {hook: getattr(layer, name).clone() for hook, name in _computing_hooks(layer)}
     before = [parameter.clone() for parameter in parameters]
     if callable(reset):

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from signxai.common.errors import SignxaiError
+from signxai.engine.model_loan import unwrapped
 from signxai.evidence.comparison_plan import ChosenMetric
 from signxai.evidence.decision import Decided, Decision
 from signxai.evidence.explaining import Explaining
@@ -33,6 +34,7 @@ class _RehearsedDecision(Decision):
             explaining.samples,
             explaining.seeds,
         )
+        self._net = unwrapped(explaining.model)  # for its layout alone
         self.target, self.targets, self.activation, self.known_logits = explaining.target, [], None, None
 
     @property

@@ -14,6 +14,7 @@ from signxai.common.errors import InputError, OptionError
 from signxai.evidence.decision import Decision
 from signxai.evidence.draws import generator
 from signxai.evidence.imputers import Prepared, as_imputer
+from signxai.evidence.layout import imputer_in_layout, unit_in_layout
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
 from signxai.evidence.units import Partition
@@ -42,7 +43,9 @@ class Removal:
     def of(cls, decision: Decision, keys: Sequence[Key], unit: Any, imputer: Any) -> Removal:
         """Of the inputs with these keys; ``unit`` and ``imputer`` as a user gave them."""
         parts = {key: decision.parts[key] for key in keys}
-        units = Partition({key: tuple(part.shape) for key, part in parts.items()}, unit, next(iter(parts.values())).device)
+        shapes = {key: tuple(part.shape) for key, part in parts.items()}
+        unit = unit_in_layout(unit, {key: decision.channel_axis(part) for key, part in parts.items()}, shapes)
+        units = Partition(shapes, unit, next(iter(parts.values())).device)
         if len(units.counts) not in (1, decision.samples):
             raise InputError(f"unit= has numbers for {len(units.counts)} samples, and x has {decision.samples}")
         return cls(decision, units, imputers_of(decision, keys, imputer))
@@ -90,11 +93,13 @@ def imputers_of(decision: Decision, keys: Sequence[Key], imputer: Any) -> dict[K
     Raises:
         OptionError: if it is none, or has nothing for one of them.
     """
-    return {key: _prepared(imputer, key, decision.parts[key], decision.seeds) for key in keys}
+    return {key: _prepared(imputer, key, decision) for key in keys}
 
 
-def _prepared(imputer: Any, key: Key, part: Tensor, seeds: Sequence[int]) -> Prepared:
+def _prepared(imputer: Any, key: Key, decision: Decision) -> Prepared:
+    part = decision.parts[key]
     if isinstance(imputer, Mapping) and key not in imputer:
         raise OptionError(f"imputer= has nothing for the input {key!r}; it needs an entry for each input that has relevance")
     own = imputer[key] if isinstance(imputer, Mapping) else imputer
-    return as_imputer(own, ids=not part.is_floating_point()).prepared(part, seeds)
+    own = imputer_in_layout(own, decision.channel_axis(part), tuple(part.shape))
+    return as_imputer(own, ids=not part.is_floating_point()).prepared(part, decision.seeds)

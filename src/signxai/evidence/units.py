@@ -41,16 +41,16 @@ class Pixel(Unit):
     """A place with all of its channels: of images (N, C, H, W), signals (N, C, T) and volumes; of (N, n) each value.
 
     Attributes:
-        channel_axis: the axis of the channels; -1 for channels last.
+        channel_axis: the axis of the channels; -1 for channels last; None: as the network has them, last for Keras, else 1.
 
     >>> Pixel().numbers((5, 3, 2, 2)).tolist()
     [[[[0, 1], [2, 3]]]]
     """
 
-    channel_axis: int = 1
+    channel_axis: int | None = None
 
     def numbers(self, shape: Shape) -> IntArray:
-        return _counted(_without_channels(shape, self.channel_axis))
+        return _counted(_without_channels(shape, 1 if self.channel_axis is None else self.channel_axis))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Patch(Unit):
 
     Attributes:
         size: places along each axis, or one number for each.
-        channel_axis: the axis of the channels.
+        channel_axis: the axis of the channels; None: as for ``Pixel``.
 
     Raises:
         OptionError: if it is no whole number of at least 1.
@@ -85,11 +85,12 @@ class Patch(Unit):
     """
 
     size: int | tuple[int, ...]
-    channel_axis: int = 1
+    channel_axis: int | None = None
 
     def numbers(self, shape: Shape) -> IntArray:
-        places = _without_channels(shape, self.channel_axis)
-        axes = [axis for axis, length in enumerate(places) if axis and not (length == 1 and axis == self.channel_axis % len(shape))]
+        channel_axis = 1 if self.channel_axis is None else self.channel_axis
+        places = _without_channels(shape, channel_axis)
+        axes = [axis for axis, length in enumerate(places) if axis and not (length == 1 and axis == channel_axis % len(shape))]
         axes = axes if len(shape) > 2 else [1]
         return _in_blocks(places, dict(zip(axes, self._sizes(len(axes)), strict=True)))
 
