@@ -261,7 +261,7 @@ def test_options_of_the_plain_overlay_leave_it_as_it_is_by_default():
 
 @pytest.mark.parametrize("relevance", [np.zeros(4), np.zeros((1, 3, 4, 4))])
 def test_an_overlay_of_what_is_no_picture_is_refused(relevance):
-    with pytest.raises(InputError, match=r"\(H, W\) or \(C, H, W\)"):
+    with pytest.raises(InputError, match=r"\(H, W\), \(C, H, W\) or \(H, W, C\)"):
         overlay_relevance(np.zeros((4, 4)), relevance)
 
 

@@ -135,7 +135,8 @@ def overlay_relevance(
 
     Args:
         image: as for `overlay_heatmap`.
-        relevance_map: relevance (H, W), or (C, H, W), which is summed over the channels.
+        relevance_map: relevance (H, W); or (C, H, W), or (H, W, C) where H and W are the image's and are not the last two axes, which is
+            summed over the channels.
         percentile: of |R|, at which colours and opacity end.
         cmap: a diverging colour map of matplotlib, or its name.
         gray: True shows the image in gray, so that all colours are relevance.
@@ -154,10 +155,26 @@ def overlay_relevance(
     require_finite(relevance_map)
     relevance = _relevance(relevance_map)
     if relevance.ndim not in (2, 3):
-        raise InputError(f"the relevance of an image has the shape (H, W) or (C, H, W), not {relevance.shape}")
-    strength = normalize_relevance_map(relevance.sum(axis=0) if relevance.ndim == 3 else relevance, percentile)
+        raise InputError(f"the relevance of an image has the shape (H, W), (C, H, W) or (H, W, C), not {relevance.shape}")
+    strength = normalize_relevance_map(summed_over_channels(relevance, rgb_picture(image).shape), percentile)
     colours = np.asarray(_colour_map(cmap)((1.0 + strength) / 2.0), dtype=np.float64)[..., :_RGB]
     return overlay_heatmap(image, colours, 1.0, opacity=np.sqrt(np.abs(strength))[..., None], gray=gray)
+
+
+def summed_over_channels(relevance: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Relevance of an image by place (H, W).
+
+    Args:
+        relevance: (H, W), (C, H, W), or (H, W, C), which is told by the image's shape.
+        shape: of the image, (H, W, ...).
+
+    >>> summed_over_channels(np.ones((4, 5, 3)), (4, 5)).shape
+    (4, 5)
+    """
+    if relevance.ndim == 2:
+        return relevance
+    is_last = relevance.shape[:2] == tuple(shape[:2]) != relevance.shape[1:]
+    return np.asarray(relevance.sum(axis=-1 if is_last else 0))
 
 
 def require_finite(relevance_map: npt.ArrayLike, name: str = "the relevance") -> None:

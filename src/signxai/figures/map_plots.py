@@ -25,6 +25,7 @@ from signxai.common.visualization import (
     overlay_relevance,
     require_finite,
     rgb_picture,
+    summed_over_channels,
 )
 from signxai.figures.pages import DOTS, SCALE, Panel, PanelSize, Row, bar_label, page_of
 from signxai.figures.panels import SignalAxis, draw_image, draw_signal
@@ -43,7 +44,7 @@ class Sample:
     """One explained input: what went in, its map by each method, and the heading above them.
 
     `x` is an image as `rgb_picture` takes it, or a signal of shape (leads, time) or (time,). A map of an image has the
-    shape (H, W) or (C, H, W), where it is summed over the channels; a map of a signal has the signal's own shape.
+    shape (H, W), (C, H, W) or (H, W, C), where it is summed over the channels; a map of a signal has the signal's own shape.
     A batch axis of length 1 may come first.
     """
 
@@ -165,7 +166,7 @@ def _image_panels(sample: Sample, percentile: float, cmap: str, overlay: bool) -
     picture = rgb_picture(sample.x)
     yield Panel("input", partial(draw_image, pixels=picture), is_input=True)
     for name, values in sample.maps.items():
-        relevance = _image_map(name, values)
+        relevance = _image_map(name, values, picture.shape)
         if overlay:
             yield Panel(name, partial(draw_image, pixels=overlay_relevance(picture, relevance, percentile=percentile, cmap=cmap)))
         else:
@@ -182,15 +183,13 @@ def _image_panel_size(pictures: Sequence[FloatArray]) -> PanelSize:
     return PanelSize(width, width * min(max(tallest, 0.2), 2.0))
 
 
-def _image_map(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+def _image_map(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Relevance per pixel, (H, W)."""
     relevance = _without_batch_axis(values, axes=3)
     require_finite(relevance, f"map {name!r}")
-    if relevance.ndim == 3:
-        return np.asarray(relevance.sum(axis=0))
-    if relevance.ndim == 2:
-        return relevance
-    raise InputError(f"map {name!r}: the map of an image has the shape (H, W) or (C, H, W), not {relevance.shape}")
+    if relevance.ndim not in (2, 3):
+        raise InputError(f"map {name!r}: the map of an image has the shape (H, W), (C, H, W) or (H, W, C), not {relevance.shape}")
+    return summed_over_channels(relevance, shape)
 
 
 def _without_batch_axis(values: npt.ArrayLike, axes: int) -> npt.NDArray[Any]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from signxai.common.errors import InputError, OptionError
-from signxai.common.visualization import as_array
+from signxai.common.visualization import as_array, summed_over_channels
 from signxai.figures.input_plots import InputsSample, inputs_figure, spread
 from signxai.figures.map_plots import Sample, image_figure, signal_figure
 from signxai.figures.places import AxesLike
@@ -37,6 +37,7 @@ def show(
     axes: AxesLike | None = None,
     logits: Any = None,
     started_with: str = "one_hot",
+    channels: str | None = None,
 ) -> Figure:
     """Draw inputs and their relevance, as `signxai.explain` took and gave them; a notebook shows the figure, ``savefig`` writes it.
 
@@ -55,10 +56,12 @@ def show(
         logits: (N,) of the explained classes: headings give them, and say by which of the methods a logit below 0 turns the signs, if maps
             are given by method: what speaks for the class is blue there.
         started_with: the ``relevance=`` of `signxai.explain`: "one_hot" or "logit".
+        channels: where pictures have their channels and signals their leads: "first", or "last" as Keras networks take (N, H, W, C) and
+            (N, time, leads); None: told by the axes as above, signals first.
 
     Raises:
         InputError: what goes in does not fit together, or is none of these.
-        OptionError: a row that is not there, or a percentile outside [0, 100].
+        OptionError: a row that is not there, a percentile outside [0, 100], or another word for ``channels``.
 
     >>> x, relevance = np.zeros((2, 3, 8, 8)), np.ones((2, 3, 8, 8))
     >>> [text.get_text() for text in show(x, relevance).texts if "sample" in text.get_text()]
@@ -66,7 +69,9 @@ def show(
     """
     if isinstance(x, _SEVERAL):
         return _show_several(x, relevance, rows, percentile, axes, (logits, started_with))
-    inputs, maps = _of_photo(x, relevance) if isinstance(x, Image.Image) else _of_batch(x, relevance)
+    if channels not in (None, "first", "last"):
+        raise OptionError(f'channels={channels!r} is not "first", "last" or None')
+    inputs, maps = _of_photo(x, relevance) if isinstance(x, Image.Image) else _of_batch(x, relevance, channels)
     headings = _with_logits(_headings(rows, len(inputs)), logits, len(inputs), list(maps), started_with)
     samples = {row: {method: values[row] for method, values in maps.items()} for row in headings}
     if inputs.ndim == 4:
@@ -101,7 +106,7 @@ def _of_photo(x: Image.Image, relevance: Any) -> tuple[Array, dict[str, Array]]:
         InputError: relevance that is not as large as the picture.
     """
     pixels = np.asarray(x.convert("RGB")).transpose(2, 0, 1)[None]
-    maps = {name: _of_pixels(values) for name, values in _named(relevance).items()}
+    maps = {name: _of_pixels(values, pixels.shape[2:]) for name, values in _named(relevance).items()}
     for name, values in maps.items():
         if values.shape != pixels.shape[2:]:
             raise InputError(
@@ -111,18 +116,20 @@ def _of_photo(x: Image.Image, relevance: Any) -> tuple[Array, dict[str, Array]]:
     return pixels, {name: values[None] for name, values in maps.items()}
 
 
-def _of_pixels(values: Array) -> Array:
-    """Relevance (1, C, H, W), (C, H, W) or (H, W) by pixel."""
+def _of_pixels(values: Array, shape: tuple[int, ...]) -> Array:
+    """Relevance (1, C, H, W), (C, H, W), the same with channels last, or (H, W) by pixel."""
     values = values[0] if values.ndim == 4 and len(values) == 1 else values
-    return np.asarray(values.sum(axis=0)) if values.ndim == 3 else values
+    return summed_over_channels(values, shape) if values.ndim == 3 else values
 
 
-def _of_batch(x: Any, relevance: Any) -> tuple[Array, dict[str, Array]]:
-    """Samples and their maps, the channels of pictures first."""
+def _of_batch(x: Any, relevance: Any, channels: str | None) -> tuple[Array, dict[str, Array]]:
+    """Samples and their maps, the channels of pictures and the leads of signals first."""
     inputs, maps = as_array(x), _named(relevance)
-    if inputs.ndim == 4 and inputs.shape[1] not in _CHANNELS and inputs.shape[3] in _CHANNELS:
-        inputs = np.moveaxis(inputs, 3, 1)
-        maps = {name: np.moveaxis(values, 3, 1) if values.ndim == 4 else values for name, values in maps.items()}
+    looks_last = inputs.ndim == 4 and inputs.shape[1] not in _CHANNELS and inputs.shape[3] in _CHANNELS
+    if channels == "last" or (channels is None and looks_last):
+        axes = inputs.ndim
+        inputs = np.moveaxis(inputs, -1, 1)
+        maps = {name: np.moveaxis(values, -1, 1) if values.ndim == axes else values for name, values in maps.items()}
     _check(inputs, maps)
     return inputs, maps
 
