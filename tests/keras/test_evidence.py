@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from signxai.evidence import Pixel, certify, compare_methods, deletion
+from signxai import explain
+from signxai.adapters.quantus import explain_func
+from signxai.common import OptionError
+from signxai.evidence import Pixel, Window, certify, compare_methods, deletion
 from signxai.evidence.random_models import layers_with_parameters, random_models
 
 keras = pytest.importorskip("keras")
@@ -72,3 +75,21 @@ def test_pixels_have_all_their_channels_without_a_word_of_the_layout(net, x, imp
     default = deletion(net, x, relevance, 0, imputer=imputer)
     said = deletion(net, x, relevance, 0, imputer=imputer, unit=Pixel(channel_axis=-1))
     np.testing.assert_array_equal(default, said)
+
+
+def test_windows_of_a_signal_run_along_its_time():
+    inputs = keras.Input((12, 2))
+    net = keras.Model(inputs, L.Dense(2)(L.Flatten()(L.Conv1D(3, 3)(inputs))))
+    x, relevance = np.random.default_rng(0).normal(size=(2, 1, 12, 2)).astype(np.float32)
+    numbers = np.repeat(np.arange(12) // 4, 2).reshape(1, 12, 2)
+    by_numbers = deletion(net, x, relevance, 0, unit=numbers)
+    np.testing.assert_array_equal(deletion(net, x, relevance, 0, unit=Window(4)), by_numbers)
+
+
+def test_quantus_gets_maps_in_the_layout_of_the_network(net, x):
+    np.testing.assert_array_equal(explain_func("grad_cam")(net, x, np.array([0, 1])), explain(net, x, "grad_cam", [0, 1]))
+
+
+def test_a_box_for_channels_last_is_refused_with_the_shape_that_the_convolution_reads(net, x):
+    with pytest.raises(OptionError, match=r"\(1, C, 1, 1\) for a convolution, also for one of Keras"):
+        explain(net, x, "zblrp_z", 0, low=np.array([-1.0, -2.0, -3.0]), high=np.array([1.0, 2.0, 3.0]))

@@ -136,6 +136,7 @@ def test_a_layer_of_the_other_layout_between_permutations_is_followed():
     x = samples(net)
     maps = explain(net, x, "grad_cam", 0)
     assert np.ptp(maps, axis=-1).max() == 0
+    assert np.ptp(explain(net, x, "random_uniform", 0), axis=-1).max() == 0
     feature, logits = keras.Model(inputs, [net.get_layer("last").output, net.output])(torch.tensor(x))
     weights = torch.autograd.grad(logits[:, 0].sum(), feature)[0].mean((2, 3), keepdim=True)
     cam = (weights * feature).sum(1).relu()

@@ -15,8 +15,8 @@ def channel_axis(net: nn.Module, axes: int) -> int:
     """The axis of the channels in an input with so many axes, the samples' included.
 
     A Keras network reads its input in the layout of its first layer that has one (``data_format``), without any in that of
-    ``keras.config.image_data_format()``; a layer that permutes axes in front of that one is reckoned with. Any other network has
-    channels on axis 1.
+    ``keras.config.image_data_format()``; a layer that permutes axes in front of that one is reckoned with. Every other network
+    has channels on axis 1.
 
     Args:
         net: the network.

@@ -110,8 +110,8 @@ class GradCAMAnalyzer(Analyzer):
 
     Args:
         model: as for ``Analyzer``, and its keyword options.
-        target_layer: a module of the model or its dotted name; None: the last feature map executed, of more than one
-            position, that the target depends on: the output of a convolution (with its low-rank adapter) or, in a transformer, of
+        target_layer: a module of the model or its dotted name, of Keras the layer's name; None: the last feature map executed, of more
+            than one position, that the target depends on: the output of a convolution (with its low-rank adapter) or, in a transformer, of
             a norm over the features of tokens.
 
     Raises:

@@ -531,7 +531,7 @@ def _bound(value: float | Tensor | None, layer: Layer, x: Tensor, extreme: Calla
     except RuntimeError as error:
         raise OptionError(
             f"a bound of shape {tuple(bound.shape)} does not fit the first layer's input {tuple(x.shape)}; give a number, "
-            "or a tensor that broadcasts to it, for example (1, C, 1, 1)"
+            "or a tensor that broadcasts to it, for example (1, C, 1, 1) for a convolution, also for one of Keras"
         ) from error
 
 
