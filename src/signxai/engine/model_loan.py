@@ -61,8 +61,9 @@ def _modules_of(net: nn.Module) -> list[nn.Module]:
     found = {id(net): net}
     pending = [net]
     while pending:
-        for child in children_of(pending.pop()):
-            if id(child) not in found:
+        module = pending.pop()
+        for child in children_of(module) if "keras" in sys.modules else module.__dict__["_modules"].values():
+            if child is not None and id(child) not in found:
                 found[id(child)] = child
                 pending.append(child)
     return list(found.values())
