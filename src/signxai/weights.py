@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import cast
 
@@ -58,7 +59,7 @@ class Checkpoint:
     states: Mapping[str, Mapping[str, Tensor]]
 
     @classmethod
-    def read(cls, path: Path, key: str | None = None) -> Checkpoint:
+    def read(cls, path: str | PathLike[str], key: str | None = None) -> Checkpoint:
         """Read a file without unpickling anything from it.
 
         Args:
@@ -69,6 +70,7 @@ class Checkpoint:
             InputError: it is broken, or holds no state dict, or none under this key.
             OSError: it cannot be opened.
         """
+        path = Path(path)
         content = read_tensors(path)
         if not isinstance(content, Mapping) or not content:
             raise InputError(f"{path}: holds {_what(content)}, not a state dict")
@@ -174,8 +176,12 @@ def _without(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items()}
 
 
-def load_weights(model: nn.Module, file: WeightsFile | Path) -> str:
+def load_weights(model: nn.Module, file: WeightsFile | str | PathLike[str]) -> str:
     """Give a model the weights of a file.
+
+    Args:
+        model: what gets them.
+        file: its path, also as ``FILE:KEY`` where it is text: see ``WeightsFile``.
 
     Returns:
         What had to be done to them for that; nothing if they were as the model has them.
@@ -185,7 +191,7 @@ def load_weights(model: nn.Module, file: WeightsFile | Path) -> str:
         InputError: the file is broken, or holds no weights.
         OSError: it cannot be opened.
     """
-    place = WeightsFile(file) if isinstance(file, Path) else file
+    place = file if isinstance(file, WeightsFile) else WeightsFile.named(file) if isinstance(file, str) else WeightsFile(Path(file))
     state, notice = Checkpoint.read(place.path, place.key).state_of(model)
     apply_state(model, state, place.path)
     return notice

@@ -124,6 +124,15 @@ def test_a_network_in_a_wrapper_takes_the_weights_of_the_bare_one(here, state):
     assert torch.equal(model.module[0].weight, state["0.weight"])
 
 
+def test_weights_are_named_by_text_as_on_the_command_line(here, state):
+    import model_nets
+
+    torch.save({"model": state, "model_ema": {name: 2 * value for name, value in state.items()}}, here / "named.bin")
+    model = model_nets.small()
+    assert "'model_ema'" in load_weights(model, f"{here / 'named.bin'}:model_ema")
+    assert torch.equal(model[0].weight, 2 * state["0.weight"])
+
+
 REFUSED = {
     "two of them": (lambda state: {"model": state, "model_ema": state}, ["'model' and under 'model_ema'"]),
     "another name behind a prefix": (

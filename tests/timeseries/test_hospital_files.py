@@ -246,6 +246,7 @@ BROKEN = {
     "no waveform": (dicom, "holds no waveform"),
     "median beats alone": (lambda folder: dicom(folder, (LEADS, {"label": "Median Beat"})), "averaged beats alone"),
     "skewed": (lambda folder: dicom(folder, (LEADS, {"skew": 3})), "3 samples off"),
+    "no sampling rate": (lambda folder: dicom(folder, (LEADS, {"rate": 0})), "made.dcm: its sampling rate is 0"),
     "no voltage": (lambda folder: dicom(folder, (LEADS, {"unit": "mm[Hg]"})), "no voltage"),
 }
 

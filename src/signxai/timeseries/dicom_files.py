@@ -38,6 +38,7 @@ def read_dicom(path: Path) -> FileContent:
         except pydicom.errors.InvalidDicomError as error:
             raise InputError(f"{path}: is no DICOM file: {error}") from error
         groups = _recorded(path, list(content.get("WaveformSequence") or ()))
+        _require_rates(path, [group for _, group in groups])
         _require_together(path, [group for _, group in groups])
         read = [_channels(path, content, index, group) for index, group in groups]
     names = [name for of_group, _, _ in read for name in of_group]
@@ -62,6 +63,12 @@ def _recorded(path: Path, groups: Sequence[Any]) -> list[tuple[int, Any]]:
 
 def _is_averaged(group: Any) -> bool:
     return any(word in str(group.get("MultiplexGroupLabel", "")).upper() for word in _AVERAGED)
+
+
+def _require_rates(path: Path, groups: Sequence[Any]) -> None:
+    for group in groups:
+        if not 0 < float(group.SamplingFrequency) < float("inf"):
+            raise InputError(f"{path}: its sampling rate is {group.SamplingFrequency} Hz; it must be above 0")
 
 
 def _require_together(path: Path, groups: Sequence[Any]) -> None:
