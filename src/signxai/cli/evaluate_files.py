@@ -290,7 +290,7 @@ def _unit(text: str | None) -> object:
     """A unit, of how it is written.
 
     >>> _unit("patch:8"), _unit("pixel")
-    (Patch(size=8, channel_axis=1), 'pixel')
+    (Patch(size=8, channel_axis=None), 'pixel')
     """
     if text is None or text in ("pixel", "value", "token"):
         return text

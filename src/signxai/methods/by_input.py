@@ -26,6 +26,18 @@ def values_of(value: Any) -> list[Any]:
     return [item for item in items if item is not None]
 
 
+def named_values(name: str, value: Any) -> list[tuple[str, Any]]:
+    """The values of an option with their names in errors: its own, or with the input that each is for.
+
+    >>> named_values("baseline", 0.5), named_values("baseline", {"ecg": 0.5})
+    ([('baseline', 0.5)], [("baseline of 'ecg'", 0.5)])
+    """
+    if not is_by_input(value):
+        return [] if value is None else [(name, value)]
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return [(f"{name} of {str(key)!r}", one) for key, one in items if one is not None]
+
+
 def by_key(name: str, value: Any, inputs: JointInputs | None) -> dict[str, Any]:
     """An option that is given for each input, by the name of each.
 

@@ -24,7 +24,7 @@ from signxai.engine.module_outputs import ValuesOf
 from signxai.engine.targets import Target
 from signxai.methods.analyzer import MOST_PASSES, Analyzer, CommonOptions, check_finite, like_input, number, whole_number
 from signxai.methods.batch import Batch, OutputsOf, gradient_of
-from signxai.methods.by_input import by_key, in_columns, is_by_input, ranges_by_input, values_of
+from signxai.methods.by_input import by_key, in_columns, is_by_input, named_values, ranges_by_input, values_of
 from signxai.methods.joining import joined
 
 if TYPE_CHECKING:
@@ -317,8 +317,8 @@ class IntegratedGradientsAnalyzer(_RepeatedGradientAnalyzer):
     ) -> None:
         super().__init__(model, **common)
         self.steps = self.points = whole_number("steps", steps, at_least=1, at_most=MOST_PASSES)
-        for start in values_of(baseline):
-            check_finite("baseline", _as_numbers("baseline", start))
+        for name, start in named_values("baseline", baseline):
+            check_finite(name, _as_numbers(name, start))
         for ids in values_of(baseline_ids):
             _as_ids(ids)
         self.baseline = baseline
