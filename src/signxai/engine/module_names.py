@@ -100,8 +100,8 @@ def _named_children(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Modu
             yield f"{prefix}{_free(key, taken)}", child
 
 
-_NO_LAYERS = {"_torch_params", "_functional"}
-"""Modules in which Keras keeps the parameters for torch, and a sequential model the functional one that runs its layers."""
+_NO_LAYERS = {"_torch_params", "torch_params", "_functional"}
+"""Modules in which Keras keeps the parameters for torch (without the underscore up to 3.4), and a sequential model the functional one that runs its layers."""
 
 
 def _free(name: str, taken: set[str]) -> str:
