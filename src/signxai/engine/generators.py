@@ -457,7 +457,7 @@ def _has_slots(kind: type) -> bool:
 @lru_cache(maxsize=1024)
 def _is_torchs(kind: type) -> bool:
     """Whether all code of a class is torch's."""
-    return all(map(_is_of_others, kind.__mro__))
+    return all(_package_of(owner) in _OTHERS for owner in kind.__mro__)
 
 
 class _Search:
@@ -513,12 +513,17 @@ def _in_slots(value: Value) -> list[Value]:
 
 
 def _is_of_others(owner: Value) -> bool:
-    """Whether torch, NumPy or Python itself made a class or function: what they draw, they draw from where we look anyway."""
-    package = (getattr(owner, "__module__", None) or "").partition(".")[0]
-    return package in _OTHERS
+    """Whether torch, NumPy, Keras or Python itself made a class or function: what they draw, they draw from where we look anyway."""
+    return _package_of(owner) in _LIBRARIES
+
+
+def _package_of(owner: Value) -> str:
+    return (getattr(owner, "__module__", None) or "").partition(".")[0]
 
 
 _OTHERS = {"torch", "numpy", "builtins", "logging", "threading", "re", "enum", "abc", "collections", "functools", "typing", "signxai"}
+_LIBRARIES = _OTHERS | {"keras"}
+"""Keras' layers hold functions of their users', such as activations; its own code draws by torch's generators, which are met then."""
 
 
 def _owners(kind: type) -> tuple[type, ...]:
@@ -702,7 +707,7 @@ def _named_in_module(module: ModuleType, names: set[str]) -> list[tuple[Value, _
         return [*unseen, (_NUMPY, partial(_itself, _NUMPY))]
     if module in _UNSEEN_IN:
         return unseen
-    if module.__name__.partition(".")[0] in _OTHERS:
+    if module.__name__.partition(".")[0] in _LIBRARIES:
         return []
     members = vars(module)
     return [(value, partial(members.get, name)) for name in names if (value := members.get(name)) is not None]

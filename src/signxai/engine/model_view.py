@@ -44,8 +44,8 @@ _OF_STEADY = {"training": False, KNOWN_AS_PLAIN: True, **{name: OrderedDict() fo
 """What views of steady modules have alike; another thread may put hooks on the model meanwhile."""
 
 _MOST_DEPTH = 6
-_MOST_VISITED = 20_000
-"""How far attributes are followed: a model may lead to its trainer, and that to a data set."""
+_MOST_VISITED, _MOST_VISITED_PER_MODULE = 20_000, 200
+"""How far attributes are followed: a model may lead to its trainer, and that to a data set. A layer of Keras leads to thirty objects."""
 
 _MOST_BYTES = 1 << 20
 """Up to so many, an array is copied: a larger one is a table that is read."""
@@ -79,7 +79,7 @@ class ModelView:
         copies: bool = False,
     ) -> None:
         self._views: dict[int, Value] = {}
-        self._visited = 0
+        self._visited, self._most_visited = 0, max(_MOST_VISITED, _MOST_VISITED_PER_MODULE * len(modules))
         self._seen: dict[int, Value] = {}
         self._memories = _Memories()
         if is_steady:
@@ -204,7 +204,7 @@ class ModelView:
             return self._seen[id(value)]
         if isinstance(value, Tensor):
             return self._tensor(value)
-        if depth >= _MOST_DEPTH or self._visited >= _MOST_VISITED:
+        if depth >= _MOST_DEPTH or self._visited >= self._most_visited:
             return value
         self._visited += 1
         result = _copied(value) if protects else None
