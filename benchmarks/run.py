@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import data_sets
+import keras_models
 import tables
 import torch
 
@@ -35,6 +36,7 @@ TABLES = {
     "path_memory": tables.path_memory,
     "datasets": data_sets.datasets,
     "evidence": evidence.evidence,
+    "keras": keras_models.keras_models,
 }
 HEADINGS = {
     "lrp": "LRP: cost and deviation",
@@ -44,8 +46,9 @@ HEADINGS = {
     "path_memory": "Peak memory of integrated_gradients",
     "datasets": "Data sets: a run against a loop",
     "evidence": "Metrics: against the passes that they need",
+    "keras": "Keras: cost against its own gradient",
 }
-QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "datasets", "evidence", "repeated")
+QUICK_FIRST = ("overhead", "memory", "lrp", "path_memory", "datasets", "evidence", "keras", "repeated")
 PACKAGES = ("torch", "torchvision", "zennit", "captum", "signxai")
 
 

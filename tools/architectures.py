@@ -331,18 +331,18 @@ def figures(say: Callable[[str], None]) -> str:
     return "\n".join([f"Measured with {versions}.", "", *accounts, "", "### Methods by family", "", *_sweep(say)])
 
 
-def written_into(document: Path, text: str) -> None:
-    """Put the text between the markers; the document is whole at any time.
+def written_into(document: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put the text between two markers; the document is whole at any time.
 
     Raises:
         ValueError: if the document has no markers.
     """
     before = document.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if not pattern.search(before):
-        raise ValueError(f"{document} has no place for figures: write {BEGIN} and {END} into it, each on its own line")
+        raise ValueError(f"{document} has no place for figures: write {begin} and {end} into it, each on its own line")
     beside = document.with_name(document.name + ".new")
-    beside.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", before), encoding="utf-8")
+    beside.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", before), encoding="utf-8")
     os.replace(beside, document)
 
 

@@ -78,6 +78,15 @@ def test_a_quick_run_measures_metrics(tmp_path):
     assert all(len(found[name]) == (7 if metric.takes in ("decision", "method") else 2) for name, metric in METRICS.items())
 
 
+def test_a_quick_run_measures_networks_of_keras(tmp_path):
+    pytest.importorskip("keras")
+    output = tmp_path / "results.md"
+    done = benchmark("--quick", "--only", "keras", "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in output.read_text(encoding="utf-8").splitlines() if line.startswith("| MobileNetV2")]
+    assert [row.split(" | ")[0] for row in rows] == ["| MobileNetV2 b1", "| MobileNetV2 b8"]
+
+
 def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):
     output = tmp_path / "RESULTS.md"
     lrp, memory = "## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |", "## Peak memory\n\n| replaced |"

@@ -1,0 +1,95 @@
+"""The laws on the networks of keras.applications, with random weights and statistics."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from places import TOOLS
+from signxai import explain, inspect_model
+
+keras = pytest.importorskip("keras")
+if keras.config.backend() != "torch":
+    pytest.skip("Keras runs on another backend", allow_module_level=True)
+
+pytestmark = pytest.mark.slow
+sys.path.append(str(TOOLS))
+keras_applications = importlib.import_module("keras_applications")
+architectures = importlib.import_module("architectures")
+
+TESTED = {
+    "VGG16": "block5_conv3", "ResNet50V2": "conv5_block3_3_conv", "MobileNetV2": "Conv_1", "MobileNetV3Small": "conv_1",
+    "EfficientNetB0": "top_conv", "DenseNet121": "conv5_block16_2_conv", "InceptionV3": "conv2d_93",
+    "ConvNeXtTiny": "convnext_tiny_stage_3_block_2_depthwise_conv", "Xception": "block14_sepconv2", "NASNetMobile": "",
+}  # fmt: skip
+"""From a network to its last convolution; "" where its layers are numbered."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def double():
+    """Keras computes in float64."""
+    with keras_applications.in_float64():
+        yield
+
+
+@pytest.fixture(scope="module")
+def case(request):
+    """A network, a batch of two, and a class for which Grad-CAM is not zero; the tests of one network stand together."""
+    network = keras_applications.NETWORKS[request.param]
+    net = network.built()
+    return request.param, network, net, torch.cat([network.sample(0), network.sample(1)])
+
+
+def state(net):
+    return [(weight.path, weight.value.detach().clone()) for weight in net.weights]
+
+
+every_network = pytest.mark.parametrize("case", TESTED, indirect=True)
+
+
+@every_network
+def test_every_value_is_accounted_for_and_z_is_gradient_times_input(case):
+    _, network, net, x = case
+    target = architectures.predicted(net, x[:1])
+    report = inspect_model(net, x[:1], "lrp_epsilon_0_1", target)
+    assert report.relevance_at_output == 1
+    assert report.relevance_at_input != 0
+    assert not report.unknown_operations
+    assert architectures.imbalance(report) <= 1e-9
+    if network.is_piecewise_linear:
+        assert architectures.law_1_deviation(net, x[:1], target) <= 1e-9
+
+
+@every_network
+def test_a_batch_is_its_samples_and_the_model_stays_as_it_was(case):
+    _, _, net, x = case
+    before = state(net)
+    both = explain(net, x, "lrp_epsilon_0_1", [1, 2])
+    alone = explain(net, x[1:], "lrp_epsilon_0_1", 2)
+    np.testing.assert_allclose(both[1:], alone, rtol=0, atol=1e-9 * np.abs(alone).max())
+    assert all(name == old and torch.equal(value, now) for (name, now), (old, value) in zip(state(net), before, strict=True))
+    assert all(weight.value.grad is None for weight in net.weights)
+
+
+@every_network
+def test_grad_cam_at_the_last_convolution_is_the_formula(case):
+    name, _, net, x = case
+    layer = net.get_layer(TESTED[name]) if TESTED[name] else last_convolution(net)
+    features, logits = keras.Model(net.input, [layer.output, net.output])(x[:1])
+    for target in range(10):
+        (gradient,) = torch.autograd.grad(logits[0, target], features, retain_graph=True)
+        weights = keras.ops.mean(gradient, axis=(1, 2), keepdims=True)
+        cam = keras.ops.relu(keras.ops.sum(weights * features, axis=-1))
+        if cam.max() > 0:
+            break
+    cam = nn.functional.interpolate(cam[:, None], x.shape[1:3], mode="bilinear")[:, 0, :, :, None]
+    expected = (cam / cam.max()).expand(1, -1, -1, 3).detach().numpy()
+    np.testing.assert_allclose(explain(net, x[:1], "grad_cam", target, layer=layer), expected, atol=1e-9)
+
+
+def last_convolution(net):
+    convolutions = (keras.layers.Conv2D, keras.layers.SeparableConv2D)
+    return [layer for layer in net.layers if isinstance(layer, convolutions)][-1]
