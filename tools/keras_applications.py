@@ -101,7 +101,7 @@ class Network:
         return torch.randn(1, self.size, self.size, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-_SIZES = {"InceptionV3": 107, "InceptionResNetV2": 107, "Xception": 71, "NASNetMobile": 32}
+_SIZES = {"InceptionV3": 107, "InceptionResNetV2": 107, "Xception": 71}
 _PIECEWISE_LINEAR = (
     *("VGG16", "VGG19", "ResNet50", "ResNet50V2", "MobileNet", "MobileNetV2", "DenseNet121", "InceptionV3", "InceptionResNetV2"),
     *("Xception", "NASNetMobile"),
