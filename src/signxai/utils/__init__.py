@@ -1,0 +1,1 @@
+"""What the original package's scripts use beside its wrappers: see ``signxai.utils.utils``."""

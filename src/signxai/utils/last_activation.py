@@ -1,0 +1,93 @@
+"""``remove_softmax``: a Keras model without its last activation, or a PyTorch model without its softmax."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from torch import nn
+
+from signxai.common.errors import ModelError
+from signxai.engine import prediction
+
+# Layers of Keras that are an activation and nothing else, by class.
+_ACTIVATION_LAYERS = ("Activation", "Softmax", "ReLU", "LeakyReLU", "ELU")
+
+
+def remove_softmax(model: nn.Module) -> Any:
+    """Copy a model without its last activation; the model is untouched.
+
+    Args:
+        model: a Keras model (sequential or functional): the activation of each layer that gives an output is taken off, whichever it is.
+            Any other ``torch.nn.Module``: as ``signxai.torch_signxai.utils.remove_softmax``.
+
+    Returns:
+        A Keras model for a Keras model, with the same weights; else a ``NoSoftmaxWrapper``.
+
+    Raises:
+        ModelError: if a Keras model cannot be rebuilt from its layers (a subclassed one), if its last layer's activation has weights of its
+            own, or if that layer is also used before the output.
+
+    >>> import torch
+    >>> remove_softmax(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1)))(torch.ones(2, 4)).shape
+    torch.Size([2, 3])
+    """
+    keras = sys.modules.get("keras")
+    if keras is None or not isinstance(model, keras.Model):
+        return prediction.remove_softmax(model)
+    return _without_last_activation(model, keras)
+
+
+def _without_last_activation(model: Any, keras: Any) -> Any:
+    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+        raise ModelError(
+            f"{type(model).__name__} is a subclassed Keras model, which cannot be rebuilt from its layers; return the logits from its call, or "
+            "give it to signxai.explain as it is, which takes a softmax or sigmoid off by itself"
+        )
+    if not model.built:
+        raise ModelError("the Keras model is not built; call it once, or give it an Input, before its last activation is taken off")
+    last = _last_layers(model, keras)
+
+    def copied(layer: Any) -> Any:
+        if not any(layer is other for other in last):
+            return layer.__class__.from_config(layer.get_config())
+        return _without_last_activation(layer, keras) if isinstance(layer, keras.Model) else _linear(layer, keras)
+
+    clone = keras.models.clone_model(model, clone_function=copied)
+    clone.set_weights(model.get_weights())
+    for own, other in zip(clone.layers, model.layers, strict=True):
+        own.trainable = other.trainable
+    return clone
+
+
+def _last_layers(model: Any, keras: Any) -> list[Any]:
+    """The layers that give the outputs."""
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1]]
+    last = [output._keras_history.operation for output in model.outputs]
+    for node in model._nodes:
+        for tensor in node.input_tensors:
+            operation = tensor._keras_history.operation
+            if any(operation is layer for layer in last) and _has_activation(operation, keras):
+                raise ModelError(
+                    f"the last layer {operation.name!r} is also read by {node.operation.name!r}, which would read something else without "
+                    "its activation; give the model to signxai.explain as it is, which takes a softmax or sigmoid off by itself"
+                )
+    return last
+
+
+def _has_activation(layer: Any, keras: Any) -> bool:
+    activation = getattr(layer, "activation", None)
+    return type(layer).__name__ in _ACTIVATION_LAYERS or (activation is not None and activation is not keras.activations.linear)
+
+
+def _linear(layer: Any, keras: Any) -> Any:
+    """The same layer, new, with no activation; a layer that is an activation alone becomes one that does nothing."""
+    if type(layer).__name__ == "PReLU":
+        raise ModelError(f"the last layer {layer.name!r} is a PReLU, which has weights of its own; build the model without it")
+    if type(layer).__name__ in _ACTIVATION_LAYERS:
+        return keras.layers.Activation("linear", name=layer.name, dtype=layer.dtype_policy)
+    copy = layer.__class__.from_config(layer.get_config())
+    if _has_activation(layer, keras):
+        copy.activation = keras.activations.linear
+    return copy
