@@ -39,7 +39,7 @@ def calculate_relevancemap(m: str | MethodSpec, x: Any, model_no_softmax: nn.Mod
     return _map_of(m, x, model_no_softmax, **_options(kwargs))
 
 
-def calculate_relevancemaps(m: str | MethodSpec, X: Sequence[Any], model_no_softmax: nn.Module, **kwargs: Any) -> Any:
+def calculate_relevancemaps(m: str | MethodSpec, X: Sequence[Any], model_no_softmax: nn.Module, **kwargs: Any) -> Any:  # noqa: N803 - the original's name
     """Explain several samples in turn by one method, as the original package does.
 
     Args:

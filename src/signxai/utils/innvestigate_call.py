@@ -38,21 +38,22 @@ _OTHERS: dict[str, dict[str, tuple[str, float | None]]] = {
     "smoothgrad": {"augment_by_n": ("num_samples", 16)},
     "vargrad": {"augment_by_n": ("num_samples", 16)},
 }
+_BY_INDEX = "rules for layers by index are a Zennit composite, for AdvancedLRPAnalyzer(model, 'custom', composite=...)"
 _IGNORES_BIAS = "its rule leaves biases out, which no name here does; write 'lrp.{}' for the rule with biases"
 _NO_METHOD = {
     "deep_lift": "DeepLIFT is not among the methods; integrated_gradients also compares with a baseline",
-    "lrp": "write the rule in the name, such as 'lrp.epsilon', or build signxai.torch_signxai.methods.zennit_impl.AdvancedLRPAnalyzer",
+    "lrp": "write the rule in the name, such as 'lrp.epsilon', or give a Zennit composite to AdvancedLRPAnalyzer",
     "lrp.gamma": "its rule differs where inputs are negative; write signxai.explain(model, x, 'lrp_gamma_0_5') for Zennit's",
     "lrp.z_IB": _IGNORES_BIAS.format("z"),
     "lrp.epsilon_IB": _IGNORES_BIAS.format("epsilon"),
     "lrp.alpha_2_beta_1_IB": _IGNORES_BIAS.format("alpha_2_beta_1"),
     "lrp.alpha_1_beta_0_IB": _IGNORES_BIAS.format("alpha_1_beta_0"),
     "lrp.z_plus_fast": "its rule is that of inputs that are never negative; write 'lrp.z_plus'",
-    "lrp.rule_until_index": "rules for layers by index are a Zennit composite, for AdvancedLRPAnalyzer(model, 'custom', composite=...)",
+    "lrp.rule_until_index": _BY_INDEX,
 }
 _NO_OPTION = {
-    "until_layer_idx": "rules for layers by index are a Zennit composite, for AdvancedLRPAnalyzer(model, 'custom', composite=...)",
-    "until_index_rule": "rules for layers by index are a Zennit composite, for AdvancedLRPAnalyzer(model, 'custom', composite=...)",
+    "until_layer_idx": _BY_INDEX,
+    "until_index_rule": _BY_INDEX,
     "bn_layer_rule": "batch norm is the affine map that it is, and part of the layer before it",
     "bn_layer_fuse_mode": "batch norm is the affine map that it is, and part of the layer before it",
     "noise_scale": "it is a standard deviation; write noise_level=, the share of each sample's range (maximum less minimum)",
@@ -107,7 +108,7 @@ def _other(method: str, given: Mapping[str, Any]) -> tuple[MethodSpec, dict[str,
         raise MethodNameError(f"method {method!r} has no counterpart in calculate_explanation_innvestigate: {advice}")
     words = _OTHERS[method]
     if method in ("smoothgrad", "vargrad") and "noise_level" not in given:
-        raise OptionError(f"{method!r} needs noise_level=, the share of each sample's range; iNNvestigate's noise is not relative to it")
+        raise OptionError(f"{method!r} needs noise_level=, the share of each sample's range; iNNvestigate's noise_scale= is no share")
     options = {keyword: value for keyword, value in given.items() if keyword not in words}
     for theirs, (ours, default) in words.items():
         if theirs in given and theirs != ours and ours in given:

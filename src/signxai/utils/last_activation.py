@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import Any
 
@@ -26,13 +27,13 @@ def remove_softmax(model: nn.Module) -> Any:
 
     Raises:
         ModelError: if a Keras model cannot be rebuilt from its layers (a subclassed one), if its last layer's activation has weights of its
-            own, or if that layer is also used before the output.
+            own, or if that layer is also read before the output.
 
     >>> import torch
     >>> remove_softmax(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1)))(torch.ones(2, 4)).shape
     torch.Size([2, 3])
     """
-    keras = sys.modules.get("keras")
+    keras: Any = sys.modules.get("keras")
     if keras is None or not isinstance(model, keras.Model):
         return prediction.remove_softmax(model)
     return _without_last_activation(model, keras)
@@ -41,31 +42,46 @@ def remove_softmax(model: nn.Module) -> Any:
 def _without_last_activation(model: Any, keras: Any) -> Any:
     if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
         raise ModelError(
-            f"{type(model).__name__} is a subclassed Keras model, which cannot be rebuilt from its layers; return the logits from its call, or "
-            "give it to signxai.explain as it is, which takes a softmax or sigmoid off by itself"
+            f"{type(model).__name__} is a subclassed Keras model, which cannot be rebuilt from its layers; return the logits from its "
+            "call, or give it to signxai.explain as it is, which takes a softmax or sigmoid off by itself"
         )
     if not model.built:
         raise ModelError("the Keras model is not built; call it once, or give it an Input, before its last activation is taken off")
     last = _last_layers(model, keras)
+    shorter = model if isinstance(model, keras.Sequential) else _without_last_activation_layers(model, keras)
 
     def copied(layer: Any) -> Any:
         if not any(layer is other for other in last):
             return layer.__class__.from_config(layer.get_config())
         return _without_last_activation(layer, keras) if isinstance(layer, keras.Model) else _linear(layer, keras)
 
-    clone = keras.models.clone_model(model, clone_function=copied)
-    clone.set_weights(model.get_weights())
-    for own, other in zip(clone.layers, model.layers, strict=True):
+    clone = keras.models.clone_model(shorter, clone_function=copied)
+    for own, other in zip(clone.variables, shorter.variables, strict=True):
+        own.assign(other.value)
+    for own, other in zip(clone.layers, shorter.layers, strict=True):
         own.trainable = other.trainable
     return clone
 
 
+def _without_last_activation_layers(model: Any, keras: Any) -> Any:
+    """A functional model that ends before the layers that are an activation alone; it shares its layers with ``model``."""
+
+    def before(tensor: Any) -> Any:
+        history = tensor._keras_history
+        if type(history.operation).__name__ not in _ACTIVATION_LAYERS:
+            return tensor
+        return history.operation._inbound_nodes[history.node_index].input_tensors[0]
+
+    return keras.Model(model.input, keras.tree.map_structure(before, model.output), name=model.name)
+
+
 def _last_layers(model: Any, keras: Any) -> list[Any]:
-    """The layers that give the outputs."""
+    """The layers that give the outputs, of a functional model without those that are an activation alone."""
     if isinstance(model, keras.Sequential):
         return [model.layers[-1]]
-    last = [output._keras_history.operation for output in model.outputs]
-    for node in model._nodes:
+    operations = [output._keras_history.operation for output in model.outputs]
+    last = [operation for operation in operations if type(operation).__name__ not in _ACTIVATION_LAYERS]
+    for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
         for tensor in node.input_tensors:
             operation = tensor._keras_history.operation
             if any(operation is layer for layer in last) and _has_activation(operation, keras):

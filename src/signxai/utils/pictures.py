@@ -47,7 +47,7 @@ def load_image(img_path: str | Path, expand_dims: bool = False) -> tuple[Image.I
     return img, x[None] if expand_dims else x
 
 
-def normalize_heatmap(H: Any) -> Array:
+def normalize_heatmap(H: Any) -> Array:  # noqa: N803 - the original's name
     """Divide a map by its largest absolute value: from -1 to 1, and 0 where all of it is 0.
 
     Raises:
@@ -63,7 +63,7 @@ def normalize_heatmap(H: Any) -> Array:
     return heatmap / largest if largest else np.zeros_like(heatmap)
 
 
-def aggregate_and_normalize_relevancemap_rgb(R: Any) -> Array:
+def aggregate_and_normalize_relevancemap_rgb(R: Any) -> Array:  # noqa: N803 - the original's name
     """Sum a map (H, W, C) over its channels, and scale it as ``normalize_heatmap`` does: (H, W), from -1 to 1.
 
     Raises:
