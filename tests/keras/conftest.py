@@ -3,3 +3,5 @@
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
+
+collect_ignore_glob = ["scripts/*"]  # they are run by test_original_scripts.py

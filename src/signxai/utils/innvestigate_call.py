@@ -77,8 +77,8 @@ def calculate_explanation_innvestigate(
         neuron_selection: the target; None or "max_activation": the largest logit.
         batchmode: whether ``x`` has a batch axis.
         **kwargs: of LRP ``input_layer_rule`` ("SIGN", "SIGNmu" with ``mu``, "Z", "WSquare", "Flat", "Bounded" with ``low`` and ``high``, or
-            (low, high)), ``epsilon``, ``stdfactor``, ``alpha``, ``beta``; ``steps``, ``reference_inputs``, ``augment_by_n``; and the options
-            of ``signxai.explain``.
+            (low, high)), ``epsilon``, ``stdfactor``, ``alpha``, ``beta``; ``steps``, ``reference_inputs``, ``augment_by_n``; and the
+            options of ``signxai.explain``.
 
     Returns:
         Relevance in the shape of ``x``. It starts with the logit for LRP, guided backprop and deconvnet.
