@@ -101,7 +101,8 @@ def _named_children(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Modu
 
 
 _NO_LAYERS = {"_torch_params", "torch_params", "_functional"}
-"""Modules in which Keras keeps the parameters for torch (without the underscore up to 3.4), and a sequential model the functional one that runs its layers."""
+"""Modules in which Keras keeps the parameters for torch (in 3.4 without the underscore), and a sequential model the functional one that
+runs its layers."""
 
 
 def _free(name: str, taken: set[str]) -> str:
