@@ -14,6 +14,7 @@ pytest.importorskip("h5py")
 keras = pytest.importorskip("keras")
 if keras.config.backend() != "torch":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, when it saves and loads
 L = keras.layers
 SCRIPTS = Path(__file__).parent / "scripts"
 ORIGINAL = "# original: "
@@ -65,6 +66,7 @@ def test_only_the_lines_that_load_differ_from_the_original(name):
     assert len(changed) <= 3
 
 
+@pytest.mark.slow
 def test_the_script_for_vgg16(run, monkeypatch):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
@@ -88,6 +90,7 @@ def test_the_script_for_vgg16(run, monkeypatch):
     assert Path("shown.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_the_script_for_mnist(run, monkeypatch):
     keras.utils.set_random_seed(0)
     digits = np.random.default_rng(0).integers(0, 256, (232, 28, 28), dtype=np.uint8)
@@ -105,6 +108,7 @@ def test_the_script_for_mnist(run, monkeypatch):
     assert Path("shown.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_script_for_time_series(run):
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(2, 40, 3)).astype(np.float32)
