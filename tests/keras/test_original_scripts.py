@@ -113,11 +113,15 @@ def test_a_script_for_time_series(run):
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(2, 40, 3)).astype(np.float32)
     convolutions = [L.Conv1D(4, 3, activation="relu"), L.MaxPooling1D(2), L.Conv1D(4, 3, activation="relu", name="last_conv")]
-    model = keras.Sequential([keras.Input((40, 3)), *convolutions, L.GlobalAveragePooling1D(), L.Dense(2, activation="softmax")])
+    for_all = L.Dense(2, activation="softmax", kernel_initializer=keras.initializers.RandomUniform(0.1, 1))  # so that a map is not all zero
+    model = keras.Sequential([keras.Input((40, 3)), *convolutions, L.GlobalAveragePooling1D(), for_all])
     model.save("ecg.keras")
     np.save("ecg.npy", x)
     found = run("time_series")
     assert np.array_equal(found["R1"], explain(model, x[:1], "lrpsign_epsilon_0_1_std_x", 1, relevance="logit")[0])
-    assert np.array_equal(found["R2"], explain(model, x[:1], "grad_cam", 1)[0])
+    features = keras.Model(model.inputs, model.get_layer("last_conv").output)(x[:1])[0].detach().cpu().numpy()
+    cam = np.maximum(features @ for_all.kernel.value.detach().cpu().numpy()[:, 1], 0)
+    stretched = np.interp(np.linspace(0, len(cam) - 1, 40), np.arange(len(cam)), cam / cam.max())  # the original's, first and last aligned
+    np.testing.assert_allclose(found["R2"], np.tile(stretched[:, None], 3), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found["R3"], explain(model, x, "gradient_x_sign_mu_0_5", 1), rtol=1e-4, atol=1e-7)
     assert all(np.abs(shown).max() == 1 for shown in found["shown"])
