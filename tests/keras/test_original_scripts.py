@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from signxai import explain
@@ -119,7 +120,10 @@ def test_a_script_for_time_series(run):
     np.save("ecg.npy", x)
     found = run("time_series")
     assert np.array_equal(found["R1"], explain(model, x[:1], "lrpsign_epsilon_0_1_std_x", 1, relevance="logit")[0])
-    features = keras.Model(model.inputs, model.get_layer("last_conv").output)(x[:1])[0].detach().cpu().numpy()
+    features = torch.tensor(x[:1])
+    for layer in convolutions:
+        features = layer(features)
+    features = features[0].detach().cpu().numpy()
     cam = np.maximum(features @ for_all.kernel.value.detach().cpu().numpy()[:, 1], 0)
     stretched = np.interp(np.linspace(0, len(cam) - 1, 40), np.arange(len(cam)), cam / cam.max())  # the original's, first and last aligned
     np.testing.assert_allclose(found["R2"], np.tile(stretched[:, None], 3), rtol=1e-4, atol=1e-6)
