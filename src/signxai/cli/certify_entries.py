@@ -33,7 +33,6 @@ class CertifyEntriesRequest:
     srg: bool
     seed: int
     device: str
-    trust: bool = False
 
 
 def certify_stored_entries(request: CertifyEntriesRequest, say: Callable[[str], None]) -> int:
@@ -53,7 +52,7 @@ def certify_stored_entries(request: CertifyEntriesRequest, say: Callable[[str], 
     check_names(request.required, request.thresholds)
     store = Store(request.store)
     rows = _rows(store, request)
-    classifier = loaded(request.model, request.weights, ModelOptions(trust=request.trust), request.seed)
+    classifier = loaded(request.model, request.weights, ModelOptions(), request.seed)
     for line in classifier.notices:
         say(line)
     net = move_to(classifier.model, request.device)
