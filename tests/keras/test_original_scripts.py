@@ -125,7 +125,7 @@ def test_a_script_for_time_series(run):
         features = layer(features)
     features = features[0].detach().cpu().numpy()
     cam = np.maximum(features @ for_all.kernel.value.detach().cpu().numpy()[:, 1], 0)
-    stretched = np.interp(np.linspace(0, len(cam) - 1, 40), np.arange(len(cam)), cam / cam.max())  # the original's, first and last aligned
-    np.testing.assert_allclose(found["R2"], np.tile(stretched[:, None], 3), rtol=1e-4, atol=1e-6)
+    stretched = np.interp((np.arange(40) + 0.5) * len(cam) / 40 - 0.5, np.arange(len(cam)), cam)  # centre on centre
+    np.testing.assert_allclose(found["R2"], np.tile(stretched[:, None] / stretched.max(), 3), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found["R3"], explain(model, x, "gradient_x_sign_mu_0_5", 1), rtol=1e-4, atol=1e-7)
     assert all(np.abs(shown).max() == 1 for shown in found["shown"])
