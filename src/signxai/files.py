@@ -30,7 +30,6 @@ __all__ = [
     "array_names",
     "check_destination",
     "check_different",
-    "check_source",
     "open_picture",
     "read_array",
     "read_arrays",
@@ -232,7 +231,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
 
 
 def _npz(path: Path) -> Any:
-    check_source(path)
+    _require(path)
     try:
         return np.load(path, allow_pickle=False)
     except (*_BROKEN, OSError) as error:
@@ -247,7 +246,7 @@ def _only_array(arrays: Mapping[str, Any], path: Path) -> Array:
 
 
 def _read_numpy(path: Path) -> Array | dict[str, Array]:
-    check_source(path)
+    _require(path)
     try:
         # Mapped, a file that declares more values than it has is an error before memory is taken for them.
         content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
@@ -279,7 +278,7 @@ def read_tensors(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    check_source(path)
+    _require(path)
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
@@ -307,7 +306,7 @@ def _unreadable(error: Exception) -> str:
     return "broken, or no file of tensors; write it again"
 
 
-def check_source(path: Path) -> None:
+def _require(path: Path) -> None:
     """Raise the system's error, which names the file, before a reader finds words of its own for it."""
     with path.open("rb"):
         pass
