@@ -30,6 +30,7 @@ __all__ = [
     "array_names",
     "check_destination",
     "check_different",
+    "check_source",
     "open_picture",
     "read_array",
     "read_arrays",
@@ -231,7 +232,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
 
 
 def _npz(path: Path) -> Any:
-    _require(path)
+    check_source(path)
     try:
         return np.load(path, allow_pickle=False)
     except (*_BROKEN, OSError) as error:
@@ -246,7 +247,7 @@ def _only_array(arrays: Mapping[str, Any], path: Path) -> Array:
 
 
 def _read_numpy(path: Path) -> Array | dict[str, Array]:
-    _require(path)
+    check_source(path)
     try:
         # Mapped, a file that declares more values than it has is an error before memory is taken for them.
         content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
@@ -278,7 +279,7 @@ def read_tensors(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    _require(path)
+    check_source(path)
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
@@ -306,7 +307,7 @@ def _unreadable(error: Exception) -> str:
     return "broken, or no file of tensors; write it again"
 
 
-def _require(path: Path) -> None:
+def check_source(path: Path) -> None:
     """Raise the system's error, which names the file, before a reader finds words of its own for it."""
     with path.open("rb"):
         pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from signxai.methods.lrp import MethodLRPAnalyzer
 from signxai.methods.turned_signs import turns_signs
 from signxai.names.grammar import MethodSpec
 
-__all__ = ["HeadRow", "Report", "Row", "inspect_model"]
+__all__ = ["HeadRow", "Report", "Row", "inspect_model", "inspected_by"]
 
 
 @dataclass(frozen=True)
@@ -235,13 +235,23 @@ def inspect_model(model: nn.Module, x: Any, method_name: str | MethodSpec, targe
     >>> abs(report.unaccounted) < 1e-5
     True
     """
+    analyzer = inspected_by(model, method_name, options)
+    return analyzer.in_batches(partial(_report_of_all, str(spec_of(method_name)), analyzer), x, target_class)
+
+
+def inspected_by(model: nn.Module, method_name: str | MethodSpec, options: Mapping[str, Any]) -> MethodLRPAnalyzer:
+    """What ``inspect_model`` takes the account of; the model is not run.
+
+    Raises:
+        SignxaiError: as there, of the method and its options.
+    """
     spec = spec_of(method_name)
     if spec.multipliers:
         raise OptionError(f"{str(spec)!r} multiplies the map by the input, which is no share of relevance; leave the multiplier out")
     analyzer = explainer_for(model, spec, options).analyzer
     if not isinstance(analyzer, MethodLRPAnalyzer) or analyzer.layers is not None:
         raise OptionError(f"{str(spec)!r} is not LRP down to the input, which alone has an account; use an lrp name, without at=")
-    return analyzer.in_batches(partial(_report_of_all, str(spec), analyzer), x, target_class)
+    return analyzer
 
 
 def _report_of_all(method: str, analyzer: MethodLRPAnalyzer, batches: list[Batch]) -> Report:

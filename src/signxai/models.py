@@ -25,6 +25,7 @@ from torchvision import transforms
 
 from signxai.common.class_words import class_of_word
 from signxai.common.errors import ModelError, OptionError, TargetError
+from signxai.files import check_source
 from signxai.picture_input import PictureInput, PictureSize
 from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
@@ -225,13 +226,14 @@ def _efficientnet_lite0(weights: str) -> Classifier:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ModelError(f"efficientnet_lite0 needs a package that is missing ({error.name}): pip install 'signxai[demo]'") from error
+    file = _own_weights(weights)
     # Not EfficientNet.from_pretrained: it unpickles whatever is in the file.
     model = EfficientNet.from_name("efficientnet-lite0")
     notice = ""
     if weights == "DEFAULT":
         load_weights(model, Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    elif weights.lower() != "none":
-        notice = load_weights(model, _weights_file(weights, ("DEFAULT",)))
+    elif file:
+        notice = load_weights(model, file)
     # As the network was trained: pixels minus 127 by 128, and the crop of 224 out of 256 (efficientnet_lite_builder.py of its authors).
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     preprocess = transforms.Compose(
@@ -255,9 +257,9 @@ _BEAT_NAMES = {"N": "normal", "S": "supraventricular", "V": "ventricular", "F": 
 
 
 def _ecg_beats(weights: str) -> Classifier:
-    model, notice = (load_beat_network() if weights == "DEFAULT" else BeatNetwork().eval()), ""
-    if weights != "DEFAULT" and weights.lower() != "none":
-        notice = load_weights(model, _weights_file(weights, ("DEFAULT",)))
+    file = _own_weights(weights)
+    model = load_beat_network() if weights == "DEFAULT" else BeatNetwork().eval()
+    notice = load_weights(model, file) if file else ""
     names = [f"{name} ({_BEAT_NAMES[name]})" for name in BEAT_CLASSES]
     signal_input = SignalInput(
         prepare_for_beats, BEFORE_S, AFTER_S, HIGHEST_HZ, "interquartile ranges of the recording's lead (the network's scaling; not mV)"
@@ -321,7 +323,7 @@ def _from_file(make: Callable[..., nn.Module], file: WeightsFile) -> tuple[nn.Mo
         make: gives the network, with as many classes as it has by itself, or with ``num_classes=``.
         file: the file.
     """
-    model, checkpoint = make(), Checkpoint.read(file.path, file.key)
+    checkpoint, model = Checkpoint.read(file.path, file.key), make()
     state, notice = checkpoint.state_of(model)
     last, own = list(model.state_dict().items())[-1]  # of the last layer: a row per class
     classes = len(state[last]) if state[last].ndim else 0
@@ -375,10 +377,22 @@ def _is_of_imagenet(model: nn.Module) -> bool:
 
 
 def _weights_file(weights: str, names: tuple[str, ...]) -> WeightsFile:
+    """The file that is meant, before seconds go into making the network.
+
+    Raises:
+        ModelError: it has another suffix.
+        OSError: it cannot be opened.
+    """
     file = WeightsFile.named(weights)
     if file.path.suffix.lower() not in WEIGHT_SUFFIXES:
         raise ModelError(f"weights {weights!r}: give {', '.join((*names, 'none'))}, or a state dict ({', '.join(WEIGHT_SUFFIXES)})")
+    check_source(file.path)
     return file
+
+
+def _own_weights(weights: str) -> WeightsFile | None:
+    """The file that is meant of a network whose own weights have the name DEFAULT alone; None: those, or random ones."""
+    return None if weights == "DEFAULT" or weights.lower() == "none" else _weights_file(weights, ("DEFAULT",))
 
 
 def _with_weights(classifier: Classifier, file: WeightsFile) -> Classifier:
@@ -394,10 +408,9 @@ def _noting(classifier: Classifier, notice: str) -> Classifier:
 
 
 def _from_factory(module: str, name: str, weights: str) -> Classifier:
+    file = None if weights.lower() in ("default", "none") else _weights_file(weights, ("DEFAULT",))
     classifier = _made(_imported(module, name), f"{module}:{name}")
-    if weights.lower() in ("default", "none"):
-        return classifier
-    return _with_weights(classifier, _weights_file(weights, ("DEFAULT",)))
+    return classifier if file is None else _with_weights(classifier, file)
 
 
 def _imported(module: str, name: str) -> Any:

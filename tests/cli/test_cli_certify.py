@@ -92,7 +92,6 @@ def test_a_process_prints_the_certificate_and_ends_as_the_requirement_says(here)
         (["--require", "absorbed_by_bias"], 1),
         (["--require", "absorbed_by_bias", "--threshold", "absorbed_by_bias=0.95"], 0),
         (["--require", "all"], 1),
-        (["--require", "srg"], 1),
     ],
 )
 def test_the_exit_status_is_what_is_required(run, required, status):

@@ -446,7 +446,7 @@ def test_every_command_tells_it_before_a_network_is_loaded(run, here, monkeypatc
     [
         *(
             (command, args, words)
-            for command in ("inspect", "certify", "evaluate")
+            for command in ("certify", "evaluate")
             for args, words in (
                 (["--method", "grad_cam", "--option", "layer=nowhere"], ["no module 'nowhere'"]),
                 (["--method", "integrated_gradients", "--option", "baseline=nan"], ["baseline holds NaN or infinity"]),
@@ -455,8 +455,11 @@ def test_every_command_tells_it_before_a_network_is_loaded(run, here, monkeypatc
                 (["--method", "gradient", "--target", "7"], ["0 to 2"]),
             )
         ),
-        ("evaluate", ["--method", "gradient", "--metric", "srg:banana=3"], ["banana"]),
-        ("evaluate", ["--method", "gradient", "--metric", "srg:steps=0"], ["steps"]),
+        ("inspect", ["--method", "lrp_z", "--target", "lynks"], ["'lynks'", "nearest: lynx"]),
+        ("inspect", ["--method", "lrp_z", "--target", "7"], ["0 to 2"]),
+        ("inspect", ["--method", "lrp_z", "--option", "stabilizer=-1"], ["stabilizer", "at least 0"]),
+        ("evaluate", ["--method", "gradient", "--metric", "srg", "--metric-option", "srg:banana=3"], ["banana"]),
+        ("evaluate", ["--method", "gradient", "--metric", "srg", "--metric-option", "steps=0"], ["steps"]),
         ("evaluate", ["--method", "gradient", "--metric", "relevance_mass", "--masks", "masks.npy"], ["relevance_mass"]),
         ("explain", ["--method", "integrated_gradients", "--option", "integrated_gradients:baseline=nan"], ["baseline holds NaN"]),
         ("explain", ["--method", "gradient", "--target", "7"], ["0 to 2"]),

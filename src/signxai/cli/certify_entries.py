@@ -49,7 +49,7 @@ def certify_stored_entries(request: CertifyEntriesRequest, say: Callable[[str], 
         SignxaiError: any mistake in the request; the message says what to do.
         OSError: the store cannot be written.
     """
-    check_names(request.required, request.thresholds)
+    check_names(request.required, request.thresholds, request.srg)
     store = Store(request.store)
     rows = _rows(store, request)
     classifier = loaded(request.model, request.weights, ModelOptions(), request.seed)

@@ -11,7 +11,7 @@ import click
 from torch import nn
 
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
-from signxai.cli.early_checks import check_first, check_loaded
+from signxai.cli.early_checks import check_files, check_first, check_loaded, check_options_of_methods
 from signxai.cli.explain_results import versions
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
@@ -35,6 +35,7 @@ __all__ = ["ALL", "FAILED", "CertifyRequest", "certify_files", "check_names"]
 
 FAILED, _INTERRUPTED = 1, 130
 ALL = "all"
+_SRG = "srg"
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,18 @@ def _check(request: CertifyRequest) -> None:
             WeightsFile.named(request.weights).path,
         )
         check_destination(request.save, (".json",), read)
-    check_names(request.required, request.thresholds)
-    for name in request.options.keys() & {"seed", "relevance", "output", "as_tensor", "at", "explained", "forward_kwargs"}:
-        raise OptionError(f"--option {name}=: this one cannot be set here; `signxai certify --help` has the options")
+    check_names(request.required, request.thresholds, request.srg)
+    check_options_of_methods(request.options, "certify")
+    check_files(request.inputs, request.several, request.signals, request.own)
 
 
-def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
-    """Refuse checks that there are not, and limits that are none.
+def check_names(required: Sequence[str], thresholds: Mapping[str, Any], srg: bool) -> None:
+    """Refuse checks that there are not, or that are left out, and limits that are none.
+
+    Args:
+        required: the checks that must pass.
+        thresholds: limits by the checks that they are of.
+        srg: whether the symmetric relevance gain is among the checks.
 
     Raises:
         OptionError: there are such.
@@ -128,6 +134,9 @@ def check_names(required: Sequence[str], thresholds: Mapping[str, Any]) -> None:
         if name != ALL:
             criterion_named(name)
     thresholds_with(thresholds)
+    for option, named in (("--require", required), ("--threshold", thresholds)):
+        if not srg and _SRG in named:
+            raise OptionError(f"--without-srg leaves {_SRG} out, and {option} is about it; leave one of them out")
 
 
 def _prepared(

@@ -100,27 +100,45 @@ class Targets:
         texts: names or numbers, one for all inputs or one for each; "all"; none: the predicted class.
         above: explain each class with at least this probability instead; None: do not.
         versus: the name or number of a class with which each is compared; None: with none.
+
+    Raises:
+        OptionError: --above and --target, of which either chooses the classes.
     """
 
     texts: tuple[str, ...] = ()
     above: float | None = None
     versus: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.above is not None and self.texts:
+            raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
+
     def check(self, classifier: Classifier) -> None:
         """Refuse what can be seen to be mistaken before the network has run.
 
         Raises:
             TargetError: a name that is none of the classes'.
-            OptionError: --above and --target, of which either chooses the classes.
+            OptionError: a class is to be compared with itself.
         """
-        if self.above is not None and self.texts:
-            raise OptionError("--above chooses the classes by their probability, so --target does not go with it; leave one of them out")
-        for text in (*self.texts, *([] if self.versus is None else [self.versus])):
-            if _means_all(text, classifier) or (number_in(text) is not None and not classifier.class_names):
-                continue
-            if not classifier.class_names:
-                raise TargetError(f"target {text!r} is no class: this network's classes have numbers only; give one, or --classes FILE")
-            classifier.class_index(text, len(classifier.class_names))
+        explained = [_known_index(text, classifier) for text in self.texts]
+        if self.versus is None:
+            return
+        index = _known_index(self.versus, classifier)
+        if index is not None and (index in explained or self.means_all(classifier)):
+            raise _compared_with_itself(self.versus, classifier, index)
+
+    def check_count(self, samples: int) -> None:
+        """Refuse several classes that are not one for each input.
+
+        Raises:
+            OptionError: if they are not.
+        """
+        if len(self.texts) not in (0, 1, samples):
+            raise OptionError(f"{len(self.texts)} targets for {samples} inputs; give one for all, or one for each")
+
+    def means_all(self, classifier: Classifier) -> bool:
+        """Whether every class of each input is to be explained."""
+        return len(self.texts) == 1 and _means_all(self.texts[0], classifier)
 
     def at(self, places: Sequence[int], count: int, failures: Sequence[Failure]) -> "Targets":
         """Those of the inputs at these places among ``count``, where some of the others could not be read.
@@ -145,6 +163,26 @@ class Targets:
         return self
 
 
+def _known_index(text: str, classifier: Classifier) -> int | None:
+    """The number of a class before the network has run; None: of all of them, or of a network whose number of classes is not known yet.
+
+    Raises:
+        TargetError: it is no class.
+    """
+    if _means_all(text, classifier):
+        return None
+    if classifier.class_names:
+        return classifier.class_index(text, len(classifier.class_names))
+    number = number_in(text)
+    if number is None:
+        raise TargetError(f"target {text!r} is no class: this network's classes have numbers only; give one, or --classes FILE")
+    return number
+
+
+def _compared_with_itself(text: str, classifier: Classifier, index: int) -> OptionError:
+    return OptionError(f"--versus {text}: {numbered(classifier, index)} is explained itself; name another class, or another --target")
+
+
 def _means_all(text: str, classifier: Classifier) -> bool:
     """Whether a target means every class."""
     return text.strip().lower() == "all" and "all" not in {name.lower() for name in classifier.class_names}
@@ -166,6 +204,7 @@ def decide(
     """
     parts = [_rows(x, rows) for rows in _parts(len(names), batch_size)]
     targets.check(classifier)
+    targets.check_count(len(names))
     logits, activation = _logits(model, parts, len(names), classifier.output, forward_kwargs)
     classifier.check_names(logits.shape[1])
     activation = classifier.activation or activation or ("sigmoid" if logits.shape[1] == 1 else "softmax")
@@ -193,7 +232,7 @@ def _versus(text: str, explained: list[int], classifier: Classifier, classes: in
     """The class with which each explained one is compared."""
     index = classifier.class_index(text, classes)
     if index in explained:
-        raise OptionError(f"--versus {text}: {numbered(classifier, index)} is explained itself; name another class, or another --target")
+        raise _compared_with_itself(text, classifier, index)
     return [index] * len(explained)
 
 
@@ -236,12 +275,10 @@ def _targets(targets: Targets, classifier: Classifier, logits: Array, probabilit
     texts, classes = targets.texts, logits.shape[1]
     if targets.above is not None:
         return [[int(index) for index in np.flatnonzero(row >= targets.above)] for row in probabilities]
-    if len(texts) == 1 and _means_all(texts[0], classifier):
+    if targets.means_all(classifier):
         return [list(range(classes))] * len(logits)
     if not texts:
         return [[int(index)] for index in logits.argmax(axis=1)]
-    if len(texts) not in (1, len(logits)):
-        raise OptionError(f"{len(texts)} targets for {len(logits)} inputs; give one for all, or one for each")
     chosen = [[classifier.class_index(text, classes)] for text in texts]
     return chosen * (len(logits) // len(chosen))
 

@@ -15,14 +15,14 @@ from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Decisions, Targets, decide
-from signxai.cli.early_checks import check_first, check_loaded
+from signxai.cli.early_checks import check_files, check_first, check_loaded
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.samples import Samples, read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions, are_signals
-from signxai.common.errors import OptionError
+from signxai.common.errors import InputError, OptionError
 from signxai.common.terminals import bar_columns
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.evidence.comparing import check_comparison
@@ -87,23 +87,26 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     found = files_of(request.inputs)
     request = replace(request, inputs=found.files)
     _check_request(request)
+    masks, groups_of_inputs = _masks(request), _named_groups(request)
     bound = partial(_bound, request)
     check_first(request.model, request.device, bound)
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     targets = Targets(request.targets)
     check_loaded(classifier, request.options, targets, bound)
+    if targets.means_all(classifier) and len(classifier.class_names) > 1:
+        raise _several_classes()
     samples = _samples(request, classifier)
     failures = [*found.failures, *samples.failures]
     _refuse_by_input(request, failures)
     for line in (*found.notices, *samples.notices):
         say(line)
-    groups = _groups(request, samples)
+    groups = _groups(request, samples, groups_of_inputs)
     model = move_to(classifier.model, request.device)
-    comparing = _Comparing(request, classifier, model, samples, _masks(request))
+    comparing = _Comparing(request, classifier, model, samples, masks)
     comparing.check()
     decisions = decide(samples.names, samples.x, classifier, model, samples.targets(targets), request.batch_size, samples.forward)
     if len(decisions.names) != len(samples.names):
-        raise OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
+        raise _several_classes()
     explained = _explained(decisions, classifier)
     for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
         say(line)
@@ -118,6 +121,10 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
         click.echo("signxai: interrupted: what was done is marked as partial", err=True)
         return _INTERRUPTED
     return status
+
+
+def _several_classes() -> OptionError:
+    return OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
 
 
 def _bound(request: EvaluateRequest, model: nn.Module) -> Mapping[str, Explainer]:
@@ -153,6 +160,7 @@ def _check_request(request: EvaluateRequest) -> None:
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"{name}= has an option of its own, {_OWN_OPTIONS[name]}")
     _said_of_units(request)
+    check_files(request.inputs, request.several, request.signals, request.own)
 
 
 # Reading
@@ -165,13 +173,27 @@ def _samples(request: EvaluateRequest, classifier: Classifier) -> Samples:
     return samples
 
 
-def _groups(request: EvaluateRequest, samples: Samples) -> Sequence[object] | None:
+def _named_groups(request: EvaluateRequest) -> list[str]:
+    """The lines of ``--groups``, if it is given.
+
+    Raises:
+        InputError: it is no text.
+        OSError: it cannot be opened.
+    """
+    if request.groups is None:
+        return []
+    try:
+        lines = request.groups.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"--groups {request.groups}: no text in UTF-8 ({error}); save it as UTF-8") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _groups(request: EvaluateRequest, samples: Samples, names: Sequence[str]) -> Sequence[object] | None:
     if request.groups_by_file:
         return samples.files
     if request.groups is None:
         return None
-    lines = request.groups.read_text(encoding="utf-8").split("\n")
-    names = [line.strip() for line in lines if line.strip()]
     if len(names) != len(samples.names):
         raise OptionError(f"--groups {request.groups}: has {len(names)} lines for {len(samples.names)} inputs; write one for each")
     return names

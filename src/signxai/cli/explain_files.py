@@ -16,7 +16,7 @@ from torch import nn
 
 from signxai.api import explain
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
-from signxai.cli.early_checks import check_first, check_layers
+from signxai.cli.early_checks import check_files, check_first, check_layers
 from signxai.cli.explain_results import ARCHIVE_SUFFIXES, Drawing, FigurePlace, Made, saved_with, what_is_saved, writer_of_table
 from signxai.cli.input_files import Failure, Found, files_of, read_inputs, told_of, told_of_failures
 from signxai.cli.interrupts import ended_by_a_signal
@@ -144,8 +144,6 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     for line in (*told, *told_of_signs(decisions, classifier, request.methods, request.relevance)):
         say(line)
     decisions = noting_signs(decisions, request.methods, request.relevance)
-    if signals and request.signals.summaries:
-        check_summaries(signals.strips or signals.excerpts, request.signals.summary_lead)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
@@ -244,6 +242,7 @@ def _check_request(request: Request) -> None:
     if drawing := request.several.of_figures() if not request.figures else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     _check_drawing(request)
+    _check_kinds(request, check_files(request.inputs, request.several, request.signals, request.own))
     if request.at and (request.figures or request.frequency or request.signals.summaries):
         given = "--output" if request.figures else "--frequency" if request.frequency else "--summary"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
@@ -283,12 +282,25 @@ def _check_drawing(request: Request) -> None:
 
 
 def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None) -> None:
-    if request.frequency and signals is None:
-        raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
-    if request.overlay and (signals is not None or x.ndim != 4):
-        raise OptionError("--overlay: maps are laid over pictures, and these inputs are none")
+    _check_kinds(request, signals is not None)
+    if request.overlay and x.ndim != 4:
+        raise _nothing_to_lay_over()
     if request.figures and signals is None:
         _figure_of(x)
+    if request.signals.summaries and signals:
+        check_summaries(signals.strips or signals.excerpts, request.signals.summary_lead)
+
+
+def _check_kinds(request: Request, signals: bool | None) -> None:
+    """Refuse to show what inputs of this kind do not have; None: it is not known yet whether they are signals."""
+    if request.frequency and signals is False:
+        raise OptionError("--frequency: relevance over Hz needs signals with a sampling rate; of an array, give it by --sampling-rate")
+    if request.overlay and signals:
+        raise _nothing_to_lay_over()
+
+
+def _nothing_to_lay_over() -> OptionError:
+    return OptionError("--overlay: maps are laid over pictures, and these inputs are none")
 
 
 # Explaining

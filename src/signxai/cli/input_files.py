@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,9 +25,13 @@ __all__ = [
     "Failure",
     "Found",
     "ReadInputs",
+    "as_most",
     "attempted",
+    "check_has_pictures",
     "distinct",
     "files_of",
+    "in_order",
+    "not_as_most",
     "read_inputs",
     "read_picture",
     "told_of",
@@ -36,6 +40,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound=Hashable)
 
 _TOLD_WHY = (".heic", ".heif", ".avif")
 """Suffixes of pictures that cannot be read as a rule: in a folder they are tried, so that it is said why."""
@@ -227,14 +232,18 @@ def read_inputs(paths: Sequence[Path], classifier: Classifier, may_fail: bool = 
     Args:
         paths: files; see ``files_of``.
         classifier: the network, which says how a picture becomes its input.
-        may_fail: whether files that cannot be read are failures, as long as one can.
+        may_fail: whether files that cannot be read are failures, as long as one can, and those of another shape than more than half.
 
     Raises:
         InputError: a file holds no input of this network, or inputs have several shapes.
         OSError: a file cannot be opened.
     """
     read, failures = attempted(paths, lambda path: _read_batch(path, classifier), may_fail)
-    batches = {number: batch for number, (batch, _) in read.items()}
+    shapes = {number: batch.shape[1:] for number, (batch, _) in read.items()}
+    alike, others = as_most(shapes) if may_fail else (shapes, {})
+    said = "its shape behind the batch axis is {}, and that of most inputs {}; explain it apart"
+    failures = in_order(paths, [*failures, *not_as_most(paths, alike, others, said)])
+    batches = {number: read[number][0] for number in alike}
     _check_shapes({paths[number]: batch.shape[1:] for number, batch in batches.items()})
     names = distinct(paths)
     rows = [(number, row) for number, batch in batches.items() for row in range(len(batch))]
@@ -243,7 +252,7 @@ def read_inputs(paths: Sequence[Path], classifier: Classifier, may_fail: bool = 
         # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
         np.ascontiguousarray(np.concatenate(list(batches.values()))),
         [paths[number] for number, _ in rows],
-        list(_told_together([(names[number], notice) for number, (_, notices) in read.items() for notice in notices])),
+        list(_told_together([(names[number], notice) for number in batches for notice in read[number][1]])),
         failures,
         list(_places(len(paths), {number: len(batch) for number, batch in batches.items()})),
         any(path.suffix.lower() not in ARRAY_SUFFIXES for path in paths),
@@ -286,6 +295,29 @@ def attempted(paths: Sequence[Path], read: Callable[[Path], Result], may_fail: b
     if not results:
         raise InputError(f"none of the {len(errors)} inputs can be read; the first: {reasons[0]}") from errors[0]
     return results, [Failure(paths[number], reason) for number, reason in reasons.items()]
+
+
+def as_most(kinds: Mapping[int, Kind]) -> tuple[dict[int, Kind], dict[int, Kind]]:
+    """Those of the kind that more than half of them are of, and the others; all of them where there is no such kind.
+
+    >>> as_most({0: "a", 1: "b", 2: "a"}), as_most({0: "a", 1: "b"})
+    (({0: 'a', 2: 'a'}, {1: 'b'}), ({0: 'a', 1: 'b'}, {}))
+    """
+    kind, times = Counter(kinds.values()).most_common(1)[0]
+    if 2 * times <= len(kinds):
+        return dict(kinds), {}
+    return {number: own for number, own in kinds.items() if own == kind}, {number: own for number, own in kinds.items() if own != kind}
+
+
+def not_as_most(paths: Sequence[Path], alike: Mapping[int, object], others: Mapping[int, object], said: str) -> Iterator[Failure]:
+    """The failures of inputs that cannot go into one batch with most of them; ``said`` takes the own kind and that of most."""
+    for number, own in others.items():
+        yield Failure(paths[number], f"{paths[number]}: {said.format(own, next(iter(alike.values())))}")
+
+
+def in_order(paths: Sequence[Path], failures: Sequence[Failure]) -> list[Failure]:
+    """Failures in the order in which the inputs were given."""
+    return sorted(failures, key=lambda failure: paths.index(failure.path))
 
 
 def _with_path(reason: str, path: Path) -> str:
@@ -376,12 +408,21 @@ def _as_batch(array: Array, path: Path, classifier: Classifier) -> Array:
     return array
 
 
+def check_has_pictures(options: ModelOptions, pictures: bool) -> None:
+    """Refuse to say how pictures are prepared where there are none.
+
+    Raises:
+        OptionError: it is said, and there are none.
+    """
+    if options.of_pictures() and not pictures:
+        raise OptionError(f"{options.of_pictures()[0]}: prepares pictures, and none of the inputs is one; leave it out")
+
+
 def told_of(classifier: Classifier, options: ModelOptions, pictures: bool) -> list[str]:
     """What whoever reads a report should know of the model, and how it prepares pictures, if there are some.
 
     Raises:
         OptionError: an option says how pictures are prepared, and there are none.
     """
-    if options.of_pictures() and not pictures:
-        raise OptionError(f"{options.of_pictures()[0]}: prepares pictures, and none of the inputs is one; leave it out")
+    check_has_pictures(options, pictures)
     return [*classifier.notices, *([classifier.preparation] if classifier.preparation and pictures else [])]

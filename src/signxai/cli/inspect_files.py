@@ -10,7 +10,7 @@ from torch import nn
 
 from signxai.api import Report, inspect_model
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
-from signxai.cli.early_checks import check_first, check_loaded
+from signxai.cli.early_checks import check_files, check_first, check_loaded, check_options_of_methods
 from signxai.cli.explain_results import Made, versions
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -18,7 +18,8 @@ from signxai.cli.samples import read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
 from signxai.files import check_destination, write_atomically
-from signxai.methods.explainer import Explainer, explainer_for
+from signxai.inspecting import inspected_by
+from signxai.methods.lrp import MethodLRPAnalyzer
 from signxai.models import Classifier, move_to
 from signxai.weights import WeightsFile
 
@@ -61,6 +62,8 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     if request.save:
         read = (*inputs, *request.several.paths, *request.signals.files, *request.own.files, WeightsFile.named(request.weights).path)
         check_destination(request.save, (".json",), read)
+    check_options_of_methods(request.options, "inspect")
+    check_files(inputs, request.several, request.signals, request.own)
     targets = Targets((request.target,) if request.target else (), versus=request.versus)
     bound = partial(_bound, request)
     check_first(request.model, request.device, bound)
@@ -83,9 +86,9 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
         say(f"wrote {request.save}")
 
 
-def _bound(request: InspectRequest, model: nn.Module) -> Explainer:
+def _bound(request: InspectRequest, model: nn.Module) -> MethodLRPAnalyzer:
     """The method with its options, of a model."""
-    return explainer_for(model, request.method, {**request.options, "relevance": request.relevance, "seed": request.seed})
+    return inspected_by(model, request.method, {**request.options, "relevance": request.relevance, "seed": request.seed})
 
 
 def _about(request: InspectRequest, classifier: Classifier, decisions: Decisions) -> dict[str, object]:

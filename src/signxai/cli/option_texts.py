@@ -7,6 +7,8 @@ from signxai.common.errors import OptionError
 
 __all__ = ["listed", "options_for_all", "parsed_options", "value", "window"]
 
+_NAMES_OF_LAYERS = ("layer",)
+"""Options that name a layer, which may be called by a number: 0 is the first of an ``nn.Sequential``."""
 _SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
 
@@ -15,6 +17,8 @@ def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, 
 
     >>> parsed_options(["steps=20", "gradient:layer=conv1"], ["gradient", "integrated_gradients"])
     {'gradient': {'steps': 20, 'layer': 'conv1'}, 'integrated_gradients': {'steps': 20}}
+    >>> parsed_options(["layer=0"], ["grad_cam"])
+    {'grad_cam': {'layer': '0'}}
     """
     parsed: dict[str, dict[str, object]] = {method: {} for method in methods}
     for option in options:
@@ -25,7 +29,7 @@ def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, 
         for given in [method] if colon else methods:
             if key in parsed[given]:
                 raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
-            parsed[given][key] = value(text)
+            parsed[given][key] = _layer(text) if key in _NAMES_OF_LAYERS else value(text)
     return parsed
 
 
@@ -38,6 +42,11 @@ def options_for_all(options: Sequence[str]) -> dict[str, object]:
     if named := [option for option in options if ":" in option.partition("=")[0]]:
         raise OptionError(f"--option {named[0]!r}: write KEY=VALUE, for all methods that take it; or run the methods one by one")
     return parsed_options(options, ["all"])["all"]
+
+
+def _layer(text: str) -> str | None:
+    """The name of a layer, or none, which leaves it to the method."""
+    return None if text.lower() == "none" else text
 
 
 def value(text: str) -> object:

@@ -17,7 +17,16 @@ from signxai.engine.model_loan import unwrapped
 from signxai.files import ARRAY_SUFFIXES, array_names, read_array, read_arrays
 from signxai.models import Classifier
 
-__all__ = ["SAVED", "SeveralInputs", "SeveralOptions", "arguments_of", "check_arguments", "read_several"]
+__all__ = [
+    "SAVED",
+    "SeveralInputs",
+    "SeveralOptions",
+    "arguments_of",
+    "check_arguments",
+    "check_several",
+    "may_hold_several",
+    "read_several",
+]
 
 Array = npt.NDArray[Any]
 
@@ -130,10 +139,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
             "own, by --input NAME=FILE"
         )
     if not options.files and not holding:
-        if options.given():
-            raise OptionError(
-                f"{options.given()[0]} goes with several inputs, each with a name: --input NAME=FILE, or an .npz with several arrays"
-            )
+        check_several(options)
         return None
     _check_files(paths, holding, options)
     read = _Reading(options.one_sample)
@@ -159,8 +165,29 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
     )
 
 
+def check_several(options: SeveralOptions) -> None:
+    """Refuse options of several inputs where there is one.
+
+    Raises:
+        OptionError: there are such options.
+    """
+    if options.given():
+        raise OptionError(
+            f"{options.given()[0]} goes with several inputs, each with a name: --input NAME=FILE, or an .npz with several arrays"
+        )
+
+
+def may_hold_several(path: Path) -> bool:
+    """Whether a file may hold several inputs by name, as its suffix tells.
+
+    >>> may_hold_several(Path("x.npz")), may_hold_several(Path("x.npy")), may_hold_several(Path("x.png"))
+    (True, False, False)
+    """
+    return path.suffix.lower() in ARRAY_SUFFIXES and path.suffix.lower() != ".npy"
+
+
 def _holds_several(path: Path, model: nn.Module) -> bool:
-    if path.suffix.lower() not in ARRAY_SUFFIXES:
+    if not may_hold_several(path):
         return False
     try:
         names = array_names(path)

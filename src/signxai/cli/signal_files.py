@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
-from signxai.cli.input_files import Failure, attempted
+from signxai.cli.input_files import Failure, as_most, attempted, in_order, not_as_most
 from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError, SignxaiError
-from signxai.files import ARRAY_SUFFIXES
+from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES
 from signxai.models import Classifier
 from signxai.timeseries.beat_files import read_beats
 from signxai.timeseries.beats import AAMI_CLASSES, UNCLASSIFIED, Beats
@@ -39,6 +39,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
+
+_OTHER_SUFFIXES = (*ARRAY_SUFFIXES, *PICTURE_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -232,13 +234,16 @@ def are_signals(paths: Sequence[Path], options: SignalOptions) -> bool:
     """Whether the files are signals, with a sampling rate, rather than pictures or arrays as a network takes them.
 
     Raises:
-        OptionError: some are and others are not, or there are options for signals and none is one.
+        OptionError: some are and others are pictures or arrays, or there are options for signals and none is one.
     """
     others = [path for path in paths if not _is_signal(path, options)]
     if not others:
         return True
     if len(others) < len(paths):
-        one = next(path for path in paths if path not in others)
+        others = [path for path in others if path.suffix.lower() in _OTHER_SUFFIXES]
+        if not others:  # what is of no kind is a signal that cannot be read
+            return True
+        one = next(path for path in paths if _is_signal(path, options))
         raise OptionError(f"inputs explained together are all signals or none; {one} is one, and {others[0]} is none: explain them apart")
     if options.given():
         kinds = ", ".join(suffix for suffix in signal_suffixes() if suffix not in ARRAY_SUFFIXES)
@@ -302,13 +307,25 @@ def read_readable(paths: Sequence[Path], classifier: Classifier, options: Signal
     """As ``read_signals``; recordings that cannot be read are failures, as long as one can.
 
     Raises:
-        InputError, OSError: none of them can be read; or those that can differ in shape or sampling rate.
+        InputError, OSError: none of them can be read; or those that can differ in shape or sampling rate, and no more than half are alike.
         OptionError: as ``read_signals``.
     """
     check_beats(paths, options)
     read, failures = attempted(paths, lambda path: read_signals([path], classifier, options), may_fail=True)
-    batch = joined_signals(list(read.values()))
-    return ReadSignals(batch, [number for number, one in read.items() for _ in one.excerpts], failures)
+    alike, others = as_most({number: _form(one) for number, one in read.items()})
+    failures += not_as_most(paths, alike, others, "it is {}, and most are {}; explain it apart")
+    batch = joined_signals([read[number] for number in alike])
+    return ReadSignals(batch, [number for number in alike for _ in read[number].excerpts], in_order(paths, failures))
+
+
+def _form(batch: SignalBatch) -> str:
+    """What is alike in signals that are explained together: of the excerpts of one recording, and of the strips that they lie in."""
+    return ", in ".join(_size(each) for each in (batch.excerpts[0], *batch.strips[:1]))
+
+
+def _size(excerpt: Excerpt) -> str:
+    leads, samples = excerpt.values.shape
+    return f"{leads} x {samples} at {excerpt.recording.signal.sampling_rate:g} Hz"
 
 
 def check_beats(paths: Sequence[Path], options: SignalOptions) -> None:
@@ -472,9 +489,9 @@ def _beats_within(recording: Recording, strip: Excerpt, wanted: SignalInput) -> 
 
 
 def _check_alike(excerpts: Sequence[Excerpt]) -> None:
-    kinds = {(*each.values.shape, each.recording.signal.sampling_rate): each.name for each in excerpts}
-    if len(kinds) > 1:
-        said = "; ".join(f"{name}: {leads} x {samples} at {rate:g} Hz" for (leads, samples, rate), name in kinds.items())
+    sizes = {_size(each): each.name for each in excerpts}
+    if len(sizes) > 1:
+        said = "; ".join(f"{name}: {size}" for size, name in sizes.items())
         raise InputError(f"signals explained together have one shape and sampling rate, these have {said}; explain them apart")
 
 

@@ -85,6 +85,11 @@ class Constant(Filled):
     value: float | npt.ArrayLike = 0.0
     takes_ids = True
 
+    def __post_init__(self) -> None:
+        value = np.asarray(_on_cpu(self.value))
+        if value.dtype.kind in "fc" and not np.isfinite(value).all():
+            raise OptionError(f"imputer={self.value!r} holds NaN or infinity; give what may stand in a sample")
+
     def values(self, x: Tensor) -> Tensor:
         value = torch.as_tensor(np.asarray(_on_cpu(self.value)), device=x.device)
         if not x.is_floating_point() and not torch.equal(value.double(), value.double().round()):

@@ -62,13 +62,18 @@ def rehearsed(metrics: Sequence[ChosenMetric], explaining: Explaining, masks: An
     Raises:
         OptionError, InputError: as the metrics do; the message begins with the metric's name.
     """
-    for one in metrics:
+    for one in sorted(metrics, key=_runs_the_model):
         try:
             _rehearse(one, explaining, masks, target, run)
         except _ModelNeededError:
             continue
         except SignxaiError as error:
             raise type(error)(f"{one.name}: {error}") from error
+
+
+def _runs_the_model(one: ChosenMetric) -> bool:
+    """Whether it may run the model before it asks for a map, as to find out in which order layers are executed."""
+    return one.record.takes == "method"
 
 
 def _rehearse(one: ChosenMetric, explaining: Explaining, masks: Any, target: Any, run: Mapping[str, Any]) -> None:
