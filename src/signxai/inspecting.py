@@ -19,7 +19,7 @@ from signxai.engine.not_finite import Culprit
 from signxai.methods.batch import Batch, for_batch, gradient_of, not_finite, refuse_mixed_samples
 from signxai.methods.explainer import explainer_for, spec_of
 from signxai.methods.lrp import MethodLRPAnalyzer
-from signxai.methods.turned_signs import turns_signs
+from signxai.methods.turned_signs import OTHER_START, turns_signs
 from signxai.names.grammar import MethodSpec
 
 __all__ = ["HeadRow", "Report", "Row", "inspect_model", "inspected_by"]
@@ -103,6 +103,7 @@ class Report:
         heads: one row for each head of each attention in the model whose heads are known; empty without any.
         turned: of how many samples an explained logit is below 0 and turns the signs of the map, as that of LRP that starts with 1: what
             speaks for the class is negative there.
+        started_with: what relevance started with at the target: "one_hot", 1, or "logit", its logit.
     """
 
     method: str
@@ -113,6 +114,7 @@ class Report:
     negative: float
     heads: tuple[HeadRow, ...] = ()
     turned: int = 0
+    started_with: str = "one_hot"
 
     @property
     def absorbed_by_bias(self) -> float:
@@ -192,7 +194,8 @@ class Report:
         if self.turned:
             yield (
                 f"Signs are turned in {self.turned} map{'s' * (self.turned != 1)}, because a logit is below 0: what speaks for it is "
-                "negative; start relevance otherwise (logit instead of one_hot, or one_hot instead of logit)"
+                f'negative; relevance="{OTHER_START[self.started_with]}" puts that right (signxai inspect: '
+                f"--relevance {OTHER_START[self.started_with]})"
             )
         unknown = self.unknown_operations
         yield f"Without a known rule: {', '.join(unknown)}" if unknown else "Every operation has a rule"
@@ -287,6 +290,7 @@ def _report_by(mode: InspectingPass, method: str, batch: Batch) -> Report:
         negative=float(relevance.clamp(max=0).sum()),
         heads=tuple(row for number, record in enumerate(mode.heads) for row in _head_rows(number, record)),
         turned=_below_zero(logits, start) if turns_signs(method, batch.relevance) else 0,
+        started_with=batch.relevance,
     )
 
 

@@ -20,6 +20,7 @@ from signxai.cli.progress_bars import progress_bar
 from signxai.cli.samples import read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
+from signxai.cli.turned_signs import told_of_signs
 from signxai.common.errors import OptionError
 from signxai.evidence.certificate import Certificate
 from signxai.evidence.certified_gain import Removing
@@ -28,6 +29,7 @@ from signxai.evidence.certifying import Certification
 from signxai.evidence.criteria import CRITERIA, criterion_named, thresholds_with
 from signxai.files import check_destination, write_atomically
 from signxai.methods.explainer import Explainer, explainer_for
+from signxai.methods.turned_signs import start_for
 from signxai.models import Classifier, move_to
 from signxai.weights import WeightsFile
 
@@ -52,12 +54,17 @@ class CertifyRequest:
     srg: bool
     save: Path | None
     options: Mapping[str, object]
-    relevance: str
+    relevance: str | None
     seed: int
     device: str
     signals: SignalOptions
     several: SeveralOptions = field(default_factory=SeveralOptions)
     own: ModelOptions = field(default_factory=ModelOptions)
+
+    @property
+    def start(self) -> str:
+        """What relevance starts with."""
+        return start_for(self.method, self.relevance, self.targets.versus is not None)
 
 
 def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
@@ -100,7 +107,7 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
 
 def _bound(request: CertifyRequest, model: nn.Module) -> Explainer:
     """The method with its options, of a model."""
-    return explainer_for(model, request.method, {**request.options, "relevance": request.relevance, "seed": request.seed})
+    return explainer_for(model, request.method, {**request.options, "relevance": request.start, "seed": request.seed})
 
 
 def _check(request: CertifyRequest) -> None:
@@ -147,9 +154,9 @@ def _prepared(
     for line in samples.notices:
         say(line)
     decisions = decide(samples.names, samples.x, classifier, model, samples.targets(request.targets), None, samples.forward)
-    for line in predictions(decisions, classifier):
+    for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, {request.method: request.start})):
         say(line)
-    options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
+    options = {**request.options, "relevance": request.start, "seed": request.seed, "output": classifier.output}
     options |= samples.options
     how = request.thresholds, Removing(steps=10 if request.srg else 0)
     certification = Certification(model, decisions.x, request.method, decisions.explained, *how, options, classifier.class_names)

@@ -108,7 +108,7 @@ def certify(
     units: str | None,
     leads: str | None,
     beats: Path | None,
-    relevance: str,
+    relevance: str | None,
     seed: int,
     device: str,
 ) -> int:

@@ -146,7 +146,7 @@ def run(
     workers: int,
     ray: str | None,
     actors: int | None,
-    relevance: str,
+    relevance: str | None,
     seed: int,
     device: str,
 ) -> int:
@@ -191,7 +191,7 @@ def run(
             methods=names,
             store=store,
             target=target,
-            options=parsed | ({} if relevance == "one_hot" else {"relevance": relevance}),
+            options=parsed | ({} if relevance in (None, "one_hot") else {"relevance": relevance}),
             batch_size=batch_size,
             half=half,
             keep_inputs=not without_inputs,

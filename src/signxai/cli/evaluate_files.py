@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from signxai.cli import option_texts
 from signxai.cli.decisions import Decisions, Targets, decide
-from signxai.cli.early_checks import check_files, check_first, check_loaded
+from signxai.cli.early_checks import check_files, check_first, check_layers, check_loaded
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -26,8 +26,9 @@ from signxai.common.errors import InputError, OptionError
 from signxai.common.terminals import bar_columns
 from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
 from signxai.evidence.comparing import check_comparison
+from signxai.evidence.comparison_plan import contestants_of
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
-from signxai.methods.explainer import Explainer, explainers_for
+from signxai.methods.explainer import Explainer, explainer_for
 from signxai.models import Classifier, move_to
 from signxai.weights import WeightsFile
 
@@ -43,7 +44,7 @@ _OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 @dataclass(frozen=True)
 class EvaluateRequest:
     """What the user asked for: see ``signxai evaluate --help``. `metrics` are options by metric, `shared` those of all of
-    them, `options` those of the methods."""
+    them, `options` those of the methods, `own_options` those of one alone."""
 
     inputs: tuple[Path, ...]
     model: str
@@ -68,6 +69,7 @@ class EvaluateRequest:
     batch_size: int | None
     device: str
     own: ModelOptions = field(default_factory=ModelOptions)
+    own_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
@@ -93,6 +95,8 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     targets = Targets(request.targets)
     check_loaded(classifier, request.options, targets, bound)
+    for own in request.own_options.values():
+        check_layers(classifier.model, (), own)
     if targets.means_all(classifier) and len(classifier.class_names) > 1:
         raise _several_classes()
     samples = _samples(request, classifier)
@@ -127,9 +131,10 @@ def _several_classes() -> OptionError:
     return OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
 
 
-def _bound(request: EvaluateRequest, model: nn.Module) -> Mapping[str, Explainer]:
+def _bound(request: EvaluateRequest, model: nn.Module) -> list[Explainer]:
     """The methods with their options, of a model."""
-    return explainers_for(model, request.methods, request.options)
+    contestants = contestants_of(request.methods, {**request.options, **request.own_options})
+    return [explainer_for(model, one.method, one.options) for one in contestants if not callable(one.method)]
 
 
 def _refuse_by_input(request: EvaluateRequest, failures: Sequence[Failure]) -> None:
@@ -156,7 +161,7 @@ def _check_request(request: EvaluateRequest) -> None:
     needing = [name for name in request.metrics if METRICS[name].takes == "mask"]
     if needing and not request.masks:
         raise OptionError(f"--metric {needing[0]} asks whether relevance lies where it should; give --masks FILE, or leave it out")
-    for options in (*request.metrics.values(), request.shared, request.options):
+    for options in (*request.metrics.values(), request.shared, request.options, *request.own_options.values()):
         for name in options.keys() & _OWN_OPTIONS.keys():
             raise OptionError(f"{name}= has an option of its own, {_OWN_OPTIONS[name]}")
     _said_of_units(request)
@@ -272,7 +277,7 @@ class _Comparing:
             "metrics": request.metrics,
             "masks": self.masks,
             "metric_options": {**request.shared, **_said_of_units(request)},
-            "method_options": {**request.options, **self.samples.explained},
+            "method_options": {**request.options, **request.own_options, **self.samples.explained},
         }
 
     @property

@@ -14,6 +14,7 @@ from signxai.cli.shared_options import (
     may_register_methods,
     missing,
     model_options,
+    relevance_option,
     seed_option,
     several_given,
     several_options,
@@ -82,7 +83,13 @@ _options = in_order(
         metavar="KEY=VALUE",
         help="An option of the metrics that take it, as steps=10; METRIC:KEY=VALUE gives it to one metric alone.",
     ),
-    click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the methods that take it."),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A parameter of the methods that take it; METHOD:KEY=VALUE gives it to one method alone.",
+    ),
     several_options,
     signal_options,
     click.option(
@@ -91,6 +98,8 @@ _options = in_order(
         help="Do not measure what methods cost: each explains the inputs once, not up to nine times, and no table has costs.",
     ),
     click.option("--draws", type=click.IntRange(min=1), default=2000, show_default=True, help="Of the bootstrap."),
+    relevance_option,
+    relevance_option,
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory."),
     device_option,
@@ -129,6 +138,7 @@ def evaluate(
     beats: Path | None,
     no_timing: bool,
     draws: int,
+    relevance: str | None,
     seed: int,
     batch_size: int | None,
     device: str,
@@ -157,7 +167,10 @@ def evaluate(
     for_one = [option for option in metric_options if ":" in option.partition("=")[0]]
     of_metrics = option_texts.parsed_options(for_one, measured)
     shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
-    of_methods = option_texts.options_for_all(options)
+    for_one_method = [option for option in options if ":" in option.partition("=")[0]]
+    of_one = {name: found for name, found in option_texts.parsed_options(for_one_method, names).items() if found}
+    of_methods = option_texts.options_for_all([option for option in options if option not in for_one_method])
+    of_methods |= {} if relevance is None else {"relevance": relevance}
     signals = signals_given(at_beats, window, sampling_rate, units, leads, beats)
 
     from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
@@ -166,7 +179,7 @@ def evaluate(
     return evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
-            *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device, own),
+            *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device, own, of_one),
         ),
         say=click.echo,
     )

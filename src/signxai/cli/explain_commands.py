@@ -146,7 +146,7 @@ def explain(
     summaries: tuple[Path, ...],
     summary_lead: str | None,
     frequency: bool,
-    relevance: str,
+    relevance: str | None,
     seed: int,
     batch_size: int | None,
     device: str,
@@ -238,7 +238,7 @@ def inspect(
     units: str | None,
     leads: str | None,
     beats: Path | None,
-    relevance: str,
+    relevance: str | None,
     seed: int,
     device: str,
 ) -> None:

@@ -29,7 +29,7 @@ from signxai.cli.several_results import check_figure, figure_of_several, of_inpu
 from signxai.cli.signal_files import SignalBatch, SignalOptions, are_signals, read_readable
 from signxai.cli.signal_results import SignalResults, beat_predictions
 from signxai.cli.signal_summaries import SignalSummaries, check_summaries
-from signxai.cli.turned_signs import noting_signs, told_of_signs
+from signxai.cli.turned_signs import as_kept, noting_signs, starts_of, told_of_signs
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
 from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, write_atomically
@@ -61,7 +61,7 @@ class Request:
     figures: tuple[FigurePlace, ...]
     saves: tuple[Path, ...]
     options: Mapping[str, Mapping[str, object]]
-    relevance: str
+    relevance: str | None
     seed: int
     batch_size: int | None
     device: str
@@ -72,6 +72,11 @@ class Request:
     several: SeveralOptions = field(default_factory=SeveralOptions)
     own: ModelOptions = field(default_factory=ModelOptions)
     table: Path | None = None
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """What relevance starts with, by method."""
+        return starts_of(self.methods, self.relevance, self.targets.versus is not None)
 
 
 def explain_files(request: Request, say: Callable[[str], None]) -> int:
@@ -141,9 +146,9 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     signals = signals.repeated(decisions.inputs) if signals else None
     _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else decisions.names)
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
-    for line in (*told, *told_of_signs(decisions, classifier, request.methods, request.relevance)):
+    for line in (*told, *told_of_signs(decisions, classifier, request.starts)):
         say(line)
-    decisions = noting_signs(decisions, request.methods, request.relevance)
+    decisions = noting_signs(decisions, request.starts)
     maps = _explain_all(request, model, decisions, classifier)
     shown = {} if request.at else maps
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
@@ -203,9 +208,9 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
         say(line)
     decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
     _check_names(request, decisions.names)
-    for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.methods, request.relevance)):
+    for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.starts)):
         say(line)
-    decisions = noting_signs(decisions, request.methods, request.relevance)
+    decisions = noting_signs(decisions, request.starts)
     maps = _explain_all(request, model, decisions, classifier, several.options)
     for line in () if request.at else shares(decisions, maps, request.methods):
         say(line)
@@ -358,7 +363,7 @@ def _explain_one(
         **request.options[method],
         "batch_size": request.batch_size,
         "seed": request.seed,
-        "relevance": request.relevance,
+        "relevance": request.starts[method],
         **several,
     }
     if classifier.output is not None:
@@ -419,7 +424,8 @@ def _write_one(write: Callable[[Path], None], bar: Any, path: Path) -> None:
 
 
 def _made(request: Request, classifier: Classifier) -> Made:
-    settings = {"relevance": request.relevance, "seed": request.seed, "batch_size": request.batch_size, "device": request.device}
+    settings: dict[str, object] = {"relevance": as_kept(request.starts), "seed": request.seed}
+    settings |= {"batch_size": request.batch_size, "device": request.device}
     settings |= {"at": list(request.at)} if request.at else {}
     settings |= {"notices": list(classifier.notices)} if classifier.notices else {}
     return Made(request.model, request.weights, request.options, settings, classifier.preparation)

@@ -16,6 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from signxai._version import __version__
+from signxai.cli.turned_signs import as_kept, starts_of
 from signxai.common.errors import InputError, OptionError, TargetError
 from signxai.common.terminals import bar_columns
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, write_atomically
@@ -58,10 +59,15 @@ class TextRequest:
     options: Mapping[str, Mapping[str, object]]
     account: bool | None
     dtype: str
-    relevance: str
+    relevance: str | None
     seed: int
     batch_size: int | None
     device: str
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """What relevance starts with, by method."""
+        return starts_of(self.methods, self.relevance, self.versus is not None)
 
 
 def explain_texts(request: TextRequest, say: Callable[[str], None]) -> None:
@@ -167,7 +173,7 @@ def _explain_all(request: TextRequest, loaded: Loaded, texts: Sequence[str]) -> 
     pairs = [(method, number) for method in request.methods for number in range(len(texts))]
     *targets, versus = _targets((*request.targets, request.versus), loaded)
     for method, number in tqdm(pairs, desc="explaining", unit="text", leave=False, disable=None, ncols=bar_columns()):
-        options: dict[str, Any] = dict(request.options[method], relevance=request.relevance, seed=request.seed)
+        options: dict[str, Any] = dict(request.options[method], relevance=request.starts[method], seed=request.seed)
         options["account"] = _has_an_account(method) if request.account is None else request.account
         if request.batch_size is not None:
             options["batch_size"] = request.batch_size
@@ -302,7 +308,7 @@ def _content(request: TextRequest, model: Any, results: Sequence[Result]) -> dic
         "architecture": type(model).__name__,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": request.device,
-        "relevance": request.relevance,
+        "relevance": as_kept(request.starts),
         "seed": request.seed,
         "results": [{**result.to_dict(), "options": dict(request.options[result.method])} for result in results],
     }

@@ -17,9 +17,11 @@ from signxai.cli.model_options import ModelOptions
 from signxai.cli.samples import read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions
+from signxai.cli.turned_signs import told_of_signs
 from signxai.files import check_destination, write_atomically
 from signxai.inspecting import inspected_by
 from signxai.methods.lrp import MethodLRPAnalyzer
+from signxai.methods.turned_signs import start_for
 from signxai.models import Classifier, move_to
 from signxai.weights import WeightsFile
 
@@ -39,12 +41,17 @@ class InspectRequest:
     versus: str | None
     save: Path | None
     options: Mapping[str, object]
-    relevance: str
+    relevance: str | None
     seed: int
     device: str
     signals: SignalOptions
     several: SeveralOptions = field(default_factory=SeveralOptions)
     own: ModelOptions = field(default_factory=ModelOptions)
+
+    @property
+    def start(self) -> str:
+        """What relevance starts with."""
+        return start_for(self.method, self.relevance, self.versus is not None)
 
 
 def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
@@ -74,9 +81,9 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
     for line in samples.notices:
         say(line)
     decisions = decide(samples.names, samples.x, classifier, model, targets, None, samples.forward)
-    for line in predictions(decisions, classifier):
+    for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, {request.method: request.start})):
         say(line)
-    options = {**request.options, "relevance": request.relevance, "seed": request.seed, "output": classifier.output}
+    options = {**request.options, "relevance": request.start, "seed": request.seed, "output": classifier.output}
     options |= samples.options
     report = inspect_model(model, decisions.x, request.method, decisions.explained, **options)
     say("")
@@ -88,12 +95,12 @@ def inspect_files(request: InspectRequest, say: Callable[[str], None]) -> None:
 
 def _bound(request: InspectRequest, model: nn.Module) -> MethodLRPAnalyzer:
     """The method with its options, of a model."""
-    return inspected_by(model, request.method, {**request.options, "relevance": request.relevance, "seed": request.seed})
+    return inspected_by(model, request.method, {**request.options, "relevance": request.start, "seed": request.seed})
 
 
 def _about(request: InspectRequest, classifier: Classifier, decisions: Decisions) -> dict[str, object]:
     """What says of a saved report what it is of, and how it was made."""
-    settings = {"relevance": request.relevance, "seed": request.seed, "device": request.device}
+    settings = {"relevance": request.start, "seed": request.seed, "device": request.device}
     made = Made(request.model, request.weights, {request.method: request.options}, settings, classifier.preparation)
     return {
         "paths": [str(path) for path in ((request.input,) if request.input else request.several.paths)],

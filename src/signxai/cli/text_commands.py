@@ -76,7 +76,7 @@ def text(
     options: tuple[str, ...],
     account: bool | None,
     dtype: str,
-    relevance: str,
+    relevance: str | None,
     seed: int,
     batch_size: int | None,
     device: str,

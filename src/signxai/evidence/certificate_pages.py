@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from signxai.evidence.certificate_words import percent
+from signxai.evidence.certificate_words import percent, said_of_turned_signs
 from signxai.evidence.certified_sample import CertifiedSample, Check, Place
 from signxai.evidence.options import FloatArray
 
@@ -25,7 +25,8 @@ def page_of_one(method: str, sample: CertifiedSample) -> str:
     """The certificate of one sample: two lines for each check, and the places that absorb most."""
     head = f"{method}, {sample.target}, sample {sample.number}: {_counted(sample)}"
     checks = [line for check in sample.checks for line in _of_check(check)]
-    return "\n".join([head, "", *checks, *_of_places(sample.places), _ABOUT])
+    turned = _wrapped(said_of_turned_signs(sample.other_start), "") if sample.signs_turned else []
+    return "\n".join([head, *turned, "", *checks, *_of_places(sample.places), _ABOUT])
 
 
 def _counted(sample: CertifiedSample) -> str:
@@ -65,7 +66,9 @@ def page_of_several(method: str, samples: Sequence[CertifiedSample]) -> str:
     head = f"{method}: {good} of {len(samples)} samples pass every check that applies to them{partial}"
     columns = f"{'':{width}}  {'pass':>5} {'FAIL':>5} {'-':>5} {'median':>10} {'least':>10} {'largest':>10} (its sample)"
     rows = [_row(samples, name, width) for name in names]
-    return "\n".join([head, "", columns, *rows, "", _ABOUT])
+    turned = [sample for sample in samples if sample.signs_turned]
+    told = _wrapped(f"{len(turned)} of {len(samples)} samples: {said_of_turned_signs(turned[0].other_start)}", "") if turned else []
+    return "\n".join([head, *told, "", columns, *rows, "", _ABOUT])
 
 
 def _row(samples: Sequence[CertifiedSample], name: str, width: int) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "said_of_precision",
     "said_of_random_layers",
     "said_of_runner_up",
+    "said_of_turned_signs",
     "said_of_unknown",
 ]
 
@@ -137,3 +138,13 @@ def said_of_gain(gain: float, deviation: float, maps: int, is_more: bool, is_les
     kept = f"{abs(gain):.3g} {'lower' if gain < 0 else 'higher'}"
     order = f"Removing the least relevant first keeps the score {kept} than the most relevant first"
     return f"{order}; of {maps} random maps that deviates by {deviation:.2g} from 0: {verdict}"
+
+
+def said_of_turned_signs(other_start: str) -> str:
+    """What a logit below 0 does to a map, and with which start of relevance it does not.
+
+    >>> said_of_turned_signs("logit").rpartition("; ")[2]
+    'relevance="logit" (--relevance logit) puts that right'
+    """
+    turned = "an explained logit is below 0, so that what speaks for it is negative in the map: removal goes by the wrong end"
+    return f'{turned}; relevance="{other_start}" (--relevance {other_start}) puts that right'

@@ -19,6 +19,7 @@ from signxai.evidence.layers_in_use import has_same_outputs, layers_in_use
 from signxai.evidence.options import FloatArray
 from signxai.evidence.random_models import copied, randomized
 from signxai.evidence.similarities import spearman
+from signxai.evidence.turned_rows import turns
 
 __all__ = ["RANDOM_NETWORKS", "among_others", "in_double_precision", "of_random_networks", "of_the_runner_up"]
 
@@ -106,7 +107,13 @@ def of_the_runner_up(sample: ExplainedSample) -> Check:
     if sample.is_constant:
         return sample.verdicts.failed(name, _CONSTANT)
     other = _strongest_other(outputs[sample.row], int(target.indices[sample.row, 0]))
-    alike = float(spearman(sample.map, sample.explained_by(target=_for_all(other, len(outputs))))[0])
+    found = sample.explained_by(target=_for_all(other, len(outputs)))
+    if not np.ptp(found):
+        words = f"The map of {sample.class_in_words(other)}, the strongest other one, is constant, which has no order to compare with"
+        return sample.verdicts.silent(name, words)
+    # Two shares of logits of which one is below 0 are of opposite classes where they are equal.
+    sign = -1.0 if turns(explaining) and bool(outputs[sample.row, other] < 0) != sample.has_turned_signs else 1.0
+    alike = float(spearman(sample.map, sign * found)[0])
     return sample.verdicts.judged(name, alike, lambda is_apart: said_of_runner_up(sample.class_in_words(other), alike, is_apart))
 
 

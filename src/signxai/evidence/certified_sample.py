@@ -75,6 +75,8 @@ class CertifiedSample:
         number: of the sample in its batch.
         target: what is explained, in words.
         checks: in the order of ``CRITERIA``; fewer where the work was interrupted.
+        signs_turned: whether a logit below 0 turns the signs of the map, or of a part of it, as that of LRP that starts with 1.
+        other_start: the ``relevance=`` that puts that right.
         places: the three operations that absorb most, the first most of all; none where there is no account.
     """
 
@@ -82,6 +84,8 @@ class CertifiedSample:
     target: str
     checks: tuple[Check, ...] = ()
     places: tuple[Place, ...] = ()
+    signs_turned: bool = False
+    other_start: str = ""
 
     @property
     def is_partial(self) -> bool:
@@ -95,7 +99,8 @@ class CertifiedSample:
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers."""
         checks = [check.to_dict() for check in self.checks]
-        return {"sample": self.number, "target": self.target, "is_partial": self.is_partial, "checks": checks, "places": self._places()}
+        known = {"sample": self.number, "target": self.target, "is_partial": self.is_partial, "signs_turned": self.signs_turned}
+        return {**known, "checks": checks, "places": self._places()}
 
     def _places(self) -> list[dict[str, Any]]:
         return [asdict(place) for place in self.places]

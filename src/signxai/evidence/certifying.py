@@ -21,6 +21,7 @@ from signxai.evidence.explained_sample import ExplainedSample
 from signxai.evidence.explaining import Explaining, Method, Points
 from signxai.evidence.options import FloatArray, count
 from signxai.evidence.parts import Key
+from signxai.evidence.turned_rows import other_start
 from signxai.evidence.verdicts import Verdicts
 from signxai.methods.explainer import spec_of
 from signxai.names.spec import MethodSpec
@@ -125,7 +126,8 @@ class Certification:
         """The certificate of a sample, each time with a check more."""
         sample = ExplainedSample.of(self._explaining, row, self._verdicts, self._class_names)
         account = account_of(self._explaining, row)
-        certified = CertifiedSample(row, sample.target_in_words, places=account.places)
+        turned, start = sample.has_turned_signs, other_start(self._explaining)
+        certified = CertifiedSample(row, sample.target_in_words, places=account.places, signs_turned=turned, other_start=start)
         for check in self._checks(sample, account):
             certified = replace(certified, checks=(*certified.checks, check))
             yield certified

@@ -124,6 +124,8 @@ class ComparedScores:
         draws, seed: of the bootstrap.
         partial: it was interrupted before all was done.
         settings: how it was made, in words by name: the model, what is explained, the options of each metric, and so on.
+        turned: by method, of how many samples a logit below 0 turns the signs of the map, as that of LRP that starts with 1: such maps are
+            judged upside down.
     """
 
     methods: tuple[str, ...]
@@ -138,6 +140,7 @@ class ComparedScores:
     seed: int
     partial: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    turned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:

@@ -27,6 +27,7 @@ from signxai.evidence.rehearsing import rehearsed
 from signxai.evidence.remembered import RememberingDecision
 from signxai.evidence.similarities import average_ranks, pearson
 from signxai.evidence.statistics import group_names, group_numbers, require_statistics
+from signxai.evidence.turned_rows import turned_rows, turns
 from signxai.methods.explainer import explainer_for
 from signxai.names.grammar import MethodSpec
 
@@ -69,7 +70,8 @@ def compare_methods(
             groups, and tests compare the means of groups.
         masks: where relevance should lie, for metrics of localization, as for ``pointing_game``.
         metric_options: options that go to each metric that takes them: ``unit=``, ``imputer=``, ``steps=``, ``score=``, ...
-        method_options: options that go to each method that takes them, as of ``explain_all``.
+        method_options: options that go to each method that takes them, as of ``explain_all``; a mapping under a method's label goes to that
+            one alone, as ``{"lrp_epsilon_0_1": {"relevance": "logit"}}``.
         draws: of the bootstrap, seeded by ``seed=``.
         timed: whether the cost of each method is measured, which explains by it and by ``gradient`` up to nine times over. False: each is
             run once, and the comparison has no costs.
@@ -126,6 +128,7 @@ def compare_methods(
         seed=explaining.settings.seed,
         partial=is_partial,
         settings=settings_of_comparison(explaining, contestants, chosen),
+        turned=work.turned(),
     )
 
 
@@ -241,6 +244,15 @@ class _Work:
         self.target = self.target_class if settled is None else settled
         self.results.expect(self.explaining.samples)
         return self.explaining
+
+    def turned(self) -> dict[str, int]:
+        """By label, of how many samples a logit below 0 turns the signs of a method's maps."""
+        own = {one.label: self.explaining.by(one.method, one.options) for one in self.contestants}
+        if not any(map(turns, own.values())):
+            return {}
+        logits = self.explaining.logits  # once for all methods
+        counts = {label: int(turned_rows(one, logits).sum()) for label, one in own.items()}
+        return {label: count for label, count in counts.items() if count}
 
     def everything(self) -> None:
         """The maps first, then what needs them alone, then what removes parts of the input, and last what explains again."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from signxai.evidence.compared_scores import ComparedScores, ComparisonRow
 from signxai.evidence.comparison_panels import curve_panels, rank_panels
-from signxai.evidence.comparison_text import about, arrow, interval, legend, marked, number
+from signxai.evidence.comparison_text import TURNED, about, arrow, interval, legend, marked, number
 from signxai.evidence.records import METRICS, Metric
 from signxai.figures.comparison_plots import agreement_figure, curves_figure, ranks_figure
 from signxai.figures.inline_svg import inline_svg
@@ -21,7 +21,7 @@ __all__ = ["page_of"]
 def page_of(comparison: ComparedScores, title: str) -> str:
     """The page, of one string."""
     name = escape(title)
-    kinds = [' class="warning"' if line.startswith("PARTIAL") else "" for line in about(comparison)]
+    kinds = [' class="warning"' if line.startswith(("PARTIAL", TURNED)) else "" for line in about(comparison)]
     notes = "".join(f"<p{kind}>{escape(line)}</p>\n" for kind, line in zip(kinds, about(comparison), strict=True))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'

@@ -48,17 +48,27 @@ def contestants_of(names: Sequence[str | MethodSpec] | Mapping[str, Method], opt
         raise OptionError("method_names is empty; give at least one name")
     if wrong := [label for label in given if not isinstance(label, str) or "".join(label.splitlines()) != label]:
         raise OptionError(f"method_names has the label {wrong[0]!r}; a label is text on one line, which names a row of each table")
-    found = [_contestant(label, method, options) for label, method in {**given, BASELINE: given.get(BASELINE, BASELINE)}.items()]
-    if unknown := [key for key in options if not any(key in one.options for one in found)]:
+    all_of_them = {**given, BASELINE: given.get(BASELINE, BASELINE)}
+    own = {label: dict(options[label]) for label in all_of_them if isinstance(options.get(label), Mapping)}
+    shared = {key: value for key, value in options.items() if key not in own}
+    found = [_contestant(label, method, shared, own.get(label, {})) for label, method in all_of_them.items()]
+    if unknown := [key for key in shared if not any(key in one.options for one in found)]:
         raise OptionError(f"none of the methods takes the option {unknown[0]!r}")
     return found
 
 
-def _contestant(label: str, method: Method, options: Mapping[str, Any]) -> Contestant:
-    if not isinstance(method, str | MethodSpec):
+def _contestant(label: str, method: Method, shared: Mapping[str, Any], own: Mapping[str, Any]) -> Contestant:
+    """A method with the shared options that it takes, and its own.
+
+    Raises:
+        OptionError: if it does not take one of its own.
+    """
+    spec = spec_of(method) if isinstance(method, str | MethodSpec) else None
+    if unknown := [key for key in own if spec is None or not takes(spec, key)]:
+        raise OptionError(f"the method {label!r} takes no option {unknown[0]!r}; leave it out")
+    if spec is None:
         return Contestant(label, method, {})
-    spec = spec_of(method)
-    return Contestant(label, spec, {key: value for key, value in options.items() if takes(spec, key)})
+    return Contestant(label, spec, {**{key: value for key, value in shared.items() if takes(spec, key)}, **own})
 
 
 @dataclass(frozen=True)

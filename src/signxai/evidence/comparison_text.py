@@ -12,10 +12,12 @@ from signxai.evidence.compared_scores import ALPHA, BASELINE, ComparedScores, Co
 from signxai.evidence.latex import comment, escaped
 from signxai.evidence.records import METRICS
 
-__all__ = ["about", "arrow", "csv_of", "csv_of_samples", "interval", "latex_of", "legend", "number", "text_of"]
+__all__ = ["TURNED", "about", "arrow", "csv_of", "csv_of_samples", "interval", "latex_of", "legend", "number", "text_of"]
 
 _WIDTH = 130
 """Letters in a line of a table; more metrics go on below."""
+
+TURNED = "SIGNS TURNED"
 
 MARKS = {"best": "*", "level": "~", "random": "o"}
 
@@ -47,7 +49,18 @@ def about(comparison: ComparedScores) -> list[str]:
     if comparison.partial:
         done = int(comparison.done.sum())
         lines.insert(0, f"PARTIAL: interrupted; {done} of {comparison.done.size} pairs of a method and a metric are done")
-    return lines
+    return [*lines, *_turned(comparison)]
+
+
+def _turned(comparison: ComparedScores) -> Iterator[str]:
+    """Whose maps are judged upside down."""
+    if not comparison.turned:
+        return
+    counted = ", ".join(f"{method} ({count} of {comparison.samples} samples)" for method, count in comparison.turned.items())
+    yield (
+        f"{TURNED}: a logit below 0 turns the signs of maps by {counted}, which are judged upside down; start their relevance otherwise "
+        f"(--option {next(iter(comparison.turned))}:relevance=...: logit instead of one_hot, or one_hot instead of logit)"
+    )
 
 
 def legend(comparison: ComparedScores) -> list[str]:

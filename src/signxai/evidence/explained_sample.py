@@ -16,6 +16,7 @@ from signxai.engine.targets import NamedTarget, Target
 from signxai.evidence.explaining import Explaining, Points
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key, flat
+from signxai.evidence.turned_rows import is_turned
 from signxai.evidence.verdicts import Verdicts
 from signxai.methods.cam import ZeroMapWarning
 
@@ -59,6 +60,11 @@ class ExplainedSample:
         """The maps (n, values) by another model, of another target, or at other points, without the warnings that the own one gave."""
         with _quietly():
             return flat(self.explaining.maps_at_once(points or Points([self.row], {}), model, target))
+
+    @cached_property
+    def has_turned_signs(self) -> bool:
+        """Whether a logit below 0 turns the signs of the map, or of a part of it."""
+        return is_turned(self.explaining, self.row)
 
     @property
     def target_in_words(self) -> str:

@@ -164,6 +164,15 @@ class Explaining:
         return _as_user_gives(self._see.target_of([row]))
 
     @property
+    def started_with(self) -> str:
+        """What relevance starts with at the target: "one_hot", 1, or "logit", its logit."""
+        return str(self._own.get("relevance", "one_hot"))
+
+    def target_of(self, row: int) -> Target:
+        """What is explained of one sample alone."""
+        return self._see.target_of([row])
+
+    @property
     def target(self) -> Target | None:
         """What is explained, one index for each sample; None: a function."""
         return self._see.target

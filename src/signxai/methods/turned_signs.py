@@ -6,7 +6,7 @@ from signxai.common.errors import MethodNameError
 from signxai.methods.explainer import takes
 from signxai.names.grammar import MethodSpec, parse_method
 
-__all__ = ["OTHER_START", "turns_signs"]
+__all__ = ["OTHER_START", "start_for", "turns_signs"]
 
 # Their shares have a sign of their own, whatever that of the output that they are shares of.
 _KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
@@ -33,3 +33,24 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
         return False
     divides = spec.rule is not None and spec.rule not in _KEEP_SIGNS
     return divides if relevance == "one_hot" else not divides and takes(spec, "relevance")
+
+
+def start_for(method: str | MethodSpec, relevance: str | None, compares: bool) -> str:
+    """What relevance starts with where a user may leave it open.
+
+    One class rather than another is the difference of their logits: LRP that divides by a logit has to start with the logits for that, while
+    other methods would be multiplied with each of them, and start with 1 and -1.
+
+    Args:
+        method: by name.
+        relevance: what the user said; None: nothing.
+        compares: whether one class is explained rather than another.
+
+    >>> [start_for(name, None, compares=True) for name in ("lrp_epsilon_0_1", "gradient", "lrp_alpha_1_beta_0")]
+    ['logit', 'one_hot', 'one_hot']
+    >>> start_for("lrp_epsilon_0_1", None, compares=False), start_for("lrp_epsilon_0_1", "one_hot", compares=True)
+    ('one_hot', 'one_hot')
+    """
+    if relevance is not None:
+        return relevance
+    return OTHER_START["one_hot"] if compares and turns_signs(method, "one_hot") else "one_hot"

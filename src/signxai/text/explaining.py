@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from signxai.api import explain, inspect_model
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.engine.prediction import predict
+from signxai.methods.turned_signs import turns_signs
 from signxai.names.grammar import MethodSpec, parse_method
 from signxai.text.kinds import Kind, check_fits, decoder_start, end_tokens, forced_first, generates, has_decoder, kind_of, network_of, takes
 from signxai.text.results import GeneratedRelevance, TextRelevance, TextTarget
@@ -236,9 +237,15 @@ class _Question:
                     decoder_from=len(text.ids) if of_decoder else None,
                     decoder_text=answer.text,
                     score=what.score,
+                    signs_turned=self._turned(targets[number], None if contrasts is None else contrasts[number]),
                 )
             )
         return result
+
+    def _turned(self, target: TextTarget, other: TextTarget | None) -> bool:
+        """Whether a logit below 0 turns the signs of a map, or of a part of it."""
+        below = any(one is not None and one.logit < 0 for one in (target, other))
+        return below and turns_signs(self.method, self.options.get("relevance", "one_hot"))
 
     def _rows(self, texts: Sequence[TokenizedText]) -> Rows:
         start = [decoder_start(self.net)] if has_decoder(self.net) else None

@@ -21,6 +21,13 @@ FloatArray = npt.NDArray[np.float64]
 
 _ROUNDING = 1e-5  # of relevance that starts with 1, in float32
 
+_TURNED = (
+    "its logit is below 0: what speaks for it is negative here, and the other way round; start relevance with the other of 1 and the logit"
+)
+_PART_TURNED = (
+    "a logit is below 0: what speaks for that one is shown as speaking against it; start relevance with the logits for LRP, with 1 else"
+)
+
 
 @dataclass(frozen=True)
 class TextTarget:
@@ -61,11 +68,13 @@ class TextRelevance:
             rests on it where it finds nothing.
         absorbed_by_bias: what biases and other constants took, if ``account=True`` asked for it.
         absorbed_by_rest: what stabilizers (epsilon) took, and shares 0 / 0, likewise. With that of the tokens and of biases it makes what
-            relevance started with: 1, or 0 where a contrast starts with 1 and -1.
+            relevance started with: 1, or 0 where a contrast starts with 1 and -1; with ``relevance="logit"`` the logit, or their difference.
         decoder_from: the number of the decoder's first token; None: there is no decoder.
         decoder_text: what the decoder was handed, as text; the offsets of its tokens point there.
         score: what of the target is explained: "logit" (with a contrast, the difference of both), "log-probability", or "log-probability
             by a sigmoid".
+        signs_turned: whether a logit below 0 turns the signs of the map, as that of LRP that starts with 1: what speaks for the target is
+            negative there. Of a contrast that holds for the part of a token whose logit is below 0.
     """
 
     text: str
@@ -82,6 +91,7 @@ class TextRelevance:
     decoder_from: int | None = None
     decoder_text: str = ""
     score: str = "logit"
+    signs_turned: bool = False
 
     def words(self) -> list[Word]:
         """The words of the text, which white space parts, each with the sum over its tokens; special tokens stand by themselves.
@@ -100,7 +110,8 @@ class TextRelevance:
         """What is explained, and how."""
         rather = "" if self.contrast is None else f" rather than {self.contrast}"
         score = "" if self.score == "logit" else f"the {self.score} of "
-        return f"Relevance for {score}{self.target}{rather}, by {self.method}"
+        turned = "; signs turned: a logit is below 0" if self.signs_turned else ""
+        return f"Relevance for {score}{self.target}{rather}, by {self.method}{turned}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists, strings and numbers."""
@@ -134,6 +145,8 @@ class TextRelevance:
             found.append(f"biases and other constants absorbed {self.absorbed_by_bias:+.4g}")
         if self.absorbed_by_rest is not None and abs(self.absorbed_by_rest) > _ROUNDING:
             found.append(f"stabilizers absorbed {self.absorbed_by_rest:+.4g}")
+        if self.signs_turned:
+            found.append(_TURNED if self.contrast is None else _PART_TURNED)
         return found
 
     def passage(self, heading: str = "") -> Passage:
@@ -235,7 +248,9 @@ class GeneratedRelevance:
     def heading(self) -> str:
         """What is explained, and how."""
         written = self.generated_text or "".join(target.name for target in self.targets)
-        return f"Relevance for {written!r}, token by token, by {self.method}"
+        turned = sum(step.signs_turned for step in self.steps)
+        signs = f"; signs turned in {turned} of {len(self.steps)} rows, whose logit is below 0" if turned else ""
+        return f"Relevance for {written!r}, token by token, by {self.method}{signs}"
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the matrix: a row for each generated token, a column for each token before it.
