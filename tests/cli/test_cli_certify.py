@@ -166,9 +166,10 @@ def test_a_class_rather_than_another_is_what_is_certified(run):
         "lynx",
         "--without-srg",
     )
-    out = explained(run("certify", *args))
-    assert "lrp_z, contrast([2], [0]), sample 0" in out
-    assert "starts with a sum of 0" in out
+    for start, is_zero in (([], False), (["--relevance", "one_hot"], True)):
+        out = explained(run("certify", *args, *start))
+        assert "lrp_z, contrast([2], [0]), sample 0" in out
+        assert ("starts with a sum of 0" in out) == is_zero
 
 
 def test_a_mistake_in_a_check_is_told_before_a_network_is_made(run):
@@ -267,9 +268,9 @@ def test_maps_of_a_store_are_certified_and_its_report_says_so(run, here, stored)
 
 
 def test_what_is_required_of_a_store_decides_the_exit_status(run, stored):
-    done = run(*stored, "lrp_epsilon_0_1", "--entry", "0", "--require", "runner_up", "--threshold", "runner_up=0")
+    done = run(*stored, "lrp_epsilon_0_1", "--entry", "0", "--require", "cancellation", "--threshold", "cancellation=0")
     assert done.returncode == 1
-    assert "required: runner_up of sample 0" in done.stdout
+    assert "required: cancellation of sample 0" in done.stdout
 
 
 @pytest.mark.parametrize(

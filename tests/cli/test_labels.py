@@ -1,5 +1,7 @@
 """The command line on networks whose outputs each have a probability of their own: labels of an ECG, a single finding."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from command_line import explained, refused
 from signxai import explain
 from signxai.cli import explain_files, signal_results
+from signxai.targets import contrast
 
 NETS = """
 import torch
@@ -171,7 +174,44 @@ def test_a_score_above_zero_turns_no_signs_unless_it_is_compared_with_one_below(
     np.save("one.npy", x[:1])
     args = ["explain", "one.npy", "--model", "label_nets:bare", "--target", high, "--method", "lrp_z"]
     assert "below 0" not in explained(run(*args))
-    assert "below 0" in explained(run(*args, "--versus", low))
+    assert "below 0" in explained(run(*args, "--versus", low, "--relevance", "one_hot"))
+
+
+@pytest.mark.parametrize("command", ["explain", "inspect", "certify"])
+def test_one_class_rather_than_another_is_the_difference_of_their_logits(run, here, command):
+    net, x, logits = logits_of(here)
+    low, high = int(logits[0].argmin()), int(logits[0].argmax())
+    assert logits[0, low] < 0 < logits[0, high]
+    np.save("one.npy", x[:1])
+    args = [command, "one.npy", "--model", "label_nets:bare", "--target", str(high), "--versus", str(low)]
+    if command != "explain":
+        less = ["--without-srg", "--json", "own.json"] if command == "certify" else ["--save", "own.json"]
+        open_ended, told = (explained(run(*args, *less, "--method", "lrp_z", *start)) for start in ([], ["--relevance", "logit"]))
+        assert open_ended == told
+        assert "leave --relevance out" not in told
+        assert "turned signs" in explained(run(*args, *less, "--method", "lrp_z", "--relevance", "one_hot"))
+        return
+    methods = ["lrp_z", "gradient_x_input", "lrp_zplus"]
+    said = explained(run(*args, "--method", *methods, "--save", "maps.npz"))
+    assert "below 0" not in said
+    maps, difference = saved_maps(), contrast(high, low)
+    for method, start in zip(methods, ("logit", "one_hot", "one_hot"), strict=True):
+        np.testing.assert_array_equal(maps[method], explain(net, x[:1], method, difference, relevance=start))
+    np.testing.assert_allclose(maps["lrp_z"], maps["gradient_x_input"], rtol=1e-4, atol=1e-6)  # the law for one class holds for two
+    with np.load("maps.npz") as kept:
+        assert json.loads(str(kept["spec"]))["relevance"] == dict(zip(methods, ("logit", "one_hot", "one_hot"), strict=True))
+
+
+@pytest.mark.parametrize(("relevance", "method"), [("one_hot", "lrp_z"), ("logit", "gradient_x_input")])
+def test_what_is_not_the_difference_of_two_logits_is_said(run, here, relevance, method):
+    _, x, logits = logits_of(here)
+    low, high = str(logits[0].argmin()), str(logits[0].argmax())
+    np.save("one.npy", x[:1])
+    args = ["explain", "one.npy", "--model", "label_nets:bare", "--target", high, "--versus", low, "--method", "lrp_z", "gradient_x_input"]
+    said = explained(run(*args, "--relevance", relevance))
+    assert f"maps by {method} are what speaks for the one class less what speaks for the other" in said
+    assert f"(class {low}), whose logit is below 0, has turned signs in one.npy" in said
+    assert "leave --relevance out" in said
 
 
 def headings_of(run, monkeypatch, *args):

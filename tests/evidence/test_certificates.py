@@ -133,6 +133,30 @@ def test_a_map_that_is_the_negative_of_the_runner_ups_speaks_of_its_class():
     assert (check.value, check.passed) == (pytest.approx(-1.0), True)
 
 
+def test_shares_of_two_opposite_logits_are_maps_of_opposite_classes():
+    """The shares of z and of -z are the same numbers: LRP's maps of two opposite outputs differ by the logit's sign alone."""
+    net, x = linear([[1.0, -2.0, 4.0], [-1.0, 2.0, -4.0]]), torch.ones(1, 3)
+    assert np.array_equal(explain(net, x, "lrp_z", 0), explain(net, x, "lrp_z", 1))
+    for target in (0, 1):
+        check = certified(net, x, "lrp_z", target).checks["runner_up"]
+        assert (check.value, check.passed) == (pytest.approx(-1.0), True)
+        assert certified(net, x, "lrp_z", target, relevance="logit").checks["runner_up"].value == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(("method", "start", "other"), [("lrp_z", "one_hot", "logit"), ("gradient_x_input", "logit", "one_hot")])
+def test_a_certificate_says_that_a_logit_below_zero_turns_the_signs(method, start, other):
+    net, x = linear([[1.0, -2.0, 4.0], [-1.0, 2.0, -4.0]]), torch.ones(2, 3)
+    told = f'relevance="{other}" (--relevance {other}) puts that right'
+    by_class = certified(net, x, method, [0, 1], relevance=start)
+    assert [sample.signs_turned for sample in by_class.samples] == [False, True]
+    assert [sample["signs_turned"] for sample in by_class.to_dict()["samples"]] == [False, True]
+    assert "1 of 2 samples: an explained logit is below 0" in str(by_class)
+    assert [told in " ".join(str(one).split()) for one in by_class] == [False, True]
+    assert not any(sample.signs_turned for sample in certified(net, x, method, [0, 1], relevance=other).samples)
+    rather = contrast([0, 1], [1, 0])  # of one of both the logit is below 0
+    assert all(sample.signs_turned for sample in certified(net, x, method, rather, relevance=start).samples)
+
+
 def test_the_places_that_absorb_most_are_named_the_first_most_of_all():
     net = nn.Sequential(linear([[4.0]], [4.0]), linear([[0.5]], [2.0]), linear([[1.0]], [0.5]), linear([[1.0]], [0.1]))
     places = certified(net, torch.ones(1, 1), target=0).samples[0].places

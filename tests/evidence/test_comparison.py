@@ -710,3 +710,33 @@ def test_targets_that_are_functions_are_compared(target):
     maps = explain(net, x, "lrp_z", target)
     assert comparison.scores_of("lrp_z", "srg") == pytest.approx(evidence.srg(net, x, maps, target, steps=3), abs=1e-9)
     assert comparison.scores_of("lrp_z", "mprt") == pytest.approx(evidence.mprt(net, x, "lrp_z", target), abs=1e-9)
+
+
+# --- turned signs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_says_whose_maps_a_logit_below_zero_turns_upside_down():
+    """The map of a linear network has the best gain there is; with turned signs it has the worst."""
+    net, x = nn.Linear(12, 2, bias=False), torch.rand(4, 12) + 0.1
+    with torch.no_grad():
+        net.weight[0] = torch.linspace(-2.0, 1.0, 12)
+        net.weight[1] = 1.0
+    assert (net(x)[:, 0] < 0).all()
+    how = {"metrics": ["srg"], "metric_options": {"imputer": 0.0}, "draws": 50, "timed": False}
+    turned = compare_methods(net, x, METHODS, 0, **how)
+    assert turned.turned == {"lrp_z": 4}
+    for said in (str(turned), turned.to_html(), turned.to_latex()):
+        assert "SIGNS TURNED" in said
+    assert turned.row("lrp_z", "srg").mean == pytest.approx(-turned.row("gradient_x_input", "srg").mean)
+    right = compare_methods(net, x, METHODS, 0, method_options={"lrp_z": {"relevance": "logit"}}, **how)
+    assert not right.turned
+    assert "SIGNS TURNED" not in str(right)
+    assert right.row("lrp_z", "srg").mean == pytest.approx(right.row("gradient_x_input", "srg").mean)
+    assert compare_methods(net, x, METHODS, 1, **how).turned == {}
+
+
+def test_options_of_one_method_are_refused_where_it_does_not_take_them():
+    with pytest.raises(OptionError, match="'gradient' takes no option 'steps'"):
+        compared(methods=["gradient"], method_options={"gradient": {"steps": 3}})
+    with pytest.raises(OptionError, match="'mine' takes no option 'seed'"):
+        compared(methods={"mine": lambda model, x, target: x}, method_options={"mine": {"seed": 3}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -249,3 +250,27 @@ def test_the_packages_of_the_extra_are_needed(run, monkeypatch, found):
 
     monkeypatch.setattr("signxai.text.tokens.version", version)
     refused(run("the cat", "-m", LRP), "texts need transformers 5 or later", "pip install signxai[text]")
+
+
+@pytest.mark.parametrize("relevance", ["one_hot", "logit"])
+def test_a_logit_below_zero_that_turns_the_signs_is_told(run, models, relevance):
+    loaded = load_directory(models / "classifier")
+    methods = (LRP, "gradient_x_input")
+    by_class = {target: explain_text(*loaded, "the cat", LRP, target=target) for target in (0, 1)}
+    signs = {target: found.target.logit < 0 for target, found in by_class.items()}
+    low = next((target for target, is_below in signs.items() if is_below), None)
+    assert low is not None
+    said = explained(run("the cat", "-m", *methods, "--target", f"id:{low}", "--relevance", relevance, "--output", "t.html"))
+    turned = methods[relevance == "logit"]
+    headings = [line for line in said.splitlines() if line.startswith("Relevance for")]
+    assert ["signs turned" in line for line in headings] == [f"by {turned}" in line for line in headings]
+
+
+def test_one_token_rather_than_another_is_the_difference_of_their_logits(run, models):
+    args = ["the cat", "-m", LRP, "--target", "id:0", "--versus", "id:1", "--output", "t.json"]
+    explained(run(*args))
+    kept = json.loads(Path("t.json").read_text(encoding="utf-8"))
+    assert kept["relevance"] == "logit"
+    found = explain_text(*load_directory(models / "classifier"), "the cat", LRP, target=0, contrast=1, relevance="logit")
+    np.testing.assert_allclose(kept["results"][0]["relevance"], found.relevance, rtol=1e-6)
+    assert not kept["results"][0]["signs_turned"]

@@ -99,7 +99,6 @@ _options = in_order(
     ),
     click.option("--draws", type=click.IntRange(min=1), default=2000, show_default=True, help="Of the bootstrap."),
     relevance_option,
-    relevance_option,
     seed_option,
     click.option("--batch-size", type=click.IntRange(min=1), help="Most samples in one forward pass: smaller needs less memory."),
     device_option,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -119,7 +120,7 @@ def _is_useless(row: ComparisonRow) -> bool:
 
 def text_of(comparison: ComparedScores) -> str:
     """The table as it is printed."""
-    lines = about(comparison)
+    lines = [part for line in about(comparison) for part in textwrap.wrap(line, _WIDTH, break_on_hyphens=False)]
     width = max(map(len, comparison.methods))
     costs = _cost_column(comparison)
     for metrics in _that_fit(comparison, _WIDTH - width - 7 * len(costs)):

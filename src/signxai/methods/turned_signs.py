@@ -38,8 +38,8 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
 def start_for(method: str | MethodSpec, relevance: str | None, compares: bool) -> str:
     """What relevance starts with where a user may leave it open.
 
-    One class rather than another is the difference of their logits: LRP that divides by a logit has to start with the logits for that, while
-    other methods would be multiplied with each of them, and start with 1 and -1.
+    One class rather than another is the difference of their logits: LRP that divides by a logit has to start with the logits for that.
+    Other methods start with 1 and -1, as they would be multiplied with the logits.
 
     Args:
         method: by name.

@@ -68,7 +68,7 @@ class TextRelevance:
             rests on it where it finds nothing.
         absorbed_by_bias: what biases and other constants took, if ``account=True`` asked for it.
         absorbed_by_rest: what stabilizers (epsilon) took, and shares 0 / 0, likewise. With that of the tokens and of biases it makes what
-            relevance started with: 1, or 0 where a contrast starts with 1 and -1; with ``relevance="logit"`` the logit, or their difference.
+            relevance started with: 1, or 0 where a contrast starts with 1 and -1; with ``relevance="logit"`` the logit or the difference.
         decoder_from: the number of the decoder's first token; None: there is no decoder.
         decoder_text: what the decoder was handed, as text; the offsets of its tokens point there.
         score: what of the target is explained: "logit" (with a contrast, the difference of both), "log-probability", or "log-probability
