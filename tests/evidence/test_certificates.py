@@ -150,7 +150,7 @@ def test_a_certificate_says_that_a_logit_below_zero_turns_the_signs(method, star
     by_class = certified(net, x, method, [0, 1], relevance=start)
     assert [sample.signs_turned for sample in by_class.samples] == [False, True]
     assert [sample["signs_turned"] for sample in by_class.to_dict()["samples"]] == [False, True]
-    assert "1 of 2 samples: an explained logit is below 0" in str(by_class)
+    assert "1 of 2 samples. An explained logit is below 0" in str(by_class)
     assert [told in " ".join(str(one).split()) for one in by_class] == [False, True]
     assert not any(sample.signs_turned for sample in certified(net, x, method, [0, 1], relevance=other).samples)
     rather = contrast([0, 1], [1, 0])  # of one of both the logit is below 0

@@ -67,7 +67,7 @@ def page_of_several(method: str, samples: Sequence[CertifiedSample]) -> str:
     columns = f"{'':{width}}  {'pass':>5} {'FAIL':>5} {'-':>5} {'median':>10} {'least':>10} {'largest':>10} (its sample)"
     rows = [_row(samples, name, width) for name in names]
     turned = [sample for sample in samples if sample.signs_turned]
-    told = _wrapped(f"{len(turned)} of {len(samples)} samples: {said_of_turned_signs(turned[0].other_start)}", "") if turned else []
+    told = _wrapped(f"{len(turned)} of {len(samples)} samples. {said_of_turned_signs(turned[0].other_start)}", "") if turned else []
     return "\n".join([head, *told, "", columns, *rows, "", _ABOUT])
 
 

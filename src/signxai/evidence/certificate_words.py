@@ -146,5 +146,5 @@ def said_of_turned_signs(other_start: str) -> str:
     >>> said_of_turned_signs("logit").rpartition("; ")[2]
     'relevance="logit" (--relevance logit) puts that right'
     """
-    turned = "an explained logit is below 0, so that what speaks for it is negative in the map: removal goes by the wrong end"
+    turned = "An explained logit is below 0, so that what speaks for it is negative in the map: removal goes by the wrong end"
     return f'{turned}; relevance="{other_start}" (--relevance {other_start}) puts that right'
