@@ -19,12 +19,13 @@ from signxai.cli.early_checks import check_files, check_first, check_loaded
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
+from signxai.cli.removed_units import RemovedUnits
 from signxai.cli.samples import Samples, read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import InputError, OptionError
 from signxai.common.terminals import bar_columns
-from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
+from signxai.evidence import METRICS, Comparison, compare_methods
 from signxai.evidence.comparing import check_comparison
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
 from signxai.methods.explainer import Explainer, explainers_for
@@ -57,7 +58,7 @@ class EvaluateRequest:
     masks: Path | None
     groups: Path | None
     groups_by_file: bool
-    unit: str | None
+    unit: RemovedUnits
     imputer: str | None
     options: Mapping[str, object]
     signals: SignalOptions
@@ -247,6 +248,8 @@ class _Comparing:
 
     def check(self) -> None:
         """Refuse mistaken options and masks before the network runs."""
+        if self.request.unit != RemovedUnits():
+            self.request.unit.check(self.samples, are_signals(self.request.inputs, self.request.signals), self.model)
         check_comparison(self.model, self.samples.x, self.request.methods, **self._how, **self._run)
 
     def compared(self, target: Any, groups: Sequence[object] | None) -> Comparison:
@@ -271,7 +274,7 @@ class _Comparing:
         return {
             "metrics": request.metrics,
             "masks": self.masks,
-            "metric_options": {**request.shared, **_said_of_units(request)},
+            "metric_options": {**request.shared, **_said_of_units(request, self.samples)},
             "method_options": {**request.options, **self.samples.explained},
         }
 
@@ -294,32 +297,18 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
-def _said_of_units(request: EvaluateRequest) -> dict[str, object]:
+def _said_of_units(request: EvaluateRequest, samples: Samples | None = None) -> dict[str, object]:
     """What ``--unit`` and ``--imputer`` say.
 
     Raises:
         OptionError: if it is nothing, or no metric takes it.
     """
-    given = {"unit": _unit(request.unit), "imputer": None if request.imputer is None else option_texts.value(request.imputer)}
+    given = {"unit": request.unit.units(samples), "imputer": None if request.imputer is None else option_texts.value(request.imputer)}
     said = {name: value for name, value in given.items() if value is not None}
     for name in said:
         if not any(name in inspect.signature(METRICS[metric].function).parameters for metric in request.metrics):
             raise OptionError(f"--{name}: none of the metrics removes anything; leave it out")
     return said
-
-
-def _unit(text: str | None) -> object:
-    """A unit, of how it is written.
-
-    >>> _unit("patch:8"), _unit("pixel")
-    (Patch(size=8, channel_axis=None), 'pixel')
-    """
-    if text is None or text in ("pixel", "value", "token"):
-        return text
-    word, _, size = text.partition(":")
-    if word in ("patch", "window") and size.isdecimal() and int(size):
-        return Patch(int(size)) if word == "patch" else Window(int(size))
-    raise OptionError(f"--unit {text!r}: write pixel, value, token, patch:8 (a square of 8 x 8) or window:10 (10 samples of a signal)")
 
 
 # Results
