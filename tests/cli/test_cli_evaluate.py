@@ -95,6 +95,21 @@ def test_the_default_metrics_are_those_of_the_function(run):
     assert said.splitlines()[3].split() == ["cost", "srg", "↑", "mprt", "↓", "gini", "↑"]
 
 
+def test_scores_name_the_samples_and_their_files_as_the_table_of_explain_does(run, here):
+    explained(run(ARGS[0], "x.npy", "more.npy", *ARGS[2:], "--metric", "gini", "--scores", "s.csv", "--no-timing"))
+    explained(run("explain", "x.npy", "more.npy", *ARGS[2:4], "-m", "gradient", "--table", "t.csv"))
+    rows, table = read(here / "s.csv"), read(here / "t.csv")
+    told = [(row["name"], row["path"]) for row in rows if row["method"] == "lrp_z"]
+    assert told == [(row["name"], row["path"]) for row in table]
+    assert told[6][1] == "more.npy"
+    assert [row["sample"] for row in rows if row["method"] == "lrp_z"] == [str(number) for number in range(8)]
+
+
+def test_scores_of_several_inputs_name_all_of_their_files(run, here):
+    explained(run("evaluate", *APART, *JOINT, "--scores", "s.csv"))
+    assert {row["path"] for row in read(here / "s.csv")} == {"x.npy + table.npy"}
+
+
 def test_files_are_groups(run):
     said = explained(run(ARGS[0], "x.npy", "more.npy", *ARGS[2:], "--metric", "gini", "--groups-by-file"))
     assert said.splitlines()[2].startswith("3 methods on 8 samples: means with 95 % bootstrap intervals over 2 groups")

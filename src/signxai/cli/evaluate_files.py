@@ -25,6 +25,7 @@ from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import InputError, OptionError
 from signxai.common.terminals import bar_columns
+from signxai.datasets.sources import as_text
 from signxai.evidence import METRICS, Comparison, compare_methods
 from signxai.evidence.comparing import check_comparison
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
@@ -115,7 +116,7 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     comparison = replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
     for line in str(comparison).splitlines():
         say(line)
-    for path in _write(request, comparison):
+    for path in _write(request, comparison, samples):
         say(f"wrote {path}")
     status = told_of_failures(failures, found.count, "compared on")
     if comparison.partial:
@@ -314,12 +315,21 @@ def _said_of_units(request: EvaluateRequest, samples: Samples | None = None) -> 
 # Results
 
 
-def _write(request: EvaluateRequest, comparison: Comparison) -> list[Path]:
+def _write(request: EvaluateRequest, comparison: Comparison, samples: Samples) -> list[Path]:
     writers: dict[Path, Callable[[Path], None]] = {path: partial(_write_one, comparison) for path in request.outputs}
     if request.scores:
-        writers[request.scores] = partial(_write_text, text=comparison.to_csv(per_sample=True))
+        names, paths = list(map(as_text, samples.names)), _paths(request, samples)
+        writers[request.scores] = partial(_write_text, text=comparison.to_csv(per_sample=True, names=names, paths=paths))
     write_atomically(writers)
     return list(writers)
+
+
+def _paths(request: EvaluateRequest, samples: Samples) -> list[str]:
+    """The file of each sample; of several inputs all of them."""
+    if samples.several is None:
+        return [as_text(str(request.inputs[number])) for number in samples.files]
+    files = dict.fromkeys((*request.inputs, *request.several.paths))
+    return [as_text(" + ".join(map(str, files)))] * len(samples.names)
 
 
 def _write_one(comparison: Comparison, path: Path) -> None:

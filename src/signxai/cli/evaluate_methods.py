@@ -57,7 +57,10 @@ _options = in_order(
         help="Write a page (.html), the table (.csv, .tex) or the figures (.png, .pdf, .svg, ...); may be given again.",
     ),
     click.option(
-        "--scores", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write the score of each input by each metric of each method."
+        "--scores",
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        help="Write the score of each input, with its name and file, by each metric of each method.",
     ),
     click.option("--target", "targets", multiple=True, metavar="CLASS", help="As of `signxai explain`."),
     click.option(
