@@ -16,7 +16,7 @@ from places import PACKAGE_DATA
 from processes import python
 from signxai import explain
 from signxai.cli import evaluate_methods
-from signxai.evidence import comparing, srg
+from signxai.evidence import Window, comparing, srg
 from signxai.evidence.comparison_plan import DEFAULT_METRICS
 
 NETS = """
@@ -48,6 +48,7 @@ def folder(tmp_path_factory):
     random = np.random.default_rng(0)
     x = random.normal(size=(6, 2, 16)).astype(np.float32)
     np.save(folder / "x.npy", x)
+    np.save(folder / "recorded.npy", x[0])
     np.save(folder / "more.npy", x[:2] + 1)
     np.savez(folder / "joint.npz", signal=x, table=random.normal(size=(6, 4)).astype(np.float32))
     np.save(folder / "mask.npy", np.arange(16) < 5)
@@ -92,6 +93,21 @@ def test_the_default_metrics_are_those_of_the_function(run):
     assert evaluate_methods._METRICS == DEFAULT_METRICS
     said = explained(run(*ARGS, *FEW))
     assert next(line for line in said.splitlines() if "↑" in line).split() == ["cost", "srg", "↑", "mprt", "↓", "gini", "↑"]
+
+
+def test_scores_name_the_samples_and_their_files_as_the_table_of_explain_does(run, here):
+    explained(run(ARGS[0], "x.npy", "more.npy", *ARGS[2:], "--metric", "gini", "--scores", "s.csv", "--no-timing"))
+    explained(run("explain", "x.npy", "more.npy", *ARGS[2:4], "-m", "gradient", "--table", "t.csv"))
+    rows, table = read(here / "s.csv"), read(here / "t.csv")
+    told = [(row["name"], row["path"]) for row in rows if row["method"] == "lrp_z"]
+    assert told == [(row["name"], row["path"]) for row in table]
+    assert told[6][1] == "more.npy"
+    assert [row["sample"] for row in rows if row["method"] == "lrp_z"] == [str(number) for number in range(8)]
+
+
+def test_scores_of_several_inputs_name_all_of_their_files(run, here):
+    explained(run("evaluate", *APART, *JOINT, "--scores", "s.csv"))
+    assert {row["path"] for row in read(here / "s.csv")} == {"x.npy + table.npy"}
 
 
 def test_files_are_groups(run):
@@ -265,3 +281,47 @@ def test_signs_that_a_logit_below_zero_turns_are_told_and_put_right_for_one_meth
     assert f"gradient_x_input ({count} of 6 samples)" in explained(run(*args, "--relevance", "logit"))
     assert "SIGNS TURNED" not in explained(run(*args, "--option", "lrp_z:relevance=logit"))
     refused(run(*args, "--option", "lrp_z:steps=3"), "lrp_z", "steps")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--unit", "window:99999"], ["--unit window:99999: longer than the input, which has 16 samples", "window:K"]),
+        (["--unit", "patch:4"], ["--unit patch:4", "as a signal", "this one has pixel, value, window:K"]),
+        (["--unit", "pixel", "--unit", "value"], ["--unit value: is given twice"]),
+        (["--unit", "x=pixel"], ["--unit x=pixel: goes with several inputs", "write --unit pixel"]),
+    ],
+)
+def test_units_that_the_input_does_not_have_are_refused_before_the_network_runs(args, words, run, monkeypatch):
+    monkeypatch.setattr("signxai.cli.evaluate_files.decide", lambda *_: pytest.fail("the network ran"))
+    refused(run(*ARGS, *FEW, "--metric", "srg", *args), *words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--unit", "patch:4"], ["--unit patch:4 for the input 'signal'", "as --unit signal=pixel"]),
+        (["--unit", "window:16"], ["--unit window:16 for the input 'table'", "4 samples"]),
+        (["--unit", "signal=window:17"], ["--unit window:17 for the input 'signal'", "16 samples"]),
+        (["--unit", "image=patch:4"], ["--unit image=: there is no such input; the inputs: signal, table"]),
+        (["--unit", "signal=pixel", "--unit", "signal=value"], ["--unit signal=value: is given twice for signal"]),
+    ],
+)
+def test_of_several_inputs_each_is_asked_for_its_own_units(args, words, run, monkeypatch):
+    monkeypatch.setattr("signxai.cli.evaluate_files.decide", lambda *_: pytest.fail("the network ran"))
+    refused(run("evaluate", *APART, *JOINT, *args), *words)
+
+
+def test_a_recording_has_no_tokens(run, monkeypatch):
+    monkeypatch.setattr("signxai.cli.evaluate_files.decide", lambda *_: pytest.fail("the network ran"))
+    args = ["--unit", "token", "--sampling-rate", "100", "--units", "mV"]
+    done = run("evaluate", "recorded.npy", *ARGS[2:], *FEW, "--metric", "srg", *args)
+    refused(done, "--unit token", "a signal, which has no tokens", "this one has pixel, value, window:K")
+
+
+def test_of_several_inputs_each_has_its_own_units(run, here):
+    explained(run("evaluate", *APART, *JOINT, "--unit", "signal=window:4", "--unit", "table=value", "--output", "a.csv"))
+    net, signal_, table = joint_of(here)
+    x = {"signal": signal_, "table": table}
+    by_hand = srg(net, x, explain(net, x, "lrp_z"), steps=4, unit={"signal": Window(4), "table": "value"}).mean()
+    assert float(next(row["mean"] for row in read(here / "a.csv") if row["method"] == "lrp_z")) == pytest.approx(by_hand, abs=1e-5)

@@ -19,8 +19,9 @@ from signxai import evidence, explain
 from signxai.common.errors import InputError, OptionError
 from signxai.engine.relevance import UnknownOperationWarning
 from signxai.evidence import CRITERIA, Certificate
+from signxai.evidence.certificate_pages import page_of_several
 from signxai.evidence.certified_gain import RANDOM_MAPS
-from signxai.evidence.certified_sample import CertifiedSample
+from signxai.evidence.certified_sample import CertifiedSample, Check
 from signxai.evidence.draws import Seeds, generator
 from signxai.targets import contrast, margin
 from untouched import assert_untouched, state
@@ -506,3 +507,20 @@ def test_what_is_removed_is_checked_before_anything_is_explained(how, words):
 
     with raises((OptionError, InputError), words):
         certified(network("cnn1d"), inputs("cnn1d"), explains, 0, srg=True, **how)
+
+
+@pytest.mark.parametrize(("weights", "word"), [([0.0, 0.0, 0.0], "zero"), ([1.0, 1.0, 1.0], "the same")])
+def test_a_runner_up_whose_map_has_no_order_gives_no_verdict(weights, word):
+    check = certified(linear([[1.0, -2.0, 4.0], weights]), torch.ones(1, 3), "gradient", 0).checks["runner_up"]
+    assert (check.passed, check.value) == (None, None)
+    assert f"map of class 1, the strongest other one, is {word} everywhere" in check.sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "median"), [([1.0, 2.0, 4.0, 8.0], "3"), ([1.0, 2.0, 8.0], "2"), ([1.0, math.inf, math.inf, math.inf], "inf")]
+)
+def test_the_median_over_samples_is_the_mean_of_the_two_in_the_middle(values, median):
+    checks = [Check("cancellation", value, 10.0, True, "", "") for value in values]
+    page = page_of_several("lrp_z", [CertifiedSample(number, "class 0", (check,)) for number, check in enumerate(checks)])
+    [row] = [line.split() for line in page.splitlines() if line.startswith("cancellation")]
+    assert row[4] == median

@@ -13,6 +13,7 @@ from torch import nn
 
 from kinds_of_input import KINDS, N, Words, of_network
 from networks import drawn, inputs, network, randomized
+from refusals import raises
 from signxai import compare_methods, evidence, explain
 from signxai.common.errors import InputError, MethodNameError, ModelError, OptionError, TargetError
 from signxai.evidence import METRICS, Comparison, comparing, latex, randomization, similarities
@@ -653,6 +654,18 @@ def test_csv_has_the_numbers_in_full(shown):
     assert [row["p_best"] for row in rows if row["method"] == "lrp_z"] == ["", ""]
     samples = list(csv.DictReader(io.StringIO(shown.to_csv(per_sample=True))))
     assert [float(row["score"]) for row in samples if (row["method"], row["metric"]) == ("lrp_z", "mprt")] == shown.scores[0, 1].tolist()
+
+
+def test_csv_of_samples_has_their_names_where_they_are_given(shown):
+    assert next(iter(csv.reader(io.StringIO(shown.to_csv(per_sample=True))))) == ["method", "metric", "sample", "group", "score", "partial"]
+    names = [f"beat {number}, V" for number in range(shown.samples)]
+    rows = list(csv.DictReader(io.StringIO(shown.to_csv(per_sample=True, names=names, paths=["a.npy"] * shown.samples))))
+    assert list(rows[0]) == ["method", "metric", "sample", "name", "path", "group", "score", "partial"]
+    assert {(row["sample"], row["name"], row["path"]) for row in rows} == {(str(n), name, "a.npy") for n, name in enumerate(names)}
+    with raises(OptionError, "names=", "1 entries", f"{shown.samples} samples"):
+        shown.to_csv(per_sample=True, names=["one"])
+    with raises(OptionError, "paths=", "per_sample=True"):
+        shown.to_csv(paths=["a"] * shown.samples)
 
 
 def test_a_page_loads_nothing_and_names_are_no_markup(shown, tmp_path):

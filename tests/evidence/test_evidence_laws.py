@@ -13,6 +13,7 @@ from refusals import raises
 from signxai import certify, compare_methods, evidence, explain
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
 from signxai.evidence.curves import Steps
+from signxai.evidence.layout import unit_in_layout
 from signxai.evidence.units import Partition
 from signxai.targets import contrast, margin
 from untouched import assert_untouched, state
@@ -545,7 +546,7 @@ def measured(**options):
         (InputError, ("unit=", r"\(3, 5\)"), {"unit": np.zeros((3, 5), dtype=int)}),
         (InputError, ("without any unit",), {"unit": np.full((3, 16), -1)}),
         (OptionError, ("size=0",), {"unit": evidence.Patch(0)}),
-        (OptionError, ("Patch", "1 axes"), {"unit": evidence.Patch((2, 2))}),
+        (OptionError, ("Patch", "Window"), {"unit": evidence.Patch((2, 2))}),
         (OptionError, ("leads='both'",), {"unit": evidence.Window(2, "both")}),
         (OptionError, ("start < end",), {"unit": evidence.Spans([(3, 9), (5, 12)])}),
         (OptionError, ("spans of 3 samples for 4",), {"unit": evidence.Spans([[(0, 4)]] * 3)}),
@@ -695,3 +696,65 @@ def test_a_model_that_cannot_be_copied_is_refused():
 
     with raises(ModelError, "copied", "locked"):
         evidence.mprt(Locked(), inputs("cnn1d"), "gradient", 0)
+
+
+# --- units that an input does not have ---------------------------------------------------------------------------------------
+
+KINDS_OF_SHAPES = {"list": (2, 6), "signal": (2, 3, 16), "picture": (2, 3, 8, 6), "volume": (2, 1, 4, 4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "words"),
+    [
+        ("picture", evidence.Patch(9999), ("9999", "larger than the input", "8 x 6")),
+        ("picture", evidence.Patch(7), ("larger than the input", "8 x 6")),  # which is too wide alone
+        ("picture", evidence.Patch((9, 2)), ("larger than the input",)),
+        ("volume", evidence.Patch(5), ("larger than the input", "4 x 4 x 4")),
+        ("signal", evidence.Window(99999), ("99999", "longer than the input", "16 samples")),
+        ("list", evidence.Window(7), ("longer than the input", "6 samples")),
+        ("picture", "token", ("unit='token'", "picture", "Patch")),
+        ("volume", "token", ("unit='token'", "volume", "Patch")),
+        ("signal", evidence.Patch(4), ("Patch", "signal", "Window")),
+        ("list", evidence.Patch(2), ("Patch", "list", "Window")),
+        ("picture", evidence.Window(2), ("Window", "picture", "Patch")),
+        ("volume", evidence.Window(2, "each"), ("Window", "volume", "Patch")),
+        ("picture", evidence.Spans([(0, 3)]), ("Spans", "picture", "Patch")),
+    ],
+)
+def test_units_that_an_input_does_not_have_are_refused_with_those_that_it_has(kind, unit, words):
+    with raises(OptionError, *words, "'pixel', 'value'"):
+        numbers(unit, KINDS_OF_SHAPES[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        *(("picture", unit) for unit in (evidence.Patch((8, 6)), evidence.Patch(6), "pixel", "value")),
+        *(("signal", unit) for unit in (evidence.Window(16), evidence.Spans([(0, 16)]), "pixel", "value", "token")),
+        *(("list", unit) for unit in (evidence.Window(6), "pixel", "value", "token")),
+    ],
+)
+def test_units_as_large_as_the_input_and_of_its_kind_are_taken(kind, unit):
+    assert numbers(unit, KINDS_OF_SHAPES[kind]).min() == 0
+
+
+def test_of_several_inputs_each_has_units_of_its_own_kind():
+    shapes = {"image": KINDS_OF_SHAPES["picture"], "table": KINDS_OF_SHAPES["list"]}
+    with raises(OptionError, "for the input 'table'", "Patch"):
+        Partition(shapes, evidence.Patch(2))
+    assert Partition(shapes, {"image": evidence.Patch(2), "table": "value"}).width == 12 + 6
+
+
+def test_units_of_inputs_with_channels_last_are_checked_where_their_axes_lie():
+    unit = unit_in_layout(evidence.Window(17), {0: 2}, {0: (2, 16, 3)})
+    with raises(OptionError, r"Window\(samples=17", "16 samples"):
+        Partition({0: (2, 16, 3)}, unit)
+    assert Partition({0: (2, 16, 3)}, unit_in_layout(evidence.Window(16), {0: 2}, {0: (2, 16, 3)})).width == 1
+
+
+@pytest.mark.parametrize("metric", ["srg", "aopc", "insertion", "faithfulness_correlation", "infidelity"])
+def test_units_are_checked_before_the_network_runs(metric):
+    net, x = network("cnn1d"), inputs("cnn1d")
+    net.register_forward_hook(lambda *_: pytest.fail("the network ran"))
+    with raises(OptionError, "longer than the input"):
+        getattr(evidence, metric)(net, x, np.ones((4, 3, 16)), 0, unit=evidence.Window(17))

@@ -19,12 +19,14 @@ from signxai.cli.early_checks import check_files, check_first, check_layers, che
 from signxai.cli.input_files import Failure, files_of, told_of_failures
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
+from signxai.cli.removed_units import RemovedUnits
 from signxai.cli.samples import Samples, read_samples
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.cli.signal_files import SignalOptions, are_signals
 from signxai.common.errors import InputError, OptionError
 from signxai.common.terminals import bar_columns
-from signxai.evidence import METRICS, Comparison, Patch, Window, compare_methods
+from signxai.datasets.sources import as_text
+from signxai.evidence import METRICS, Comparison, compare_methods
 from signxai.evidence.comparing import check_comparison
 from signxai.evidence.comparison_plan import contestants_of
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
@@ -58,7 +60,7 @@ class EvaluateRequest:
     masks: Path | None
     groups: Path | None
     groups_by_file: bool
-    unit: str | None
+    unit: RemovedUnits
     imputer: str | None
     options: Mapping[str, object]
     signals: SignalOptions
@@ -118,7 +120,7 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     comparison = replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
     for line in str(comparison).splitlines():
         say(line)
-    for path in _write(request, comparison):
+    for path in _write(request, comparison, samples):
         say(f"wrote {path}")
     status = told_of_failures(failures, found.count, "compared on")
     if comparison.partial:
@@ -252,6 +254,8 @@ class _Comparing:
 
     def check(self) -> None:
         """Refuse mistaken options and masks before the network runs."""
+        if self.request.unit != RemovedUnits():
+            self.request.unit.check(self.samples, are_signals(self.request.inputs, self.request.signals), self.model)
         check_comparison(self.model, self.samples.x, self.request.methods, **self._how, **self._run)
 
     def compared(self, target: Any, groups: Sequence[object] | None) -> Comparison:
@@ -276,7 +280,7 @@ class _Comparing:
         return {
             "metrics": request.metrics,
             "masks": self.masks,
-            "metric_options": {**request.shared, **_said_of_units(request)},
+            "metric_options": {**request.shared, **_said_of_units(request, self.samples)},
             "method_options": {**request.options, **request.own_options, **self.samples.explained},
         }
 
@@ -299,13 +303,13 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
-def _said_of_units(request: EvaluateRequest) -> dict[str, object]:
+def _said_of_units(request: EvaluateRequest, samples: Samples | None = None) -> dict[str, object]:
     """What ``--unit`` and ``--imputer`` say.
 
     Raises:
         OptionError: if it is nothing, or no metric takes it.
     """
-    given = {"unit": _unit(request.unit), "imputer": None if request.imputer is None else option_texts.value(request.imputer)}
+    given = {"unit": request.unit.units(samples), "imputer": None if request.imputer is None else option_texts.value(request.imputer)}
     said = {name: value for name, value in given.items() if value is not None}
     for name in said:
         if not any(name in inspect.signature(METRICS[metric].function).parameters for metric in request.metrics):
@@ -313,29 +317,24 @@ def _said_of_units(request: EvaluateRequest) -> dict[str, object]:
     return said
 
 
-def _unit(text: str | None) -> object:
-    """A unit, of how it is written.
-
-    >>> _unit("patch:8"), _unit("pixel")
-    (Patch(size=8, channel_axis=None), 'pixel')
-    """
-    if text is None or text in ("pixel", "value", "token"):
-        return text
-    word, _, size = text.partition(":")
-    if word in ("patch", "window") and size.isdecimal() and int(size):
-        return Patch(int(size)) if word == "patch" else Window(int(size))
-    raise OptionError(f"--unit {text!r}: write pixel, value, token, patch:8 (a square of 8 x 8) or window:10 (10 samples of a signal)")
-
-
 # Results
 
 
-def _write(request: EvaluateRequest, comparison: Comparison) -> list[Path]:
+def _write(request: EvaluateRequest, comparison: Comparison, samples: Samples) -> list[Path]:
     writers: dict[Path, Callable[[Path], None]] = {path: partial(_write_one, comparison) for path in request.outputs}
     if request.scores:
-        writers[request.scores] = partial(_write_text, text=comparison.to_csv(per_sample=True))
+        names, paths = list(map(as_text, samples.names)), _paths(request, samples)
+        writers[request.scores] = partial(_write_text, text=comparison.to_csv(per_sample=True, names=names, paths=paths))
     write_atomically(writers)
     return list(writers)
+
+
+def _paths(request: EvaluateRequest, samples: Samples) -> list[str]:
+    """The file of each sample; of several inputs all of them."""
+    if samples.several is None:
+        return [as_text(str(request.inputs[number])) for number in samples.files]
+    files = dict.fromkeys((*request.inputs, *request.several.paths))
+    return [as_text(" + ".join(map(str, files)))] * len(samples.names)
 
 
 def _write_one(comparison: Comparison, path: Path) -> None:

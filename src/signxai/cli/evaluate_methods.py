@@ -58,7 +58,10 @@ _options = in_order(
         help="Write a page (.html), the table (.csv, .tex) or the figures (.png, .pdf, .svg, ...); may be given again.",
     ),
     click.option(
-        "--scores", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write the score of each input by each metric of each method."
+        "--scores",
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        help="Write the score of each input, with its name and file, by each metric of each method.",
     ),
     click.option("--target", "targets", multiple=True, metavar="CLASS", help="As of `signxai explain`."),
     click.option(
@@ -74,7 +77,14 @@ _options = in_order(
         help="A text file with a line for each input that names its group, such as its patient: intervals and tests are then over groups.",
     ),
     click.option("--groups-by-file", is_flag=True, help="Each INPUT is a group, as recordings of one patient each."),
-    click.option("--unit", metavar="UNIT", help="What metrics remove at once: pixel, value, token, patch:8 or window:10."),
+    click.option(
+        "--unit",
+        "removed",
+        multiple=True,
+        metavar="[NAME=]UNIT",
+        help="What metrics remove at once: pixel or value; patch:8 of pictures, window:10 of signals, token of embeddings and ids. Of "
+        "several inputs NAME=UNIT for each.",
+    ),
     click.option("--imputer", metavar="IMPUTER", help="What takes its place: mean, blur, noisy_linear, interpolation, or a number."),
     click.option(
         "--metric-option",
@@ -121,7 +131,7 @@ def evaluate(
     masks: Path | None,
     groups: Path | None,
     groups_by_file: bool,
-    unit: str | None,
+    removed: tuple[str, ...],
     imputer: str | None,
     metric_options: tuple[str, ...],
     options: tuple[str, ...],
@@ -173,12 +183,26 @@ def evaluate(
     signals = signals_given(at_beats, window, sampling_rate, units, leads, beats)
 
     from signxai.cli.evaluate_files import EvaluateRequest, evaluate_files
+    from signxai.cli.removed_units import RemovedUnits
 
     several = several_given(named, one_sample, explained, forward)
     return evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
-            *(unit, imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device, own, of_one),
+            *(
+                RemovedUnits.read(removed),
+                imputer,
+                of_methods,
+                signals,
+                several,
+                not no_timing,
+                draws,
+                seed,
+                batch_size,
+                device,
+                own,
+                of_one,
+            ),
         ),
         say=click.echo,
     )

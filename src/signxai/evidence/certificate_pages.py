@@ -77,7 +77,7 @@ def _row(samples: Sequence[CertifiedSample], name: str, width: int) -> str:
     values = values_of(samples, name)
     if np.isnan(values).all():
         return f"{name:{width}}  {counts}"
-    numbers = np.nanquantile(values, 0.5, method="lower"), np.nanmin(values), np.nanmax(values)
+    numbers = np.nanmedian(values), np.nanmin(values), np.nanmax(values)
     largest = samples[int(np.nanargmax(values))].number
     return f"{name:{width}}  {counts} {' '.join(f'{number:10.3g}' for number in numbers)} {largest:12}"
 

@@ -11,6 +11,7 @@ __all__ = [
     "said_of_all_absorbed",
     "said_of_batch",
     "said_of_cancellation",
+    "said_of_constant_runner_up",
     "said_of_gain",
     "said_of_precision",
     "said_of_random_layers",
@@ -123,6 +124,17 @@ def said_of_runner_up(other: str, alike: float, is_apart: bool) -> str:
     """How a map differs from that of another class, which is given in words."""
     verdict = "the two can be told apart" if is_apart else "it hardly tells the classes apart"
     return f"The map's ranks correlate by {alike:.2f} with those of the map of {other}, the strongest other one: {verdict}"
+
+
+def said_of_constant_runner_up(other: str, is_zero: bool) -> str:
+    """Why a map cannot be compared with that of another class, which has no order.
+
+    >>> said_of_constant_runner_up("class 1", is_zero=True)
+    'The map of class 1, the strongest other one, is zero everywhere: it has no ranks to compare with'
+    """
+    return (
+        f"The map of {other}, the strongest other one, is {'zero' if is_zero else 'the same'} everywhere: it has no ranks to compare with"
+    )
 
 
 def said_of_random_layers(layers: str, left: float, draws: int, is_changed: bool) -> str:

@@ -76,7 +76,7 @@ def _unit(part: Tensor) -> Any:
         return Window(-(-part.shape[-1] // 50))
     channel_axis = -1 if _are_channels_last(part) else 1
     sides = [length for axis, length in enumerate(part.shape) if axis not in (0, channel_axis % part.ndim)]
-    return Patch(-(-max(sides) // 16), channel_axis)
+    return Patch(tuple(min(-(-max(sides) // 16), side) for side in sides), channel_axis)
 
 
 def _imputer(part: Tensor) -> Any:

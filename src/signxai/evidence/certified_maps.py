@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from signxai.common.errors import ModelError, SignxaiError
 from signxai.engine.module_names import find_module
 from signxai.engine.targets import Target
-from signxai.evidence.certificate_words import said_of_batch, said_of_precision, said_of_random_layers, said_of_runner_up
+from signxai.evidence.certificate_words import (
+    said_of_batch,
+    said_of_constant_runner_up,
+    said_of_precision,
+    said_of_random_layers,
+    said_of_runner_up,
+)
 from signxai.evidence.certified_sample import Check
 from signxai.evidence.explained_sample import ExplainedSample
 from signxai.evidence.explaining import Explaining, Points
@@ -107,13 +113,12 @@ def of_the_runner_up(sample: ExplainedSample) -> Check:
     if sample.is_constant:
         return sample.verdicts.failed(name, _CONSTANT)
     other = _strongest_other(outputs[sample.row], int(target.indices[sample.row, 0]))
-    found = sample.explained_by(target=_for_all(other, len(outputs)))
-    if not np.ptp(found):
-        words = f"The map of {sample.class_in_words(other)}, the strongest other one, is constant, which has no order to compare with"
-        return sample.verdicts.silent(name, words)
+    of_other = sample.explained_by(target=_for_all(other, len(outputs)))
+    if not np.ptp(of_other):
+        return sample.verdicts.silent(name, said_of_constant_runner_up(sample.class_in_words(other), is_zero=not of_other.any()))
     # Two shares of logits of which one is below 0 are of opposite classes where they are equal.
     sign = -1.0 if turns(explaining) and bool(outputs[sample.row, other] < 0) != sample.has_turned_signs else 1.0
-    alike = float(spearman(sample.map, sign * found)[0])
+    alike = float(spearman(sample.map, sign * of_other)[0])
     return sample.verdicts.judged(name, alike, lambda is_apart: said_of_runner_up(sample.class_in_words(other), alike, is_apart))
 
 

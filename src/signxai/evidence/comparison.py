@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from signxai.common.errors import OptionError
 from signxai.evidence.compared_scores import ComparedScores
 from signxai.evidence.comparison_text import about, csv_of, csv_of_samples, latex_of, text_of
 
@@ -23,14 +25,24 @@ class Comparison(ComparedScores):
     def __str__(self) -> str:
         return text_of(self)
 
-    def to_csv(self, path: str | Path | None = None, *, per_sample: bool = False) -> str:
+    def to_csv(
+        self, path: str | Path | None = None, *, per_sample: bool = False, names: Sequence[str] = (), paths: Sequence[str] = ()
+    ) -> str:
         """The table as CSV, a line for each method by each metric.
 
         Args:
             path: of a file that is written as well; None: none is.
-            per_sample: a line for each sample instead, with its score.
+            per_sample: a line for each sample instead, with its number and its score.
+            names, paths: with ``per_sample``, what each sample is called, and the file that it is of, (N,) each: columns "name" and "path".
+                Empty: no such column.
+
+        Raises:
+            OptionError: if names or paths are not one for each sample, or without ``per_sample``.
         """
-        return _kept(csv_of_samples(self) if per_sample else csv_of(self), path)
+        said = {heading: texts for heading, texts in {"name": names, "path": paths}.items() if len(texts)}
+        if said and not per_sample:
+            raise OptionError(f"{next(iter(said))}s= are of samples, and the table has a line for each method; say per_sample=True, too")
+        return _kept(csv_of_samples(self, said) if per_sample else csv_of(self), path)
 
     def to_latex(self, path: str | Path | None = None) -> str:
         r"""The table in LaTeX, for the package booktabs: a row for each method, the best in bold, its intervals beside the means.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from signxai.common.errors import OptionError
 from signxai.evidence.compared_scores import ALPHA, BASELINE, ComparedScores, ComparisonRow
 from signxai.evidence.latex import comment, escaped
 from signxai.evidence.records import METRICS
@@ -175,14 +176,26 @@ def csv_of(comparison: ComparedScores) -> str:
     return _csv(lines)
 
 
-def csv_of_samples(comparison: ComparedScores) -> str:
-    """A line for each sample, with its group and its score by each metric of each method."""
+def csv_of_samples(comparison: ComparedScores, said: Mapping[str, Sequence[str]]) -> str:
+    """A line for each sample, with its group and its score by each metric of each method.
+
+    Args:
+        comparison: the scores.
+        said: what else is known of each sample (N,), by the heading of its column behind the number.
+
+    Raises:
+        OptionError: if there is not one for each sample.
+    """
+    for heading, texts in said.items():
+        if len(texts) != comparison.samples:
+            raise OptionError(f"{heading}s= has {len(texts)} entries for {comparison.samples} samples; give one for each, or leave it out")
     groups = [""] * comparison.samples if comparison.groups is None else [str(group) for group in comparison.groups]
-    lines = [("method", "metric", "sample", "group", "score", "partial")]
+    lines: list[tuple[str, ...]] = [("method", "metric", "sample", *said, "group", "score", "partial")]
+    own = [(str(sample), *(texts[sample] for texts in said.values()), groups[sample]) for sample in range(comparison.samples)]
     for method in comparison.methods:
         for name in comparison.metrics:
             for sample, score in enumerate(comparison.scores_of(method, name)):
-                lines.append((method, name, str(sample), groups[sample], _in_full(score), str(comparison.partial).lower()))
+                lines.append((method, name, *own[sample], _in_full(score), str(comparison.partial).lower()))
     return _csv(lines)
 
 

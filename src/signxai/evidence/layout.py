@@ -16,14 +16,24 @@ from signxai.evidence.units import IntArray, Patch, Pixel, Shape, Spans, Unit, W
 __all__ = ["imputer_in_layout", "unit_in_layout"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _WithChannelsLast(Unit):
     """A unit of inputs whose channels are their last axis: that of the same input with the channels in front."""
 
     unit: Unit
 
+    def __repr__(self) -> str:
+        return repr(self.unit)  # as the user gave it
+
+    def misfit(self, shape: Shape) -> str | None:
+        return self.unit.misfit(_channels_first(shape))
+
     def numbers(self, shape: Shape) -> IntArray:
-        return np.moveaxis(self.unit.numbers((shape[0], shape[-1], *shape[1:-1])), 1, -1)
+        return np.moveaxis(self.unit.numbers(_channels_first(shape)), 1, -1)
+
+
+def _channels_first(shape: Shape) -> Shape:
+    return (shape[0], shape[-1], *shape[1:-1])
 
 
 def unit_in_layout(unit: Any, channel_axes: Mapping[Key, int], shapes: Mapping[Key, Shape]) -> Any:

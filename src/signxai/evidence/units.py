@@ -19,7 +19,21 @@ from signxai.common.errors import InputError, OptionError
 from signxai.evidence.options import FloatArray, count, is_number, one_of, positive
 from signxai.evidence.parts import Key, rows_at
 
-__all__ = ["Given", "Partition", "Patch", "Pixel", "Spans", "Token", "Unit", "UnitLike", "Value", "Window", "beat_spans", "fitted"]
+__all__ = [
+    "Given",
+    "Partition",
+    "Patch",
+    "Pixel",
+    "Spans",
+    "Token",
+    "Unit",
+    "UnitLike",
+    "Value",
+    "Window",
+    "beat_spans",
+    "fitted",
+    "fitting_units",
+]
 
 IntArray = npt.NDArray[np.int64]
 Shape: TypeAlias = "tuple[int, ...]"
@@ -34,6 +48,10 @@ class Unit(ABC):
     @abstractmethod
     def numbers(self, shape: Shape) -> IntArray:
         """The number of each value's unit, of an input of this shape; with 1 for axes along which it is the same; -1: in no unit."""
+
+    def misfit(self, shape: Shape) -> str | None:
+        """Why an input of this shape has no such units, in words that go on behind "unit=...: "; None: it has."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -65,20 +83,23 @@ class Value(Unit):
 class Token(Unit):
     """A place of a sequence: of token ids (N, T) each id, of embeddings (N, T, D) all components of a token."""
 
+    def misfit(self, shape: Shape) -> str | None:
+        return None if len(shape) in (2, 3) else f"{_said_of_kind(shape)}, and tokens are places of ids (N, T) or embeddings (N, T, D)"
+
     def numbers(self, shape: Shape) -> IntArray:
         return _counted((1, shape[1], *(1,) * (len(shape) - 2)))
 
 
 @dataclass(frozen=True)
 class Patch(Unit):
-    """A square, cube or stretch of ``size`` places along each axis behind the channels, with all channels; at the far edges what is left.
+    """A square of a picture, or cube of a volume, of ``size`` places along each axis but the channels'; at the far edges what is left.
 
     Attributes:
         size: places along each axis, or one number for each.
         channel_axis: the axis of the channels; None: as for ``Pixel``.
 
     Raises:
-        OptionError: if it is no whole number of at least 1.
+        OptionError: if it is no whole number of at least 1. As ``unit=``: if the picture has fewer places, or the input is none.
 
     >>> Patch(2).numbers((1, 3, 2, 3)).tolist()
     [[[[0, 0, 1], [0, 0, 1]]]]
@@ -87,12 +108,26 @@ class Patch(Unit):
     size: int | tuple[int, ...]
     channel_axis: int | None = None
 
+    def misfit(self, shape: Shape) -> str | None:
+        if len(shape) < 4:
+            return f"{_said_of_kind(shape)}, and patches are parts of pictures (N, C, H, W) and volumes"
+        axes, places = self._axes(shape), _without_channels(shape, self._channel_axis)
+        sides = [places[axis] for axis in axes]
+        if all(size <= side for size, side in zip(self._sizes(len(axes)), sides, strict=True)):
+            return None
+        return f"larger than the input, which has {' x '.join(map(str, sides))} places"
+
     def numbers(self, shape: Shape) -> IntArray:
-        channel_axis = 1 if self.channel_axis is None else self.channel_axis
-        places = _without_channels(shape, channel_axis)
-        axes = [axis for axis, length in enumerate(places) if axis and not (length == 1 and axis == channel_axis % len(shape))]
-        axes = axes if len(shape) > 2 else [1]
-        return _in_blocks(places, dict(zip(axes, self._sizes(len(axes)), strict=True)))
+        axes = self._axes(shape)
+        return _in_blocks(_without_channels(shape, self._channel_axis), dict(zip(axes, self._sizes(len(axes)), strict=True)))
+
+    @property
+    def _channel_axis(self) -> int:
+        return 1 if self.channel_axis is None else self.channel_axis
+
+    def _axes(self, shape: Shape) -> list[int]:
+        """Those of the places."""
+        return [axis for axis in range(1, len(shape)) if len(shape) == 2 or axis != self._channel_axis % len(shape)]
 
     def _sizes(self, axes: int) -> list[int]:
         sizes = list(self.size) if isinstance(self.size, tuple) else [self.size] * axes
@@ -112,12 +147,21 @@ class Window(Unit):
         samples: how many.
         leads: "all" or "each".
 
+    Raises:
+        OptionError: as ``unit=``: if the signal has fewer samples, or the input is a picture or volume.
+
     >>> Window(2, "each").numbers((1, 2, 3)).tolist()
     [[[0, 0, 1], [2, 2, 3]]]
     """
 
     samples: int
     leads: str = "all"
+
+    def misfit(self, shape: Shape) -> str | None:
+        if wrong := _no_signal(shape):
+            return wrong
+        is_larger = count("samples", self.samples) > shape[-1]
+        return f"longer than the input, which has {shape[-1]} samples" if is_larger else None
 
     def numbers(self, shape: Shape) -> IntArray:
         is_each = one_of("leads", self.leads, _LEADS)
@@ -148,6 +192,9 @@ class Spans(Unit):
     leads: str = "all"
     between: str = "units"
     sampling_rate: float | None = None
+
+    def misfit(self, shape: Shape) -> str | None:
+        return _no_signal(shape)
 
     def numbers(self, shape: Shape) -> IntArray:
         is_each = one_of("leads", self.leads, _LEADS)
@@ -181,6 +228,30 @@ class Spans(Unit):
             outside = np.searchsorted([end for _, end in ends], np.arange(length), side="right") * 2
             numbers = np.where(numbers == NEVER, outside, numbers)
         return numbers
+
+
+def _no_signal(shape: Shape) -> str | None:
+    """Why stretches of time are no units of an input of this shape."""
+    if len(shape) < 4:
+        return None
+    return f"{_said_of_kind(shape)}, and stretches of time are parts of signals (N, leads, T); of one laid out so give a patch"
+
+
+def _said_of_kind(shape: Shape) -> str:
+    kinds = {2: "the input has one axis behind the samples, as a list of values", 3: "the input has two axes, as a signal (N, leads, T)"}
+    return kinds.get(len(shape), f"the input has {len(shape) - 1} axes, as a {'picture' if len(shape) == 4 else 'volume'}")
+
+
+_FITTING = {2: ("pixel", "value", "token", "window"), 3: ("pixel", "value", "window", "token")}
+
+
+def fitting_units(axes: int) -> tuple[str, ...]:
+    """Which units an input of so many axes, that of the samples among them, has: "pixel", "value", "token", "patch", "window".
+
+    >>> fitting_units(4), fitting_units(3)
+    (('pixel', 'value', 'patch'), ('pixel', 'value', 'window', 'token'))
+    """
+    return _FITTING.get(axes, ("pixel", "value", "patch"))
 
 
 _ROUNDING = 1e-9
@@ -249,6 +320,29 @@ def as_unit(unit: Any) -> Unit:
     raise OptionError(f"unit={unit!r} is no unit; give one of {', '.join(map(repr, _WORDS))}, Patch(8), Window(10), Spans(...) or integers")
 
 
+_SPELLED = {
+    "pixel": "'pixel'",
+    "value": "'value'",
+    "token": "'token' (of embeddings (N, T, D))",
+    "patch": "Patch(k) or Patch((k, ...)), no larger than it",
+    "window": "Window(k), no longer than it",
+}
+
+
+def _fitting(unit: Any, shape: Shape, key: Key | None) -> Unit:
+    """A unit that an input of this shape has.
+
+    Raises:
+        OptionError: it has none such; or as ``as_unit``.
+    """
+    found = as_unit(unit)
+    if wrong := found.misfit(shape):
+        named = "" if key is None else f" for the input {key!r}"
+        allowed = ", ".join(_SPELLED[word] for word in fitting_units(len(shape)))
+        raise OptionError(f"unit={unit!r}{named}: {wrong}; this one has {allowed}, or integers")
+    return found
+
+
 def fitted(array: npt.NDArray[Any], shape: Shape, name: str) -> npt.NDArray[Any]:
     """An array as it broadcasts to an input of this shape: of the whole input, of one sample, or of either without the channels.
 
@@ -312,7 +406,9 @@ class Partition:
     def __init__(self, shapes: Mapping[Key, Shape], unit: Any, device: torch.device | None = None) -> None:
         self.shapes = dict(shapes)
         units = _by_key(unit, shapes)
-        raw = {key: as_unit(units[key]).numbers(tuple(shape)) for key, shape in shapes.items()}
+        raw = {
+            key: _fitting(units[key], tuple(shape), key if len(shapes) > 1 else None).numbers(tuple(shape)) for key, shape in shapes.items()
+        }
         self.numbers, self.counts = _numbered(raw)
         if not self.counts.min():
             raise InputError("unit= leaves a sample without any unit; at least one number must be 0 or more")
