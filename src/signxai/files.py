@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import current_thread, main_thread
 from typing import Any
 from zipfile import BadZipFile
@@ -30,6 +31,7 @@ __all__ = [
     "array_names",
     "check_destination",
     "check_different",
+    "check_folder",
     "check_source",
     "open_picture",
     "read_array",
@@ -322,21 +324,49 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
     """Refuse a place that cannot be written to, before anything is computed for it.
 
     Raises:
-        OptionError: another suffix than allowed, also of what a link leads to; no such folder, or one that may not be written to, a
-            folder itself, or one of the files that are read.
+        OptionError: another suffix than allowed, no such folder, or one that nothing can be written into, all of it also of what a link
+            leads to; a folder itself, or one of the files that are read.
     """
-    for place in (path, path.resolve()):  # a link is followed
+    for place in (path, _led_to(path)):  # a link is followed
         if place.suffix.lower() not in suffixes:
             led = "" if place is path else f"leads to {place}; "
             raise OptionError(f"{path}: {led}its name must end in {'one of ' if len(suffixes) > 1 else ''}{', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise OptionError(f"{path}: there is no folder {path.parent}; create it first")
-    if path.is_dir():
-        raise OptionError(f"{path}: is a folder")
-    if not os.access(path.parent, os.W_OK):
-        raise OptionError(f"{path}: nothing may be written into the folder {path.parent}; choose another one")
+        if place.is_dir():
+            raise OptionError(f"{path}: is a folder")
+        check_folder(place.parent, path)
     if any(path.resolve() == given.resolve() for given in inputs):
         raise OptionError(f"{path}: is read too and would be lost; choose another name")
+
+
+def check_folder(folder: Path, path: Path) -> None:
+    """Refuse a folder in which no file can be made, before anything is computed for it.
+
+    Args:
+        folder: the folder.
+        path: what is to be written, which the error names.
+
+    Raises:
+        OptionError: there is no such folder, or the system lets nobody, or not this user, make a file in it.
+    """
+    if not folder.is_dir():
+        raise OptionError(f"{path}: there is no folder {folder}; create it first")
+    try:
+        with TemporaryFile(dir=folder):  # permissions do not tell it: some folders, as those in /proc, take no file from anybody
+            pass
+    except OSError as error:
+        raise OptionError(f"{path}: nothing can be written into the folder {folder} ({error.strerror}); choose another one") from error
+
+
+def _led_to(path: Path) -> Path:
+    """What a path leads to.
+
+    Raises:
+        OptionError: it is a link that leads to itself.
+    """
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError) as error:
+        raise OptionError(f"{path}: is a link that leads nowhere; remove it, or choose another name") from error
 
 
 def check_different(paths: Sequence[Path]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.arguments import ExplainCommand, Input, Place
 from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
@@ -52,13 +52,11 @@ _options = in_order(
         "--output",
         "outputs",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=Place(),
         metavar="FILE",
         help="Write a page (.html), the table (.csv, .tex) or the figures (.png, .pdf, .svg, ...); may be given again.",
     ),
-    click.option(
-        "--scores", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write the score of each input by each metric of each method."
-    ),
+    click.option("--scores", type=Place(), metavar="FILE.csv", help="Write the score of each input by each metric of each method."),
     click.option("--target", "targets", multiple=True, metavar="CLASS", help="As of `signxai explain`."),
     click.option(
         "--masks",

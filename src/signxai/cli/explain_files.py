@@ -137,6 +137,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     model = move_to(classifier.model, request.device)
     for line in read.notices:
         say(line)
+    _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else read.names)
     decisions = decide(read.names, read.x, classifier, model, read.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
     _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else decisions.names)
@@ -201,6 +202,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     model = move_to(classifier.model, request.device)
     for line in (*told_of(classifier, request.own, bool(several.pictures)), *several.said()):
         say(line)
+    _check_names(request, several.names)
     decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
     _check_names(request, decisions.names)
     for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.methods, request.relevance)):
@@ -242,7 +244,14 @@ def _check_request(request: Request) -> None:
     if drawing := request.several.of_figures() if not request.figures else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     _check_drawing(request)
+    _check_layers_asked(request)
     _check_kinds(request, check_files(request.inputs, request.several, request.signals, request.own))
+
+
+def _check_layers_asked(request: Request) -> None:
+    """Refuse layers that are named twice, or with what shows relevance of the input."""
+    if twice := next((name for number, name in enumerate(request.at) if name in request.at[:number]), None):
+        raise OptionError(f"--at {twice}: is given twice; leave one of them out")
     if request.at and (request.figures or request.frequency or request.signals.summaries):
         given = "--output" if request.figures else "--frequency" if request.frequency else "--summary"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")
