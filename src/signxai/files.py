@@ -38,6 +38,8 @@ __all__ = [
     "read_arrays",
     "read_image",
     "read_tensors",
+    "refuse_complex",
+    "why_unreadable",
     "write_atomically",
 ]
 
@@ -189,7 +191,18 @@ def read_array(path: Path, *, booleans: bool = False) -> Array:
     array = _only_array(content, path) if isinstance(content, Mapping) else content
     if not np.issubdtype(array.dtype, np.number) and not (booleans and array.dtype == np.bool_):
         raise InputError(f"{path}: the array holds {array.dtype}, not numbers")
+    refuse_complex(array.dtype, str(path))
     return array
+
+
+def refuse_complex(dtype: np.dtype[Any], named: str) -> None:
+    """Refuse an array of complex numbers, as no network's input is one.
+
+    Raises:
+        InputError: it is of this type; the error begins with what it is called.
+    """
+    if dtype.kind == "c":
+        raise InputError(f"{named}: complex numbers ({dtype}); a network's input is real: save real and imaginary parts")
 
 
 def array_names(path: Path) -> tuple[str, ...]:
@@ -222,7 +235,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
             with _npz(path) as arrays:
                 content = {key: arrays[key] for key in names}
         except (*_BROKEN, OSError) as error:
-            raise InputError(f"{path}: no arrays that NumPy reads without unpickling: {error}") from error
+            raise InputError(f"{path}: no arrays that NumPy reads without unpickling{why_unreadable(error)}") from error
     else:
         tensors = dict(_read_torch(path))
         content = {key: tensors[key] for key in names}
@@ -230,6 +243,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
             held = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise InputError(f"{path}: {key!r} holds {held}, neither numbers nor booleans")
+        refuse_complex(array.dtype, f"{path}: {key!r}")
     return dict(content)
 
 
@@ -238,7 +252,12 @@ def _npz(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (*_BROKEN, OSError) as error:
-        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+        raise InputError(f"{path}: no array that NumPy reads without unpickling{why_unreadable(error)}") from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """What NumPy says, but for its advice to unpickle what it takes for a pickle, as any file that is no array."""
+    return "; it is broken, or holds objects" if "pickle" in str(error) else f": {error}"
 
 
 def _only_array(arrays: Mapping[str, Any], path: Path) -> Array:
@@ -258,7 +277,7 @@ def _read_numpy(path: Path) -> Array | dict[str, Array]:
         with content:
             return {key: content[key] for key in ([_INPUT_KEY] if _INPUT_KEY in content.files else content.files)}
     except (*_BROKEN, OSError) as error:
-        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+        raise InputError(f"{path}: no array that NumPy reads without unpickling{why_unreadable(error)}") from error
 
 
 def _read_torch(path: Path) -> Array | dict[str, Any]:

@@ -21,7 +21,7 @@ import signxai
 from command_line import MAIN, explained, refused, with_arguments
 from signxai import files
 from signxai.cli.decisions import Targets
-from signxai.cli.input_files import Failure
+from signxai.cli.failures import Failure
 from signxai.common.errors import OptionError
 from signxai.models import Classifier
 from signxai.picture_input import PictureInput, PictureSize

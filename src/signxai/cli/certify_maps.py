@@ -28,7 +28,7 @@ __all__ = ["certify"]
 
 
 @click.command(cls=Command)
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True))
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_missing=True))
 @model_options
 @click.option("--method", "-m", required=True, metavar="NAME", help="A method by name; see `signxai methods`.")
 @click.option(

@@ -90,7 +90,7 @@ _kept_options = in_order(
 
 
 @click.command(cls=ExplainCommand)
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...", type=Input(may_be_folder=True))
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", type=Input(may_be_folder=True, may_be_missing=True))
 @model_options
 @methods_option
 @click.option(

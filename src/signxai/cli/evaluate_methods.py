@@ -29,7 +29,7 @@ _METRICS = ("srg", "mprt", "gini")
 
 
 _options = in_order(
-    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True)),
+    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_missing=True)),
     model_options,
     click.option(
         "--method",

@@ -32,7 +32,7 @@ _SEPARATORS = tuple({os.sep, "/"})
 
 
 @click.command(cls=ExplainCommand)
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True))
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_missing=True))
 @model_options
 @methods_option
 @click.option(

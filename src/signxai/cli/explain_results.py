@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from signxai._version import __version__
 from signxai.cli.decisions import MOST_SHOWN, Decisions
-from signxai.cli.input_files import Failure
+from signxai.cli.failures import Failure
 from signxai.common.errors import OptionError
 from signxai.datasets.sources import as_text
 from signxai.figures.paging import page_writers

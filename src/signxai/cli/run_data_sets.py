@@ -12,6 +12,7 @@ from signxai.cli.array_data_sets import options_of
 from signxai.cli.data_set_sources import RecordingOptions, found_data_set
 from signxai.cli.early_checks import check_first
 from signxai.cli.endings import ended_in_a_line
+from signxai.cli.failures import NothingLeftError
 from signxai.cli.input_files import told_of
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -146,6 +147,8 @@ def _said_as_here() -> Iterator[None]:
     """While entered, errors speak of the command line's options rather than of arguments in Python."""
     try:
         yield
+    except NothingLeftError:
+        raise
     except (InputError, OptionError) as error:
         raise type(error)(as_written_here(str(error))) from error
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from signxai.cli.input_files import read_picture
+from signxai.cli.failures import Failure, attempted
+from signxai.cli.input_files import check_readable, read_picture
 from signxai.cli.signal_files import SignalOptions, are_signals, check_beats, read_signals
 from signxai.common.errors import InputError, ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
@@ -89,6 +90,7 @@ class SeveralInputs:
         counted_by: what says how many samples there are.
         pictures: the names of those that were read from pictures.
         notices: what of their files was not used as one might think.
+        failures: files beside one that holds several inputs, which could not be read.
     """
 
     arrays: Mapping[str, Array]
@@ -100,6 +102,7 @@ class SeveralInputs:
     counted_by: str
     pictures: Sequence[str] = ()
     notices: Sequence[str] = ()
+    failures: Sequence[Failure] = ()
 
     @property
     def options(self) -> dict[str, object]:
@@ -141,7 +144,8 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
     if not options.files and not holding:
         check_several(options)
         return None
-    _check_files(paths, holding, options)
+    _, failures = attempted(paths, check_readable, may_fail=True) if paths else ({}, [])
+    _check_files([path for path in paths if path not in {failure.path for failure in failures}], holding, options)
     read = _Reading(options.one_sample)
     for path in holding:
         read.add_file(path)
@@ -162,6 +166,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.counted_by,
         read.pictures,
         read.notices,
+        failures,
     )
 
 
