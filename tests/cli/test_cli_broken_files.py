@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 from signxai.models import Classifier
-from signxai.timeseries.signal_input import SignalInput
+from signxai.timeseries import prepare_for_beats
+from signxai.timeseries.signal_input import AsRecorded, SignalInput
 
 def pixels(image):
     return torch.from_numpy(np.asarray(image.resize((8, 8)), dtype=np.float32) / 255).permute(2, 0, 1)
@@ -31,6 +32,19 @@ def leads():
 
 def beats():
     return Classifier(leads(), signal_input=SignalInput(before_s=0.2, after_s=0.2))
+
+class Halved(AsRecorded):
+    values = property(lambda self: self.signal.values / 2)
+
+def prepared():
+    return Classifier(leads(), signal_input=SignalInput(Halved))
+
+def filtered():
+    return Classifier(leads(), signal_input=SignalInput(prepare_for_beats))
+
+def one_lead():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv1d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(16, 3))
 
 class Two(nn.Module):
     def __init__(self):
@@ -231,3 +245,46 @@ def test_a_folder_of_pictures_may_be_the_one_that_one_is_in(run, here, monkeypat
     (here / "only" / "a.png").write_bytes((here / "a.png").read_bytes())
     monkeypatch.chdir(here / "only")
     assert explained(run("run", ".", *PICTURES, *GRADIENT, "--store", here / "maps.zarr"))
+
+
+# Gaps
+
+
+@pytest.mark.parametrize("unit", ["mV", "mmHg"])
+def test_a_gap_is_told_with_its_lead_its_time_and_what_can_be_done_here(run, here, unit):
+    lines = [f"{number / 100},{np.sin(number / 7):.4f},{'' if 50 <= number < 70 else number % 9}" for number in range(200)]
+    (here / "gap.csv").write_text("\n".join([f"time (s),I ({unit}),II ({unit})", *lines]) + "\n")
+    refused(run("explain", "gap.csv", *LEADS, *GRADIENT), "gap", "II from 0.5 s to 0.7 s", "--window", "--leads")
+    refused(run("explain", "gap.csv", *LEADS, *GRADIENT, "--window", "0.4:1s"), "II from 0.5 s to 0.7 s")
+    assert explained(run("explain", "gap.csv", *LEADS, *GRADIENT, "--window", "1:2s"))
+    assert explained(run("explain", "gap.csv", "--model", "broken_nets:one_lead", *GRADIENT, "--leads", "I"))
+
+
+def test_a_gap_that_a_filter_would_spread_is_told_without_words_of_python(run, here):
+    lines = [f"{number / 100},{np.sin(number / 7):.4f},{'' if 50 <= number < 70 else number % 9}" for number in range(200)]
+    (here / "gap.csv").write_text("\n".join(["time (s),I (mV),II (mV)", *lines]) + "\n")
+    line = refused(run("explain", "gap.csv", "--model", "broken_nets:filtered", *GRADIENT), "II from 0.5 s to 0.7 s", "--leads")
+    assert "between" not in line
+
+
+def test_a_gap_in_an_array_is_told_with_its_place(run, here):
+    values = np.ones((2, 3, 8, 8))
+    values[1, 2, 5, 4] = np.nan
+    np.save(here / "gap.npy", values)
+    refused(run("explain", "gap.npy", *PICTURES, *GRADIENT), "gap.npy: sample 1 of 2", "[2, 5, 4]")
+
+
+# Arrays beside a preparation
+
+
+def test_an_array_that_is_not_prepared_as_a_recording_is_said_to_be_so(run, here):
+    np.save(here / "x.npy", np.load(here / "wave-a.npy")[None])
+    prepared = ["--model", "broken_nets:prepared"]
+    told = "x.npy: taken as it is, without the preparation of recordings"
+    for command, options in COMMANDS.items():
+        said = explained(run(command, "x.npy", *prepared, *options))
+        assert told in said
+        assert "--sampling-rate" in said
+    assert told in explained(run("run", "x.npy", *prepared, *GRADIENT, "--store", "maps.zarr"))
+    assert "taken as it is" not in explained(run("explain", "x.npy", *LEADS, *GRADIENT))
+    assert "taken as it is" not in explained(run("explain", "wave-a.npy", *prepared, *AS_SIGNALS, *GRADIENT))

@@ -21,6 +21,7 @@ from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, array_names, open_pi
 from signxai.models import Classifier
 from signxai.timeseries.formats import format_of
 from signxai.timeseries.reading import read_signal
+from signxai.timeseries.signal_input import AsRecorded
 
 __all__ = [
     "Found",
@@ -33,6 +34,7 @@ __all__ = [
     "read_inputs",
     "read_picture",
     "told_of",
+    "unprepared",
 ]
 
 Array = npt.NDArray[Any]
@@ -254,11 +256,25 @@ def read_inputs(paths: Sequence[Path], classifier: Classifier, may_fail: bool = 
         # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
         np.ascontiguousarray(np.concatenate(list(batches.values()))),
         [paths[number] for number, _ in rows],
-        list(_told_together([(names[number], notice) for number in batches for notice in read[number][1]])),
+        [
+            *_told_together([(names[number], notice) for number in batches for notice in read[number][1]]),
+            *unprepared([names[number] for number in batches if _is_array(paths[number])], classifier),
+        ],
         failures,
         list(_places(len(paths), {number: len(batch) for number, batch in batches.items()})),
         any(path.suffix.lower() not in ARRAY_SUFFIXES for path in paths),
     )
+
+
+def unprepared(names: Sequence[str], classifier: Classifier) -> Iterator[str]:
+    """That arrays are not prepared by what a network declares for recordings."""
+    wanted = classifier.signal_input
+    if names and wanted is not None and wanted.prepare is not AsRecorded:
+        few = ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+        yield (
+            f"{few}: taken as it is, without the preparation of recordings that the model declares (signal_input); a recording, or an .npy "
+            "(leads, samples) with --sampling-rate, is prepared"
+        )
 
 
 def _told_together(notices: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -316,7 +332,8 @@ def _finite(batch: Array, path: Path) -> Array:
     wrong = [] if batch.dtype.kind not in "fc" else [row for row, sample in enumerate(batch) if not np.isfinite(sample).all()]
     if wrong:
         where = f"sample {wrong[0]} of {len(batch)} holds" if len(batch) > 1 else "holds"
-        raise InputError(f"{path}: {where} NaN or infinity; fill the gaps, or leave it out")
+        first = ", ".join(map(str, np.argwhere(~np.isfinite(batch[wrong[0]]))[0]))
+        raise InputError(f"{path}: {where} NaN or infinity, first at [{first}]; fill the gaps, or leave it out")
     return batch
 
 

@@ -18,7 +18,7 @@ from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES
 from signxai.models import Classifier
 from signxai.timeseries.beat_files import read_beats
 from signxai.timeseries.beats import AAMI_CLASSES, UNCLASSIFIED, Beats
-from signxai.timeseries.checks import check_signal
+from signxai.timeseries.checks import check_signal, find_flat_lines, find_gaps
 from signxai.timeseries.detection import DETECTOR, detect_beats, voltage_leads
 from signxai.timeseries.formats import format_of, signal_suffixes
 from signxai.timeseries.reading import read_signal
@@ -371,12 +371,14 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
     units = options.units[0] if len(options.units) == 1 else options.units or None
     try:
         recorded = read_signal(path, sampling_rate=options.sampling_rate, lead_names=options.leads or None, units=units, check=False)
+        recorded = _with_beats(recorded, wanted, options)
     except (InputError, OptionError) as error:
         raise type(error)(as_written_here(str(error))) from error
-    recorded = _with_beats(recorded, wanted, options)
     try:
         prepared = wanted.prepare(recorded)
         signal, values = prepared.signal, np.asarray(prepared.values)
+    except (InputError, OptionError) as error:
+        raise type(error)(as_written_here(str(error))) from error
     except SignxaiError:
         raise
     except Exception as error:  # a factory's preparation is the user's code: it may raise anything
@@ -404,12 +406,17 @@ def _notices(recording: Recording) -> Iterator[str]:
 _OPTIONS = {"sampling_rate=": "--sampling-rate", "lead_names=": "--leads", "units=": "--units", "length_s=": "--window-length"}
 
 
+_LEFT_OUT = "leave that lead out by --leads, or save a stretch without the gap as a file of its own"
+"""What can be done where a whole recording must have no gap, which ``--window`` does not cut."""
+
+
 def as_written_here(message: str) -> str:
     """The library's message with the arguments as options.
 
     >>> as_written_here("give units=, such as 'mV'")
     "give --units, such as 'mV'"
     """
+    message = message.replace("use a stretch without one (between)", _LEFT_OUT)
     for argument, option in _OPTIONS.items():
         message = message.replace(f"{argument},", f"{option},").replace(argument, f"{option} ")
     return message
@@ -507,7 +514,15 @@ def _check_alike(excerpts: Sequence[Excerpt]) -> None:
 def _check(excerpt: Excerpt) -> None:
     """Refuse a stretch that the network would be wrong about."""
     recorded = excerpt.recording.recorded
-    if all(unit in VOLTS for unit in recorded.units):
-        check_signal(recorded.between(excerpt.start_s, min(excerpt.stop_s, recorded.duration)), start_s=excerpt.start_s)
+    cut = recorded.between(excerpt.start_s, min(excerpt.stop_s, recorded.duration))
+    gaps = [replace(gap, start_s=gap.start_s + excerpt.start_s, end_s=gap.end_s + excerpt.start_s) for gap in find_gaps(cut)]
+    try:
+        if all(unit in VOLTS for unit in recorded.units):
+            check_signal(cut, start_s=excerpt.start_s)
+        elif gaps:
+            raise InputError(f"{excerpt.name}: gaps (no values): {', '.join(map(str, gaps))}")
+    except InputError as error:
+        instead = "; --window START:ENDs takes a stretch without them, --leads NAMES leaves leads out"
+        raise InputError(f"{error}{instead if gaps or find_flat_lines(cut) else ''}") from error
     if np.isnan(excerpt.values).any():
-        raise InputError(f"{excerpt.name}: there is a gap in it")
+        raise InputError(f"{excerpt.name}: the model's preparation leaves NaN in it")
