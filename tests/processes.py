@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["matplotlib.font_manager", "matplotlib.pyplot", "torchvision", "signxai", "signxai.cli"])
+_FORKS.set_forkserver_preload(["matplotlib.font_manager", "matplotlib.pyplot", "torchvision", "signxai", "signxai.cli.commands"])
 
 
 def python(*arguments, timeout=300, cwd=None, **environment):

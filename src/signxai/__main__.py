@@ -1,5 +1,5 @@
 """``python -m signxai`` is the command line."""
 
-from signxai.cli.commands import main
+from signxai.cli import main
 
 main()

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import current_thread, main_thread
 from typing import Any
 from zipfile import BadZipFile
@@ -30,12 +31,15 @@ __all__ = [
     "array_names",
     "check_destination",
     "check_different",
+    "check_folder",
     "check_source",
     "open_picture",
     "read_array",
     "read_arrays",
     "read_image",
     "read_tensors",
+    "refuse_complex",
+    "why_unreadable",
     "write_atomically",
 ]
 
@@ -187,7 +191,18 @@ def read_array(path: Path, *, booleans: bool = False) -> Array:
     array = _only_array(content, path) if isinstance(content, Mapping) else content
     if not np.issubdtype(array.dtype, np.number) and not (booleans and array.dtype == np.bool_):
         raise InputError(f"{path}: the array holds {array.dtype}, not numbers")
+    refuse_complex(array.dtype, str(path))
     return array
+
+
+def refuse_complex(dtype: np.dtype[Any], named: str) -> None:
+    """Refuse an array of complex numbers, as no network's input is one.
+
+    Raises:
+        InputError: it is of this type; the error begins with what it is called.
+    """
+    if dtype.kind == "c":
+        raise InputError(f"{named}: complex numbers ({dtype}); a network's input is real: save real and imaginary parts")
 
 
 def array_names(path: Path) -> tuple[str, ...]:
@@ -220,7 +235,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
             with _npz(path) as arrays:
                 content = {key: arrays[key] for key in names}
         except (*_BROKEN, OSError) as error:
-            raise InputError(f"{path}: no arrays that NumPy reads without unpickling: {error}") from error
+            raise InputError(f"{path}: no arrays that NumPy reads without unpickling{why_unreadable(error)}") from error
     else:
         tensors = dict(_read_torch(path))
         content = {key: tensors[key] for key in names}
@@ -228,6 +243,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in _NUMBERS:
             held = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise InputError(f"{path}: {key!r} holds {held}, neither numbers nor booleans")
+        refuse_complex(array.dtype, f"{path}: {key!r}")
     return dict(content)
 
 
@@ -236,7 +252,12 @@ def _npz(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (*_BROKEN, OSError) as error:
-        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+        raise InputError(f"{path}: no array that NumPy reads without unpickling{why_unreadable(error)}") from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """What NumPy says, but for its advice to unpickle what it takes for a pickle, as any file that is no array."""
+    return "; it is broken, or holds objects" if "pickle" in str(error) else f": {error}"
 
 
 def _only_array(arrays: Mapping[str, Any], path: Path) -> Array:
@@ -256,7 +277,7 @@ def _read_numpy(path: Path) -> Array | dict[str, Array]:
         with content:
             return {key: content[key] for key in ([_INPUT_KEY] if _INPUT_KEY in content.files else content.files)}
     except (*_BROKEN, OSError) as error:
-        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+        raise InputError(f"{path}: no array that NumPy reads without unpickling{why_unreadable(error)}") from error
 
 
 def _read_torch(path: Path) -> Array | dict[str, Any]:
@@ -322,21 +343,49 @@ def check_destination(path: Path, suffixes: tuple[str, ...], inputs: tuple[Path,
     """Refuse a place that cannot be written to, before anything is computed for it.
 
     Raises:
-        OptionError: another suffix than allowed, also of what a link leads to; no such folder, or one that may not be written to, a
-            folder itself, or one of the files that are read.
+        OptionError: another suffix than allowed, no such folder, or one that nothing can be written into, all of it also of what a link
+            leads to; a folder itself, or one of the files that are read.
     """
-    for place in (path, path.resolve()):  # a link is followed
+    for place in (path, _led_to(path)):  # a link is followed
         if place.suffix.lower() not in suffixes:
             led = "" if place is path else f"leads to {place}; "
             raise OptionError(f"{path}: {led}its name must end in {'one of ' if len(suffixes) > 1 else ''}{', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise OptionError(f"{path}: there is no folder {path.parent}; create it first")
-    if path.is_dir():
-        raise OptionError(f"{path}: is a folder")
-    if not os.access(path.parent, os.W_OK):
-        raise OptionError(f"{path}: nothing may be written into the folder {path.parent}; choose another one")
+        if place.is_dir():
+            raise OptionError(f"{path}: is a folder")
+        check_folder(place.parent, path)
     if any(path.resolve() == given.resolve() for given in inputs):
         raise OptionError(f"{path}: is read too and would be lost; choose another name")
+
+
+def check_folder(folder: Path, path: Path) -> None:
+    """Refuse a folder in which no file can be made, before anything is computed for it.
+
+    Args:
+        folder: the folder.
+        path: what is to be written, which the error names.
+
+    Raises:
+        OptionError: there is no such folder, or the system lets nobody, or not this user, make a file in it.
+    """
+    if not folder.is_dir():
+        raise OptionError(f"{path}: there is no folder {folder}; create it first")
+    try:
+        with TemporaryFile(dir=folder):  # permissions do not tell it: some folders, as those in /proc, take no file from anybody
+            pass
+    except OSError as error:
+        raise OptionError(f"{path}: nothing can be written into the folder {folder} ({error.strerror}); choose another one") from error
+
+
+def _led_to(path: Path) -> Path:
+    """What a path leads to.
+
+    Raises:
+        OptionError: it is a link that leads to itself.
+    """
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError) as error:
+        raise OptionError(f"{path}: is a link that leads nowhere; remove it, or choose another name") from error
 
 
 def check_different(paths: Sequence[Path]) -> None:

@@ -15,7 +15,7 @@ def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
     yield folder
     for path in set(folder.iterdir()) - before - {folder / "__pycache__"}:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 import signxai
 from command_line import MAIN, explained, refused, with_arguments
+from processes import python
 from signxai import files
 from signxai.cli.decisions import Targets
-from signxai.cli.input_files import Failure
+from signxai.cli.failures import Failure
 from signxai.common.errors import OptionError
 from signxai.models import Classifier
 from signxai.picture_input import PictureInput, PictureSize
@@ -601,3 +602,24 @@ def test_progress_moves_while_one_method_runs(run, monkeypatch):
     assert shown == sorted(shown)
     assert shown[-1] == pytest.approx(1)
     assert len(shown) > 8
+
+
+ENDED_AT = """
+import os, signal, sys
+
+class Ending:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Ending())
+sys.argv = ["signxai", "methods"]
+from runpy import run_module
+run_module("signxai", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "signxai.names.catalog", "signxai.cli.evaluate_methods"])
+def test_who_ends_it_while_it_begins_reads_one_line(module):
+    done = python("-c", ENDED_AT.format(module=module))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "signxai: interrupted\n")

@@ -12,7 +12,7 @@ import click
 
 from signxai.timeseries.formats import signal_suffixes
 
-__all__ = ["Command", "ExplainCommand", "FiniteRange", "Input", "Seed", "TextCommand", "named_file", "named_text", "names_record"]
+__all__ = ["Command", "ExplainCommand", "FiniteRange", "Input", "Place", "Seed", "TextCommand", "named_file", "named_text", "names_record"]
 
 _ARRAYS_AND_PICTURES = (".npy", ".npz", ".pt", ".pth", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -70,16 +70,33 @@ class Input(click.Path):
 
     Args:
         may_be_folder: whether a folder will do, too.
-        may_be_pattern: whether a pattern of names will do, as ``photos/*.jpg``, which not every shell replaces by the files.
+        may_be_missing: whether the name of a file that is not there will do, which is told with those that cannot be read; so may be
+            a pattern, as ``photos/*.jpg``, which not every shell replaces by the files.
     """
 
-    def __init__(self, may_be_folder: bool = False, may_be_pattern: bool = False) -> None:
+    def __init__(self, may_be_folder: bool = False, may_be_missing: bool = False) -> None:
         super().__init__(exists=True, dir_okay=may_be_folder, path_type=Path)
-        self.may_be_pattern = may_be_pattern
+        self.may_be_missing = may_be_missing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        is_pattern = self.may_be_pattern and has_magic(str(value)) and not Path(value).exists()
-        return Path(value) if is_pattern or names_record(Path(value)) else super().convert(value, param, ctx)
+        is_missing = self.may_be_missing and bool(str(value)) and not os.path.exists(value)
+        return Path(value) if is_missing or names_record(Path(value)) else super().convert(value, param, ctx)
+
+
+class Place(click.Path):
+    """A file or folder by its name, which need not be there; no name at all, which would mean the folder one is in, is none.
+
+    Args:
+        kind: what it is given as.
+    """
+
+    def __init__(self, kind: type[str] | type[Path] = Path) -> None:
+        super().__init__(path_type=kind)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("the name is empty: give that of a file or a folder, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class FiniteRange(click.FloatRange):

@@ -13,6 +13,7 @@ from signxai.cli.several_inputs import SAVED, SeveralOptions, arguments_of, chec
 from signxai.common.errors import InputError, OptionError
 from signxai.datasets.packages import zarr_package
 from signxai.datasets.sources import ArraySource
+from signxai.files import refuse_complex, why_unreadable
 
 __all__ = ["ARRAYS", "array_source"]
 
@@ -42,6 +43,8 @@ def array_source(path: Path | None, model: nn.Module, several: SeveralOptions) -
     labels, groups, targets = (None if part is None else list(part[:]) for part in (arrays.pop(name, None) for name in COLUMNS))
     groups = None if groups is None else [str(name) for name in groups]
     inputs = {name.removeprefix(SAVED): array for name, array in arrays.items()}
+    for name, array in inputs.items():
+        refuse_complex(array.dtype, f"{path}: {name!r}")
     if not several.files and "x" in inputs and (len(inputs) == 1 or not set(inputs) <= set(arguments_of(model))):
         _refuse_options(several)
         _refuse_alike(path, inputs, arguments_of(model))
@@ -105,7 +108,9 @@ def _alone(path: Path) -> Any:
     arrays = _arrays(path)
     if len(arrays) != 1:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'nothing'}; give a file with one array alone")
-    return next(iter(arrays.values()))
+    array = next(iter(arrays.values()))
+    refuse_complex(array.dtype, str(path))
+    return array
 
 
 def _npy_array(path: Path) -> Any:
@@ -114,7 +119,7 @@ def _npy_array(path: Path) -> Any:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: no array that NumPy reads without unpickling: {error}") from error
+        raise InputError(f"{path}: no array that NumPy reads without unpickling{why_unreadable(error)}") from error
 
 
 def _npz_arrays(path: Path) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def _npz_arrays(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as content:
             return {key: content[key] for key in content.files}
     except (ValueError, EOFError, BadZipFile, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: no arrays that NumPy reads without unpickling: {error}") from error
+        raise InputError(f"{path}: no arrays that NumPy reads without unpickling{why_unreadable(error)}") from error
 
 
 def _zarr_arrays(path: Path) -> dict[str, Any]:

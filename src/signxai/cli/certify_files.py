@@ -13,7 +13,8 @@ from torch import nn
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
 from signxai.cli.early_checks import check_files, check_first, check_loaded, check_options_of_methods
 from signxai.cli.explain_results import versions
-from signxai.cli.input_files import Failure, files_of, told_of_failures
+from signxai.cli.failures import Failure, joined_failures, told_of_failures
+from signxai.cli.input_files import files_of
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.progress_bars import progress_bar
@@ -87,11 +88,13 @@ def certify_files(request: CertifyRequest, say: Callable[[str], None]) -> int:
         say(line)
     request = replace(request, inputs=found.files)
     _check(request)
+    request.targets.unless(found.failures)
     bound = partial(_bound, request)
     check_first(request.model, request.device, bound)
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     check_loaded(classifier, request.options, request.targets, bound)
-    decisions, certification, unread = _prepared(request, classifier, say)
+    with joined_failures(found.failures):
+        decisions, certification, unread = _prepared(request, classifier, say)
     failures = [*found.failures, *unread]
     certificate = Certificate(certification.method, _samples(certification))
     _report(request, decisions, certificate, failures, say)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import Command, Input, named_text
+from signxai.cli.arguments import Command, Input, Place, named_text
 from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
@@ -28,7 +28,7 @@ __all__ = ["certify"]
 
 
 @click.command(cls=Command)
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True))
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_missing=True))
 @model_options
 @click.option("--method", "-m", required=True, metavar="NAME", help="A method by name; see `signxai methods`.")
 @click.option(
@@ -55,7 +55,7 @@ __all__ = ["certify"]
     help="Another limit of a check, as runner_up=0.8; may be given again.",
 )
 @click.option("--without-srg", is_flag=True, help="Leave out the symmetric relevance gain, which takes longest.")
-@click.option("--json", "save", type=click.Path(path_type=Path), metavar="FILE.json", help="Write the certificate as JSON.")
+@click.option("--json", "save", type=Place(), metavar="FILE.json", help="Write the certificate as JSON.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
 @click.option(
     "--store",

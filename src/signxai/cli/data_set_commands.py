@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import ExplainCommand, FiniteRange, Input
+from signxai.cli.arguments import ExplainCommand, FiniteRange, Input, Place
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
@@ -90,12 +90,12 @@ _kept_options = in_order(
 
 
 @click.command(cls=ExplainCommand)
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...", type=Input(may_be_folder=True))
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", type=Input(may_be_folder=True, may_be_missing=True))
 @model_options
 @methods_option
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=Place(),
     required=True,
     metavar="MAPS.zarr",
     help="The folder to keep the maps in. It has no default, as maps take much space. If the same command has begun it, the run goes on "
@@ -209,10 +209,8 @@ def run(
 
 
 @click.command(cls=ExplainCommand)
-@click.argument("store", type=click.Path(path_type=Path), metavar="MAPS.zarr")
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="Where the pages go; an older report is replaced."
-)
+@click.argument("store", type=Place(), metavar="MAPS.zarr")
+@click.option("--output", type=Place(), required=True, metavar="FOLDER", help="Where the pages go; an older report is replaced.")
 @click.option("--title", default="", metavar="TEXT", help="Of the report. Without it: which data set is explained by which network.")
 @click.option("--method", "-m", "methods", multiple=True, metavar="NAME...", help="Of the store's methods only these, in this order.")
 def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> None:
@@ -293,7 +291,7 @@ def cluster(
     "--virelay",
     "folder",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="FOLDER",
     help="Write what ViRelAy 1.0 shows: entries, maps and clusters, a project for each method.",
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from signxai.cli.arguments import names_record
 from signxai.cli.array_data_sets import ARRAYS, array_source, refuse_elsewhere
+from signxai.cli.failures import check_some_exist, check_there
 from signxai.cli.several_inputs import SeveralOptions
 from signxai.common.errors import InputError, OptionError
 from signxai.datasets.file_sources import image_folder, manifest
@@ -99,7 +102,11 @@ def found_data_set(paths: Sequence[Path], of_recordings: RecordingOptions, of_se
         InputError: none, or several.
         OptionError: an option that does not go with it; the message says with what it goes.
     """
+    check_some_exist(paths, [])
     recordings = _recordings(paths)
+    if not recordings:
+        for path in paths:
+            check_there(path)
     if not all(path.suffix.lower() in ARRAYS for path in paths):
         refuse_elsewhere(of_several, paths)
     if recordings:
@@ -137,9 +144,12 @@ def _recordings(paths: Sequence[Path]) -> list[Path]:
         inside = sorted(path.iterdir()) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
         beside = suffixes - _MAY_BE_NOTES if path.is_dir() and _has_pictures(path) else suffixes
         found += [one for one in inside if one.suffix.lower() in beside and not _is_table(one)]
-        if not path.suffix and path.with_name(f"{path.name}.hea").is_file():
+        if not path.suffix and names_record(path):
             found.append(path.with_name(f"{path.name}.hea"))
-    return found
+    if not any(map(os.path.exists, found)):
+        return []
+    missing = {path for path in paths if path not in found and not (os.path.exists(path) or names_record(path))}
+    return [*found, *(path for path in paths if path in missing)]  # each is an entry, which fails
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -149,7 +159,7 @@ def _has_pictures(folder: Path) -> bool:
 
 def _is_table(path: Path) -> bool:
     """Whether a file is a table of files: CSV that has a column of that name."""
-    if path.suffix.lower() != ".csv":
+    if path.suffix.lower() != ".csv" or not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         return "file" in [name.strip() for name in file.readline().split(",")]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from signxai.cli.input_files import Failure
+from signxai.cli.failures import Failure
 from signxai.cli.progress_bars import watched
 from signxai.common.class_words import number_in
 from signxai.common.errors import ModelError, OptionError, TargetError

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from signxai.cli import option_texts
 from signxai.cli.decisions import Decisions, Targets, decide
 from signxai.cli.early_checks import check_files, check_first, check_layers, check_loaded
-from signxai.cli.input_files import Failure, files_of, told_of_failures
+from signxai.cli.failures import Failure, joined_failures, told_of_failures
+from signxai.cli.input_files import files_of
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.removed_units import RemovedUnits
@@ -92,16 +93,16 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     request = replace(request, inputs=found.files)
     _check_request(request)
     masks, groups_of_inputs = _masks(request), _named_groups(request)
-    bound = partial(_bound, request)
+    bound, targets = partial(_bound, request), Targets(request.targets).unless(found.failures)
     check_first(request.model, request.device, bound)
     classifier = loaded(request.model, request.weights, request.own, request.seed)
-    targets = Targets(request.targets)
     check_loaded(classifier, request.options, targets, bound)
     for own in request.own_options.values():
         check_layers(classifier.model, (), own)
     if targets.means_all(classifier) and len(classifier.class_names) > 1:
         raise _several_classes()
-    samples = _samples(request, classifier)
+    with joined_failures(found.failures):
+        samples = _samples(request, classifier)
     failures = [*found.failures, *samples.failures]
     _refuse_by_input(request, failures)
     for line in (*found.notices, *samples.notices):

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import ExplainCommand, Input
+from signxai.cli.arguments import ExplainCommand, Input, Place
 from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
@@ -30,7 +30,7 @@ _METRICS = ("srg", "mprt", "gini")
 
 
 _options = in_order(
-    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True)),
+    click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_missing=True)),
     model_options,
     click.option(
         "--method",
@@ -53,13 +53,13 @@ _options = in_order(
         "--output",
         "outputs",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=Place(),
         metavar="FILE",
         help="Write a page (.html), the table (.csv, .tex) or the figures (.png, .pdf, .svg, ...); may be given again.",
     ),
     click.option(
         "--scores",
-        type=click.Path(path_type=Path),
+        type=Place(),
         metavar="FILE.csv",
         help="Write the score of each input, with its name and file, by each metric of each method.",
     ),

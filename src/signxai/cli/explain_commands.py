@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import Command, ExplainCommand, FiniteRange, Input, named_text
+from signxai.cli.arguments import Command, ExplainCommand, FiniteRange, Input, Place, named_text
 from signxai.cli.interrupts import writing_at_its_end
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
@@ -32,7 +32,7 @@ _SEPARATORS = tuple({os.sep, "/"})
 
 
 @click.command(cls=ExplainCommand)
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_pattern=True))
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=Input(may_be_folder=True, may_be_missing=True))
 @model_options
 @methods_option
 @click.option(
@@ -54,7 +54,7 @@ _SEPARATORS = tuple({os.sep, "/"})
     "--output",
     "outputs",
     multiple=True,
-    type=click.Path(),
+    type=Place(str),
     metavar="FIGURE",
     help="Write the maps as a figure (.png, .pdf, .svg, ...), eight inputs on a page; FOLDER/ makes a figure for each input; .npz and "
     ".safetensors are arrays, as by --save. May be given again.",
@@ -63,14 +63,14 @@ _SEPARATORS = tuple({os.sep, "/"})
     "--save",
     "saves",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="MAPS.npz",
     help="Write the maps as arrays (.npz, .safetensors), with the files, classes and probabilities, and how they were made. May be given "
     "again.",
 )
 @click.option(
     "--table",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="FILE.csv",
     help="Write what is predicted and what is explained, a row for each input; its column path is the file as it was found.",
 )
@@ -210,7 +210,7 @@ def explain(
 @click.option("--method", "-m", default="lrp_epsilon_0_25_std_x", show_default=True, metavar="NAME", help="An LRP method by name.")
 @click.option("--target", metavar="CLASS", help="Class to explain, by number or name. Without it: the class that the network predicts.")
 @versus_option
-@click.option("--save", type=click.Path(path_type=Path), metavar="REPORT.json", help="Write the report as JSON.")
+@click.option("--save", type=Place(), metavar="REPORT.json", help="Write the report as JSON.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="A parameter that the method's name does not set.")
 @several_options
 @signal_options

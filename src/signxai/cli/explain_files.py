@@ -18,7 +18,8 @@ from signxai.api import explain
 from signxai.cli.decisions import Decisions, Targets, decide, predictions
 from signxai.cli.early_checks import check_files, check_first, check_layers
 from signxai.cli.explain_results import ARCHIVE_SUFFIXES, Drawing, FigurePlace, Made, saved_with, what_is_saved, writer_of_table
-from signxai.cli.input_files import Failure, Found, files_of, read_inputs, told_of, told_of_failures
+from signxai.cli.failures import Failure, joined_failures, told_of_failures
+from signxai.cli.input_files import Found, files_of, read_inputs, told_of
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
@@ -112,6 +113,7 @@ def explain_files(request: Request, say: Callable[[str], None]) -> int:
 def _explained(request: Request, found: Found, say: Callable[[str], None]) -> "_Kept":
     """What may be written of the request, which names files alone: those that were found."""
     _check_request(request)
+    request.targets.unless(found.failures)
     check_first(request.model, request.device, partial(_check_options, request))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
     for method in request.methods:
@@ -120,11 +122,11 @@ def _explained(request: Request, found: Found, say: Callable[[str], None]) -> "_
     for method in request.methods:
         check_layers(classifier.model, request.at, request.options[method])
     request.targets.check(classifier)
-    request.targets.unless(found.failures)
     for line in found.notices:
         say(line)
-    several = read_several(request.inputs, request.several, request.signals, classifier)
-    kept = _explain_several(request, several, classifier, say) if several else _explain_inputs(request, classifier, say)
+    with joined_failures(found.failures):
+        several = read_several(request.inputs, request.several, request.signals, classifier)
+        kept = _explain_several(request, several, classifier, say) if several else _explain_inputs(request, classifier, say)
     return replace(kept, failures=[*found.failures, *kept.failures])
 
 
@@ -142,6 +144,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     model = move_to(classifier.model, request.device)
     for line in read.notices:
         say(line)
+    _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else read.names)
     decisions = decide(read.names, read.x, classifier, model, read.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
     _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else decisions.names)
@@ -203,10 +206,11 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
         raise OptionError("--overlay: it is about figures of a network that takes pictures alone, and this one takes several inputs")
     if request.figures:
         check_figure(several)
-    model = move_to(classifier.model, request.device)
+    model, targets = move_to(classifier.model, request.device), request.targets.unless(several.failures)
     for line in (*told_of(classifier, request.own, bool(several.pictures)), *several.said()):
         say(line)
-    decisions = decide(several.names, several.arrays, classifier, model, request.targets, request.batch_size, several.forward)
+    _check_names(request, several.names)
+    decisions = decide(several.names, several.arrays, classifier, model, targets, request.batch_size, several.forward)
     _check_names(request, decisions.names)
     for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.starts)):
         say(line)
@@ -216,9 +220,10 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
         say(line)
     headings = [f"{name}: {_heading(decisions, row, classifier)}" for row, name in enumerate(decisions.names)]
     draw = partial(figure_of_several, several, decisions, maps, request.methods, headings, classifier, not request.several.own_scales)
-    files = " + ".join(map(str, dict.fromkeys((*request.inputs, *request.several.paths))))
+    unread = {failure.path for failure in several.failures}
+    files = " + ".join(str(path) for path in dict.fromkeys((*request.inputs, *request.several.paths)) if path not in unread)
     kept = {**saved_inputs(decisions), **maps}
-    return _Kept(decisions, classifier, [files] * len(several.names), [], kept, Drawing(decisions.names, draw))
+    return _Kept(decisions, classifier, [files] * len(several.names), several.failures, kept, Drawing(decisions.names, draw))
 
 
 def _files_read(request: Request) -> tuple[Path, ...]:
@@ -247,7 +252,14 @@ def _check_request(request: Request) -> None:
     if drawing := request.several.of_figures() if not request.figures else ():
         raise OptionError(f"{drawing[0]} is about a figure: it goes with --output FIGURE")
     _check_drawing(request)
+    _check_layers_asked(request)
     _check_kinds(request, check_files(request.inputs, request.several, request.signals, request.own))
+
+
+def _check_layers_asked(request: Request) -> None:
+    """Refuse layers that are named twice, or with what shows relevance of the input."""
+    if twice := next((name for number, name in enumerate(request.at) if name in request.at[:number]), None):
+        raise OptionError(f"--at {twice}: is given twice; leave one of them out")
     if request.at and (request.figures or request.frequency or request.signals.summaries):
         given = "--output" if request.figures else "--frequency" if request.frequency else "--summary"
         raise OptionError(f"{given}: it shows relevance of the input; keep relevance at a layer (--at) as arrays, by --save MAPS.npz")

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from signxai._version import __version__
 from signxai.cli.decisions import MOST_SHOWN, Decisions
-from signxai.cli.input_files import Failure
+from signxai.cli.failures import Failure
 from signxai.common.errors import OptionError
 from signxai.datasets.sources import as_text
 from signxai.figures.paging import page_writers
-from signxai.files import FIGURE_SUFFIXES, check_destination
+from signxai.files import FIGURE_SUFFIXES, check_destination, check_folder
 from signxai.models import Classifier
 from signxai.names.grammar import parse_method
 
@@ -69,10 +69,16 @@ class FigurePlace:
         """
         if not self.is_folder:
             check_destination(self.path, FIGURE_SUFFIXES, inputs)
-        elif self.path.exists() and not self.path.is_dir():
+            for page in _links_among_pages(self.path):
+                check_destination(page, FIGURE_SUFFIXES, inputs)
+        elif self.path.is_dir():
+            check_folder(self.path, self.path)
+        elif self.path.is_symlink():
+            raise OptionError(f"{self.path}/: is a link that leads nowhere; remove it, or choose another name")
+        elif self.path.exists():
             raise OptionError(f"{self.path}/: is a file; name a folder")
-        elif not self.path.exists() and not self.path.parent.is_dir():
-            raise OptionError(f"{self.path}/: there is no folder {self.path.parent}; create it first")
+        else:
+            check_folder(self.path.parent, self.path)
 
     def writers(self, drawing: Drawing, inputs: tuple[Path, ...]) -> dict[Path, Writer]:
         """What writes each of the files.
@@ -83,19 +89,21 @@ class FigurePlace:
         if self.is_folder:
             files = enumerate(self._in_folder(drawing.names))
             writers: dict[Path, Writer] = {path: partial(_write_figure, drawing.draw, row) for row, path in files}
+            _check_no_links(writers)
         else:
             writers = page_writers(drawing.draw, range(len(drawing.names)), self.path, per_page=MOST_SHOWN)
         _check_unused(writers, inputs)
         return writers
 
     def check_names(self, names: Sequence[str], others: tuple[Path, ...]) -> None:
-        """Refuse a folder in which the figure of an input would be a file that is read or written, too.
+        """Refuse a folder in which the figure of an input would be a file that is read or written, too, a link, or a folder.
 
         Raises:
             OptionError: if it is one.
         """
         if self.is_folder:
             _check_unused(self._in_folder(names), others)
+            _check_no_links(self._in_folder(names))
 
     def _in_folder(self, names: Sequence[str]) -> list[Path]:
         return [self.path / f"{stem}.png" for stem in _stems(names)]
@@ -113,6 +121,22 @@ def _check_unused(paths: Iterable[Path], others: tuple[Path, ...]) -> None:
     for path in paths:
         if path.resolve() in used:
             raise OptionError(f"{path}: is read or written too, and would be lost; choose another place for figures")
+
+
+def _check_no_links(paths: Iterable[Path]) -> None:
+    """Refuse to write through links that lie in a folder: whoever names a folder means it alone."""
+    for path in paths:
+        if path.is_symlink():
+            raise OptionError(f"{path}: is a link, and what it leads to would be written over; remove it, or choose another folder")
+        if path.is_dir():
+            raise OptionError(f"{path}: is a folder, and the name of a figure; choose another folder")
+
+
+def _links_among_pages(path: Path) -> list[Path]:
+    """The links that bear names of further pages of a figure."""
+    of_pages = re.compile(rf"{re.escape(path.stem)}-\d+")
+    beside = path.parent.iterdir()
+    return sorted(other for other in beside if other.suffix == path.suffix and of_pages.fullmatch(other.stem) and other.is_symlink())
 
 
 def _write_figure(draw: Draw, row: int, path: Path) -> None:

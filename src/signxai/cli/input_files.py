@@ -3,57 +3,46 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
+from signxai.cli.failures import Failure, as_most, attempted, check_some_exist, in_order, not_as_most
 from signxai.cli.model_options import ModelOptions
-from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError
 from signxai.datasets.sources import as_text
-from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, open_picture, read_array
+from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, array_names, open_picture, read_array
 from signxai.models import Classifier
 from signxai.timeseries.formats import format_of
+from signxai.timeseries.reading import read_signal
+from signxai.timeseries.signal_input import AsRecorded
 
 __all__ = [
-    "Failure",
     "Found",
     "ReadInputs",
-    "as_most",
-    "attempted",
     "check_has_pictures",
+    "check_readable",
     "distinct",
     "files_of",
-    "in_order",
-    "not_as_most",
+    "is_readable",
     "read_inputs",
     "read_picture",
     "told_of",
-    "told_of_failures",
+    "unprepared",
 ]
 
 Array = npt.NDArray[Any]
-Result = TypeVar("Result")
-Kind = TypeVar("Kind", bound=Hashable)
 
 _TOLD_WHY = (".heic", ".heif", ".avif")
 """Suffixes of pictures that cannot be read as a rule: in a folder they are tried, so that it is said why."""
 _BESIDE_HEADERS = (".dat", ".atr", ".qrs", ".xws")
 _FEW = 3
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A file that could not be read, and why, in a sentence that names it."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -77,25 +66,6 @@ class ReadInputs:
     failures: list[Failure]
     places: list[int]
     pictures: bool
-
-
-SOME_FAILED = 3
-"""The exit status of a command that could not read some of its inputs."""
-
-
-def told_of_failures(failures: Sequence[Failure], given: int, done: str) -> int:
-    """Say on standard error which of so many inputs could not be read; the exit status that comes of it.
-
-    Args:
-        failures: these.
-        given: how many inputs there are.
-        done: what was done to the others.
-    """
-    if failures:
-        click.echo(f"signxai: {len(failures)} of {given} inputs could not be read, the others are {done}:", err=True)
-    for failure in failures:
-        click.echo(f"signxai: {failure.reason}", err=True)
-    return SOME_FAILED if failures else 0
 
 
 # Folders and patterns
@@ -125,24 +95,22 @@ def files_of(given: Sequence[Path]) -> Found:
     """The files that paths mean, with what is in folders and what patterns such as ``photos/*.jpg`` match; and what was left out.
 
     Raises:
-        InputError: there is no file at all: folders without any input, or patterns that nothing matches. Beside files they are failures.
+        NothingLeftError: there is no file at all: folders without any input, patterns that nothing matches, files that are not there.
+            Beside files they are failures; a file that is not there is one of the files, and whoever reads it says so.
     """
     files: list[Path] = []
     notices: list[str] = []
     failures: list[Failure] = []
-    errors: list[InputError] = []
     for path in given:
         try:
             found = _found(path)
         except InputError as error:
-            errors.append(error)
             failures.append(Failure(path, str(error)))
             continue
         files += found.files
         notices += found.notices
         failures += found.failures
-    if errors and not files:
-        raise errors[0]
+    check_some_exist(files, failures)
     return Found(tuple(files), notices, failures)
 
 
@@ -179,12 +147,48 @@ def _inside(given: Sequence[Path], of_pattern: Path | None = None) -> Found:
     in_folders = (path for folder in folders for path in _walked(folder, errors.append))
     inside = list(dict.fromkeys([*(path for path in given if path.is_file()), *in_folders]))
     failures = [Failure(Path(error.filename), f"{error.filename}: {error.strerror}") for error in errors]
-    for is_one in (_is_picture, _is_array, _is_recording):
-        if files := [path for path in inside if is_one(path)]:
-            others = [path for path in inside if path not in set(files) and not _belongs(path, files)]
-            return Found(tuple(files), list(_left_out(others, files, of_pattern or given[0])), failures)
+    if files := _of_one_kind(inside):
+        others = [path for path in inside if path not in set(files) and not _belongs(path, files)]
+        return Found(tuple(files), list(_left_out(others, files, of_pattern or given[0])), failures)
     named = [path for path in given if path.is_file()]  # a pattern of names without suffixes may mean pictures, too
     return Found(tuple(named), [], failures)
+
+
+def _of_one_kind(files: Sequence[Path]) -> list[Path]:
+    """The pictures among files, else the arrays, else the recordings; where none of a kind can be read, those of the next with them."""
+    kinds = [[path for path in files if is_one(path)] for is_one in (_is_picture, _is_array, _is_recording)]
+    kinds = [kind for kind in kinds if kind]
+    if len(kinds) < 2:
+        return [path for kind in kinds for path in kind]
+    last = next((number for number, kind in enumerate(kinds) if any(map(is_readable, kind))), 0)
+    taken = {path for kind in kinds[: last + 1] for path in kind}
+    return [path for path in files if path in taken]
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file holds what its name says: see ``check_readable``."""
+    try:
+        check_readable(path)
+    except (InputError, OSError):
+        return False
+    return True
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a file that does not hold what its name says: a picture, numbers or a signal, for which an option may be missing.
+
+    Raises:
+        InputError: it does not.
+        OSError: it cannot be opened.
+    """
+    if _is_array(path):
+        if len(array_names(path)) < 2:
+            read_array(path, booleans=True)
+    elif format_of(path) is not None or names_record(path):
+        with suppress(OptionError):
+            read_signal(path, check=False)
+    else:
+        open_picture(path)
 
 
 def _walked(folder: Path, failed: Callable[[OSError], object]) -> Iterator[Path]:
@@ -252,11 +256,25 @@ def read_inputs(paths: Sequence[Path], classifier: Classifier, may_fail: bool = 
         # The order in memory chooses the convolution's algorithm: with one order for all, inputs saved and read again give the same bits.
         np.ascontiguousarray(np.concatenate(list(batches.values()))),
         [paths[number] for number, _ in rows],
-        list(_told_together([(names[number], notice) for number in batches for notice in read[number][1]])),
+        [
+            *_told_together([(names[number], notice) for number in batches for notice in read[number][1]]),
+            *unprepared([names[number] for number in batches if _is_array(paths[number])], classifier),
+        ],
         failures,
         list(_places(len(paths), {number: len(batch) for number, batch in batches.items()})),
         any(path.suffix.lower() not in ARRAY_SUFFIXES for path in paths),
     )
+
+
+def unprepared(names: Sequence[str], classifier: Classifier) -> Iterator[str]:
+    """That arrays are not prepared by what a network declares for recordings."""
+    wanted = classifier.signal_input
+    if names and wanted is not None and wanted.prepare is not AsRecorded:
+        few = ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+        yield (
+            f"{few}: taken as it is, without the preparation of recordings that the model declares (signal_input); a recording, or an .npy "
+            "(leads, samples) with --sampling-rate, is prepared"
+        )
 
 
 def _told_together(notices: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -271,68 +289,6 @@ def _told_together(notices: Sequence[tuple[str, str]]) -> Iterator[str]:
     for notice, names in named.items():
         more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
         yield f"{', '.join(names[:_FEW])}{more}: {notice}"
-
-
-def attempted(paths: Sequence[Path], read: Callable[[Path], Result], may_fail: bool) -> tuple[dict[int, Result], list[Failure]]:
-    """What ``read`` gives of each path, by its number, and those of which it gives nothing.
-
-    Raises:
-        InputError, OptionError, OSError: the first error, unless ``may_fail`` and one of the files can be read, with the options that are
-            given.
-    """
-    results: dict[int, Result] = {}
-    errors: dict[int, Exception] = {}
-    for number, path in enumerate(watched(paths, "reading")):
-        try:
-            results[number] = read(path)
-        except (InputError, OptionError, OSError) as error:
-            errors[number] = error
-            if not may_fail:
-                raise
-    if not results and len({_reason(error) for error in errors.values()}) == 1:
-        raise errors[0]
-    reasons = {number: _with_path(_reason(error), paths[number]) for number, error in errors.items()}
-    if not results:
-        raise InputError(f"none of the {len(errors)} inputs can be read; the first: {reasons[0]}") from errors[0]
-    return results, [Failure(paths[number], reason) for number, reason in reasons.items()]
-
-
-def as_most(kinds: Mapping[int, Kind]) -> tuple[dict[int, Kind], dict[int, Kind]]:
-    """Those of the kind that more than half of them are of, and the others; all of them where there is no such kind.
-
-    >>> as_most({0: "a", 1: "b", 2: "a"}), as_most({0: "a", 1: "b"})
-    (({0: 'a', 2: 'a'}, {1: 'b'}), ({0: 'a', 1: 'b'}, {}))
-    """
-    kind, times = Counter(kinds.values()).most_common(1)[0]
-    if 2 * times <= len(kinds):
-        return dict(kinds), {}
-    return {number: own for number, own in kinds.items() if own == kind}, {number: own for number, own in kinds.items() if own != kind}
-
-
-def not_as_most(paths: Sequence[Path], alike: Mapping[int, object], others: Mapping[int, object], said: str) -> Iterator[Failure]:
-    """The failures of inputs that cannot go into one batch with most of them; ``said`` takes the own kind and that of most."""
-    for number, own in others.items():
-        yield Failure(paths[number], f"{paths[number]}: {said.format(own, next(iter(alike.values())))}")
-
-
-def in_order(paths: Sequence[Path], failures: Sequence[Failure]) -> list[Failure]:
-    """Failures in the order in which the inputs were given."""
-    return sorted(failures, key=lambda failure: paths.index(failure.path))
-
-
-def _with_path(reason: str, path: Path) -> str:
-    """A reason that names the file that it is about.
-
-    >>> _with_path("a/b.csv: is empty", Path("a/b.csv")), _with_path("has no beats", Path("a/b.csv"))
-    ('a/b.csv: is empty', 'a/b.csv: has no beats')
-    """
-    return reason if str(path) in reason else f"{path}: {reason}"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _places(given: int, samples: dict[int, int]) -> Iterator[int]:
@@ -376,7 +332,8 @@ def _finite(batch: Array, path: Path) -> Array:
     wrong = [] if batch.dtype.kind not in "fc" else [row for row, sample in enumerate(batch) if not np.isfinite(sample).all()]
     if wrong:
         where = f"sample {wrong[0]} of {len(batch)} holds" if len(batch) > 1 else "holds"
-        raise InputError(f"{path}: {where} NaN or infinity; fill the gaps, or leave it out")
+        first = ", ".join(map(str, np.argwhere(~np.isfinite(batch[wrong[0]]))[0]))
+        raise InputError(f"{path}: {where} NaN or infinity, first at [{first}]; fill the gaps, or leave it out")
     return batch
 
 

@@ -12,7 +12,8 @@ from signxai.cli.array_data_sets import options_of
 from signxai.cli.data_set_sources import RecordingOptions, found_data_set
 from signxai.cli.early_checks import check_first
 from signxai.cli.endings import ended_in_a_line
-from signxai.cli.input_files import told_of
+from signxai.cli.failures import NothingLeftError
+from signxai.cli.input_files import told_of, unprepared
 from signxai.cli.loading import loaded
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.run_results import report_of_run
@@ -94,7 +95,8 @@ def _run(request: RunRequest, say: Callable[[str], None]) -> Store:
     ray = _spread(request)
     check_first(request.model, request.device, lambda model: explainers_for(model, request.methods, request.options))
     classifier = loaded(request.model, request.weights, request.own, request.seed)
-    for line in told_of(classifier, request.own, data_set.kind in ("folder", "table")):
+    arrays = [path.name for path in (*data_set.files, *request.of_several.paths)] if data_set.kind == "arrays" else []
+    for line in (*told_of(classifier, request.own, data_set.kind in ("folder", "table")), *unprepared(arrays, classifier)):
         say(line)
     return _explained(request, classifier, data_set.source(classifier), ray)
 
@@ -146,6 +148,8 @@ def _said_as_here() -> Iterator[None]:
     """While entered, errors speak of the command line's options rather than of arguments in Python."""
     try:
         yield
+    except NothingLeftError:
+        raise
     except (InputError, OptionError) as error:
         raise type(error)(as_written_here(str(error))) from error
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from signxai.cli.decisions import Inputs, Targets
-from signxai.cli.input_files import Failure, read_inputs, told_of
+from signxai.cli.failures import Failure
+from signxai.cli.input_files import read_inputs, told_of
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.several_inputs import SeveralInputs, SeveralOptions, read_several
 from signxai.cli.signal_files import SignalOptions, are_signals, read_readable
@@ -75,7 +76,7 @@ def read_samples(
     found = read_several(paths, several, signals, classifier)
     if found:
         notices = [*told_of(classifier, own, bool(found.pictures)), *found.said()]
-        return Samples(found.names, found.arrays, [0] * len(found.names), notices, found)
+        return Samples(found.names, found.arrays, [0] * len(found.names), notices, found, found.failures)
     if are_signals(paths, signals):
         of_model = told_of(classifier, own, pictures=False)
         recorded = read_readable(paths, classifier, signals)

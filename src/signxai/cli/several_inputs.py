@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from signxai.cli.input_files import read_picture
+from signxai.cli.failures import Failure, attempted
+from signxai.cli.input_files import check_readable, read_picture, unprepared
 from signxai.cli.signal_files import SignalOptions, are_signals, check_beats, read_signals
 from signxai.common.errors import InputError, ModelError, OptionError
 from signxai.engine.model_loan import unwrapped
@@ -89,6 +90,7 @@ class SeveralInputs:
         counted_by: what says how many samples there are.
         pictures: the names of those that were read from pictures.
         notices: what of their files was not used as one might think.
+        failures: files beside one that holds several inputs, which could not be read.
     """
 
     arrays: Mapping[str, Array]
@@ -100,6 +102,7 @@ class SeveralInputs:
     counted_by: str
     pictures: Sequence[str] = ()
     notices: Sequence[str] = ()
+    failures: Sequence[Failure] = ()
 
     @property
     def options(self) -> dict[str, object]:
@@ -141,7 +144,8 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
     if not options.files and not holding:
         check_several(options)
         return None
-    _check_files(paths, holding, options)
+    _, failures = attempted(paths, check_readable, may_fail=True) if paths else ({}, [])
+    _check_files([path for path in paths if path not in {failure.path for failure in failures}], holding, options)
     read = _Reading(options.one_sample)
     for path in holding:
         read.add_file(path)
@@ -151,6 +155,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
     forward = dict(options.forward)
     check_arguments(model, read.files, forward, holding)
     read.check_samples()
+    read.notices += unprepared(read.arrays_like_signals, classifier)
     _check_names(read.arrays, options)
     return SeveralInputs(
         read.arrays,
@@ -162,6 +167,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.counted_by,
         read.pictures,
         read.notices,
+        failures,
     )
 
 
@@ -294,13 +300,18 @@ class _Reading:
         self.sampling_rates[name], self.excerpts[path] = batch.sampling_rate, batch.names
         self.leads[name] = batch.excerpts[0].recording.signal.lead_names
 
+    @property
+    def arrays_like_signals(self) -> list[str]:
+        """The names of arrays that have the axes of signals."""
+        others = {*self.pictures, *self.sampling_rates}
+        return [name for name, array in self.arrays.items() if array.ndim == _AXES_OF_SIGNALS and name not in others]
+
     def check_signal_options(self, options: SignalOptions) -> None:
         """Refuse options of signals where none of the inputs is one; of arrays the sampling rate may be told."""
         if not options.given() or self.sampling_rates:
             return
         if options.given() == ["--sampling-rate"] and options.sampling_rate is not None:
-            of_signals = [name for name, array in self.arrays.items() if array.ndim == _AXES_OF_SIGNALS and name not in self.pictures]
-            self.rates_of_arrays = dict.fromkeys(of_signals, options.sampling_rate)
+            self.rates_of_arrays = dict.fromkeys(self.arrays_like_signals, options.sampling_rate)
         if not self.rates_of_arrays:
             kinds = ", ".join(str(path) for path in self.files.values())
             raise OptionError(

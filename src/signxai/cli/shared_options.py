@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import FiniteRange, Seed, named_file, named_text
+from signxai.cli.arguments import FiniteRange, Place, Seed, named_file, named_text
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.units import known_units
 
@@ -62,6 +62,7 @@ _model = click.option(
 )
 _weights = click.option(
     "--weights",
+    type=Place(str),
     default="DEFAULT",
     show_default=True,
     metavar="W",
@@ -149,7 +150,7 @@ signal_options = in_order(
     click.option("--leads", metavar="NAMES", help="Of a signal: the leads to read, in this order, as I,II,V1."),
     click.option(
         "--beats",
-        type=click.Path(path_type=Path),
+        type=Place(),
         metavar="FILE",
         help="Of a signal: its beats, instead of those annotated: a table with a column sample or time (s), and symbol where it is known, "
         "or WFDB annotations; or the word detect, to have them found.",
@@ -172,7 +173,7 @@ signal_drawing_options = in_order(
         "--summary",
         "summaries",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=Place(),
         metavar="FILE",
         help="Of ECGs: write relevance for and against by lead, beat and wave (P, QRS, ST, T), as a table (.csv) or a figure "
         "(.png, .pdf, .svg, ...); may be given again. Waves are found by neurokit2, of the extra `ecg`.",

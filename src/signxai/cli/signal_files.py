@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
-from signxai.cli.input_files import Failure, as_most, attempted, in_order, not_as_most
+from signxai.cli.failures import Failure, NotHeldError, as_most, attempted, in_order, not_as_most
+from signxai.cli.input_files import check_readable, is_readable
 from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES
 from signxai.models import Classifier
 from signxai.timeseries.beat_files import read_beats
 from signxai.timeseries.beats import AAMI_CLASSES, UNCLASSIFIED, Beats
-from signxai.timeseries.checks import check_signal
+from signxai.timeseries.checks import check_signal, find_flat_lines, find_gaps
 from signxai.timeseries.detection import DETECTOR, detect_beats, voltage_leads
 from signxai.timeseries.formats import format_of, signal_suffixes
 from signxai.timeseries.reading import read_signal
@@ -239,12 +241,12 @@ def are_signals(paths: Sequence[Path], options: SignalOptions) -> bool:
     others = [path for path in paths if not _is_signal(path, options)]
     if not others:
         return True
-    if len(others) < len(paths):
-        others = [path for path in others if path.suffix.lower() in _OTHER_SUFFIXES]
-        if not others:  # what is of no kind is a signal that cannot be read
+    if signals := [path for path in paths if path not in others]:
+        other = next((path for path in others if path.suffix.lower() in _OTHER_SUFFIXES and is_readable(path)), None)
+        if other is None:  # what is of no kind, or broken, is a signal that cannot be read
             return True
-        one = next(path for path in paths if _is_signal(path, options))
-        raise OptionError(f"inputs explained together are all signals or none; {one} is one, and {others[0]} is none: explain them apart")
+        if one := next((path for path in signals if is_readable(path)), None):
+            raise OptionError(f"inputs explained together are all signals or none; {one} is one, and {other} is none: explain them apart")
     if options.given():
         kinds = ", ".join(suffix for suffix in signal_suffixes() if suffix not in ARRAY_SUFFIXES)
         raise OptionError(
@@ -311,11 +313,18 @@ def read_readable(paths: Sequence[Path], classifier: Classifier, options: Signal
         OptionError: as ``read_signals``.
     """
     check_beats(paths, options)
-    read, failures = attempted(paths, lambda path: read_signals([path], classifier, options), may_fail=True)
+    read, failures = attempted(paths, partial(_read_one, classifier=classifier, options=options), may_fail=True)
     alike, others = as_most({number: _form(one) for number, one in read.items()})
     failures += not_as_most(paths, alike, others, "it is {}, and most are {}; explain it apart")
     batch = joined_signals([read[number] for number in alike])
     return ReadSignals(batch, [number for number in alike for _ in read[number].excerpts], in_order(paths, failures))
+
+
+def _read_one(path: Path, classifier: Classifier, options: SignalOptions) -> SignalBatch:
+    """A recording; a file of another kind is here because it is broken, of which its own reader knows best."""
+    if path.suffix.lower() in _OTHER_SUFFIXES and not _is_signal(path, options):
+        check_readable(path)
+    return read_signals([path], classifier, options)
 
 
 def _form(batch: SignalBatch) -> str:
@@ -362,12 +371,14 @@ def _recording(path: Path, wanted: SignalInput, options: SignalOptions) -> Recor
     units = options.units[0] if len(options.units) == 1 else options.units or None
     try:
         recorded = read_signal(path, sampling_rate=options.sampling_rate, lead_names=options.leads or None, units=units, check=False)
+        recorded = _with_beats(recorded, wanted, options)
     except (InputError, OptionError) as error:
         raise type(error)(as_written_here(str(error))) from error
-    recorded = _with_beats(recorded, wanted, options)
     try:
         prepared = wanted.prepare(recorded)
         signal, values = prepared.signal, np.asarray(prepared.values)
+    except (InputError, OptionError) as error:
+        raise type(error)(as_written_here(str(error))) from error
     except SignxaiError:
         raise
     except Exception as error:  # a factory's preparation is the user's code: it may raise anything
@@ -395,12 +406,17 @@ def _notices(recording: Recording) -> Iterator[str]:
 _OPTIONS = {"sampling_rate=": "--sampling-rate", "lead_names=": "--leads", "units=": "--units", "length_s=": "--window-length"}
 
 
+_LEFT_OUT = "leave that lead out by --leads, or save a stretch without the gap as a file of its own"
+"""What can be done where a whole recording must have no gap, which ``--window`` does not cut."""
+
+
 def as_written_here(message: str) -> str:
     """The library's message with the arguments as options.
 
     >>> as_written_here("give units=, such as 'mV'")
     "give --units, such as 'mV'"
     """
+    message = message.replace("use a stretch without one (between)", _LEFT_OUT)
     for argument, option in _OPTIONS.items():
         message = message.replace(f"{argument},", f"{option},").replace(argument, f"{option} ")
     return message
@@ -434,7 +450,7 @@ def _stretch(recording: Recording, window: tuple[float | None, float | None]) ->
     stop = samples if window[1] is None else round(window[1] * rate)
     if not 0 <= start < stop <= samples:
         said = ":".join("" if seconds is None else f"{seconds:.10g}" for seconds in window)
-        raise OptionError(f"--window {said}s: {recording.file} runs from 0 s to {recording.signal.duration:.10g} s; give a stretch of it")
+        raise NotHeldError(f"--window {said}s: {recording.file} runs from 0 s to {recording.signal.duration:.10g} s; give a stretch of it")
     return Excerpt(recording, start, stop)
 
 
@@ -449,11 +465,11 @@ def _at_beats(recording: Recording, wanted: SignalInput, numbers: Sequence[int])
     count = len(recording.beats)
     for number in dict.fromkeys(numbers):
         if not 0 <= number < count:
-            raise OptionError(f"--at-beat {number}: {recording.file} has {count} {recording.beats.origin} beats, 0 to {count - 1}")
+            raise NotHeldError(f"--at-beat {number}: {recording.file} has {count} {recording.beats.origin} beats, 0 to {count - 1}")
         if fault := _fault(around, number):
-            raise InputError(
-                f"{recording.file}, {recording.beat_name(number)}: {fault}; the network takes {wanted.before_s:g} s before a beat "
-                f"and {wanted.after_s:g} s behind it{_with_room(around)}"
+            raise NotHeldError(
+                f"--at-beat {number}: {recording.file}, {recording.beat_name(number)}: {fault}; the network takes "
+                f"{wanted.before_s:g} s before a beat and {wanted.after_s:g} s behind it{_with_room(around)}"
             )
         yield _window(recording, around, number)
 
@@ -498,7 +514,15 @@ def _check_alike(excerpts: Sequence[Excerpt]) -> None:
 def _check(excerpt: Excerpt) -> None:
     """Refuse a stretch that the network would be wrong about."""
     recorded = excerpt.recording.recorded
-    if all(unit in VOLTS for unit in recorded.units):
-        check_signal(recorded.between(excerpt.start_s, min(excerpt.stop_s, recorded.duration)), start_s=excerpt.start_s)
+    cut = recorded.between(excerpt.start_s, min(excerpt.stop_s, recorded.duration))
+    gaps = [replace(gap, start_s=gap.start_s + excerpt.start_s, end_s=gap.end_s + excerpt.start_s) for gap in find_gaps(cut)]
+    try:
+        if all(unit in VOLTS for unit in recorded.units):
+            check_signal(cut, start_s=excerpt.start_s)
+        elif gaps:
+            raise InputError(f"{excerpt.name}: gaps (no values): {', '.join(map(str, gaps))}")
+    except InputError as error:
+        instead = "; --window START:ENDs takes a stretch without them, --leads NAMES leaves leads out"
+        raise InputError(f"{error}{instead if gaps or find_flat_lines(cut) else ''}") from error
     if np.isnan(excerpt.values).any():
-        raise InputError(f"{excerpt.name}: there is a gap in it")
+        raise InputError(f"{excerpt.name}: the model's preparation leaves NaN in it")

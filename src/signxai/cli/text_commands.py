@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signxai.cli import option_texts
-from signxai.cli.arguments import Seed, TextCommand
+from signxai.cli.arguments import Place, Seed, TextCommand
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.shared_options import device_option, methods_option, relevance_option
 from signxai.names.grammar import parse_method
@@ -43,7 +43,7 @@ __all__ = ["text"]
     "--output",
     "outputs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="FILE",
     help="Write a page (.html), the numbers (.json) or a figure (.png, .pdf, .svg, ...); may be given again.",
 )

@@ -52,7 +52,8 @@ def _record(path: Path, module: str, parser: str, kind: str) -> Any:
         try:
             record = getattr(parsers, parser)().parse(path)
         except kit.ECGDataKitError as error:
-            raise InputError(f"{path}: {kind} that cannot be read: {error}") from error
+            said = str(error).removeprefix(f"{path}: ").replace(str(path), "the file")  # which is named once, at the beginning
+            raise InputError(f"{path}: {kind} that cannot be read: {said}") from error
     faults = [str(warning.message) for warning in told if not _is_harmless(str(warning.message))]
     if faults:
         raise InputError(f"{path}: {kind} that is not read as it stands: {'; '.join(faults)}")
