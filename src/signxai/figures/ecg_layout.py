@@ -209,6 +209,8 @@ class Drawing:
     gain: float
     norm: Normalize | None
     cmap: str
+    letters: float = 1.0
+    """How large text is, beside that of a page of its own."""
 
     @property
     def hidden(self) -> float:

@@ -1,6 +1,7 @@
 """The colour scale of signed relevance, the same for every figure: symmetric about 0, and labelled."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.colorbar import Colorbar
@@ -9,12 +10,15 @@ from matplotlib.colors import Normalize
 from signxai.common.errors import OptionError
 from signxai.common.visualization import FloatArray, require_finite
 
-__all__ = ["AGAINST", "FOR", "MEANING", "TEXT_SIZE", "beyond", "label_bar", "relevance_norm"]
+__all__ = ["AGAINST", "FOR", "MEANING", "SHORT_MEANING", "TEXT_SIZE", "beyond", "label_bar", "meaning", "number_bar", "relevance_norm"]
 
 TEXT_SIZE = 9.0  # points, 72 to the inch
 AGAINST, FOR = "speaks against", "speaks for"
 MEANING = f"{AGAINST} ← relevance → {FOR}"
 """What the two sides of the scale stand for."""
+
+SHORT_MEANING = "against ← relevance → for"
+"""The same where there is little room."""
 
 
 def relevance_norm(relevance: FloatArray, limit: float | None, percentile: float) -> Normalize:
@@ -44,10 +48,20 @@ def beyond(relevance: FloatArray, norm: Normalize) -> str:
 
 def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize) -> None:
     """Ticks at the ends, at 0 and halfway between, and what the colours mean."""
-    end = _end(norm)
-    bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[_short(share * end) for share in (-1, -0.5, 0, 0.5, 1)])
-    bar.set_label(MEANING if relevance.any() else "relevance (0 everywhere)", fontsize=TEXT_SIZE)
+    number_bar(bar, norm)
+    bar.set_label(meaning(relevance), fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=TEXT_SIZE)
+
+
+def meaning(relevance: FloatArray) -> str:
+    """What the colours of relevance mean."""
+    return MEANING if relevance.any() else "relevance (0 everywhere)"
+
+
+def number_bar(bar: Colorbar, norm: Normalize, shares: Sequence[float] = (-1, -0.5, 0, 0.5, 1)) -> None:
+    """Ticks at shares of the end."""
+    end = _end(norm)
+    bar.set_ticks([share * end for share in shares], labels=[_short(share * end) for share in shares])
 
 
 def _end(norm: Normalize) -> float:

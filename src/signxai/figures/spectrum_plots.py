@@ -18,6 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array
@@ -67,6 +68,7 @@ _THINNEST_BAR = 2.4
 """Points: a hairline shows no colour. Of so many frequencies that bars overlap, the outline of the strongest is seen."""
 _EDGE = 0.4
 """Points of gray to both sides of a bar, so that a pale one is seen."""
+_NAME_GAP = 8.0  # points between a lead's name and its numbers
 _PANEL_BAR_BAND, _BAR_GAP = 0.9, 0.1
 
 
@@ -93,8 +95,8 @@ def plot_spectrum(
         spectral: what `dft_relevance` gives for it.
         lead_names: in the order of the leads; without them they are numbered from 1.
         units: of the signal.
-        highest: the largest frequency shown, in Hz; None: the one up to which 99 % of the sum of |R| and of the signal's power (without
-            its mean) lie. What lies above it is said below the figure.
+        highest: the largest frequency shown, in Hz; None: the one up to which 99 % of the sum of |R| and of the power of all leads
+            (without their means) lie. What lies above it is said below the figure.
         title: above the figure.
         limit: relevance at the ends of the colour scale, which is symmetric about 0 and the same for all leads; None: the
             percentile.
@@ -206,7 +208,7 @@ _LEAST_BINS = 8
 
 
 def _telling_frequency(frequencies: FloatArray, relevance: FloatArray, amplitudes: FloatArray) -> float:
-    r"""The frequency up to which 99 % of the sum of |R| over all leads lie, and of the power of each lead without its mean.
+    r"""The frequency up to which 99 % of the sum of |R| over all leads lie, and of their power without their means.
 
     Args:
         frequencies: (bins,), in Hz, rising.
@@ -219,14 +221,15 @@ def _telling_frequency(frequencies: FloatArray, relevance: FloatArray, amplitude
     """
     power = np.square(amplitudes)
     power[:, 0] = 0.0
-    shares = [np.abs(relevance).sum(axis=0), *power]
+    # Of the power of all leads together, as the noise of a lead that has hardly any would reach to the end.
+    shares = [np.abs(relevance).sum(axis=0), power.sum(axis=0)]
     found = [int(np.searchsorted(np.cumsum(share), _TELLING * share.sum())) for share in shares if share.any()]
     least = min(_LEAST_BINS, len(frequencies)) - 1  # a few bars are no axis
     return float(frequencies[max([least, *found])])
 
 
 def highest_telling(samples: Sequence[SpectrumSample]) -> float:
-    r"""The frequency in Hz up to which 99 % of the sum of |R| of each map lie, and of the power of each lead without its mean.
+    r"""The frequency in Hz up to which 99 % of the sum of |R| of each map lie, and of the power of all leads without their means.
 
     Raises:
         InputError: a sample whose parts do not fit each other.
@@ -291,6 +294,8 @@ def _draw_spectrum(grid: AxesArray, spectrum: _Spectrum, cmap: str) -> None:
         _draw_relevance(right, spectrum.frequencies, values, spectrum.norm, cmap)
         _set_reach(right, spectrum.relevance)
         left.set_ylabel(name, fontsize=_NAME_SIZE, weight="bold", rotation=0, ha="right", va="center", parse_math=False)
+        left.yaxis.labelpad = _NAME_GAP
+    figure_of(grid[0, 0]).align_ylabels(grid[:, 0])
     for axes, heading in zip(grid[0], (f"amplitude ({spectrum.units})", "relevance"), strict=True):
         axes.set_title(heading, fontsize=TEXT_SIZE, parse_math=False)
 
@@ -457,6 +462,7 @@ def _grid(figure: Figure | SubFigure, leads: int, columns: int) -> AxesArray:
 
 def _draw_amplitudes(axes: Axes, frequencies: FloatArray, amplitudes: FloatArray) -> None:
     axes.plot(frequencies, amplitudes, color="black", linewidth=0.8)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.fill_between(frequencies, amplitudes, color="0.85", linewidth=0)
     # The mean of the signal is often larger than all amplitudes.
     axes.set_ylim(0, 1.05 * float(amplitudes[1:].max(initial=0.0)) or 1.05 * float(amplitudes[0]) or 1.0)
@@ -470,7 +476,11 @@ def _draw_relevance(axes: Axes, frequencies: FloatArray, relevance: FloatArray, 
     axes.add_collection(LineCollection(list(bars[order]), colors="0.5", linewidths=width + 2 * _EDGE, zorder=1.9), autolim=False)
     axes.add_collection(LineCollection(list(bars[order]), **style), autolim=False)
     axes.axhline(0.0, color="black", linewidth=0.5)
-    axes.set_xmargin(0.01)
+    # A bar at the end is as wide as the others, half of it on either side of its frequency.
+    beside = max(0.01, (width / 2 + 2 * _EDGE) / (0.38 * _WIDTH * _POINTS)) * (frequencies[-1] - frequencies[0])
+    axes.set_xlim(frequencies[0] - beside or -1.0, frequencies[-1] + beside or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(7))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
 def _set_reach(axes: Axes, relevance: FloatArray) -> None:
