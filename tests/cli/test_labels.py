@@ -184,6 +184,7 @@ def headings_of(run, monkeypatch, *args):
             name,
             lambda samples, *rest, _own=drawn_by, **options: [
                 headings.extend(sample.heading for sample in samples),
+                turned.extend(list(sample.turned) for sample in samples),
                 _own(samples, *rest, **options),
             ][1],
         )

@@ -73,3 +73,9 @@ def test_what_twelve_leads_hide_is_said_within_the_page():
     assert "is not shown" in " ".join(label.get_text().split())
     assert within(label.get_window_extent(), figure.bbox)
     assert not label.get_window_extent().overlaps(figure.axes[1].get_window_extent())
+
+
+def test_what_a_shared_bar_means_is_within_a_narrow_page():
+    samples = [EcgSample(BEATS[:, :80], {SHORT: BEATS[:, :80]}, turned=turned) for turned in ([], [SHORT])]
+    figure = laid_out(plot_ecg_maps(samples, sampling_rate=100)[0].figure)
+    assert within(figure.axes[-1].xaxis.label.get_window_extent(), figure.bbox)

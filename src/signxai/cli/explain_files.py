@@ -461,7 +461,7 @@ def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifie
         name = decisions.names[index]
         x = classifier.picture(decisions.array[index]) if decisions.array.ndim == 4 else decisions.array[index]
         one = {method: values[index] for method, values in maps.items()}
-        samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}"))
+        samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}", decisions.turned.get(index, ())))
     return _figure_of(decisions.array, overlay)(samples)
 
 

@@ -1,5 +1,6 @@
 """Whose maps have their signs turned because a score is below 0, as those of LRP that starts with 1, which are shares of it."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -34,7 +35,18 @@ def noting_signs(decisions: Decisions, methods: Sequence[str], relevance: str) -
     if not turned:
         return decisions
     by = "" if len(turned) == len(methods) else f" by {_some(turned)}"
-    return replace(decisions, notes={row: f"; signs turned{by}: a logit is below 0" for row, _ in _below_zero(decisions)})
+    below = _below_zero(decisions)
+    # Of a difference the signs are turned as a whole only where both logits turn them.
+    parts = 1 if decisions.versus is None else 2
+    whole = [row for row, count in Counter(row for row, _ in below).items() if count == parts]
+    notes = {row: f"; signs turned{by}: {_which_logit(row in whole, parts)} below 0" for row, _ in below}
+    return replace(decisions, notes=notes, turned=dict.fromkeys(whole, turned))
+
+
+def _which_logit(is_whole: bool, parts: int) -> str:
+    if parts == 1:
+        return "a logit is"
+    return "both logits are" if is_whole else "in part, as one of both logits is"
 
 
 _WHY = {"one_hot": "which are shares of it", "logit": "which are multiplied with it"}

@@ -156,6 +156,6 @@ def _draw_panel(figure: Figure, panel: Panel, left: float, bottom: float) -> Axe
         box = left, bottom + _BAR_LABELS, _BAR_WIDTH, _BAR_HEIGHT
         place: dict[str, Any] = {"orientation": "horizontal", "extend": beyond(recording.relevance, norm)}
         place["cax"] = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-        label_bar(figure.colorbar(ScalarMappable(norm, drawing.cmap), **place), recording.relevance, norm)
+        label_bar(figure.colorbar(ScalarMappable(norm, drawing.cmap), **place), recording.relevance, norm, drawing.is_turned)
     draw(axes, drawing, scale, (panel.width - _MARGIN) / INCH)
     return axes

@@ -63,10 +63,10 @@ def bar_below(axes: Sequence[Axes], colours: ScalarMappable, label: str, size: f
     pad, fraction = _PAD, _FRACTION
     if figure.get_layout_engine() is None:
         line, height = _LINE * size / _POINTS, figure.get_figheight()
-        boxes = [each.get_position() for each in axes]
+        boxes = [each.get_position(original=True) for each in axes]
         bottom, top = min(box.y0 for box in boxes), max(box.y1 for box in boxes)
         pad = max(pad, (between + 0.5) * line / (height * (top - bottom)))
-        fraction = max(fraction, ((label.count("\n") + 4.2) * line - height * bottom) / (height * (top - bottom)))
+        fraction = max(fraction, ((label.count("\n") + 3.5) * line - height * bottom) / (height * (top - bottom)))
         pad, fraction = min(pad, 0.4), min(fraction, 0.4)  # the axes keep a fifth of their height
     style: dict[str, Any] = {"location": "bottom", "shrink": _SHRINK, "aspect": _ASPECT, "extend": extend}
     style |= {"pad": pad, "fraction": fraction} if figure.get_layout_engine() is None else {}

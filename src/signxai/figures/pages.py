@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.own_axes import bar_below, broken, letters, width_of
 from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
-from signxai.figures.relevance_colours import MEANING, TEXT_SIZE
+from signxai.figures.relevance_colours import TEXT_SIZE, ends
 
 __all__ = [
     "DOTS",
@@ -93,9 +93,9 @@ class Row:
     goes_on: bool = False
 
 
-def bar_label(percentile: float, each: str = "each map", more: str = "") -> str:
-    """What the colours mean, in two lines."""
-    return f"{MEANING}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
+def bar_label(percentile: float, each: str = "each map", more: str = "", turned: Iterable[bool] = ()) -> str:
+    """What the colours mean, in two lines; of each map whether its signs are turned."""
+    return f"{ends(turned)}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
 
 
 # Where it is drawn. The page is a pile of bands whose heights are added up before anything is drawn,

@@ -6,7 +6,7 @@ Nothing here computes relevance or touches pyplot's global state.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -132,12 +132,14 @@ class SpectrumSample:
         maps: from a method's name, or any other title, to what `dft_relevance` gives; at least one.
         heading: above the maps.
         lead_names: in the order of the leads; without them they are numbered from 1.
+        turned: the titles of maps whose signs are turned; their colour bars say so.
     """
 
     signal: npt.ArrayLike
     maps: Mapping[str, SpectralRelevance]
     heading: str = ""
     lead_names: Sequence[str] = ()
+    turned: Collection[str] = ()
 
 
 def plot_spectrum_maps(
@@ -187,7 +189,7 @@ def plot_spectrum_maps(
             style: dict[str, Any] = {"fontsize": _TITLE_SIZE, "weight": "bold", "va": "center", "parse_math": False}
             place.text(0.01, 0.5, "\n".join(band.text), **style)
         else:
-            grids.append(_draw_band(place, band.spectrum, band.text, cmap))
+            grids.append(_draw_band(place, band.spectrum, band.text, band.is_turned, cmap))
     readable(figure)
     return grids
 
@@ -306,6 +308,7 @@ class _Band:
 
     text: Sequence[str]
     spectrum: _Spectrum | None = None
+    is_turned: bool = False
 
     @property
     def height(self) -> float:
@@ -318,10 +321,12 @@ def _bands(sample: SpectrumSample, units: str, highest: float | None, percentile
     if sample.heading:
         yield _Band(_in_lines(sample.heading))
     for title, spectral in sample.maps.items():
-        yield _Band([title], _spectrum(sample.signal, spectral, sample.lead_names, units, highest, None, percentile))
+        yield _Band(
+            [title], _spectrum(sample.signal, spectral, sample.lead_names, units, highest, None, percentile), title in sample.turned
+        )
 
 
-def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap: str) -> AxesArray:
+def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], is_turned: bool, cmap: str) -> AxesArray:
     grid = _grid(place, len(spectrum.names), 2)
     _draw_spectrum(grid, spectrum, cmap)
     for axes in grid[-1]:
@@ -330,7 +335,7 @@ def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap
     bar: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": _BAR_WIDTH / _WIDTH, "aspect": _BAR_WIDTH / _BAR_HEIGHT}
     bar["pad"] = _BAR_GAP / (len(spectrum.names) * spectrum.height)
     extend = beyond(spectrum.relevance, spectrum.norm)
-    label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm)
+    label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm, is_turned)
     return grid
 
 
