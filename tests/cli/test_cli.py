@@ -275,9 +275,9 @@ def test_a_target_may_be_a_name_in_any_case_of_letters(run):
 def test_a_heading_gives_the_numbers_of_both_classes_and_their_difference(run, monkeypatch):
     headings = []
 
-    def noted(x, maps, heading):
+    def noted(x, maps, heading, turned):
         headings.append(heading)
-        return Sample(x, maps, heading)
+        return Sample(x, maps, heading, turned)
 
     monkeypatch.setattr("signxai.cli.explain_files.Sample", noted)
     args = ["--method", "gradient", "--target", "2", "--versus", "0", "--output", "rather.png", "--save", "rather.npz"]
@@ -298,7 +298,7 @@ def test_a_class_rather_than_another(run, at):
 
     with np.load("maps.npz") as saved:
         assert (saved["target"].tolist(), saved["versus"].tolist()) == ([2, 2], [0, 0])
-        wanted = signxai.explain(nets.small(), saved["x"], "lrp_z", contrast(2, 0), **({"at": "0"} if at else {}))
+        wanted = signxai.explain(nets.small(), saved["x"], "lrp_z", contrast(2, 0), relevance="logit", **({"at": "0"} if at else {}))
         np.testing.assert_array_equal(saved["lrp_z@0" if at else "lrp_z"], wanted)
 
 
@@ -685,7 +685,7 @@ AT_MISTAKES = {
     "a figure": (["x.npy", *SMALL, "--at", "0", "--output", "maps.png"], ["--output", "--at", "--save MAPS.npz"]),
     "frequencies": (["ecg.npy", *SMALL, "--at", "0", "--sampling-rate", "100", "--frequency"], ["--frequency", "--save MAPS.npz"]),
     "no such layer": (["x.npy", *SMALL, "--at", "features", "--save", "maps.npz"], ["features", "0, 1, 2"]),
-    "a layer twice": (["x.npy", *SMALL, "--at", "0", "--at", "0", "--save", "maps.npz"], ["'0' is given twice"]),
+    "a layer twice": (["x.npy", *SMALL, "--at", "0", "--at", "0", "--save", "maps.npz"], ["--at 0", "twice"]),
     "a method without": (["x.npy", *SMALL, "--method", "grad_cam", "--at", "0", "--save", "maps.npz"], ["'at'", "grad_cam"]),
     "as a parameter": (["x.npy", *SMALL, "--option", "at=0", "--save", "maps.npz"], ["at=", "--at"]),
 }

@@ -267,6 +267,10 @@ MISTAKES = {
         ["twelve.npz", *TWELVE, "--sampling-rate", "100", "--highest-hz", "30", "--output", "a.png"],
         ["--highest-hz"],
     ),
+    "frequencies of a summary": (
+        ["twelve.npz", *TWELVE, "--sampling-rate", "100", "--frequency", "--summary", "a.png"],
+        ["--frequency", "--output", "--save"],
+    ),
     "a layout of no signal": (["twelve.npz", *TWELVE, "--layout", "rows", "--output", "a.png"], ["--layout", "--sampling-rate"]),
     "a layout of several inputs": (
         [*("--input", "a=plain.npy", "--input", "b=plain.npy"), *BOTH, *ROWS],

@@ -269,7 +269,7 @@ def test_an_argument_is_passed_on(run, here):
 )
 def test_targets_are_those_of_python(run, here, args, target):
     explained(run("explain", "in.npz", *JOINT, *args, "--method", "lrp_z", "--save", "maps.npz"))
-    same(kept(saved(), "lrp_z"), in_python("lrp_z", target))
+    same(kept(saved(), "lrp_z"), in_python("lrp_z", target, **({"relevance": "logit"} if "--versus" in args else {})))
 
 
 @pytest.mark.parametrize("args", [["--target", "all"], ["--above", 0]])

@@ -430,6 +430,10 @@ MISTAKES = {
     "an array with a window": (["array.npy", *PLAIN, "--window", "1:2s"], ["--window", "array.npy", "--sampling-rate"]),
     "a picture with a rate": ([CHELSEA, "--method", "gradient", "--sampling-rate", "100"], ["--sampling-rate", "chelsea.png"]),
     "frequencies of an array": (["array.npy", *PLAIN, "--frequency"], ["--frequency", "--sampling-rate"]),
+    "frequencies that the signal does not have": (
+        ["table.csv", *PLAIN, "--frequency", "--output", "a.png", "--highest-hz", "50.1"],
+        ["50.1", "50 Hz", "Nyquist"],
+    ),
     "a signal and an array": (["table.csv", "array.npy", *PLAIN], ["array.npy", "explain them apart"]),
     "two lengths": (["table.csv", "longer.hea", *PLAIN], ["table.csv: 2 x 500", "longer.hea: 2 x 600", "apart"]),
     "no rate": (["no_rate.csv", *PLAIN, "--window", "1:2s"], ["no_rate.csv", "--sampling-rate"]),

@@ -25,6 +25,7 @@ from signxai.common.visualization import (
 from signxai.figures import comparison_plots, ecg_map_plots, ecg_plots, input_plots, map_plots, spectrum_plots, summary_plots, text_plots
 from signxai.figures.pages import HIGHEST, PageError, check_height
 from signxai.figures.paging import pages, save_pages
+from signxai.figures.relevance_colours import MEANING, TURNED_MEANING, ends
 from signxai.timeseries import dft_relevance, stdft_relevance
 
 RANDOM = np.random.default_rng(3)
@@ -102,14 +103,53 @@ def test_of_logits_below_0_it_is_said_whose_signs_are_turned():
     x, maps = np.zeros((2, 3, 8, 8)), {"lrp_z": np.ones((2, 3, 8, 8)), "gradient": np.ones((2, 3, 8, 8))}
 
     def said(maps, **options):
-        return [text.get_text() for text in signxai.show(x, maps, logits=[-1.5, 2], **options).texts if "sample" in text.get_text()]
+        return [
+            " ".join(text.get_text().split())
+            for text in signxai.show(x, maps, logits=[-1.5, 2], **options).texts
+            if "sample" in text.get_text()
+        ]
 
     assert said(maps) == ["sample 0: logit -1.50; signs turned by lrp_z", "sample 1: logit 2.00"]
     assert said(maps, started_with="logit") == ["sample 0: logit -1.50; signs turned by gradient", "sample 1: logit 2.00"]
     assert said({"lrp_z": maps["lrp_z"]})[0] == "sample 0: logit -1.50; signs turned"
-    assert said({"mine": maps["lrp_z"]}) == ["sample 0: logit -1.50", "sample 1: logit 2.00"]
+    unnamed = "sample 0: logit -1.50; signs are turned where relevance is a share of it (LRP with z or epsilon)"
+    assert said({"mine": maps["lrp_z"]}) == said(maps["lrp_z"]) == [unnamed, "sample 1: logit 2.00"]
     several = signxai.show({"a": x, "b": x}, {"lrp_z": {"a": x + 1, "b": x - 1}}, logits=[-1.5, 2])
     assert "sample 0: logit -1.50; signs turned" in [text.get_text() for text in several.texts]
+
+
+@pytest.mark.parametrize(
+    ("logits", "methods", "meaning"),
+    [
+        ([-1.0, -2.0], ["lrp_z"], TURNED_MEANING),
+        ([1.0, 2.0], ["lrp_z"], MEANING),
+        ([-1.0, 2.0], ["lrp_z"], ends([True, False])),
+        ([-1.0, -2.0], ["lrp_z", "gradient"], ends([True, False])),
+        ([-1.0, -2.0], ["gradient"], MEANING),
+    ],
+)
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 2, 40), (2, 5), None])
+def test_the_colour_bar_says_which_side_speaks_for_the_class(shape, logits, methods, meaning):
+    x = RANDOM.random(shape or (2, 4)) if shape else {"a": RANDOM.random((2, 4)), "b": RANDOM.random((2, 2, 40))}
+    figure = signxai.show(x, dict.fromkeys(methods, x), logits=logits)
+    assert figure.axes[-1].get_xlabel().split("\n")[0] == meaning
+
+
+@pytest.mark.parametrize("turned", [[], ["lrp_z"]])
+def test_bars_of_ecgs_and_spectra_say_which_side_speaks_for_the_class(turned):
+    meaning = TURNED_MEANING if turned else MEANING
+    ecg = ecg_map_plots.EcgSample(SIGNAL, {"lrp_z": RELEVANCE}, turned=turned)
+    spectrum = spectrum_plots.SpectrumSample(SIGNAL, {"lrp_z": SPECTRUM}, turned=turned)
+    for axes in (ecg_map_plots.plot_ecg_maps(ecg, sampling_rate=50)[0], spectrum_plots.plot_spectrum_maps(spectrum)[0][0, 0]):
+        assert axes.figure.figure.axes[-1].get_xlabel() == meaning
+    two = ecg_map_plots.plot_ecg_maps([ecg, ecg], sampling_rate=50)[0].figure
+    assert two.axes[-1].get_xlabel().split("\n")[0] == meaning
+
+
+@pytest.mark.parametrize("logit", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_refused(logit):
+    with pytest.raises(InputError, match=r"sample 1 is (nan|inf)"):
+        signxai.show(np.zeros((2, 3, 8, 8)), np.ones((2, 3, 8, 8)), logits=[1.0, logit])
 
 
 @pytest.mark.parametrize(("options", "error"), [({"logits": [1.0]}, InputError), ({"started_with": "both"}, OptionError)])

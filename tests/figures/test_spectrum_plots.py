@@ -322,3 +322,31 @@ def test_a_page_of_spectra_needs_a_sample_and_a_map():
         plot_spectrum_maps([])
     with pytest.raises(InputError, match="each sample a map"):
         plot_spectrum_maps(SpectrumSample(np.ones(5), {}))
+
+
+def test_noise_of_a_lead_without_power_does_not_make_the_axis_long():
+    time = np.arange(1000) / 500
+    signal = np.stack([np.cos(2 * np.pi * 10 * time), 1e-4 * np.random.default_rng(0).normal(size=1000)])
+    relevance = np.stack([signal[0], 0 * time])
+    axes = plot_spectrum(signal, dft_relevance(signal, relevance, sampling_rate=500))
+    assert axes[0, 1].get_xlim()[1] < 15
+
+
+def test_bars_at_both_ends_lie_within_the_panel():
+    axes, _ = spectrum(leads=12)
+    laid_out(axes[0, 0].figure)
+    for right in axes[:, 1]:
+        line, panel = bars(right), right.get_window_extent()
+        half = line.get_linewidths()[0] / 2 * right.figure.dpi / 72
+        places = [right.transData.transform(segment[0])[0] for segment in line.get_segments()]
+        assert panel.x0 <= min(places) - half
+        assert max(places) + half <= panel.x1
+
+
+def test_names_of_twelve_leads_do_not_touch_their_numbers():
+    axes, _ = spectrum(leads=12, lead_names=STANDARD_LEADS)
+    laid_out(axes[0, 0].figure)
+    for left in axes[:, 0]:
+        name = left.yaxis.label.get_window_extent()
+        numbers = [label.get_window_extent() for label in left.get_yticklabels() if label.get_text()]
+        assert name.x1 + 3 < min(box.x0 for box in numbers)

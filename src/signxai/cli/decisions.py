@@ -49,6 +49,7 @@ class Decisions:
         are_labels: whether each class has a probability of its own, as by a sigmoid, and several may be predicted.
         versus: (N) the classes rather than which these are explained; None: they are explained by themselves.
         notes: by row, what headings of figures have to add.
+        turned: by row, the methods whose maps have their signs turned.
     """
 
     names: list[str]
@@ -60,6 +61,7 @@ class Decisions:
     are_labels: bool
     versus: list[int] | None = None
     notes: Mapping[int, str] = field(default_factory=dict)
+    turned: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @property
     def array(self) -> Array:

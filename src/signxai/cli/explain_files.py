@@ -294,6 +294,10 @@ def _check_drawing(request: Request) -> None:
         raise OptionError("--overlay is about a figure: it goes with --output FIGURE")
     if request.signals.layout and (request.frequency or not request.figures):
         raise OptionError("--layout is about the figure of an ECG over time: it goes with --output FIGURE, and without --frequency")
+    if request.frequency and request.signals.summaries and not (request.figures or request.saves or request.at):
+        raise OptionError(
+            "--frequency is about figures and kept maps: it goes with --output FIGURE or --save MAPS.npz; --summary is over time"
+        )
     if request.signals.highest_hz and not (request.frequency and request.figures):
         raise OptionError("--highest-hz is about the axis of frequencies: it goes with --frequency and --output FIGURE")
 
@@ -304,8 +308,19 @@ def _check_what_is_drawn(request: Request, x: Array, signals: SignalBatch | None
         raise _nothing_to_lay_over()
     if request.figures and signals is None:
         _figure_of(x)
+    if signals:
+        _check_highest(request.signals.highest_hz, signals)
     if request.signals.summaries and signals:
         check_summaries(signals.strips or signals.excerpts, request.signals.summary_lead)
+
+
+def _check_highest(highest: float | None, signals: SignalBatch) -> None:
+    """Refuse an axis of frequencies that goes on beyond what a sampled signal holds."""
+    if highest is not None and highest > (nyquist := signals.sampling_rate / 2):
+        raise OptionError(
+            f"--highest-hz {highest:g}: the network's input has {signals.sampling_rate:g} samples per second, so its frequencies end at "
+            f"{nyquist:g} Hz (the Nyquist frequency); give at most that"
+        )
 
 
 def _check_kinds(request: Request, signals: bool | None) -> None:
@@ -464,7 +479,7 @@ def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifie
         name = decisions.names[index]
         x = classifier.picture(decisions.array[index]) if decisions.array.ndim == 4 else decisions.array[index]
         one = {method: values[index] for method, values in maps.items()}
-        samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}"))
+        samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}", decisions.turned.get(index, ())))
     return _figure_of(decisions.array, overlay)(samples)
 
 

@@ -77,5 +77,5 @@ def figure_of_several(
         }
         x = {name: values[row] for name, values in decisions.x.items()}
         pictures = {name: classifier.picture(x[name]) for name in several.pictures}
-        samples.append(InputsSample(x, of_methods, headings[row], pictures))
+        samples.append(InputsSample(x, of_methods, headings[row], pictures, decisions.turned.get(row, ())))
     return inputs_figure(samples, one_scale=one_scale, names=several.labels, sampling_rates=several.sampling_rates)

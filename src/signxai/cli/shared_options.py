@@ -167,7 +167,8 @@ signal_drawing_options = in_order(
         "--highest-hz",
         type=FiniteRange(min=0, min_open=True),
         metavar="HZ",
-        help="With --frequency: the end of the axis. Without it: what holds 99 % of the relevance and of the signal's power.",
+        help="With --frequency: the end of the axis, at most half the sampling rate of the network's input. Without it: what holds 99 % of "
+        "the relevance and of the power of all leads.",
     ),
     click.option(
         "--summary",

@@ -183,6 +183,7 @@ class SignalResults:
             *_times_of(excerpt),
             _places(excerpt),
             self._labels(excerpt),
+            self._turned(excerpt),
         )
 
     def _hidden(self, excerpt: Excerpt, method: str, relevance: Array) -> float:
@@ -200,6 +201,7 @@ class SignalResults:
                 {name: self._spectrum(excerpt.values, relevance) for name, relevance in maps.items()},
                 self._heading(excerpt),
                 excerpt.signal.lead_names,
+                self._turned(excerpt),
             )
             for excerpt, maps in shown
         ]
@@ -214,7 +216,7 @@ class SignalResults:
     def _over_time(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
         leads = {tuple(excerpt.signal.lead_names) for excerpt, _ in shown}
         return signal_figure(
-            [Sample(excerpt.signal.values, maps, self._heading(excerpt)) for excerpt, maps in shown],
+            [Sample(excerpt.signal.values, maps, self._heading(excerpt), self._turned(excerpt)) for excerpt, maps in shown],
             leads=leads.pop() if len(leads) == 1 else (),
             x_label="time from the start of the stretch (s)" if any(excerpt.start for excerpt, _ in shown) else "time (s)",
             sampling_rate=self.batch.sampling_rate,
@@ -229,6 +231,11 @@ class SignalResults:
     def _rows(self, excerpt: Excerpt) -> Sequence[int]:
         """What was explained of an excerpt: itself, or the windows of a strip."""
         return self.batch.rows_of(excerpt) if self.batch.strips else [list(self.batch.excerpts).index(excerpt)]
+
+    def _turned(self, excerpt: Excerpt) -> Sequence[str]:
+        """The methods whose map of an excerpt has its signs turned; of a strip's windows: in each of them."""
+        first, *others = (self.decisions.turned.get(row, ()) for row in self._rows(excerpt))
+        return [method for method in first if all(method in other for other in others)]
 
     def _heading(self, excerpt: Excerpt) -> str:
         rows = self._rows(excerpt)

@@ -1,5 +1,6 @@
 """Whose maps have their signs turned because a score is below 0, as those of LRP that starts with 1, which are shares of it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -72,7 +73,12 @@ def noting_signs(decisions: Decisions, starts: Mapping[str, str]) -> Decisions:
     if not turned:
         return decisions
     by = "" if len(turned) == len(starts) else f" by {_some(turned)}"
-    return replace(decisions, notes={row: _note(decisions, row, by) for row, _ in _below_zero(decisions)})
+    below = _below_zero(decisions)
+    # Of a difference the signs are turned as a whole only where both logits turn them.
+    parts = 1 if decisions.versus is None else 2
+    whole = [row for row, count in Counter(row for row, _ in below).items() if count == parts]
+    notes = {row: _note(decisions, row, by) for row, _ in below}
+    return replace(decisions, notes=notes, turned=dict.fromkeys(whole, turned))
 
 
 def _note(decisions: Decisions, row: int, by: str) -> str:

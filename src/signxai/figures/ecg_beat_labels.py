@@ -31,6 +31,7 @@ class BeatLabels:
 
     labels: Sequence[BeatLabel]
     small: bool
+    letters: float = 1.0
 
     @property
     def lines(self) -> int:
@@ -39,15 +40,16 @@ class BeatLabels:
     @property
     def line_height(self) -> float:
         """In millimetres of the figure."""
-        return LINE * (SMALL if self.small else 1.0)
+        return LINE * self.letters * (SMALL if self.small else 1.0)
 
 
 def labels_above(cell: Cell, drawing: Drawing, scale: float) -> BeatLabels:
     """The labels of the beats within a cell that is drawn at a scale: in one line, or else smaller and in as many as they need."""
     labels = [(x, text) for x, text in cell.beats(drawing.beats, drawing.recording.sampling_rate) if text]
     frequency = Counter(beat.label for beat in drawing.beats)
-    usual = BeatLabels(_in_lines(labels, LETTER / scale, frequency), small=False)
-    return usual if usual.lines < 2 else BeatLabels(_in_lines(labels, SMALL * LETTER / scale, frequency), small=True)
+    letter = LETTER * drawing.letters / scale
+    usual = BeatLabels(_in_lines(labels, letter, frequency), False, drawing.letters)
+    return usual if usual.lines < 2 else BeatLabels(_in_lines(labels, SMALL * letter, frequency), True, drawing.letters)
 
 
 def _in_lines(labels: Sequence[tuple[float, str]], letter: float, frequency: Mapping[str, int]) -> list[BeatLabel]:
@@ -70,7 +72,7 @@ def with_headroom(drawing: Drawing, scale: float) -> Sheet:
     rows = list(sheet.rows)
     for number, row in enumerate(rows):
         marked = [cell for cell in sheet.cells if cell.marked and cell.row == number]
-        room = LINE * sheet.in_columns + max((_room(cell, drawing, scale) for cell in marked), default=0.0)
+        room = LINE * drawing.letters * sheet.in_columns + max((_room(cell, drawing, scale) for cell in marked), default=0.0)
         rows[number] = replace(row, above=to_major(row.above + room / scale), headroom=room / scale)
     return replace(sheet, rows=rows)
 
@@ -79,4 +81,4 @@ def _room(cell: Cell, drawing: Drawing, scale: float) -> float:
     if not drawing.beats:
         return 0.0
     labels = labels_above(cell, drawing, scale)
-    return LINE * _TRIANGLE + max(labels.lines * labels.line_height, LINE * any(beat.label for beat in drawing.beats))
+    return LINE * _TRIANGLE + max(labels.lines * labels.line_height, LINE * drawing.letters * any(beat.label for beat in drawing.beats))

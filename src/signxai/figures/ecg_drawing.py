@@ -16,9 +16,10 @@ from signxai.figures.ecg_beat_labels import SMALL, labels_above, with_headroom
 from signxai.figures.ecg_layout import MAJOR, PULSE_ROOM, SPEED, Cell, Drawing, Sheet, scale_of
 from signxai.figures.ecg_recording import Recording
 from signxai.figures.glyphs import readable
-from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar
+from signxai.figures.own_axes import bar_below, broken, letters, width_of
+from signxai.figures.relevance_colours import TEXT_SIZE, beyond, meaning, number_bar
 
-__all__ = ["TITLE_SIZE", "draw", "draw_on", "longest_side_name"]
+__all__ = ["TITLE_SIZE", "draw", "draw_on", "longest_side_name", "time_label"]
 
 # Millimetres of the paper
 _MINOR = 1.0
@@ -30,34 +31,46 @@ _NAME_SIZE, TITLE_SIZE = 10.0, 12.0
 _COLOUR_WIDTH = 3.0  # of the broad line, in points, 72 to the inch
 _TIME_STEPS = (0.2, 0.4, 1, 2, 5, 10, 20)  # seconds
 _TIME_LABEL = 12.0
+_NARROW_BAR = 2.0  # inches: it has no room for five numbers
 _NO_SIGNAL, _NO_LEAD = "no signal", "not recorded"
-_NOTE: dict[str, Any] = {"fontsize": TEXT_SIZE, "style": "italic", "color": "0.35"}
+_NOTE: dict[str, Any] = {"style": "italic", "color": "0.35"}
 
 _MAJOR_COLOUR, _MINOR_COLOUR = "#eab8b0", "#f8e2de"
 
 
 def draw_on(axes: Axes, drawing: Drawing, title: str) -> None:
     """Draw on axes that are there, in the size that they have."""
+    size = letters()
+    drawing = replace(drawing, letters=size)
     sheet, recording, norm = drawing.sheet, drawing.recording, drawing.norm
-    axes.set_title(title, fontsize=TITLE_SIZE, weight="bold", parse_math=False)
+    width = width_of([axes])
+    axes.set_title(broken(title, width, TITLE_SIZE * size), fontsize=TITLE_SIZE * size, weight="bold", parse_math=False)
     if norm is not None and recording.relevance is not None:
-        place: dict[str, Any] = {"ax": axes, "location": "bottom", "shrink": 0.5, "aspect": 30}
-        bar = axes.figure.colorbar(ScalarMappable(norm, drawing.cmap), extend=beyond(recording.relevance, norm), **place)
-        label_bar(bar, recording.relevance, norm)
+        lines = 2 + time_label(drawing, 0.5, width).count("\n")
+        of_bar = ScalarMappable(norm, drawing.cmap), meaning(recording.relevance, drawing.is_turned), TEXT_SIZE * size, lines
+        bar = bar_below([axes], *of_bar, beyond(recording.relevance, norm))
+        number_bar(bar, norm, (-1, -0.5, 0, 0.5, 1) if width_of([bar.ax]) > _NARROW_BAR * size else (-1, 0, 1))
     # Text makes the paper higher, and that makes the scale smaller.
     scale = scale_of(axes, with_headroom(drawing, scale_of(axes, sheet)))
-    draw(axes, replace(drawing, sheet=with_headroom(drawing, scale)), scale)
+    draw(axes, replace(drawing, sheet=with_headroom(drawing, scale)), scale, width)
     readable(axes)
 
 
-def draw(axes: Axes, drawing: Drawing, scale: float) -> None:
-    """Draw paper, traces, relevance and beats at so many millimetres of the figure for one of the paper."""
-    sheet, recording, gain = drawing.sheet, drawing.recording, drawing.gain
+def draw(axes: Axes, drawing: Drawing, scale: float, width: float) -> None:
+    """Draw paper, traces, relevance and beats at so many millimetres of the figure for one of the paper.
+
+    Args:
+        axes, drawing, scale: what is drawn, and how large.
+        width: of what stands below it, in inches.
+    """
+    sheet = drawing.sheet
     _draw_paper(axes, sheet, scale)
+    axes.tick_params(which="both", length=0, labelsize=TEXT_SIZE * drawing.letters)
     _label_time(axes, drawing, scale)
+    axes.set_xlabel(time_label(drawing, scale, width), fontsize=TEXT_SIZE * drawing.letters, parse_math=False)
     for cell in sheet.cells:
-        _draw_cell(axes, cell, sheet, scale, recording, gain, drawing.norm, drawing.cmap)
-        _name_cell(axes, cell, sheet, scale, recording)
+        _draw_cell(axes, cell, drawing, scale)
+        _name_cell(axes, cell, drawing, scale)
         if cell.marked:
             _mark_beats(axes, cell, drawing, scale)
 
@@ -72,14 +85,14 @@ def _draw_paper(axes: Axes, sheet: Sheet, scale: float) -> None:
     axes.grid(which="major", color=_MAJOR_COLOUR, linewidth=0.7)
     axes.grid(which="minor", color=_MINOR_COLOUR, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, labelsize=TEXT_SIZE)
     for spine in axes.spines.values():
         spine.set_color(_MAJOR_COLOUR)
 
 
 def _label_time(axes: Axes, drawing: Drawing, scale: float) -> None:
-    sheet, gain, recording = drawing.sheet, drawing.gain, drawing.recording
-    step = next((step for step in _TIME_STEPS if step * SPEED * scale >= _TIME_LABEL), _TIME_STEPS[-1])
+    sheet = drawing.sheet
+    room = _TIME_LABEL * drawing.letters
+    step = next((step for step in _TIME_STEPS if step * SPEED * scale >= room), _TIME_STEPS[-1])
 
     def label(x: float, _: int) -> str:
         for stretch in sheet.stretches:
@@ -90,21 +103,33 @@ def _label_time(axes: Axes, drawing: Drawing, scale: float) -> None:
         return ""
 
     axes.xaxis.set_major_formatter(FuncFormatter(label))
+
+
+def time_label(drawing: Drawing, scale: float, width: float) -> str:
+    """What the axis of time means, and what is not shown, in lines of a width in inches."""
+    sheet, gain, recording = drawing.sheet, drawing.gain, drawing.recording
     time = "time from the start of the row (s)" if sheet.wrapped else recording.time_label
     size = "" if math.isclose(scale, 1.0, abs_tol=0.005) else f"; drawn at {scale:.2g} times its size"
     of_unit = f"{gain:.3g} mm/mV" if recording.unit == "mV" else f"{gain:.3g} mm per {recording.unit}"
     said = f"{time}; {SPEED:g} mm/s, {of_unit}{size}"
-    axes.set_xlabel("\n".join(filter(None, (said, drawing.notice))), fontsize=TEXT_SIZE, parse_math=False)
+    return broken("\n".join(filter(None, (said, drawing.notice))), width, TEXT_SIZE * drawing.letters)
 
 
-def _draw_cell(
-    axes: Axes, cell: Cell, sheet: Sheet, scale: float, recording: Recording, gain: float, norm: Normalize | None, cmap: str
-) -> None:
+def _draw_cell(axes: Axes, cell: Cell, drawing: Drawing, scale: float) -> None:
+    sheet, recording, gain, norm = drawing.sheet, drawing.recording, drawing.gain, drawing.norm
     baseline = sheet.baseline(cell.row)
     trace = np.full(1, np.nan) if cell.lead is None else recording.traces[cell.lead, cell.first : cell.stop]
     if np.isnan(trace).all():
         width = SPEED * (cell.stop - cell.first) / recording.sampling_rate
-        axes.text(cell.left + width / 2, baseline, _NO_LEAD if cell.lead is None else _NO_SIGNAL, ha="center", va="center", **_NOTE)
+        axes.text(
+            cell.left + width / 2,
+            baseline,
+            _NO_LEAD if cell.lead is None else _NO_SIGNAL,
+            ha="center",
+            va="center",
+            fontsize=TEXT_SIZE * drawing.letters,
+            **_NOTE,
+        )
         return
     if recording.unit == "mV" and cell.left == PULSE_ROOM:
         _draw_pulse(axes, baseline, gain)
@@ -114,7 +139,7 @@ def _draw_cell(
     style: dict[str, Any] = {"marker": ".", "markersize": 2} if len(points) == 1 else {}
     axes.plot(*points.T, color="black", linewidth=0.8 if norm is None else 0.5 * lines, zorder=3, **style)
     if norm is not None and recording.relevance is not None and cell.lead is not None:
-        _colour_trace(axes, points, recording.relevance[cell.lead, cell.first : cell.stop], norm, cmap, _COLOUR_WIDTH * lines)
+        _colour_trace(axes, points, recording.relevance[cell.lead, cell.first : cell.stop], norm, drawing.cmap, _COLOUR_WIDTH * lines)
 
 
 def _colour_trace(axes: Axes, points: FloatArray, relevance: FloatArray, norm: Normalize, cmap: str, width: float) -> None:
@@ -135,8 +160,9 @@ def _draw_pulse(axes: Axes, baseline: float, gain: float) -> None:
     axes.plot([0, left, left, right, right, PULSE_ROOM], baseline + gain * np.array([0, 0, 1, 1, 0, 0]), color="black", linewidth=0.8)
 
 
-def _name_cell(axes: Axes, cell: Cell, sheet: Sheet, scale: float, recording: Recording) -> None:
-    style: dict[str, Any] = {"fontsize": _NAME_SIZE, "weight": "bold", "parse_math": False}
+def _name_cell(axes: Axes, cell: Cell, drawing: Drawing, scale: float) -> None:
+    sheet, recording = drawing.sheet, drawing.recording
+    style: dict[str, Any] = {"fontsize": _NAME_SIZE * drawing.letters, "weight": "bold", "parse_math": False}
     if sheet.in_columns:
         left = 0.0 if cell.left == PULSE_ROOM else cell.left
         axes.text(left + 1 / scale, sheet.top(cell.row) - 0.5 / scale, cell.name, va="top", **style)
@@ -170,5 +196,5 @@ def _mark_beats(axes: Axes, cell: Cell, drawing: Drawing, scale: float) -> None:
     found = labels_above(cell, drawing, scale)
     for label in found.labels:
         place = label.x, y + (1 + found.line_height * label.line) / scale
-        size = TEXT_SIZE * (SMALL if found.small else 1.0)
+        size = TEXT_SIZE * drawing.letters * (SMALL if found.small else 1.0)
         axes.text(*place, label.text, ha="center", va="bottom", fontsize=size, parse_math=False)

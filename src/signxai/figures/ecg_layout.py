@@ -209,6 +209,10 @@ class Drawing:
     gain: float
     norm: Normalize | None
     cmap: str
+    letters: float = 1.0
+    """How large text is, beside that of a page of its own."""
+    is_turned: bool = False
+    """Whether the signs of relevance are turned."""
 
     @property
     def hidden(self) -> float:

@@ -5,7 +5,7 @@ Nothing here computes relevance or touches pyplot's global state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy.typing as npt
@@ -37,6 +37,7 @@ class EcgSample:
         time_label: what that time is counted from; "time from the beat (s)".
         r_peaks: sample numbers, each marked by a triangle.
         beat_labels: a label for each R peak.
+        turned: the titles of maps whose signs are turned; the colour bar says so.
     """
 
     signal: npt.ArrayLike
@@ -47,6 +48,7 @@ class EcgSample:
     time_label: str = "time (s)"
     r_peaks: Sequence[int] = ()
     beat_labels: Sequence[str] = ()
+    turned: Collection[str] = ()
 
 
 def plot_ecg_maps(
@@ -93,7 +95,10 @@ def plot_ecg_maps(
     if gain is None:
         gain = min(usual_gain(recording) for of_sample in recordings for recording in of_sample.values())
     drawings = [
-        {title: _drawing(recording, sample, layout, rhythm_lead, gain, percentile, cmap) for title, recording in of_sample.items()}
+        {
+            title: replace(_drawing(recording, sample, layout, rhythm_lead, gain, percentile, cmap), is_turned=title in sample.turned)
+            for title, recording in of_sample.items()
+        }
         for sample, of_sample in zip(listed, recordings, strict=True)
     ]
     if axes is not None:
@@ -110,7 +115,8 @@ def plot_ecg_maps(
         )
         for sample, of_sample in zip(listed, drawings, strict=True)
     ]
-    return page(blocks, SharedBar(bar_label(percentile), cmap) if is_shared else None)
+    turned = [drawing.is_turned for of_sample in drawings for drawing in of_sample.values()]
+    return page(blocks, SharedBar(bar_label(percentile, turned=turned), cmap) if is_shared else None)
 
 
 def hidden_share(sample: EcgSample, *, sampling_rate: float, layout: str | None = None) -> float:

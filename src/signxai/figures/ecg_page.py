@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from signxai.figures.ecg_beat_labels import LETTER, LINE, with_headroom
-from signxai.figures.ecg_drawing import TITLE_SIZE, draw, longest_side_name
+from signxai.figures.ecg_drawing import TITLE_SIZE, draw, longest_side_name, time_label
 from signxai.figures.ecg_layout import INCH, Drawing
 from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
@@ -60,7 +60,8 @@ def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = Fals
     if drawing.norm is not None and not has_bar:
         lines.append(f"colours end at ±{drawing.norm.vmax:.2g}")
     style = {"fontsize": size, **({} if of_several else {"weight": "bold"})}
-    foot = _TIME_AXIS + LINE * bool(drawing.notice) + (_BAR_BAND if drawing.norm and has_bar else 0.0)
+    more_lines = time_label(drawing, scale, (width - _MARGIN) / INCH).count("\n")
+    foot = _TIME_AXIS + LINE * more_lines + (_BAR_BAND if drawing.norm and has_bar else 0.0)
     return Panel(drawing, scale, lines, style, left, width, _MARGIN + _height_of(lines, size), foot, has_bar)
 
 
@@ -155,6 +156,6 @@ def _draw_panel(figure: Figure, panel: Panel, left: float, bottom: float) -> Axe
         box = left, bottom + _BAR_LABELS, _BAR_WIDTH, _BAR_HEIGHT
         place: dict[str, Any] = {"orientation": "horizontal", "extend": beyond(recording.relevance, norm)}
         place["cax"] = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-        label_bar(figure.colorbar(ScalarMappable(norm, drawing.cmap), **place), recording.relevance, norm)
-    draw(axes, drawing, scale)
+        label_bar(figure.colorbar(ScalarMappable(norm, drawing.cmap), **place), recording.relevance, norm, drawing.is_turned)
+    draw(axes, drawing, scale, (panel.width - _MARGIN) / INCH)
     return axes

@@ -5,7 +5,7 @@ Nothing here computes relevance or touches pyplot's global state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -47,12 +47,14 @@ class InputsSample:
         heading: what stands above it.
         pictures: of some inputs that are images the picture to show, as `rgb_picture` takes it, where what went in was made of it; others
             are shown from the darkest to the brightest value.
+        turned: the methods whose maps have their signs turned; the colour bar says so.
     """
 
     x: Mapping[str, npt.ArrayLike]
     maps: Mapping[str, Mapping[str, npt.ArrayLike]]
     heading: str = ""
     pictures: Mapping[str, npt.ArrayLike] = field(default_factory=dict)
+    turned: Collection[str] = ()
 
     @staticmethod
     def of_batch(x: Several, relevance: Mapping[str, Any] | Sequence[Any], row: int = 0, heading: str = "") -> InputsSample:
@@ -149,7 +151,8 @@ def inputs_figure(
     rows = [row for sample in listed for row in _rows(sample, scale, labels)]
     left = max(row.size.left for row in rows)
     rows = [replace(row, size=replace(row.size, left=left)) for row in rows]
-    label = bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is")
+    turned = [method in sample.turned for sample in listed for method in sample.maps]
+    label = bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is", turned)
     return page_of(rows, label, cmap, axes)
 
 

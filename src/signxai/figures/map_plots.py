@@ -7,7 +7,7 @@ and its ``savefig`` writes it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,12 +45,19 @@ class Sample:
 
     `x` is an image as `rgb_picture` takes it, or a signal of shape (leads, time) or (time,). A map of an image has the
     shape (H, W), (C, H, W) or (H, W, C), where it is summed over the channels; a map of a signal has the signal's own shape.
-    A batch axis of length 1 may come first.
+    A batch axis of length 1 may come first. `turned` are the methods whose maps have their signs turned, as those of LRP have where the
+    logit that they are shares of is below 0: then the colour bar says so.
     """
 
     x: npt.ArrayLike
     maps: Mapping[str, npt.ArrayLike]
     heading: str = ""
+    turned: Collection[str] = ()
+
+
+def _turned(samples: Sequence[Sample]) -> list[bool]:
+    """Of each map of samples whether its signs are turned."""
+    return [method in sample.turned for sample in samples for method in sample.maps]
 
 
 def heading(
@@ -118,7 +125,9 @@ def image_figure(
     """
     size = _image_panel_size([rgb_picture(sample.x) for sample in _listed(samples)])
     rows = [Row(sample.heading, list(_image_panels(sample, percentile, cmap, overlay)), size) for sample in _listed(samples)]
-    return page_of(rows, bar_label(percentile, more="; weaker is more transparent" if overlay else ""), cmap, axes)
+    return page_of(
+        rows, bar_label(percentile, "each map", "; weaker is more transparent" if overlay else "", _turned(_listed(samples))), cmap, axes
+    )
 
 
 def signal_figure(
@@ -152,7 +161,7 @@ def signal_figure(
     height = max(_LEAST_TRACES_HEIGHT, most_leads * _TRACE_HEIGHT)
     size = PanelSize(_TRACE_WIDTH, height, left=_LEAD_NAME, below=_TIME_AXIS)
     rows = [Row(sample.heading, list(_signal_panels(sample, percentile, cmap, axis)), size) for sample in _listed(samples)]
-    return page_of(rows, bar_label(percentile), cmap, axes)
+    return page_of(rows, bar_label(percentile, turned=_turned(_listed(samples))), cmap, axes)
 
 
 def _listed(samples: Sample | Sequence[Sample]) -> Sequence[Sample]:

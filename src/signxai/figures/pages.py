@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from signxai.common.errors import InputError
 from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
+from signxai.figures.own_axes import bar_below, broken, letters, width_of
 from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
-from signxai.figures.relevance_colours import MEANING, TEXT_SIZE
+from signxai.figures.relevance_colours import TEXT_SIZE, ends
 
 __all__ = [
     "DOTS",
@@ -37,6 +38,7 @@ __all__ = [
 DOTS = 150  # per inch
 _MARGIN, _GAP = 0.24, 0.16
 _BAR_WIDTH, _BAR_HEIGHT, _BAR_LABELS = 4.6, 0.14, 0.68
+_NARROW_BAR = 1.6  # has no room for five numbers
 _HEADING_SIZE, _TITLE_SIZE = 12.0, 10.0
 _LINE_HEIGHT = 1.4 / 72  # of a line of text, per point of its size
 _LETTER_WIDTH = 0.6 / 72  # of a letter, on the wide side, per point of its size
@@ -91,9 +93,9 @@ class Row:
     goes_on: bool = False
 
 
-def bar_label(percentile: float, each: str = "each map", more: str = "") -> str:
-    """What the colours mean, in two lines."""
-    return f"{MEANING}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
+def bar_label(percentile: float, each: str = "each map", more: str = "", turned: Iterable[bool] = ()) -> str:
+    """What the colours mean, in two lines; of each map whether its signs are turned."""
+    return f"{ends(turned)}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
 
 
 # Where it is drawn. The page is a pile of bands whose heights are added up before anything is drawn,
@@ -167,17 +169,16 @@ def _drawn_on(axes: AxesLike, panels: Sequence[Panel], label: str, cmap: str) ->
     """Draw panels on axes, the inputs only where there are axes for them, and one colour bar below them all."""
     maps = [panel for panel in panels if not panel.is_input]
     chosen = maps if isinstance(axes, Axes) or len(np.ravel(np.asarray(axes, dtype=object))) == len(maps) else panels
+    size = letters()
     listed = listed_axes(axes, len(chosen), f"panels ({', '.join(panel.title for panel in chosen)})")
     for each, panel in zip(listed, chosen, strict=True):
-        panel.draw(GivenAxes(each))
-        width = each.get_window_extent().width / figure_of(each).dpi
-        each.set_title("\n".join(filter(None, (_title(panel.title, width), panel.note))), fontsize=_TITLE_SIZE, parse_math=False)
-    figure = figure_of(listed[0])
-    bar = figure.colorbar(ScalarMappable(SCALE, cmap), ax=listed, location="bottom", shrink=0.7, aspect=40, ticks=[-1, -0.5, 0, 0.5, 1])
-    bar.ax.tick_params(labelsize=TEXT_SIZE)
-    bar.set_label(label, fontsize=TEXT_SIZE)
+        panel.draw(GivenAxes(each, size))
+        title = "\n".join(filter(None, (panel.title, panel.note)))
+        each.set_title(broken(title, width_of([each]), TEXT_SIZE * size), fontsize=TEXT_SIZE * size, pad=3.0, parse_math=False)
+    bar = bar_below(listed, ScalarMappable(SCALE, cmap), label, TEXT_SIZE * size, between=2)
+    bar.set_ticks([-1, -0.5, 0, 0.5, 1] if width_of([bar.ax]) > _NARROW_BAR * size else [-1, 0, 1])
     readable(*listed)
-    return figure
+    return figure_of(listed[0])
 
 
 def _columns(panels: int, rows: int) -> int:

@@ -47,7 +47,7 @@ def draw_signal(place: Place, signal: npt.NDArray[Any], axis: SignalAxis, releva
         axes.plot(time, trace, color="black", linewidth=0.8 if relevance is None else 0.5, zorder=3)
         if relevance is not None:
             _colour_trace(axes, np.stack([time, trace], axis=-1), relevance[lead], cmap)
-        _dress_trace(axes, names[lead], axis.label if lead == len(signal) - 1 else "")
+        _dress_trace(axes, names[lead], axis.label if lead == len(signal) - 1 else "", TEXT_SIZE * place.letters)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=axis.sampling_rate == 1))  # there is no half sample
 
 
@@ -61,12 +61,12 @@ def _colour_trace(axes: Axes, points: FloatArray, relevance: FloatArray, cmap: s
     axes.add_collection(line, autolim=False)
 
 
-def _dress_trace(axes: Axes, name: str, x_label: str) -> None:
+def _dress_trace(axes: Axes, name: str, x_label: str, size: float) -> None:
     axes.margins(x=0.01, y=0.15)
     axes.set_yticks([])
-    axes.set_ylabel(name, fontsize=TEXT_SIZE, rotation=0, ha="right", va="center", parse_math=False)
-    axes.set_xlabel(x_label, fontsize=TEXT_SIZE, parse_math=False)
-    axes.tick_params(labelsize=TEXT_SIZE, labelbottom=bool(x_label), bottom=bool(x_label))
+    axes.set_ylabel(name, fontsize=size, rotation=0, ha="right", va="center", parse_math=False)
+    axes.set_xlabel(x_label, fontsize=size, parse_math=False)
+    axes.tick_params(labelsize=size, labelbottom=bool(x_label), bottom=bool(x_label))
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_visible(bool(x_label))
 
@@ -76,7 +76,7 @@ def draw_values(place: Place, values: FloatArray, names: Sequence[str]) -> None:
     axes = _lines(place, names)
     axes.set_xlim(0, 1)
     for number, value in enumerate(values):
-        axes.text(0.02, number, f"{value:.6g}", fontsize=TEXT_SIZE, va="center_baseline", ha="left", parse_math=False)
+        axes.text(0.02, number, f"{value:.6g}", fontsize=TEXT_SIZE * place.letters, va="center_baseline", ha="left", parse_math=False)
 
 
 def draw_bars(place: Place, relevance: FloatArray, names: Sequence[str], coloured: FloatArray, cmap: str) -> None:
@@ -90,7 +90,8 @@ def draw_bars(place: Place, relevance: FloatArray, names: Sequence[str], coloure
     for number, value in enumerate(relevance):
         side = 1 if value >= 0 else -1
         beside = (value + side * 0.03 * longest, number)
-        axes.text(*beside, f"{value:.3g}", fontsize=TEXT_SIZE, va="center_baseline", ha="left" if side > 0 else "right", parse_math=False)
+        style: dict[str, Any] = {"fontsize": TEXT_SIZE * place.letters, "va": "center_baseline", "ha": "left" if side > 0 else "right"}
+        axes.text(*beside, f"{value:.3g}", parse_math=False, **style)
 
 
 def _lines(place: Place, names: Sequence[str]) -> Axes:
@@ -98,7 +99,7 @@ def _lines(place: Place, names: Sequence[str]) -> Axes:
     axes = place.whole()
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
-    axes.set_yticks(range(len(names)), list(names), fontsize=TEXT_SIZE)
+    axes.set_yticks(range(len(names)), list(names), fontsize=TEXT_SIZE * place.letters)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.tick_params(length=0)
@@ -110,4 +111,4 @@ def draw_words(place: Place, words: str) -> None:
     """Write a few words in the middle of a panel that has nothing to show."""
     axes = place.whole()
     axes.set_axis_off()
-    axes.text(0.5, 0.5, words, fontsize=TEXT_SIZE, ha="center", va="center", color="0.35", parse_math=False)
+    axes.text(0.5, 0.5, words, fontsize=TEXT_SIZE * place.letters, ha="center", va="center", color="0.35", parse_math=False)

@@ -25,6 +25,10 @@ AxesLike: TypeAlias = Axes | Sequence[Axes] | npt.NDArray[np.object_]
 class Place(Protocol):
     """Gives the axes of a panel."""
 
+    @property
+    def letters(self) -> float:
+        """How large text is, beside that of a page."""
+
     def whole(self) -> Axes:
         """One for all of it."""
 
@@ -38,6 +42,7 @@ class BoxOfPage:
 
     figure: Figure
     box: Box
+    letters: float = 1.0
 
     def whole(self) -> Axes:
         return self.figure.add_axes(self.box)
@@ -53,6 +58,7 @@ class GivenAxes:
     """Axes that somebody made; several rows are axes within them, and these are then not seen themselves."""
 
     axes: Axes
+    letters: float = 1.0
 
     def whole(self) -> Axes:
         return self.axes

@@ -1,6 +1,7 @@
 """The colour scale of signed relevance, the same for every figure: symmetric about 0, and labelled."""
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.colorbar import Colorbar
@@ -9,12 +10,31 @@ from matplotlib.colors import Normalize
 from signxai.common.errors import OptionError
 from signxai.common.visualization import FloatArray, require_finite
 
-__all__ = ["AGAINST", "FOR", "MEANING", "TEXT_SIZE", "beyond", "label_bar", "relevance_norm"]
+__all__ = [
+    "AGAINST",
+    "FOR",
+    "MEANING",
+    "SHORT_MEANING",
+    "TEXT_SIZE",
+    "TURNED_MEANING",
+    "beyond",
+    "ends",
+    "label_bar",
+    "meaning",
+    "number_bar",
+    "relevance_norm",
+]
 
 TEXT_SIZE = 9.0  # points, 72 to the inch
 AGAINST, FOR = "speaks against", "speaks for"
 MEANING = f"{AGAINST} ← relevance → {FOR}"
 """What the two sides of the scale stand for."""
+
+TURNED_MEANING = f"{FOR} ← relevance → {AGAINST} (signs turned)"
+"""The same of maps whose signs are turned, as those that are shares of a logit below 0."""
+
+SHORT_MEANING = "against ← relevance → for"
+"""The same where there is little room."""
 
 
 def relevance_norm(relevance: FloatArray, limit: float | None, percentile: float) -> Normalize:
@@ -42,12 +62,34 @@ def beyond(relevance: FloatArray, norm: Normalize) -> str:
     return "both" if np.abs(relevance).max() > _end(norm) else "neither"
 
 
-def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize) -> None:
+def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize, is_turned: bool = False) -> None:
     """Ticks at the ends, at 0 and halfway between, and what the colours mean."""
-    end = _end(norm)
-    bar.set_ticks([-end, -end / 2, 0.0, end / 2, end], labels=[_short(share * end) for share in (-1, -0.5, 0, 0.5, 1)])
-    bar.set_label(MEANING if relevance.any() else "relevance (0 everywhere)", fontsize=TEXT_SIZE)
+    number_bar(bar, norm)
+    bar.set_label(meaning(relevance, is_turned), fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=TEXT_SIZE)
+
+
+def meaning(relevance: FloatArray, is_turned: bool = False) -> str:
+    """What the colours of relevance mean."""
+    return ends([is_turned]) if relevance.any() else "relevance (0 everywhere)"
+
+
+def ends(turned: Iterable[bool]) -> str:
+    """What the sides of a scale mean that several maps share, of which some may have their signs turned.
+
+    >>> print(ends([True, False]))
+    speaks against ← relevance → speaks for (reversed if turned)
+    """
+    found = set(turned)
+    if found == {True}:
+        return TURNED_MEANING
+    return f"{MEANING} (reversed if turned)" if True in found else MEANING
+
+
+def number_bar(bar: Colorbar, norm: Normalize, shares: Sequence[float] = (-1, -0.5, 0, 0.5, 1)) -> None:
+    """Ticks at shares of the end."""
+    end = _end(norm)
+    bar.set_ticks([share * end for share in shares], labels=[_short(share * end) for share in shares])
 
 
 def _end(norm: Normalize) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from signxai.common.errors import InputError, OptionError
+from signxai.common.errors import InputError, MethodNameError, OptionError
 from signxai.common.visualization import as_array, summed_over_channels
 from signxai.figures.input_plots import InputsSample, inputs_figure, spread
 from signxai.figures.map_plots import Sample, image_figure, signal_figure
 from signxai.figures.places import AxesLike
 from signxai.methods.turned_signs import OTHER_START, turns_signs
+from signxai.names.grammar import parse_method
 
 __all__ = ["show"]
 
@@ -24,6 +26,7 @@ Array = npt.NDArray[Any]
 _MOST_ROWS = 6
 _MOST_LEADS = 32
 _CHANNELS = (1, 3)
+_UNNAMED = "relevance"
 _SEVERAL = (Mapping, tuple, list)
 
 
@@ -53,8 +56,8 @@ def show(
         overlay: pictures alone: lay maps over the picture in gray, the more opaque the stronger; False draws them by themselves.
         percentile: of |R|, where the colours of each map end.
         axes: draw on these: one for each map, or one for each panel; None: on a page of its own.
-        logits: (N,) of the explained classes: headings give them, and say by which of the methods a logit below 0 turns the signs, if maps
-            are given by method: what speaks for the class is blue there.
+        logits: (N,) of the explained classes: headings give them, and say by which of the methods a logit below 0 turns the signs: what
+            speaks for the class is blue there, and the colour bar says so. Of a map without a method's name they say when it is so.
         started_with: the ``relevance=`` of `signxai.explain`: "one_hot" or "logit".
         channels: where pictures have their channels and signals their leads: "first", or "last" as Keras networks take (N, H, W, C) and
             (N, time, leads); None: told by the axes as above, signals first.
@@ -72,15 +75,18 @@ def show(
     if channels not in (None, "first", "last"):
         raise OptionError(f'channels={channels!r} is not "first", "last" or None')
     inputs, maps = _of_photo(x, relevance) if isinstance(x, Image.Image) else _of_batch(x, relevance, channels)
-    headings = _with_logits(_headings(rows, len(inputs)), logits, len(inputs), list(maps), started_with)
+    headings = _headings(rows, len(inputs))
+    signs = _Signs.of(logits, len(inputs), list(maps), started_with)
+    headings = {row: signs.heading(row, said) for row, said in headings.items()}
     samples = {row: {method: values[row] for method, values in maps.items()} for row in headings}
     if inputs.ndim == 4:
-        pictures = [Sample(_picture(inputs[row]), samples[row], said) for row, said in headings.items()]
+        pictures = [Sample(_picture(inputs[row]), samples[row], said, signs.turned(row)) for row, said in headings.items()]
         return image_figure(pictures, overlay=overlay, percentile=percentile, axes=axes)
     if inputs.ndim == 3:
-        return signal_figure([Sample(inputs[row], samples[row], said) for row, said in headings.items()], percentile=percentile, axes=axes)
+        signals = [Sample(inputs[row], samples[row], said, signs.turned(row)) for row, said in headings.items()]
+        return signal_figure(signals, percentile=percentile, axes=axes)
     lists = [
-        InputsSample({"input": inputs[row]}, {name: {"input": part} for name, part in samples[row].items()}, said)
+        InputsSample({"input": inputs[row]}, {name: {"input": part} for name, part in samples[row].items()}, said, turned=signs.turned(row))
         for row, said in headings.items()
     ]
     return inputs_figure(lists, percentile=percentile, axes=axes)
@@ -93,10 +99,13 @@ def _show_several(
     if not parts or not all(part.ndim for part in parts):
         raise InputError("several inputs are arrays whose first axis counts the samples; there are none, or some have no axis")
     methods = [name for name, values in relevance.items() if isinstance(values, _SEVERAL)] if isinstance(relevance, Mapping) else []
-    headings = _with_logits(_headings(rows, len(parts[0])), start[0], len(parts[0]), methods, start[1])
-    return inputs_figure(
-        [InputsSample.of_batch(x, relevance, row, said) for row, said in headings.items()], percentile=percentile, axes=axes
-    )
+    headings = _headings(rows, len(parts[0]))
+    signs = _Signs.of(start[0], len(parts[0]), methods or [_UNNAMED], start[1])
+    samples = [
+        replace(InputsSample.of_batch(x, relevance, row, signs.heading(row, said)), turned=signs.turned(row))
+        for row, said in headings.items()
+    ]
+    return inputs_figure(samples, percentile=percentile, axes=axes)
 
 
 def _of_photo(x: Image.Image, relevance: Any) -> tuple[Array, dict[str, Array]]:
@@ -135,7 +144,7 @@ def _of_batch(x: Any, relevance: Any, channels: str | None) -> tuple[Array, dict
 
 
 def _named(relevance: Any) -> dict[str, Array]:
-    maps = relevance if isinstance(relevance, Mapping) else {"relevance": relevance}
+    maps = relevance if isinstance(relevance, Mapping) else {_UNNAMED: relevance}
     return {str(name): as_array(values) for name, values in maps.items()}
 
 
@@ -169,24 +178,72 @@ def _headings(rows: Sequence[int] | None, count: int) -> dict[int, str]:
     return {row: f"sample {row}{more if place == 0 else ''}" for place, row in enumerate(shown)}
 
 
-def _with_logits(headings: dict[int, str], logits: Any, count: int, methods: Sequence[str], started_with: str) -> dict[int, str]:
-    """Headings with the logit of each sample, and by which methods it turns the signs.
+@dataclass(frozen=True)
+class _Signs:
+    """The logits of samples, and by which methods those below 0 turn the signs.
 
-    Raises:
-        InputError: there is not one for each sample.
-        OptionError: relevance starts with neither.
+    Attributes:
+        logits: (N,); None: they are not known.
+        methods: whose maps are shown.
+        turning: those that turn signs.
+        unknown: those that are no method's name, of which it is not known.
+        started_with: what relevance started with.
     """
-    if started_with not in OTHER_START:
-        raise OptionError(f"started_with={started_with!r}: relevance starts with 'one_hot' or 'logit'")
-    if logits is None:
-        return headings
-    values = as_array(logits)
-    if values.shape != (count,):
-        raise InputError(f"logits of shape {values.shape} for {count} samples; give one of each explained class, ({count},)")
-    turning = [name for name in methods if turns_signs(name, started_with)]
-    by = "" if len(turning) == len(methods) else f" by {', '.join(turning)}"
-    said = f"; signs turned{by}" if turning else ""
-    return {row: f"{text}: logit {values[row]:.2f}{said if values[row] < 0 else ''}" for row, text in headings.items()}
+
+    logits: Array | None = None
+    methods: Sequence[str] = ()
+    turning: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    started_with: str = "one_hot"
+
+    @classmethod
+    def of(cls, logits: Any, count: int, methods: Sequence[str], started_with: str) -> _Signs:
+        """Of so many samples.
+
+        Raises:
+            InputError: there is not one logit for each sample, or one is not finite.
+            OptionError: relevance starts with neither.
+        """
+        if started_with not in OTHER_START:
+            raise OptionError(f"started_with={started_with!r}: relevance starts with 'one_hot' or 'logit'")
+        if logits is None:
+            return cls()
+        values = as_array(logits)
+        if values.shape != (count,):
+            raise InputError(f"logits of shape {values.shape} for {count} samples; give one of each explained class, ({count},)")
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise InputError(f"logits: that of sample {row} is {values[row]}; logits of explained classes are finite numbers")
+        turning = [name for name in methods if turns_signs(name, started_with)]
+        return cls(values, methods, turning, [name for name in methods if not _is_method(name)], started_with)
+
+    def turned(self, row: int) -> Sequence[str]:
+        """The methods whose maps of a sample have their signs turned."""
+        return self.turning if self.logits is not None and self.logits[row] < 0 else ()
+
+    def heading(self, row: int, text: str) -> str:
+        """What stands above a sample, with its logit and what that says of signs."""
+        return text if self.logits is None else f"{text}: logit {self.logits[row]:.2f}{self._said(row)}"
+
+    def _said(self, row: int) -> str:
+        assert self.logits is not None
+        if self.logits[row] >= 0:
+            return ""
+        by = "" if len(self.turning) == len(self.methods) else f" by {', '.join(self.turning)}"
+        of = "" if len(self.unknown) == len(self.methods) else f" of {', '.join(self.unknown)}"
+        when = _WHEN[self.started_with]
+        return (f"; signs turned{by}" if self.turning else "") + (f"; signs{of} are turned where relevance {when}" if self.unknown else "")
+
+
+_WHEN = {"one_hot": "is a share of it (LRP with z or epsilon)", "logit": "is multiplied with it (gradient methods)"}
+
+
+def _is_method(name: str) -> bool:
+    try:
+        parse_method(name)
+    except MethodNameError:
+        return False
+    return True
 
 
 def _picture(x: Array) -> Array:

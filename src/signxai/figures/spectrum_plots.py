@@ -6,7 +6,7 @@ Nothing here computes relevance or touches pyplot's global state.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array
@@ -67,6 +68,7 @@ _THINNEST_BAR = 2.4
 """Points: a hairline shows no colour. Of so many frequencies that bars overlap, the outline of the strongest is seen."""
 _EDGE = 0.4
 """Points of gray to both sides of a bar, so that a pale one is seen."""
+_NAME_GAP = 8.0  # points between a lead's name and its numbers
 _PANEL_BAR_BAND, _BAR_GAP = 0.9, 0.1
 
 
@@ -93,8 +95,8 @@ def plot_spectrum(
         spectral: what `dft_relevance` gives for it.
         lead_names: in the order of the leads; without them they are numbered from 1.
         units: of the signal.
-        highest: the largest frequency shown, in Hz; None: the one up to which 99 % of the sum of |R| and of the signal's power (without
-            its mean) lie. What lies above it is said below the figure.
+        highest: the largest frequency shown, in Hz; None: the one up to which 99 % of the sum of |R| and of the power of all leads
+            (without their means) lie. What lies above it is said below the figure.
         title: above the figure.
         limit: relevance at the ends of the colour scale, which is symmetric about 0 and the same for all leads; None: the
             percentile.
@@ -130,12 +132,14 @@ class SpectrumSample:
         maps: from a method's name, or any other title, to what `dft_relevance` gives; at least one.
         heading: above the maps.
         lead_names: in the order of the leads; without them they are numbered from 1.
+        turned: the titles of maps whose signs are turned; their colour bars say so.
     """
 
     signal: npt.ArrayLike
     maps: Mapping[str, SpectralRelevance]
     heading: str = ""
     lead_names: Sequence[str] = ()
+    turned: Collection[str] = ()
 
 
 def plot_spectrum_maps(
@@ -185,7 +189,7 @@ def plot_spectrum_maps(
             style: dict[str, Any] = {"fontsize": _TITLE_SIZE, "weight": "bold", "va": "center", "parse_math": False}
             place.text(0.01, 0.5, "\n".join(band.text), **style)
         else:
-            grids.append(_draw_band(place, band.spectrum, band.text, cmap))
+            grids.append(_draw_band(place, band.spectrum, band.text, band.is_turned, cmap))
     readable(figure)
     return grids
 
@@ -206,7 +210,7 @@ _LEAST_BINS = 8
 
 
 def _telling_frequency(frequencies: FloatArray, relevance: FloatArray, amplitudes: FloatArray) -> float:
-    r"""The frequency up to which 99 % of the sum of |R| over all leads lie, and of the power of each lead without its mean.
+    r"""The frequency up to which 99 % of the sum of |R| over all leads lie, and of their power without their means.
 
     Args:
         frequencies: (bins,), in Hz, rising.
@@ -219,14 +223,15 @@ def _telling_frequency(frequencies: FloatArray, relevance: FloatArray, amplitude
     """
     power = np.square(amplitudes)
     power[:, 0] = 0.0
-    shares = [np.abs(relevance).sum(axis=0), *power]
+    # Of the power of all leads together, as the noise of a lead that has hardly any would reach to the end.
+    shares = [np.abs(relevance).sum(axis=0), power.sum(axis=0)]
     found = [int(np.searchsorted(np.cumsum(share), _TELLING * share.sum())) for share in shares if share.any()]
     least = min(_LEAST_BINS, len(frequencies)) - 1  # a few bars are no axis
     return float(frequencies[max([least, *found])])
 
 
 def highest_telling(samples: Sequence[SpectrumSample]) -> float:
-    r"""The frequency in Hz up to which 99 % of the sum of |R| of each map lie, and of the power of each lead without its mean.
+    r"""The frequency in Hz up to which 99 % of the sum of |R| of each map lie, and of the power of all leads without their means.
 
     Raises:
         InputError: a sample whose parts do not fit each other.
@@ -291,6 +296,8 @@ def _draw_spectrum(grid: AxesArray, spectrum: _Spectrum, cmap: str) -> None:
         _draw_relevance(right, spectrum.frequencies, values, spectrum.norm, cmap)
         _set_reach(right, spectrum.relevance)
         left.set_ylabel(name, fontsize=_NAME_SIZE, weight="bold", rotation=0, ha="right", va="center", parse_math=False)
+        left.yaxis.labelpad = _NAME_GAP
+    figure_of(grid[0, 0]).align_ylabels(grid[:, 0])
     for axes, heading in zip(grid[0], (f"amplitude ({spectrum.units})", "relevance"), strict=True):
         axes.set_title(heading, fontsize=TEXT_SIZE, parse_math=False)
 
@@ -301,6 +308,7 @@ class _Band:
 
     text: Sequence[str]
     spectrum: _Spectrum | None = None
+    is_turned: bool = False
 
     @property
     def height(self) -> float:
@@ -313,10 +321,12 @@ def _bands(sample: SpectrumSample, units: str, highest: float | None, percentile
     if sample.heading:
         yield _Band(_in_lines(sample.heading))
     for title, spectral in sample.maps.items():
-        yield _Band([title], _spectrum(sample.signal, spectral, sample.lead_names, units, highest, None, percentile))
+        yield _Band(
+            [title], _spectrum(sample.signal, spectral, sample.lead_names, units, highest, None, percentile), title in sample.turned
+        )
 
 
-def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap: str) -> AxesArray:
+def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], is_turned: bool, cmap: str) -> AxesArray:
     grid = _grid(place, len(spectrum.names), 2)
     _draw_spectrum(grid, spectrum, cmap)
     for axes in grid[-1]:
@@ -325,7 +335,7 @@ def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], cmap
     bar: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": _BAR_WIDTH / _WIDTH, "aspect": _BAR_WIDTH / _BAR_HEIGHT}
     bar["pad"] = _BAR_GAP / (len(spectrum.names) * spectrum.height)
     extend = beyond(spectrum.relevance, spectrum.norm)
-    label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm)
+    label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm, is_turned)
     return grid
 
 
@@ -457,6 +467,7 @@ def _grid(figure: Figure | SubFigure, leads: int, columns: int) -> AxesArray:
 
 def _draw_amplitudes(axes: Axes, frequencies: FloatArray, amplitudes: FloatArray) -> None:
     axes.plot(frequencies, amplitudes, color="black", linewidth=0.8)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.fill_between(frequencies, amplitudes, color="0.85", linewidth=0)
     # The mean of the signal is often larger than all amplitudes.
     axes.set_ylim(0, 1.05 * float(amplitudes[1:].max(initial=0.0)) or 1.05 * float(amplitudes[0]) or 1.0)
@@ -470,7 +481,11 @@ def _draw_relevance(axes: Axes, frequencies: FloatArray, relevance: FloatArray, 
     axes.add_collection(LineCollection(list(bars[order]), colors="0.5", linewidths=width + 2 * _EDGE, zorder=1.9), autolim=False)
     axes.add_collection(LineCollection(list(bars[order]), **style), autolim=False)
     axes.axhline(0.0, color="black", linewidth=0.5)
-    axes.set_xmargin(0.01)
+    # A bar at the end is as wide as the others, half of it on either side of its frequency.
+    beside = max(0.01, (width / 2 + 2 * _EDGE) / (0.38 * _WIDTH * _POINTS)) * (frequencies[-1] - frequencies[0])
+    axes.set_xlim(frequencies[0] - beside or -1.0, frequencies[-1] + beside or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(7))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
 def _set_reach(axes: Axes, relevance: FloatArray) -> None:
