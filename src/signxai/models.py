@@ -140,8 +140,8 @@ class Classifier:
         alike = get_close_matches(wanted, by_lower_case, n=3)
         near = list(dict.fromkeys([*with_the_word, *alike]))[:5]
         if near:
-            return f"nearest: {', '.join(by_lower_case[name] for name in near)}"
-        return f"the classes are {', '.join(self.class_names)}" if classes <= _FEW else "no class has a similar name; give its number"
+            return f"nearest: {_listed([by_lower_case[name] for name in near])}"
+        return f"the classes are {_listed(self.class_names)}" if classes <= _FEW else "no class has a similar name; give its number"
 
     def _normalization(self) -> tuple[Sequence[float], Sequence[float]]:
         """Mean and standard deviation of the channels, as they were said, or as the preprocessing says; none if nobody does."""
@@ -159,6 +159,15 @@ class Classifier:
             pixels = pixels.mean(axis=-1, keepdims=True)
         spread = float(np.ptp(pixels))
         return np.asarray((pixels - pixels.min()) / (spread or 1.0))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names parted by commas; those that have one themselves are quoted.
+
+    >>> _listed(["lynx", "tiger cat, tabby"])
+    'lynx, "tiger cat, tabby"'
+    """
+    return ", ".join(f'"{name}"' if "," in name else name for name in names)
 
 
 def _short(name: str) -> str:

@@ -178,7 +178,10 @@ def test_beats_of_a_recording_are_compared(run):
         (["--metric", "gini", "--unit", "pixel"], ["--unit: none of the metrics removes anything"]),
         (["--metric-option", "unit=pixel"], ["unit= has an option of its own, --unit"]),
         (["--metric-option", "gini:steps=1"], ["'gini' takes no option 'steps'"]),
-        (["--metric-option", "mprt:x"], ["write KEY=VALUE"]),
+        (["--metric-option", "mprt:x"], ["--metric-option 'mprt:x'", "METRIC:KEY=VALUE", "one of the metrics"]),
+        (["--metric-option", "steps"], ["--metric-option 'steps'", "write KEY=VALUE"]),
+        (["--metric-option", "steps=1", "--metric-option", "steps=2"], ["--metric-option 'steps=2'", "given twice"]),
+        (["--metric", "srg:steps=0"], ["--metric srg:steps=0: takes a name alone", "--metric srg --metric-option srg:steps=0"]),
         (["--option", "stepz=1"], ["none of the methods takes the option 'stepz'"]),
         (["--output", "a.doc"], ["a.doc", ".html"]),
         (["--groups", "patients.txt", "--groups-by-file"], ["give one of them"]),
@@ -325,3 +328,39 @@ def test_of_several_inputs_each_has_its_own_units(run, here):
     x = {"signal": signal_, "table": table}
     by_hand = srg(net, x, explain(net, x, "lrp_z"), steps=4, unit={"signal": Window(4), "table": "value"}).mean()
     assert float(next(row["mean"] for row in read(here / "a.csv") if row["method"] == "lrp_z")) == pytest.approx(by_hand, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("args", "there", "elsewhere"),
+    [
+        (["evaluate", "--metric", "srg", "--metric-option", "qqq=1"], "score, steps", ("unit", "imputer")),
+        (
+            ["explain", "--option", "qqq=1"],
+            "its options are attention, stabilizer, strict",
+            ("as_tensor", "progress", "forward_kwargs", "create_graph", "output"),
+        ),
+    ],
+)
+def test_options_that_only_python_takes_are_not_offered(args, there, elsewhere, run):
+    done = run(args[0], *ARGS[1:4], "-m", "lrp_z_cp", *args[1:])
+    refused(done, "'qqq'", there)
+    assert not [name for name in elsewhere if name in done.stderr]
+
+
+@pytest.mark.parametrize("targets", [["--target", "all", "--versus", "1"], ["--versus", "all"]])
+def test_all_classes_are_compared_with_none_and_none_with_all(targets, run):
+    refused(run("explain", *ARGS[1:4], "-m", "gradient", *targets), *targets[-2:], "name ")
+
+
+def test_a_figure_of_several_classes_says_how_many_inputs_it_shows(run):
+    said = explained(run("explain", *ARGS[1:4], "-m", "gradient", "--target", "all", "--output", "f.png"))
+    assert "6 inputs, with 18 explained classes in all, are shown on 3 pages" in said
+
+
+def test_names_of_classes_with_a_comma_are_quoted_in_lists(run, here):
+    (here / "classes.txt").write_text("lynx\ntiger cat, tabby\nowl\n")
+    named = [*ARGS[1:4], "-m", "gradient", "--classes", "classes.txt"]
+    assert 'explained: lynx (class 0), "tiger cat, tabby" (class 1), owl (class 2)' in explained(run("explain", *named, "--target", "all"))
+    said = explained(run("evaluate", *named, "--metric", "gini", "--no-timing"))
+    assert said.startswith('explained: lynx (4 of 6), "tiger cat, tabby" (2 of 6)\n')
+    refused(run("explain", *named, "--target", "dog"), 'the classes are lynx, "tiger cat, tabby", owl')

@@ -19,9 +19,9 @@ from signxai import evidence, explain
 from signxai.common.errors import InputError, OptionError
 from signxai.engine.relevance import UnknownOperationWarning
 from signxai.evidence import CRITERIA, Certificate
-from signxai.evidence.certificate_pages import page_of_several
+from signxai.evidence.certificate_pages import page_of_one, page_of_several
 from signxai.evidence.certified_gain import RANDOM_MAPS
-from signxai.evidence.certified_sample import CertifiedSample, Check
+from signxai.evidence.certified_sample import CertifiedSample, Check, Place
 from signxai.evidence.draws import Seeds, generator
 from signxai.targets import contrast, margin
 from untouched import assert_untouched, state
@@ -524,3 +524,9 @@ def test_the_median_over_samples_is_the_mean_of_the_two_in_the_middle(values, me
     page = page_of_several("lrp_z", [CertifiedSample(number, "class 0", (check,)) for number, check in enumerate(checks)])
     [row] = [line.split() for line in page.splitlines() if line.startswith("cancellation")]
     assert row[4] == median
+
+
+def test_a_share_of_nearly_nothing_has_no_sign():
+    place = Place("0", "linear", "Z", -1e-9, 0.0, 0.0)
+    page = page_of_one("lrp_z", CertifiedSample(0, "class 0", places=(place,)))
+    assert "Most is absorbed by 0 (linear) less than 0.0001 %" in page

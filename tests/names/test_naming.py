@@ -532,8 +532,8 @@ def test_a_description_says_where_each_value_comes_from():
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        ("grad_cam", "layer        the last feature map that the target depends on +default; option layer="),
-        ("grad_cam_MNISTCNN", "layer        the last convolution preset MNISTCNN; option layer="),
+        ("grad_cam", "layer        the last feature map that the target depends on .default; option layer=.$"),
+        ("grad_cam_MNISTCNN", "layer        the last convolution .preset MNISTCNN; option layer=.$"),
         ("lrp_epsilon_plus", r"epsilon      0\.000001   default; option epsilon="),
         ("lrp.epsilon", r"epsilon      0\.0000001  default; option epsilon="),
         ("lrp_epsilon_0_5", r"epsilon      0\.5        from the name"),
@@ -596,3 +596,7 @@ def test_the_methods_page_names_no_method_that_does_not_exist():
     prose = METHODS_PAGE.split("## Which method when")[1].split("## References")[0]
     for name in re.findall(r"`((?:lrp|lrpsign|zblrp|w2lrp|gradient|guided|smoothgrad|grad_cam|deconvnet)[a-z0-9_]*)`", prose):
         parse_method(name)
+
+
+def test_a_value_wider_than_its_column_is_set_apart_from_where_it_comes_from():
+    assert "layer        the last feature map that the target depends on (default; option layer=)" in describe(parse_method("grad_cam"))

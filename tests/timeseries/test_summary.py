@@ -69,7 +69,7 @@ def test_nothing_is_lost_and_every_table_has_the_same_sum():
         np.testing.assert_allclose(np.abs(sums).sum(), np.abs(MAP).sum())
     np.testing.assert_allclose(found.by_lead().sum(axis=1), MAP.sum(axis=1))
     assert sum(row.seconds for row in rows if row.lead == "II") == pytest.approx(6.0)
-    assert "3 beats (annotated); waves found: P in 2, QRS in 3, T in 2" in str(found)
+    assert "3 beats (annotated); waves found: P in 2 beats, QRS in 3 beats, T in 2 beats" in str(found)
 
 
 @pytest.mark.usefixtures("waves")

@@ -16,10 +16,15 @@ from signxai.cli.evaluate_methods import evaluate
 from signxai.cli.explain_commands import explain, inspect
 from signxai.cli.name_commands import describe, methods
 from signxai.cli.text_commands import text
-from signxai.common.errors import SignxaiError
+from signxai.common.errors import SignxaiError, UnknownOptionError
 
 __all__ = ["cli", "main"]
 
+_ONLY_IN_PYTHON = (
+    *("as_tensor", "at", "baseline_ids", "create_graph", "forward_kwargs", "output", "progress", "stochastic"),
+    *("batch_size", "explained", "relevance", "seed", "imputer", "unit"),
+)
+"""Options that no KEY=VALUE gives: functions and structures, and those that have an option of their own here."""
 _MISTAKE = 2
 _INTERRUPTED = 130
 
@@ -40,7 +45,7 @@ def main() -> None:
 
 
 def _in_one_line(error: Exception) -> str:
-    message = str(error)
+    message = error.without(_ONLY_IN_PYTHON) if isinstance(error, UnknownOptionError) else str(error)
     if isinstance(error, click.UsageError):
         message = f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'signxai'} --help)"
     elif isinstance(error, click.ClickException):

@@ -21,7 +21,7 @@ from signxai.files import ARRAY_SUFFIXES
 from signxai.models import Classifier
 from signxai.targets import Contrast, contrast
 
-__all__ = ["MOST_SHOWN", "Decisions", "Inputs", "Targets", "decide", "numbered", "predictions", "said"]
+__all__ = ["MOST_SHOWN", "Decisions", "Inputs", "Targets", "decide", "in_list", "numbered", "predictions", "said"]
 
 Array = npt.NDArray[Any]
 Inputs: TypeAlias = "Array | Mapping[str, Array]"
@@ -125,8 +125,12 @@ class Targets:
         explained = [_known_index(text, classifier) for text in self.texts]
         if self.versus is None:
             return
+        if _means_all(self.versus, classifier):
+            raise OptionError(f"--versus {self.versus}: is compared with one class; name that one")
         index = _known_index(self.versus, classifier)
-        if index is not None and (index in explained or self.means_all(classifier)):
+        if self.means_all(classifier):
+            raise OptionError(f"--target all, --versus {self.versus}: every class is explained itself; name others by --target")
+        if index is not None and index in explained:
             raise _compared_with_itself(self.versus, classifier, index)
 
     def check_count(self, samples: int) -> None:
@@ -315,12 +319,19 @@ def _at_length(decisions: Decisions, rows: Sequence[int], classifier: Classifier
 
 def _explained(decisions: Decisions, rows: Sequence[int], classifier: Classifier) -> str:
     rather_than = decisions.rather_than(rows[0], partial(numbered, classifier))
-    return f"explained: {', '.join(numbered(classifier, decisions.targets[row]) for row in rows)}{rather_than}"
+    classes = [decisions.targets[row] for row in rows]
+    return f"explained: {', '.join(in_list(classifier, index, numbered(classifier, index)) for index in classes)}{rather_than}"
 
 
 def said(decisions: Decisions, row: int, index: int, classifier: Classifier) -> str:
     """What the network says of a class of an input: the probability and the logit."""
     return f"{decisions.probabilities[row, index]:7.2%}  {numbered(classifier, index)}, logit {decisions.logits[row, index]:.2f}"
+
+
+def in_list(classifier: Classifier, index: int, told: str) -> str:
+    """What is told of a class, as it stands in a list; its name is quoted if it has a comma, which would part it in two."""
+    name = classifier.class_name(index)
+    return told.replace(name, f'"{name}"', 1) if "," in name else told
 
 
 def numbered(classifier: Classifier, index: int) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from signxai.cli import option_texts
-from signxai.cli.decisions import Decisions, Targets, decide
+from signxai.cli.decisions import Decisions, Targets, decide, in_list
 from signxai.cli.early_checks import check_files, check_first, check_layers, check_loaded
 from signxai.cli.failures import Failure, joined_failures, told_of_failures
 from signxai.cli.input_files import files_of
@@ -215,7 +215,8 @@ def _explained(decisions: Decisions, classifier: Classifier) -> str:
     """How many samples are explained of which class, the most frequent first."""
     classes = decisions.targets
     counted = Counter(classes).most_common()
-    told = [f"{classifier.class_name(index)} ({times} of {len(classes)})" for index, times in counted[:_MOST_NAMED]]
+    named = ((in_list(classifier, index, classifier.class_name(index)), times) for index, times in counted[:_MOST_NAMED])
+    told = [f"{name} ({times} of {len(classes)})" for name, times in named]
     rest = len(counted) - _MOST_NAMED
     return ", ".join([*told, *([f"{rest} other class{'es' * (rest > 1)}"] if rest > 0 else [])])
 

@@ -21,7 +21,8 @@ from signxai.cli.shared_options import (
     signal_options,
     signals_given,
 )
-from signxai.evidence.records import metric
+from signxai.common.errors import OptionError
+from signxai.evidence.records import METRICS, metric
 from signxai.names.grammar import parse_method
 
 __all__ = ["evaluate"]
@@ -172,10 +173,10 @@ def evaluate(
             parse_method(name)  # a slip in a name is told before seconds go into loading torch
     measured = tuple(dict.fromkeys(metrics)) or (*_METRICS, *(("relevance_rank",) if masks else ()))
     for name in measured:
-        metric(name)
+        _check_metric(name)
     for_one = [option for option in metric_options if ":" in option.partition("=")[0]]
-    of_metrics = option_texts.parsed_options(for_one, measured)
-    shared = option_texts.options_for_all([option for option in metric_options if option not in for_one])
+    of_metrics = option_texts.parsed_options(for_one, measured, of="metric")
+    shared = option_texts.options_for_all([option for option in metric_options if option not in for_one], of="metric")
     for_one_method = [option for option in options if ":" in option.partition("=")[0]]
     of_one = {name: found for name, found in option_texts.parsed_options(for_one_method, names).items() if found}
     of_methods = option_texts.options_for_all([option for option in options if option not in for_one_method])
@@ -206,3 +207,17 @@ def evaluate(
         ),
         say=click.echo,
     )
+
+
+def _check_metric(name: str) -> None:
+    """Refuse what is no metric.
+
+    Raises:
+        OptionError: there is none of this name, or something is written behind it.
+    """
+    alone, colon, option = name.partition(":")
+    if colon and alone in METRICS:
+        raise OptionError(
+            f"--metric {name}: takes a name alone; write --metric {alone}{f' --metric-option {name}' if '=' in option else ''}"
+        )
+    metric(name)

@@ -432,7 +432,7 @@ def _write(request: Request, kept: _Kept, say: Callable[[str], None], written: l
     for place in request.figures:
         made = place.writers(kept.drawing, _others(request, place))
         writers = joined_writers(writers, made)
-        for line in place.said(len(kept.drawing.names), made):
+        for line in place.said(len(kept.drawing.names), len(set(kept.decisions.inputs)), made):
             say(line)
     if request.saves:
         about = what_is_saved(kept.decisions, kept.classifier, kept.paths, kept.failures, _made(request, kept.classifier))

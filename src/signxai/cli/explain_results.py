@@ -108,12 +108,13 @@ class FigurePlace:
     def _in_folder(self, names: Sequence[str]) -> list[Path]:
         return [self.path / f"{stem}.png" for stem in _stems(names)]
 
-    def said(self, count: int, writers: Mapping[Path, Writer]) -> list[str]:
-        """What is to be said of where so many inputs are shown."""
+    def said(self, count: int, inputs: int, writers: Mapping[Path, Writer]) -> list[str]:
+        """What is to be said of where the maps of so many inputs are shown, of which each may have several."""
         if self.is_folder or (count <= MOST_SHOWN and len(writers) == 1):
             return []
         where = "on pages in one file" if len(writers) == 1 else f"on {len(writers)} pages, {self.path.name} to {list(writers)[-1].name}"
-        return [f"{count} inputs are shown {where}; --output FOLDER/ makes one for each input"]
+        each = "" if count == inputs else f", with {count} explained classes in all,"
+        return [f"{inputs} input{'s' * (inputs != 1)}{each} are shown {where}; --output FOLDER/ makes one for each input"]
 
 
 def _check_unused(paths: Iterable[Path], others: tuple[Path, ...]) -> None:

@@ -9,11 +9,20 @@ __all__ = ["listed", "options_for_all", "parsed_options", "value", "window"]
 
 _NAMES_OF_LAYERS = ("layer",)
 """Options that name a layer, which may be called by a number: 0 is the first of an ``nn.Sequential``."""
+_WRITTEN = {"method": "--option", "metric": "--metric-option"}
 _SECONDS = r"\s*(\d+\.?\d*|\.\d+)?\s*s?\s*"
 
 
-def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, object]]:
-    """For each method its options.
+def parsed_options(options: Sequence[str], methods: Sequence[str], *, of: str = "method") -> dict[str, dict[str, object]]:
+    """For each method, or metric, its options.
+
+    Args:
+        options: as they are written.
+        methods: the names asked for.
+        of: what they are names of, "method" or "metric".
+
+    Raises:
+        OptionError: one is written otherwise, or given twice.
 
     >>> parsed_options(["steps=20", "gradient:layer=conv1"], ["gradient", "integrated_gradients"])
     {'gradient': {'steps': 20, 'layer': 'conv1'}, 'integrated_gradients': {'steps': 20}}
@@ -25,23 +34,23 @@ def parsed_options(options: Sequence[str], methods: Sequence[str]) -> dict[str, 
         name, equals, text = option.partition("=")
         method, colon, key = name.rpartition(":")
         if not equals or not key.isidentifier() or (colon and method not in parsed):
-            raise OptionError(f"--option {option!r}: write KEY=VALUE, or METHOD:KEY=VALUE with one of the methods asked for")
+            raise OptionError(f"{_WRITTEN[of]} {option!r}: write KEY=VALUE, or {of.upper()}:KEY=VALUE with one of the {of}s asked for")
         for given in [method] if colon else methods:
             if key in parsed[given]:
-                raise OptionError(f"--option {option!r}: {key} is given twice for {given}")
+                raise OptionError(f"{_WRITTEN[of]} {option!r}: {key} is given twice for {given}")
             parsed[given][key] = _layer(text) if key in _NAMES_OF_LAYERS else value(text)
     return parsed
 
 
-def options_for_all(options: Sequence[str]) -> dict[str, object]:
-    """Options that go to every method that takes them.
+def options_for_all(options: Sequence[str], *, of: str = "method") -> dict[str, object]:
+    """Options that go to every method, or metric, that takes them.
 
     >>> options_for_all(["steps=20", "layer=conv1"])
     {'steps': 20, 'layer': 'conv1'}
     """
     if named := [option for option in options if ":" in option.partition("=")[0]]:
-        raise OptionError(f"--option {named[0]!r}: write KEY=VALUE, for all methods that take it; or run the methods one by one")
-    return parsed_options(options, ["all"])["all"]
+        raise OptionError(f"{_WRITTEN[of]} {named[0]!r}: write KEY=VALUE, for all {of}s that take it; or run the {of}s one by one")
+    return parsed_options(options, ["all"], of=of)["all"]
 
 
 def _layer(text: str) -> str | None:

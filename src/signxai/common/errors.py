@@ -1,5 +1,7 @@
 """Every exception that signxai raises on its own account, in one tree."""
 
+from collections.abc import Collection, Iterable
+
 
 class SignxaiError(Exception):
     """Root of all errors that signxai raises; catch it to catch them all."""
@@ -11,6 +13,23 @@ class MethodNameError(SignxaiError, ValueError):
 
 class OptionError(SignxaiError, TypeError, ValueError):
     """An option that the method does not take, that its name already sets, or whose value is not allowed."""
+
+
+class UnknownOptionError(OptionError):
+    """An option that nothing takes.
+
+    Attributes:
+        known: the options that there are, which the message ends with.
+    """
+
+    def __init__(self, message: str, known: Iterable[str] = ()) -> None:
+        self._head, self.known = message, tuple(sorted(known))
+        super().__init__(self.without())
+
+    def without(self, names: Collection[str] = ()) -> str:
+        """The message, of which some options are left out."""
+        left = [name for name in self.known if name not in names]
+        return f"{self._head}{', '.join(left) or 'none'}" if self.known else self._head
 
 
 class TargetError(SignxaiError, ValueError, TypeError):

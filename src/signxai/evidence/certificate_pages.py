@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from signxai.evidence.certificate_words import percent, said_of_turned_signs
+from signxai.evidence.certificate_words import said_of_turned_signs, signed
 from signxai.evidence.certified_sample import CertifiedSample, Check, Place
 from signxai.evidence.options import FloatArray
 
@@ -45,12 +45,8 @@ def _of_check(check: Check) -> Iterator[str]:
 
 def _of_places(places: Sequence[Place]) -> Iterator[str]:
     if places:
-        told = "; ".join(f"{place.place} ({place.operation}) {_signed(place.absorbed)}" for place in places)
+        told = "; ".join(f"{place.place} ({place.operation}) {signed(place.absorbed)}" for place in places)
         yield from _wrapped(f"Most is absorbed by {told}", "")
-
-
-def _signed(share: float) -> str:
-    return f"{'-' if share < 0 else ''}{percent(share)}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

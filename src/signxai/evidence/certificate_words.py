@@ -18,6 +18,7 @@ __all__ = [
     "said_of_runner_up",
     "said_of_turned_signs",
     "said_of_unknown",
+    "signed",
 ]
 
 _MOST_NAMED = 3
@@ -36,6 +37,15 @@ def percent(share: float) -> str:
     if 0 < abs(share) < _NOTHING:
         return "less than 0.0001 %"
     return f"{size:.0f} %" if size >= 10 else f"{size:.2g} %"
+
+
+def signed(share: float) -> str:
+    """A share with its sign; one that is nearly none has none.
+
+    >>> signed(-0.3), signed(0.3), signed(-1e-9)
+    ('-30 %', '30 %', 'less than 0.0001 %')
+    """
+    return f"{'-' if share <= -_NOTHING else ''}{percent(share)}"
 
 
 def said_of_absorbed(by: str, share: float, explained: float) -> str:
@@ -72,7 +82,7 @@ def _taken(share: float, by: str) -> str:
 def _explained(share: float) -> str:
     if -_NOTHING <= share <= 1 + _NOTHING:
         return f"the map explains {percent(share)} of the decision"
-    return f"the map sums to {'-' if share < 0 else ''}{percent(share)} of the decision"
+    return f"the map sums to {signed(share)} of the decision"
 
 
 def said_of_cancellation(value: float) -> str:

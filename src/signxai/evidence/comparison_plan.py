@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import OptionError, UnknownOptionError
 from signxai.evidence.compared_scores import BASELINE
 from signxai.evidence.explaining import Method
 from signxai.evidence.records import Metric, metric
@@ -111,7 +111,7 @@ def metrics_of(metrics: Metrics | None, masks: Any, shared: Mapping[str, Any]) -
     found = [_chosen(metric(name), shared, options) for name, options in own.items()]
     known = {option for one in found for option in _options_of(one.record)}
     if unknown := [name for name in shared if name not in known]:
-        raise OptionError(f"none of the metrics takes the option {unknown[0]!r}; {_nearest(unknown[0], known)}")
+        raise _unknown(f"none of the metrics takes the option {unknown[0]!r}", unknown[0], known)
     if needing := [one.name for one in found if one.record.takes == "mask" and masks is None]:
         raise OptionError(
             f"the metric {needing[0]!r} asks whether relevance lies where it should; give masks=, True inside, one for each sample, as "
@@ -123,7 +123,7 @@ def metrics_of(metrics: Metrics | None, masks: Any, shared: Mapping[str, Any]) -
 def _chosen(record: Metric, shared: Mapping[str, Any], own: Mapping[str, Any]) -> ChosenMetric:
     taken = _options_of(record)
     if unknown := [name for name in own if name not in taken]:
-        raise OptionError(f"the metric {record.name!r} takes no option {unknown[0]!r}; {_nearest(unknown[0], taken)}")
+        raise _unknown(f"the metric {record.name!r} takes no option {unknown[0]!r}", unknown[0], taken)
     return ChosenMetric(record, {**{name: value for name, value in shared.items() if name in taken}, **own})
 
 
@@ -132,6 +132,8 @@ def _options_of(record: Metric) -> set[str]:
     return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
-def _nearest(name: str, known: set[str]) -> str:
+def _unknown(said: str, name: str, known: set[str]) -> OptionError:
     near = get_close_matches(name, sorted(known))
-    return f"nearest: {', '.join(near)}" if near else f"there are {', '.join(sorted(known)) or 'none'}"
+    if near:
+        return OptionError(f"{said}; nearest: {', '.join(near)}")
+    return UnknownOptionError(f"{said}; there are ", known) if known else OptionError(f"{said}; there are none")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from signxai.common.errors import OptionError
+from signxai.common.errors import OptionError, UnknownOptionError
 from signxai.methods.analyzer import Analyzer
 from signxai.methods.by_input import is_by_input
 from signxai.methods.composites import loaded
@@ -76,7 +76,7 @@ def analyzer_for(spec: MethodSpec, model: nn.Module, options: Mapping[str, Any])
     for name, value in options.items():
         if name not in form.options:
             hint = "; which layer it looks at is said by layer=" if name == "at" and "layer" in form.options else ""
-            raise OptionError(f"{name!r} is not an option of {str(spec)!r}{hint}; its options are {', '.join(sorted(form.options))}")
+            raise UnknownOptionError(f"{name!r} is not an option of {str(spec)!r}{hint}; its options are ", form.options)
         argument = form.options[name]
         if name in in_name or argument in in_name:
             said = _plain(in_name[argument])

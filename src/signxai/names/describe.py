@@ -43,7 +43,7 @@ def describe(spec: MethodSpec) -> str:
     of_attention = ATTENTION_RULES[spec.attention].papers if spec.attention != DEFAULT_ATTENTION else ()
     of_sign = (GUMPFER_2023,) if any(multiplier.kind == "sign" for multiplier in spec.multipliers) else ()
     sections = {
-        "parameters": [f"{keyword:<12} {value:<10} {source}" for keyword, value, source in _parameters(spec, form)],
+        "parameters": [_row(*row) for row in _parameters(spec, form)],
         "formula": list(_formula(spec, form)),
         "papers": list(map(str, dict.fromkeys(form.papers + of_attention + of_sign))),
     }
@@ -52,6 +52,19 @@ def describe(spec: MethodSpec) -> str:
         if content:
             lines += ["", f"{title}:", *(f"  {line}" for line in content)]
     return "\n".join(lines)
+
+
+_WIDTH_OF_VALUES = 10
+
+
+def _row(keyword: str, value: str, source: str) -> str:
+    """A parameter in columns; behind a value that is wider than its column, where it comes from stands in brackets.
+
+    >>> _row("layer", "the last convolution", "default")
+    'layer        the last convolution (default)'
+    """
+    is_wide = len(value) > _WIDTH_OF_VALUES
+    return f"{keyword:<12} {value} ({source})" if is_wide else f"{keyword:<12} {value:<{_WIDTH_OF_VALUES}} {source}"
 
 
 def layer_rule(use: Use, composite: Composite) -> str:

@@ -94,7 +94,7 @@ class RelevanceSummary:
                     yield SummaryRow(int(number), time, self.beats.symbols[beat], name, PARTS[part], float(self.seconds[beat, part]), *sums)
 
     def __str__(self) -> str:
-        found = ", ".join(f"{wave} in {count}" for wave, count in self.waves_found.items())
+        found = ", ".join(f"{wave} in {count} beat{'s' * (count != 1)}" for wave, count in self.waves_found.items())
         lines = [f"{len(self.beats)} beats ({self.beats.origin}); waves found: {found}"]
         for heading, names, sums in (("part", PARTS, self.by_part()), ("lead", self.lead_names, self.by_lead())):
             lines.append(f"{heading:>6}  {'for':>10}  {'against':>10}  share of all")
