@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
+from signxai.class_names import read_class_names
 from signxai.common.class_words import class_of_word
 from signxai.common.errors import ModelError, OptionError, TargetError
 from signxai.files import check_source
@@ -103,8 +104,8 @@ class Classifier:
         """
         if self.has_all_names and len(self.class_names) != classes:
             raise ModelError(
-                f"{len(self.class_names)} names of classes (--classes) for a network with {classes} classes; name each of them, in the "
-                "order of the network's outputs"
+                f"{len(self.class_names)} names of classes (--classes, class_names=) for a network with {classes} classes; name each, "
+                "in the order of the network's outputs"
             )
 
     def class_index(self, text: str, classes: int) -> int:
@@ -174,7 +175,14 @@ def _short(name: str) -> str:
     return name.partition(" (")[0]
 
 
-def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, progress: bool = False) -> Classifier:
+def load_classifier(
+    spelling: str,
+    weights: str = "DEFAULT",
+    *,
+    class_names: Sequence[str] | str | Path | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Classifier:
     """Make the model that the command line's words mean.
 
     Args:
@@ -183,14 +191,37 @@ def load_classifier(spelling: str, weights: str = "DEFAULT", *, seed: int = 0, p
             seed), the path of a state dict or of a checkpoint that holds one (.pt, .pth, .ckpt, .safetensors, .bin or .tar;
             ``FILE:KEY`` where it holds several, see ``signxai.weights.Checkpoint``), or for torchvision the name of a set of
             weights, as "IMAGENET1K_V1".
+        class_names: of all classes, in the order of the network's outputs, or the file of them: a text with a name on each line, .csv,
+            .tsv or .json, as for ``--classes``; None: those that the model brings, if it does.
         seed: of random weights.
         progress: whether a download shows its progress.
 
     Raises:
+        OptionError: ``class_names`` is neither a file nor names.
         ModelError: no such model or weights, weights that do not fit, a failing factory, a missing package.
-        InputError: the weights' file is broken, or holds more than tensors.
-        OSError: the weights' file cannot be opened.
+        InputError: the weights' file is broken, or holds more than tensors; the file of names holds none.
+        OSError: the weights' file, or that of the names, cannot be opened.
+
+    >>> load_classifier("torchvision:resnet18", "none", class_names=[f"fruit {number}" for number in range(1000)]).class_name(2)
+    'fruit 2'
     """
+    names = None if class_names is None else _given_names(class_names)
+    classifier = _spelled(spelling, weights, seed, progress)
+    return classifier if names is None else replace(classifier, class_names=names, has_all_names=True)
+
+
+def _given_names(class_names: Sequence[str] | str | Path) -> list[str]:
+    """The names of classes, of a list or of a file."""
+    if isinstance(class_names, str | Path):
+        return read_class_names(Path(class_names))
+    names = list(class_names)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise OptionError(f"class_names={names!r:.60}: give a name for each class, in the order of the network's outputs, or their file")
+    return names
+
+
+def _spelled(spelling: str, weights: str, seed: int, progress: bool) -> Classifier:
+    """The model of a spelling, with the names that it brings."""
     with torch.random.fork_rng():  # random weights come from the seed, and the caller's generator is left alone
         torch.manual_seed(seed)
         if spelling == "efficientnet_lite0":

@@ -289,14 +289,14 @@ NAMED = {
 
 @pytest.mark.parametrize("name", NAMED)
 def test_names_are_read_in_the_order_of_their_numbers(here, name):
-    from signxai.cli.class_names import read_class_names
+    from signxai.class_names import read_class_names
 
     (here / name).write_bytes(NAMED[name].encode())
     assert read_class_names(here / name) == ["lynx", "crane", "owl"]
 
 
 def test_lines_that_begin_with_numbers_may_be_names(here):
-    from signxai.cli.class_names import read_class_names
+    from signxai.class_names import read_class_names
 
     (here / "coins.txt").write_text("1 euro\n2 euro\n5 cent\n")
     assert read_class_names(here / "coins.txt") == ["1 euro", "2 euro", "5 cent"]
@@ -314,7 +314,7 @@ def test_lines_that_begin_with_numbers_may_be_names(here):
     ],
 )
 def test_names_whose_order_is_not_sure_are_refused(here, name, text):
-    from signxai.cli.class_names import read_class_names
+    from signxai.class_names import read_class_names
 
     (here / name).write_text(text)
     with pytest.raises(InputError, match="no names of classes"):
@@ -336,7 +336,7 @@ def test_names_that_do_not_name_each_class_are_refused(run, here, text, words):
 
 @pytest.mark.parametrize("content", ['{"0": "a", "2": "b"}', "[1, 2]", '"lynx"', '{"a": 0, "b": 0}', "{", '{"a": true, "b": 0}'])
 def test_json_of_another_form_is_refused(here, content):
-    from signxai.cli.class_names import read_class_names
+    from signxai.class_names import read_class_names
 
     (here / "bad.json").write_text(content)
     with pytest.raises(InputError, match="no names of classes"):
@@ -437,3 +437,20 @@ def test_what_is_no_state_dict_is_refused(here):
     torch.save({"weight": torch.ones(2, 2)}, here / "part.pt")
     with pytest.raises(ModelError, match=r"1 missing \(bias\)"):
         load_weights(nn.Linear(2, 2), here / "part.pt")
+
+
+def test_names_of_classes_are_given_from_python_as_by_the_command(here):
+    (here / "three.csv").write_text("class,name\n1,crane\n0,lynx\n2,owl\n")
+    weights = {"weights": "none"}
+    by_file = load_classifier("torchvision:squeezenet1_1", **weights, class_names="three.csv")
+    by_path = load_classifier("torchvision:squeezenet1_1", **weights, class_names=here / "three.csv")
+    by_list = load_classifier("torchvision:squeezenet1_1", **weights, class_names=["lynx", "crane", "owl"])
+    assert list(by_file.class_names) == list(by_path.class_names) == list(by_list.class_names) == ["lynx", "crane", "owl"]
+    assert by_list.class_index("owl", classes=3) == 2
+    with pytest.raises(ModelError, match="3 names of classes"):
+        by_list.check_names(1000)
+    for wrong in ([], ["lynx", ""], ["lynx", 2]):
+        with pytest.raises(OptionError, match="class_names="):
+            load_classifier("torchvision:squeezenet1_1", **weights, class_names=wrong)
+    with pytest.raises(FileNotFoundError):
+        load_classifier("torchvision:squeezenet1_1", **weights, class_names="gone.txt")

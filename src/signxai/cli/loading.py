@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 
-from signxai.cli.class_names import read_class_names
+from signxai.class_names import read_class_names
 from signxai.cli.model_options import ModelOptions
 from signxai.common.errors import OptionError
 from signxai.models import Classifier, load_classifier
@@ -22,9 +22,7 @@ def loaded(model: str, weights: str, options: ModelOptions, seed: int) -> Classi
     names = None if options.classes is None else read_class_names(options.classes)
     size = None if options.size is None else PictureSize.read(options.size)
     mean, std = _channels(options)
-    classifier = load_classifier(model, weights, seed=seed, progress=sys.stderr.isatty())
-    if names is not None:
-        classifier = replace(classifier, class_names=names, has_all_names=True)
+    classifier = load_classifier(model, weights, class_names=names, seed=seed, progress=sys.stderr.isatty())
     return _with_pictures(classifier, size, mean, std, options) if options.of_pictures() else classifier
 
 
