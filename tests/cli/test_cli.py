@@ -685,7 +685,7 @@ AT_MISTAKES = {
     "a figure": (["x.npy", *SMALL, "--at", "0", "--output", "maps.png"], ["--output", "--at", "--save MAPS.npz"]),
     "frequencies": (["ecg.npy", *SMALL, "--at", "0", "--sampling-rate", "100", "--frequency"], ["--frequency", "--save MAPS.npz"]),
     "no such layer": (["x.npy", *SMALL, "--at", "features", "--save", "maps.npz"], ["features", "0, 1, 2"]),
-    "a layer twice": (["x.npy", *SMALL, "--at", "0", "--at", "0", "--save", "maps.npz"], ["'0' is given twice"]),
+    "a layer twice": (["x.npy", *SMALL, "--at", "0", "--at", "0", "--save", "maps.npz"], ["--at 0: is given twice"]),
     "a method without": (["x.npy", *SMALL, "--method", "grad_cam", "--at", "0", "--save", "maps.npz"], ["'at'", "grad_cam"]),
     "as a parameter": (["x.npy", *SMALL, "--option", "at=0", "--save", "maps.npz"], ["at=", "--at"]),
 }
