@@ -90,30 +90,16 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     request = replace(request, inputs=found.files)
     _check_request(request)
     masks, groups_of_inputs = _masks(request), _named_groups(request)
-    bound = partial(_bound, request)
-    check_first(request.model, request.device, bound)
-    classifier = loaded(request.model, request.weights, request.own, request.seed)
     targets = Targets(request.targets)
-    check_loaded(classifier, request.options, targets, bound)
-    if targets.means_all(classifier) and len(classifier.class_names) > 1:
-        raise _several_classes()
+    classifier = _classifier(request, targets)
     samples = _samples(request, classifier)
     failures = [*found.failures, *samples.failures]
     _refuse_by_input(request, failures)
     for line in (*found.notices, *samples.notices):
         say(line)
     groups = _groups(request, samples, groups_of_inputs)
-    model = move_to(classifier.model, request.device)
-    comparing = _Comparing(request, classifier, model, samples, masks)
-    comparing.check()
-    decisions = decide(samples.names, samples.x, classifier, model, samples.targets(targets), request.batch_size, samples.forward)
-    if len(decisions.names) != len(samples.names):
-        raise _several_classes()
-    explained = _explained(decisions, classifier)
-    for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
-        say(line)
-    comparison = comparing.compared(decisions.explained, groups)
-    comparison = replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
+    comparing = _Comparing(request, classifier, move_to(classifier.model, request.device), samples, masks)
+    comparison = _compared(comparing, targets, groups, say)
     for line in str(comparison).splitlines():
         say(line)
     for path in _write(request, comparison, samples):
@@ -123,6 +109,32 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
         click.echo("signxai: interrupted: what was done is marked as partial", err=True)
         return _INTERRUPTED
     return status
+
+
+def _classifier(request: EvaluateRequest, targets: Targets) -> Classifier:
+    """The network, and what is mistaken as soon as it is known or before."""
+    bound = partial(_bound, request)
+    check_first(request.model, request.device, bound)
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
+    check_loaded(classifier, request.options, targets, bound)
+    if targets.means_all(classifier) and len(classifier.class_names) > 1:
+        raise _several_classes()
+    return classifier
+
+
+def _compared(comparing: "_Comparing", targets: Targets, groups: Sequence[object] | None, say: Callable[[str], None]) -> Comparison:
+    """The methods, compared on what the network decides."""
+    comparing.check()
+    request, classifier, samples = comparing.request, comparing.classifier, comparing.samples
+    how = request.batch_size, samples.forward
+    decisions = decide(samples.names, samples.x, classifier, comparing.model, samples.targets(targets), *how)
+    if len(decisions.names) != len(samples.names):
+        raise _several_classes()
+    explained = _explained(decisions, classifier)
+    for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
+        say(line)
+    comparison = comparing.compared(decisions.explained, groups)
+    return replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
 
 
 def _several_classes() -> OptionError:
