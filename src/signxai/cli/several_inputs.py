@@ -142,6 +142,11 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         check_several(options)
         return None
     _check_files(paths, holding, options)
+    return _read(holding, options, signals, classifier)
+
+
+def _read(holding: Sequence[Path], options: SeveralOptions, signals: SignalOptions, classifier: Classifier) -> SeveralInputs:
+    """The inputs that files hold by name, and those that are named."""
     read = _Reading(options.one_sample)
     for path in holding:
         read.add_file(path)
@@ -149,7 +154,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.add(name, path, classifier, signals)
     read.check_signal_options(signals)
     forward = dict(options.forward)
-    check_arguments(model, read.files, forward, holding)
+    check_arguments(classifier.model, read.files, forward, holding)
     read.check_samples()
     _check_names(read.arrays, options)
     return SeveralInputs(
