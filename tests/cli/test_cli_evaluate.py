@@ -18,6 +18,7 @@ from signxai import explain
 from signxai.cli import evaluate_methods
 from signxai.evidence import Window, comparing, srg
 from signxai.evidence.comparison_plan import DEFAULT_METRICS
+from signxai.targets import contrast
 
 NETS = """
 import torch
@@ -284,6 +285,22 @@ def test_signs_that_a_logit_below_zero_turns_are_told_and_put_right_for_one_meth
     assert f"gradient_x_input ({count} of 6 samples)" in explained(run(*args, "--relevance", "logit"))
     assert "SIGNS TURNED" not in explained(run(*args, "--option", "lrp_z:relevance=logit"))
     refused(run(*args, "--option", "lrp_z:steps=3"), "lrp_z", "steps")
+
+
+def test_methods_are_compared_on_one_class_rather_than_another(run, here):
+    args = ["evaluate", "x.npy", "--model", "nets_to_judge:net", "--method", "lrp_z", "gradient_x_input", "--target", "2", "--versus", "0"]
+    said = explained(run(*args, "--metric", "srg", *FEW, "--no-timing", "--output", "a.csv", "--scores", "s.csv"))
+    assert "rather than class 0" in said
+    assert "SIGNS TURNED" not in said
+    scope: dict = {}
+    exec(NETS, scope)
+    net, x = scope["net"](), torch.from_numpy(np.load("x.npy"))
+    for method, start in (("lrp_z", "logit"), ("gradient_x_input", "one_hot")):
+        maps = explain(net, x, method, contrast(2, 0), relevance=start)
+        by_hand = srg(net, x, maps, contrast(2, 0), steps=4)
+        own = [float(row["score"]) for row in read(here / "s.csv") if row["method"] == method]
+        assert own == pytest.approx(list(by_hand), abs=1e-5)
+    refused(run(*args[:-1], "2", "--metric", "srg"), "--versus 2", "is explained itself")
 
 
 @pytest.mark.parametrize(

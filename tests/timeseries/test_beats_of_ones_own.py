@@ -1,6 +1,5 @@
 """Beats that are given or detected say so wherever they go, and stand where they were put."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -100,14 +99,6 @@ def missed_and_wrong(found, annotated, within):
     """How many annotated beats have no detected one that near, and the other way round."""
     near = np.abs(found[:, None] - annotated) <= within
     return int((~near.any(axis=0)).sum()), int((~near.any(axis=1)).sum())
-
-
-@pytest.fixture(scope="module")
-def neurokit2():
-    pytest.importorskip("wfdb")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what it imports
-        return pytest.importorskip("neurokit2")
 
 
 @pytest.mark.usefixtures("neurokit2")

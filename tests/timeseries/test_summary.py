@@ -1,6 +1,5 @@
 """A summary's sums are those of the map, and each sample stands where a cardiologist would put it."""
 
-import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -122,14 +121,6 @@ def test_beats_that_are_not_the_signals_are_refused():
 
 
 # Waves
-
-
-@pytest.fixture(scope="module")
-def neurokit2():
-    pytest.importorskip("wfdb")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what it imports
-        return pytest.importorskip("neurokit2")
 
 
 @pytest.mark.usefixtures("neurokit2")

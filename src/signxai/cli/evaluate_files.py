@@ -32,6 +32,7 @@ from signxai.evidence.comparing import check_comparison
 from signxai.evidence.comparison_plan import contestants_of
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
 from signxai.methods.explainer import Explainer, explainer_for
+from signxai.methods.turned_signs import start_for
 from signxai.models import Classifier, move_to
 from signxai.weights import WeightsFile
 
@@ -47,7 +48,7 @@ _OWN_OPTIONS |= {"explained": "--explained", "forward_kwargs": "--forward"}
 @dataclass(frozen=True)
 class EvaluateRequest:
     """What the user asked for: see ``signxai evaluate --help``. `metrics` are options by metric, `shared` those of all of
-    them, `options` those of the methods, `own_options` those of one alone."""
+    them, `options` those of the methods, `own_options` those of one alone, `versus` the class rather than which another is explained."""
 
     inputs: tuple[Path, ...]
     model: str
@@ -73,6 +74,16 @@ class EvaluateRequest:
     device: str
     own: ModelOptions = field(default_factory=ModelOptions)
     own_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    versus: str | None = None
+
+    @property
+    def by_method(self) -> dict[str, Mapping[str, object]]:
+        """The options of one method alone, with what its relevance starts with where one class is explained rather than another."""
+        found = dict(self.own_options)
+        if self.versus is None or "relevance" in self.options:
+            return found
+        starting = [method for method in self.methods if start_for(method, None, compares=True) != "one_hot"]
+        return found | {method: {"relevance": start_for(method, None, compares=True), **found.get(method, {})} for method in starting}
 
 
 def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
@@ -93,14 +104,8 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     request = replace(request, inputs=found.files)
     _check_request(request)
     masks, groups_of_inputs = _masks(request), _named_groups(request)
-    bound, targets = partial(_bound, request), Targets(request.targets).unless(found.failures)
-    check_first(request.model, request.device, bound)
-    classifier = loaded(request.model, request.weights, request.own, request.seed)
-    check_loaded(classifier, request.options, targets, bound)
-    for own in request.own_options.values():
-        check_layers(classifier.model, (), own)
-    if targets.means_all(classifier) and len(classifier.class_names) > 1:
-        raise _several_classes()
+    targets = Targets(request.targets, versus=request.versus).unless(found.failures)
+    classifier = _classifier(request, targets)
     with joined_failures(found.failures):
         samples = _samples(request, classifier)
     failures = [*found.failures, *samples.failures]
@@ -108,17 +113,8 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     for line in (*found.notices, *samples.notices):
         say(line)
     groups = _groups(request, samples, groups_of_inputs)
-    model = move_to(classifier.model, request.device)
-    comparing = _Comparing(request, classifier, model, samples, masks)
-    comparing.check()
-    decisions = decide(samples.names, samples.x, classifier, model, samples.targets(targets), request.batch_size, samples.forward)
-    if len(decisions.names) != len(samples.names):
-        raise _several_classes()
-    explained = _explained(decisions, classifier)
-    for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
-        say(line)
-    comparison = comparing.compared(decisions.explained, groups)
-    comparison = replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
+    comparing = _Comparing(request, classifier, move_to(classifier.model, request.device), samples, masks)
+    comparison = _compared(comparing, targets, groups, say)
     for line in str(comparison).splitlines():
         say(line)
     for path in _write(request, comparison, samples):
@@ -130,13 +126,41 @@ def evaluate_files(request: EvaluateRequest, say: Callable[[str], None]) -> int:
     return status
 
 
+def _classifier(request: EvaluateRequest, targets: Targets) -> Classifier:
+    """The network, and what is mistaken as soon as it is known or before."""
+    bound = partial(_bound, request)
+    check_first(request.model, request.device, bound)
+    classifier = loaded(request.model, request.weights, request.own, request.seed)
+    check_loaded(classifier, request.options, targets, bound)
+    for own in request.own_options.values():
+        check_layers(classifier.model, (), own)
+    if targets.means_all(classifier) and len(classifier.class_names) > 1:
+        raise _several_classes()
+    return classifier
+
+
+def _compared(comparing: "_Comparing", targets: Targets, groups: Sequence[object] | None, say: Callable[[str], None]) -> Comparison:
+    """The methods, compared on what the network decides."""
+    comparing.check()
+    request, classifier, samples = comparing.request, comparing.classifier, comparing.samples
+    how = request.batch_size, samples.forward
+    decisions = decide(samples.names, samples.x, classifier, comparing.model, samples.targets(targets), *how)
+    if len(decisions.names) != len(samples.names):
+        raise _several_classes()
+    explained = _explained(decisions, classifier)
+    for line in (f"explained: {explained}", *_taken_as_independent(request, samples, groups), ""):
+        say(line)
+    comparison = comparing.compared(decisions.explained, groups)
+    return replace(comparison, settings={**comparison.settings, **_files(request), "explained": explained})
+
+
 def _several_classes() -> OptionError:
     return OptionError("--target all: methods are compared on one class of each input; name one, or leave it out: the predicted class")
 
 
 def _bound(request: EvaluateRequest, model: nn.Module) -> list[Explainer]:
     """The methods with their options, of a model."""
-    contestants = contestants_of(request.methods, {**request.options, **request.own_options})
+    contestants = contestants_of(request.methods, {**request.options, **request.by_method})
     return [explainer_for(model, one.method, one.options) for one in contestants if not callable(one.method)]
 
 
@@ -218,7 +242,8 @@ def _explained(decisions: Decisions, classifier: Classifier) -> str:
     named = ((in_list(classifier, index, classifier.class_name(index)), times) for index, times in counted[:_MOST_NAMED])
     told = [f"{name} ({times} of {len(classes)})" for name, times in named]
     rest = len(counted) - _MOST_NAMED
-    return ", ".join([*told, *([f"{rest} other class{'es' * (rest > 1)}"] if rest > 0 else [])])
+    rather = decisions.rather_than(0, classifier.class_name)
+    return ", ".join([*told, *([f"{rest} other class{'es' * (rest > 1)}"] if rest > 0 else [])]) + rather
 
 
 def _taken_as_independent(request: EvaluateRequest, samples: Samples, groups: Sequence[object] | None) -> Iterator[str]:
@@ -283,7 +308,7 @@ class _Comparing:
             "metrics": request.metrics,
             "masks": self.masks,
             "metric_options": {**request.shared, **_said_of_units(request, self.samples)},
-            "method_options": {**request.options, **request.own_options, **self.samples.explained},
+            "method_options": {**request.options, **request.by_method, **self.samples.explained},
         }
 
     @property

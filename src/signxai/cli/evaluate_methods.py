@@ -20,6 +20,7 @@ from signxai.cli.shared_options import (
     several_options,
     signal_options,
     signals_given,
+    versus_option,
 )
 from signxai.common.errors import OptionError
 from signxai.evidence.records import METRICS, metric
@@ -65,6 +66,7 @@ _options = in_order(
         help="Write the score of each input, with its name and file, by each metric of each method.",
     ),
     click.option("--target", "targets", multiple=True, metavar="CLASS", help="As of `signxai explain`."),
+    versus_option,
     click.option(
         "--masks",
         type=Input(),
@@ -129,6 +131,7 @@ def evaluate(
     outputs: tuple[Path, ...],
     scores: Path | None,
     targets: tuple[str, ...],
+    versus: str | None,
     masks: Path | None,
     groups: Path | None,
     groups_by_file: bool,
@@ -190,20 +193,10 @@ def evaluate(
     return evaluate_files(
         EvaluateRequest(
             *(inputs, model, weights, names, of_metrics, shared, outputs, scores, targets, masks, groups, groups_by_file),
-            *(
-                RemovedUnits.read(removed),
-                imputer,
-                of_methods,
-                signals,
-                several,
-                not no_timing,
-                draws,
-                seed,
-                batch_size,
-                device,
-                own,
-                of_one,
-            ),
+            *(RemovedUnits.read(removed), imputer, of_methods, signals, several, not no_timing, draws, seed, batch_size, device),
+            own=own,
+            own_options=of_one,
+            versus=versus,
         ),
         say=click.echo,
     )

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,11 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         return None
     _, failures = attempted(paths, check_readable, may_fail=True) if paths else ({}, [])
     _check_files([path for path in paths if path not in {failure.path for failure in failures}], holding, options)
+    return replace(_read(holding, options, signals, classifier), failures=failures)
+
+
+def _read(holding: Sequence[Path], options: SeveralOptions, signals: SignalOptions, classifier: Classifier) -> SeveralInputs:
+    """The inputs that files hold by name, and those that are named."""
     read = _Reading(options.one_sample)
     for path in holding:
         read.add_file(path)
@@ -153,7 +158,7 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.add(name, path, classifier, signals)
     read.check_signal_options(signals)
     forward = dict(options.forward)
-    check_arguments(model, read.files, forward, holding)
+    check_arguments(classifier.model, read.files, forward, holding)
     read.check_samples()
     read.notices += unprepared(read.arrays_like_signals, classifier)
     _check_names(read.arrays, options)
@@ -167,7 +172,6 @@ def read_several(paths: Sequence[Path], options: SeveralOptions, signals: Signal
         read.counted_by,
         read.pictures,
         read.notices,
-        failures,
     )
 
 
