@@ -272,7 +272,8 @@ def test_a_target_may_be_a_name_in_any_case_of_letters(run):
         assert saved["target"].tolist() == [0]
 
 
-def test_a_heading_gives_the_numbers_of_both_classes_and_their_difference(run, monkeypatch):
+@pytest.mark.parametrize("target", [1, 2])  # the predicted one, and another
+def test_a_heading_gives_the_numbers_of_both_classes_and_their_difference(target, run, monkeypatch):
     headings = []
 
     def noted(x, maps, heading, turned):
@@ -280,14 +281,15 @@ def test_a_heading_gives_the_numbers_of_both_classes_and_their_difference(run, m
         return Sample(x, maps, heading, turned)
 
     monkeypatch.setattr("signxai.cli.explain_files.Sample", noted)
-    args = ["--method", "gradient", "--target", "2", "--versus", "0", "--output", "rather.png", "--save", "rather.npz"]
+    args = ["--method", "gradient", "--target", str(target), "--versus", "0", "--output", "rather.png", "--save", "rather.npz"]
     explained(run("explain", "x.npy", "--model", "nets:small", *args))
     with np.load("rather.npz") as saved:
         logits, probabilities = saved["logits"], saved["probability"]
     for heading, logit, probability in zip(headings, logits, probabilities, strict=True):
         other = f"class 0: {probability[0] * 100:.2f} % (logit {logit[0]:.2f})"
-        assert f"class 2: {probability[2] * 100:.2f} % (logit {logit[2]:.2f})" in heading
-        assert f"rather than {other}; logits differ by {logit[2] - logit[0]:+.2f}" in heading
+        assert f"class {target}: {probability[target] * 100:.2f} % (logit {logit[target]:.2f})" in heading
+        assert f"explained class {target}" in heading
+        assert f"rather than {other}; logits differ by {logit[target] - logit[0]:+.2f}" in heading
 
 
 @pytest.mark.parametrize("at", [[], ["--at", "0"]])

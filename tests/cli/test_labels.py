@@ -216,19 +216,20 @@ def test_what_is_not_the_difference_of_two_logits_is_said(run, here, relevance, 
 
 def headings_of(run, monkeypatch, *args):
     """What figures of a command are headed by."""
-    headings = []
+    turned = {}
     for module, name in ((explain_files, "signal_figure"), (signal_results, "plot_ecg_maps")):
         drawn_by = getattr(module, name)
         monkeypatch.setattr(
             module,
             name,
             lambda samples, *rest, _own=drawn_by, **options: [
-                headings.extend(sample.heading for sample in samples),
+                turned.update((sample.heading, bool(sample.turned)) for sample in samples),
                 _own(samples, *rest, **options),
             ][1],
         )
     explained(run(*args, "--output", "maps.png"))
-    return headings
+    assert turned == {heading: "signs turned" in heading for heading in turned}
+    return list(turned)  # once each: a page that gets too high is drawn again with fewer
 
 
 @pytest.mark.parametrize("as_signal", [False, True])

@@ -266,3 +266,8 @@ def test_what_does_not_fit_is_refused(figure_of, samples, words):
 def test_leads_without_names_and_names_without_leads_are_refused():
     with pytest.raises(InputError, match="2 names for 3 leads"):
         signal_figure(signal_sample(leads=3), leads=["I", "II"])
+
+
+def test_an_input_that_is_no_picture_is_refused_with_what_shows_it():
+    with pytest.raises(InputError, match=r"from -2 to 2.*signxai\.show"):
+        image_figure(Sample(np.linspace(-2, 2, 16).reshape(4, 4), {"gradient": np.eye(4)}))

@@ -315,13 +315,28 @@ def test_what_no_page_holds_is_refused_and_drawn_on_several():
     with pytest.raises(InputError, match=r"inches high.*pages"):
         map_plots.image_figure(SAMPLES)
     drawn = list(pages(map_plots.image_figure, SAMPLES, per_page=15))
-    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [15, 15, 10]
-    assert max(figure.get_figheight() for figure in drawn) < HIGHEST
+    names = [text for figure in drawn for text in texts(figure) if "picture" in text]
+    assert names == [sample.heading for sample in SAMPLES]
+    assert 10 < max(figure.get_figheight() for figure in drawn) <= 20
 
 
-def test_a_page_has_fewer_samples_where_that_many_are_too_high():
-    drawn = list(pages(map_plots.image_figure, SAMPLES, per_page=40))
-    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [20, 20]
+def test_pages_have_as_many_samples_as_are_asked_for_where_they_fit():
+    drawn = list(pages(map_plots.image_figure, SAMPLES[:7], per_page=3))
+    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [3, 3, 1]
+
+
+def test_no_page_of_frequencies_is_higher_than_two_printed_ones():
+    samples = [spectrum_plots.SpectrumSample(SIGNAL, {"gradient": SPECTRUM}, f"class {number}") for number in range(9)]
+    drawn = list(pages(lambda some: spectrum_plots.plot_spectrum_maps(some)[0][0, 0].figure.figure, samples, per_page=8))
+    assert len(drawn) > 1
+    assert max(figure.get_figheight() for figure in drawn) <= 20
+
+
+def test_a_sample_that_is_high_alone_has_a_page_of_its_own():
+    high = map_plots.Sample(np.zeros((4, 4)), {f"method {number}": np.eye(4) for number in range(60)}, "picture")
+    drawn = list(pages(map_plots.image_figure, [high] * 2, per_page=2))
+    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [1, 1]
+    assert drawn[0].get_figheight() > 20
 
 
 def test_no_page_of_ecgs_or_spectra_is_too_high_but_that_of_a_sample_alone():

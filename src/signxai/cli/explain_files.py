@@ -498,4 +498,6 @@ def _decided(decisions: Decisions, index: int, classifier: Classifier) -> str:
         probability=decisions.probabilities[index, predicted],
         explained_probability=decisions.probabilities[index, target],
     )
-    return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
+    return (
+        f"{said}, explained {classifier.class_name(target)}{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
+    )

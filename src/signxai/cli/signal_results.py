@@ -50,7 +50,7 @@ def _decision(row: int, decisions: Decisions, classifier: Classifier) -> str:
     share = decisions.probabilities[row]
     explained = "" if target == predicted else f"; explained: {numbered(classifier, target)}, logit {logits[target]:.2f}"
     rather_than = decisions.rather_than(row, partial(numbered, classifier))
-    explained += f"; explained{rather_than}" if rather_than and not explained else rather_than
+    explained += f"; explained: {numbered(classifier, target)}{rather_than}" if rather_than and not explained else rather_than
     return f"predicted {numbered(classifier, predicted)}, {share[predicted]:.2%}, logit {logits[predicted]:.2f}{explained}"
 
 
@@ -254,7 +254,7 @@ class SignalResults:
         shares = self.decisions.probabilities[row]
         numbers = {"probability": shares[predicted], "explained_probability": shares[target]}
         said = f"{_named(excerpt)}: {heading(name(predicted), logits[predicted], name(target), logits[target], **numbers)}"
-        return f"{said}, explained{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
+        return f"{said}, explained {name(target)}{rather_than}" if rather_than and target == predicted else f"{said}{rather_than}"
 
     def _strip_heading(self, strip: Excerpt) -> str:
         rows = self.batch.rows_of(strip)

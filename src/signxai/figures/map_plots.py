@@ -123,7 +123,7 @@ def image_figure(
     >>> [each.get_title() for each in axes]
     ['gradient', 'lrp_z']
     """
-    size = _image_panel_size([rgb_picture(sample.x) for sample in _listed(samples)])
+    size = _image_panel_size([_picture_of(sample) for sample in _listed(samples)])
     rows = [Row(sample.heading, list(_image_panels(sample, percentile, cmap, overlay)), size) for sample in _listed(samples)]
     return page_of(
         rows, bar_label(percentile, "each map", "; weaker is more transparent" if overlay else "", _turned(_listed(samples))), cmap, axes
@@ -172,7 +172,7 @@ def _listed(samples: Sample | Sequence[Sample]) -> Sequence[Sample]:
 
 
 def _image_panels(sample: Sample, percentile: float, cmap: str, overlay: bool) -> Iterator[Panel]:
-    picture = rgb_picture(sample.x)
+    picture = _picture_of(sample)
     yield Panel("input", partial(draw_image, pixels=picture), is_input=True)
     for name, values in sample.maps.items():
         relevance = _image_map(name, values, picture.shape)
@@ -180,6 +180,21 @@ def _image_panels(sample: Sample, percentile: float, cmap: str, overlay: bool) -
             yield Panel(name, partial(draw_image, pixels=overlay_relevance(picture, relevance, percentile=percentile, cmap=cmap)))
         else:
             yield Panel(name, partial(draw_image, pixels=normalize_relevance_map(relevance, percentile), cmap=cmap, norm=SCALE))
+
+
+def _picture_of(sample: Sample) -> FloatArray:
+    """What is shown of the image.
+
+    Raises:
+        InputError: as `rgb_picture` does; of values outside [0, 1] with what shows them.
+    """
+    x = as_array(sample.x)
+    if np.issubdtype(x.dtype, np.floating) and np.isfinite(x).all() and x.size and not 0 <= x.min() <= x.max() <= 1:
+        raise InputError(
+            f"the image has values from {x.min():.3g} to {x.max():.3g}, as a network's input has; a picture has floats in [0, 1]: give the "
+            "one that it was made of (Classifier.picture), or let signxai.show(x, relevance) show it from darkest to brightest"
+        )
+    return rgb_picture(sample.x)
 
 
 def _image_panel_size(pictures: Sequence[FloatArray]) -> PanelSize:

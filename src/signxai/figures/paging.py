@@ -20,6 +20,9 @@ SampleT = TypeVar("SampleT")
 Draw: TypeAlias = Callable[[], Figure]
 Writer: TypeAlias = Callable[[Path], None]
 
+_HIGHEST = 20.0
+"""Inches of a page with several samples: about two printed pages."""
+
 
 def pages(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[SampleT], *, per_page: int = 6) -> Iterator[Figure]:
     """Draw so many samples on each page, one page after the other.
@@ -28,7 +31,8 @@ def pages(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[Sampl
         figure: draws a list of samples: `image_figure`, `signal_figure`, `inputs_figure`, or one of them with options
             (``functools.partial``).
         samples: what it takes, at least one.
-        per_page: at most so many samples are on a page, as many on each but the last; fewer where that many would be too high.
+        per_page: at most so many samples are on a page, as many on each but the last; fewer where that many would be higher than 20 inches,
+            about two printed pages. A sample alone has the height that it needs.
 
     Raises:
         InputError: no sample, or one that is too high alone.
@@ -98,17 +102,24 @@ def _drawings(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[S
         raise OptionError(f"per_page={per_page}: a page shows at least one sample")
     if not samples:
         raise InputError("pages need at least one sample")
-    per_page = min(per_page, len(samples))
-    while True:
-        try:
-            first = figure(samples[:per_page])
-            break
-        except PageError:
-            if per_page == 1:
-                raise
-            per_page //= 2
+    first, per_page = _first_page(figure, samples, min(per_page, len(samples)))
     others = [partial(figure, samples[start : start + per_page]) for start in range(per_page, len(samples), per_page)]
     return [partial(_same, first), *others]
+
+
+def _first_page(figure: Callable[[Sequence[SampleT]], Figure], samples: Sequence[SampleT], count: int) -> tuple[Figure, int]:
+    """The first page, and how many samples are on it: as many as may be, as long as it does not get too high."""
+    while True:
+        try:
+            drawn = figure(samples[:count])
+        except PageError:
+            if count == 1:
+                raise
+            count //= 2
+            continue
+        if count == 1 or drawn.get_figheight() <= _HIGHEST:
+            return drawn, count
+        count = max(1, min(count - 1, int(count * _HIGHEST / drawn.get_figheight())))
 
 
 def _same(figure: Figure) -> Figure:
