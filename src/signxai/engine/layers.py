@@ -83,6 +83,8 @@ class Layer(ABC):
     kind: ClassVar[str]
     samples: Places = SampleLayout.EACH_ROW
     """Where the samples are in its input."""
+    zeros_around: Sequence[int] = ()
+    """What of the tensor that it reads is its padding, as ``F.pad`` counts it, and no input."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.own_weight = weight.detach() if weight.requires_grad else weight
@@ -370,7 +372,7 @@ class ConvolutionLayer(Layer):
     Args:
         weight, bias: as that function takes them.
         options: stride, padding, dilation, whether it is transposed, output padding, groups, as that function takes them.
-        extra_padding: 'same' with an even kernel: as for ``F.pad``, in front of the convolution.
+        extra_padding: 'same' with an even kernel, or a padding written apart: as for ``F.pad``, in front of the convolution.
     """
 
     kind: ClassVar[str] = "convolution"
@@ -412,6 +414,13 @@ class ConvolutionLayer(Layer):
         wide, weight = x.unsqueeze(2), weight.unsqueeze(2)
         result = _convolution_by_sample(wide, weight, weight.shape[2:], bias, (1, *stride), (0, *padding))
         return result.squeeze(2)
+
+    def behind_padding(self, amounts: Sequence[int]) -> ConvolutionLayer:
+        """This layer together with a padding by zeros in front of it, as for ``F.pad``."""
+        own = self.extra_padding or (0,) * len(amounts)
+        result = ConvolutionLayer(self.own_weight, self.own_bias, self.options, [a + b for a, b in zip(own, amounts, strict=True)])
+        result.zeros_around = tuple(amounts)
+        return result
 
     def in_two_axes(self) -> ConvolutionLayer:
         """The layer of one spatial axis, nothing folded into it, as one of two, the first of size 1."""

@@ -49,8 +49,9 @@ class RuleSite:
     def taken(self) -> tuple[Tensor, Tensor]:
         """Its input and its output."""
         assert self.x is not None
-        z = self.z.take()
-        return self.x.take(), z if self.moves is None else self.moves.back(z)
+        z, x, padding = self.z.take(), self.x.take(), self.layer.zeros_around
+        x = F.pad(x, [-amount for amount in padding]) if padding else x
+        return x, z if self.moves is None else self.moves.back(z)
 
     def relevance_of(self, moved: Tensor) -> Tensor:
         """Relevance at the layer's input, from that at its output, moved as that is."""
@@ -64,9 +65,9 @@ class RuleSite:
         if self.once:
             self.x.release()
             self.z.release()
-        if not rule.active:
-            return self.layer.transposed(relevance, self.layer.weight, x)
-        return rule.relevance(self.layer, x, z, relevance)
+        layer = self.layer
+        result = rule.relevance(layer, x, z, relevance) if rule.active else layer.transposed(relevance, layer.weight, x)
+        return F.pad(result, tuple(layer.zeros_around)) if layer.zeros_around else result
 
 
 class LinearNode(RelevanceNode):

@@ -279,6 +279,10 @@ class GradientPass(ForwardPass):
         """What to call instead of the modules one by one, if anything."""
         return plan_of(sequential, sequential is self.net, with_max_pools=True) if self.has_runs else None
 
+    def takes(self, run: Run, x: object) -> bool:
+        """Whether a run is carried out as a whole."""
+        return run.takes(x)
+
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
         """The output of a run."""
         result: Tensor = GradientRunNode.apply(x, run.steps, self.is_quick, self.saves)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result
 from signxai.engine.torch_functions import Operation, functions_named
+from signxai.engine.zero_padding import padded_by_its_border, zeros_put_around
 
 ONE_TO_ONE: frozenset[Operation] = frozenset(
     functions_named(
@@ -51,7 +52,10 @@ class Move:
         self.call, self.result = in_any_layout(Call(call.func, (None, *call.rest), call.named)), result
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        """What it does to another tensor of its input's shape."""
+        """What it does to another tensor of its input's shape; numbers of channels reach into a padding."""
+        padding = zeros_put_around(self.call) if tensor.dtype is torch.int64 else ()
+        if padding:
+            return padded_by_its_border(tensor, padding)
         moved = self.call.run(tensor)
         result: Tensor = moved if self.result is None else moved[self.result]
         return result

@@ -32,7 +32,8 @@ from signxai.engine.fused.runs import (
     plan_of,
 )
 from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_only, third_party_nodes
-from signxai.engine.layers import CONVOLUTIONS, ChannelMap, Layer
+from signxai.engine.halves import Halves
+from signxai.engine.layers import CONVOLUTIONS, ChannelMap, ConvolutionLayer, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.masks import Masks
 from signxai.engine.mode import ForwardPass
@@ -50,6 +51,7 @@ from signxai.engine.token_ids import EmbeddingNode
 from signxai.engine.torch_functions import OF_SHAPE, OF_SHAPE_ALONE, WRITING, Operation, functions_named
 from signxai.engine.user_rules import UserRule, UserRules, run_under
 from signxai.engine.written_by_hand import WrittenByHand
+from signxai.engine.zero_padding import PADS, ZeroPadding, zeros_put_around
 
 RuleChooser = Callable[[str, bool, bool], LayerRule]
 """(kind of layer: "linear" or "convolution", reads the network's input, is the last one executed) -> rule."""
@@ -142,6 +144,8 @@ class RelevancePass(ForwardPass):
         self.by_hand = WrittenByHand()
         self.divided_later = DividedLater(self.by_hand)
         self.masks = Masks()
+        self.halves = Halves()
+        self._zero_padding = ZeroPadding()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self.axes: SampleAxes | None = None
         self._has_of_samples = False
@@ -228,15 +232,16 @@ class RelevancePass(ForwardPass):
     # Operations as they are
 
     def plain(self, call: Call) -> Result:
-        made = self._made(call.x) if call.func in ONE_TO_ONE else None
+        made = self._made(call.x) if call.func in ONE_TO_ONE or call.func in PADS else None
         result = self.as_it_is(call)
         self.masks.follow(call, result)
+        self._zero_padding.follow(call, result)
         if not needs_relevance(call.x) and depends_on_input(result) and not call.has_signal():
             return _detached(result)  # made of weights that no module holds: constants
         follows_gradient = call.func in RELEVANCE.as_gradient
         if not follows_gradient and depends_on_input(result):
             self._unknown_result(call, result)
-        elif made is not None and moves_one_to_one(call):
+        elif made is not None and (moves_one_to_one(call) or zeros_put_around(call)):
             for tensor, move in each_moved(call, result):
                 if tensor is not call.x or call.func in WRITING:
                     self._made_by_layer.put(tensor, made.moved(move))
@@ -304,9 +309,17 @@ class RelevancePass(ForwardPass):
     def linear_layer(self, layer: Layer, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Carry out a linear layer under the rule that is chosen for it."""
         index, first = self._layers.count, reads_input_only(x)
+        layer = self._with_padding(layer, x)
         layer.samples = self._places_in(x, layer.kind)
         self._layers.count += 1
         return self._under_rule(layer, x, compute, index, first)
+
+    def _with_padding(self, layer: Layer, x: Tensor) -> Layer:
+        """A layer with the zeros around its input that were put there, if it is a convolution."""
+        if not isinstance(layer, ConvolutionLayer) or layer.options[3]:
+            return layer
+        amounts = self._zero_padding.around(x, layer.own_weight.ndim - 2)
+        return layer.behind_padding(amounts) if amounts else layer
 
     def with_constants(
         self, output: Tensor, constant: object, factors: Callable[[], tuple[Constant, Constant]], compute: Callable[[Tensor], Tensor]
@@ -405,7 +418,9 @@ class RelevancePass(ForwardPass):
 
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""
-        return self.became(self.by_hand.note_scaled(tensor.clone(), tensor), tensor)
+        copy = self.by_hand.note_scaled(tensor.clone(), tensor)
+        self.halves.keep(copy, tensor)
+        return self.became(copy, tensor)
 
     def became(self, tensor: Tensor, result: Tensor) -> Tensor:
         """Remember of a tensor that ``result`` was written to what is known of that; returns the tensor."""
@@ -427,6 +442,10 @@ class RelevancePass(ForwardPass):
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         """What to call instead of the modules one by one, if anything: with rules of the user's, every operation is watched."""
         return None if self.user_rules else plan_of(sequential, sequential is self.net)
+
+    def takes(self, run: Run, x: object) -> bool:
+        """Whether a run is carried out as a whole; not behind a padding, which is its first layer's."""
+        return run.takes(x) and not (isinstance(x, Tensor) and self._zero_padding.around(x, x.ndim))
 
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
         """The output of a run, under the rules of its layers."""

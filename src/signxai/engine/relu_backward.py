@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, cut_graph, needs_relevance
+from signxai.engine.halves import Halves
 from signxai.engine.masks import ABOVE, BELOW, Masks, is_zero
 from signxai.engine.mode import ForwardPass
 from signxai.engine.registry import RELU_BACKWARD, RuleTable
+
+Limit = Tensor | float | None
+"""Where a ReLU is cut off, if anywhere."""
 
 ReLUBackward = Callable[[Tensor, Tensor], Tensor]
 """``(gradient, where the ReLU is active) -> gradient``."""
@@ -22,7 +27,7 @@ class ReLUNode(RelevanceNode):
     """A ReLU, or one cut off at ``upper`` (ReLU6), whose backward pass is given."""
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], backward: ReLUBackward, upper: float | None) -> Tensor:
+    def forward(ctx: Node, x: Tensor, compute: Callable[[Tensor], Tensor], backward: ReLUBackward, upper: Limit) -> Tensor:
         result = compute(x)
         if result is x:
             ctx.mark_dirty(x)
@@ -33,6 +38,19 @@ class ReLUNode(RelevanceNode):
     @staticmethod
     def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return ctx.rule(gradient, ctx.active), None, None, None
+
+
+class LeakyNode(RelevanceNode):
+    """A leaky ReLU that was written in halves: its gradient."""
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor, result: Tensor) -> Tensor:
+        ctx.slope = torch.where(x == 0, 0.0, result / x)
+        return result.clone()
+
+    @staticmethod
+    def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return gradient * ctx.slope, None
 
 
 class ReLUPass(ForwardPass):
@@ -49,6 +67,7 @@ class ReLUPass(ForwardPass):
         self.relu_backward = relu_backward
         self.relus = 0
         self.masks = Masks()
+        self.halves = Halves()
 
     def plain(self, call: Call) -> Result:
         result = super().plain(call)
@@ -65,7 +84,7 @@ class ReLUPass(ForwardPass):
             raise ModelError("the method changes the ReLUs of a network, and this one has none: the map would be its gradient")
         return super().logits_of(output)
 
-    def carry_out_relu(self, call: Call, upper: float | None) -> Tensor:
+    def carry_out_relu(self, call: Call, upper: Limit) -> Tensor:
         """A ReLU, or one that is cut off at ``upper``, with the other backward pass."""
         self.relus += 1
         if call.writes_in_place():
@@ -76,8 +95,31 @@ class ReLUPass(ForwardPass):
 
 @RELU_BACKWARD.rule_for("relu", "relu_")
 def relu(mode: ReLUPass, call: Call) -> Tensor:
-    """A ReLU."""
-    return _replaced(mode, call)
+    """A ReLU, which may be half of a leaky one."""
+    result = _replaced(mode, call)
+    if needs_relevance(call.x):
+        mode.halves.note_relu(result, call.x)
+    return result
+
+
+@RELU_BACKWARD.rule_for("neg", "negative", "__neg__")
+def negative(mode: ReLUPass, call: Call) -> Result:
+    """As it is."""
+    result = mode.plain(call)
+    if needs_relevance(call.x):
+        mode.halves.keep(result, call.x)
+        mode.halves.note_negated(result, call.x)
+    return result
+
+
+@RELU_BACKWARD.rule_for("add", "__add__", "sub", "subtract", "__sub__", arguments=("input", "other"))
+def total(mode: ReLUPass, call: Call) -> Result:
+    """As it is; of the two halves of a leaky ReLU, which is no ReLU, its gradient."""
+    root = mode.halves.root(*call.args) if len(call.args) == 2 else None
+    if root is None:
+        return mode.plain(call)
+    mode.relus -= 2
+    return LeakyNode.apply(root, call.func(*(part.detach() for part in call.args), **call.kwargs))
 
 
 @RELU_BACKWARD.rule_for("relu6", "relu6_")
@@ -89,19 +131,19 @@ def relu6(mode: ReLUPass, call: Call) -> Tensor:
 @RELU_BACKWARD.rule_for("clamp", "clamp_", "clip", "clip_")
 def clamp(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if the lower limit is 0."""
-    return _replaced(mode, call, _argument(call, "max", 1), _argument(call, "min", 0) == 0)
+    return _replaced(mode, call, _argument(call, "max", 1), is_zero(_argument(call, "min", 0)))
 
 
 @RELU_BACKWARD.rule_for("clamp_min", "clamp_min_")
 def clamp_min(mode: ReLUPass, call: Call) -> Tensor:
     """The same without an upper limit."""
-    return _replaced(mode, call, None, _argument(call, "min", 0) == 0)
+    return _replaced(mode, call, None, is_zero(_argument(call, "min", 0)))
 
 
 @RELU_BACKWARD.rule_for("hardtanh", "hardtanh_")
 def hardtanh(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if the lower limit is 0."""
-    return _replaced(mode, call, _argument(call, "max_val", 1), _argument(call, "min_val", 0) == 0)
+    return _replaced(mode, call, _argument(call, "max_val", 1), is_zero(_argument(call, "min_val", 0)))
 
 
 @RELU_BACKWARD.rule_for("threshold", "threshold_")
@@ -148,6 +190,11 @@ def product(mode: ReLUPass, call: Call) -> Result:
         for signal, other in (call.args, call.args[::-1]):
             if needs_relevance(signal) and _is_sign(mode, other, signal, is_above=True):
                 return _relu_of(mode, call, signal)
+        result = mode.plain(call)
+        for factor, other in (call.args, call.args[::-1]):
+            if needs_relevance(factor) and not needs_relevance(other):
+                mode.halves.keep(result, factor)
+        return result
     return mode.plain(call)
 
 
@@ -168,14 +215,17 @@ def _relu_of(mode: ReLUPass, call: Call, signal: Tensor) -> Tensor:
     return mode.carry_out_relu(Call(lambda x: call.with_signals([signal], [x]), (signal,), {}), None)
 
 
-def _replaced(mode: ReLUPass, call: Call, upper: float | None = None, is_relu: bool = True) -> Tensor:
+def _replaced(mode: ReLUPass, call: Call, upper: Limit = None, is_relu: bool = True) -> Tensor:
     if not needs_relevance(call.x) or not is_relu:
         result: Tensor = mode.plain(call)
         return result
     return mode.carry_out_relu(call, upper)
 
 
-def _argument(call: Call, name: str, position: int) -> float | None:
-    """A limit that is a number."""
+def _argument(call: Call, name: str, position: int) -> Limit:
+    """A limit, of numbers that are constants: one number, if they are alike."""
     value = call.rest[position] if len(call.rest) > position else call.named.get(name)
-    return None if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor) or not value.numel():
+        return value
+    value = value.detach()
+    return float(value.flatten()[0]) if bool((value == value.flatten()[0]).all()) else value

@@ -359,6 +359,9 @@ class RunsAhead(Protocol):
     def plan_of(self, sequential: nn.Sequential) -> Plan | None:
         """What to call instead of the modules one by one, if anything."""
 
+    def takes(self, run: Run, x: Result) -> bool:
+        """Whether a run is carried out as a whole."""
+
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
         """The output of a run."""
 
@@ -378,7 +381,7 @@ def _forward(self: nn.Sequential, input: Result) -> Result:
 def _carried_out(mode: RunsAhead, run: Run, x: Result) -> Result:
     """The output of a run as a whole, or module by module where ``x`` is something else."""
     with torch._C.DisableTorchFunction():
-        if run.takes(x):
+        if mode.takes(run, x):
             return mode.carry_out(run, x)
     for module in run.modules:
         x = module(x)

@@ -106,8 +106,10 @@ def relu(mode: RelevancePass, call: Call) -> Result:
     """A ReLU; that of a linear layer's output is not saved twice."""
     saved = mode.output_of_layer(call.x)
     result = passed(mode, call, is_bent=False)
-    if saved is not None and needs_relevance(call.x):
-        mode.note_relu(result, saved)
+    if needs_relevance(call.x):
+        mode.halves.note_relu(result, call.x)
+        if saved is not None:
+            mode.note_relu(result, saved)
     return result
 
 
@@ -256,6 +258,8 @@ def cut_off(mode: RelevancePass, call: Call) -> Result:
     result = passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=min(rank, 2), is_bent=False)
     if mode.by_hand.has_exponentials and _keeps_from_zero(call):
         mode.note_nearly(result, call.x)
+    if isinstance(call.x, Tensor) and not mode.cut_offs_absorb:
+        mode.halves.keep(result, call.x)
     return result
 
 

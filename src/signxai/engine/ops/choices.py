@@ -12,7 +12,7 @@ from signxai.engine.graph import needs_relevance
 from signxai.engine.masks import ABOVE, BELOW, is_zero
 from signxai.engine.ops.activations import as_function_of
 from signxai.engine.registry import rule_for
-from signxai.engine.relevance import RelevancePass
+from signxai.engine.relevance import DIVISOR, RelevancePass
 
 
 @rule_for(*ABOVE, *BELOW)
@@ -55,7 +55,7 @@ def _is_function_of(mode: RelevancePass, call: Call, options: Sequence[object], 
         return False
     if isinstance(constant, Tensor) and torch.broadcast_shapes(constant.shape, signal.shape) != signal.shape:  # type: ignore[no-untyped-call]
         return False
-    if mode.cut_offs_absorb and not is_zero(constant):
+    if mode.cut_offs_absorb and not is_zero(constant) and mode.gate_rank(signal) != DIVISOR:  # no relevance reaches a divisor
         return False
     if call.func not in _WHERE | _WHERE_METHOD:
         return isinstance(constant, Tensor)  # max(x, 1) is the largest along an axis
