@@ -63,6 +63,23 @@ PAIRS = {
         lambda net, x: F.linear(x, net.square).relu(),
         ROWS,
     ),
+    "limits that are constants": (
+        lambda net, x: F.linear(x, net.square).clamp(torch.zeros(4).to(x), torch.full((4,), 0.5).to(x)) + x.relu(),
+        lambda net, x: F.linear(x, net.square).clamp(0.0, 0.5) + x.relu(),
+        ROWS,
+    ),
+    "an upper limit of each column": (
+        lambda net, x: F.linear(x, net.square).clamp(torch.zeros(4).to(x), net.vector.detach().abs()),
+        lambda net, x: torch.stack(
+            [F.linear(x, net.square)[:, row].clamp(0.0, net.vector.detach().abs()[row].item()) for row in range(4)], 1
+        ),
+        ROWS,
+    ),
+    "a leaky relu by halves": (
+        lambda net, x: (y := F.linear(x, net.square)).relu() - 0.2 * (-y).relu() + x.relu(),
+        lambda net, x: F.leaky_relu(F.linear(x, net.square), 0.2) + x.relu(),
+        ROWS,
+    ),
     "an upper limit alone": (
         lambda net, x: torch.clamp(F.linear(x, net.square).relu(), max=0.5) + x.relu(),
         lambda net, x: torch.clamp_max(F.linear(x, net.square).relu(), 0.5) + x.relu(),

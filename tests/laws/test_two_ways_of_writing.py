@@ -5,6 +5,7 @@ signal. Each is put behind a linear layer, behind an activation, behind a convol
 """
 
 import math
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -20,7 +21,7 @@ from signxai.common import ModelError
 
 N, T, C = 3, 5, 6
 W, V, B, S = drawn(C, C, seed=1), drawn(C, C, seed=2), drawn(C, seed=3), drawn(C, seed=4).abs() + 0.2
-KERNEL, EXPERTS, HEAD = drawn(C, C, 1, seed=5), drawn(2, C, C, seed=6), drawn(4, C, seed=7)
+KERNEL, EXPERTS, HEAD, WIDE = drawn(C, C, 1, seed=5), drawn(2, C, C, seed=6), drawn(4, C, seed=7), drawn(C, C, 5, seed=12)
 MEAN, VAR, MASK = drawn(C, seed=8), drawn(C, seed=9).abs() + 0.3, drawn(T, C, seed=10) > 0
 PLACES = torch.tensor([0, 2, 1, 1, 0])
 
@@ -85,6 +86,12 @@ def batch_norm(y: Tensor) -> Tensor:
     return F.batch_norm(z, MEAN.to(y), VAR.to(y), S.to(y), B.to(y)).squeeze(-1).transpose(1, 2)
 
 
+def uneven(y: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: it pads by hand
+        return F.conv1d(y.mT, p(WIDE, y)[..., :4], p(B, y), padding="same").mT
+
+
 def p(parameter: Tensor, y: Tensor) -> Tensor:
     return parameter.to(y)
 
@@ -110,6 +117,26 @@ BIASES = {
     "convolution, channels last": (
         lambda y: F.conv1d(y.mT, p(KERNEL, y), p(B, y)).mT,
         lambda y: F.conv1d(y.mT, p(KERNEL, y)).permute(0, 2, 1) + p(B, y).reshape(1, 1, C),
+    ),
+    **{
+        f"a padding apart, {name}": (lambda y: F.conv1d(y.mT, p(WIDE, y), p(B, y), padding=2).mT, padded)
+        for name, padded in {
+            "by F.pad": lambda y: F.conv1d(F.pad(y.mT, (2, 2)), p(WIDE, y), p(B, y)).mT,
+            "by a module": lambda y: F.conv1d(nn.ZeroPad1d(2)(y.mT), p(WIDE, y), p(B, y)).mT,
+            "by its operator": lambda y: F.conv1d(torch.constant_pad_nd(y.mT, (2, 2)), p(WIDE, y), p(B, y)).mT,
+            "in part": lambda y: F.conv1d(F.pad(y.mT, (1, 1)), p(WIDE, y), p(B, y), padding=1).mT,
+            "in two steps": lambda y: F.conv1d(F.pad(F.pad(y.mT, (0, 2)), (2, 0)), p(WIDE, y), p(B, y)).mT,
+            "channels last": lambda y: F.conv1d(F.pad(y, (0, 0, 2, 2)).permute(0, 2, 1), p(WIDE, y), p(B, y)).mT,
+            "the bias, too": lambda y: F.conv1d(F.pad(y.mT, (2, 2)), p(WIDE, y)).mT + p(B, y),
+        }.items()
+    },
+    "a padding apart, uneven": (
+        uneven,
+        lambda y: F.conv1d(F.pad(y.mT, (1, 2)), p(WIDE, y)[..., :4], p(B, y)).mT,
+    ),
+    "a padding apart, for two": (
+        lambda y: F.conv1d(y.mT, p(WIDE, y), padding=2).mT + F.conv1d(y.mT, p(WIDE, y).flip(-1), padding=2).mT,
+        lambda y: F.conv1d(z := F.pad(y.mT, (2, 2)), p(WIDE, y)).mT + F.conv1d(z, p(WIDE, y).flip(-1)).mT,
     ),
     "in place": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: F.linear(y, p(W, y)).add_(p(B, y))),
     "+=": (lambda y: F.linear(y, p(W, y), p(B, y)), lambda y: F.linear(y, p(W, y)).__iadd__(p(B, y))),
@@ -166,6 +193,11 @@ ONE_VALUE = {
     "elu": (F.elu, lambda y: torch.where(y > 0, y, torch.exp(y) - 1)),
     "leaky relu": (lambda y: F.leaky_relu(y, 0.1), lambda y: torch.where(y > 0, y, 0.1 * y)),
     "leaky relu by maximum": (lambda y: F.leaky_relu(y, 0.1), lambda y: torch.maximum(y, 0.1 * y)),
+    "leaky relu by halves": (lambda y: F.leaky_relu(y, 0.1), lambda y: y.relu() - 0.1 * F.relu(-y)),
+    "leaky relu by halves, added": (lambda y: F.leaky_relu(y, 0.1), lambda y: y.clamp(min=0) + -0.1 * torch.neg(y).relu()),
+    "leaky relu by halves, in place": (lambda y: F.leaky_relu(y, 0.1), lambda y: y.relu().mul(1.0).sub_((-y).relu() * 0.1)),
+    "prelu by halves": (lambda y: F.prelu(y.mT, p(S, y)).mT, lambda y: F.relu(y) - p(S, y) * F.relu(-y)),
+    "a size by halves": (torch.abs, lambda y: y.relu() + (-y).relu()),
     "hardswish": (F.hardswish, lambda y: y * F.relu6(y + 3) / 6),
     "operator": (F.gelu, lambda y: torch.ops.aten.gelu(y)),
 }
@@ -179,6 +211,10 @@ NORMS = {
     "layer norm": (
         lambda y: F.layer_norm(y, (C,), p(S, y), p(B, y), 1e-5),
         lambda y: (y - y.mean(-1, keepdim=True)) * torch.rsqrt(y.var(-1, correction=0, keepdim=True) + 1e-5) * p(S, y) + p(B, y),
+    ),
+    "normalize, kept from zero": (
+        lambda y: F.normalize(y, dim=-1),
+        lambda y: y / torch.maximum(y.norm(dim=-1, keepdim=True), torch.tensor(1e-12).to(y)),
     ),
     "normalize": (lambda y: F.normalize(y, dim=-1), lambda y: y / y.norm(dim=-1, keepdim=True)),
     "detached": (lambda y: y / (y.std(-1, keepdim=True) + 0.1), lambda y: y / (y.detach().std(-1, keepdim=True) + 0.1)),

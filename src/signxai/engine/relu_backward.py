@@ -149,7 +149,7 @@ def hardtanh(mode: ReLUPass, call: Call) -> Tensor:
 @RELU_BACKWARD.rule_for("threshold", "threshold_")
 def threshold(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU if values up to 0 become 0."""
-    return _replaced(mode, call, None, _argument(call, "threshold", 0) == 0 and _argument(call, "value", 1) == 0)
+    return _replaced(mode, call, None, is_zero(_argument(call, "threshold", 0)) and is_zero(_argument(call, "value", 1)))
 
 
 @RELU_BACKWARD.rule_for(*ABOVE, *BELOW)

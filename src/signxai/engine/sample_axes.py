@@ -28,6 +28,7 @@ _REDUCTIONS = functions_named(
 )
 _LEAVES_AXES = COPIES | functions_named(
     *("float", "double", "half", "bfloat16", "type", "cpu", "cuda", "masked_fill", "masked_fill_", "where", "pad", "dropout", "dropout_"),
+    "constant_pad_nd",
     *("dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout", "maximum", "minimum", "fmax"),
     *("fmin", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
     *("nan_to_num", "tril", "triu", "requires_grad_", "cummax", "cummin", "max_pool1d_with_indices", "max_pool2d_with_indices", "to"),

@@ -188,9 +188,9 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     if sign > 0 and len(args) == 2 and not call.kwargs and (whole := _logsumexp_with_maximum(mode, call)) is not None:
         return whole
     if len(args) == 2 and needs_relevance(args[0]) and needs_relevance(args[1]):
-        root = mode.halves.root(*args)
-        if root is not None and call.func in WRITING:
-            return in_place(lambda mode, call: _function_of_one_value(mode, root, call), "add" if sign > 0 else "sub", mode, call)
+        root = of_halves = mode.halves.root(*args)
+        if of_halves is not None and call.func in WRITING:
+            return in_place(lambda mode, call: _function_of_one_value(mode, of_halves, call), "add" if sign > 0 else "sub", mode, call)
         root = mode.by_hand.bent_root(*args) if root is None and call.func not in WRITING else root
         if root is not None:
             return _function_of_one_value(mode, root, call)
