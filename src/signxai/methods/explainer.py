@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.common.errors import ModelError, OptionError
+from signxai.common.errors import ModelError, OptionError, UnknownOptionError
 from signxai.engine.given_inputs import is_structured
 from signxai.engine.inputs import as_input, is_finite
 from signxai.engine.model_loan import unwrapped
@@ -164,7 +164,7 @@ def explainers_for(model: nn.Module, names: Sequence[str | MethodSpec], options:
     own = {name: {key: value for key, value in options.items() if takes(spec, key)} for name, spec in specs.items()}
     unknown = [key for key in options if not any(key in taken for taken in own.values())]
     if unknown:
-        raise OptionError(f"none of the methods takes the option {unknown[0]!r}")
+        raise UnknownOptionError(f"none of the methods takes the option {unknown[0]!r}")
     return {name: explainer_for(model, spec, own[name]) for name, spec in specs.items()}
 
 
