@@ -26,16 +26,23 @@ from torchvision import transforms
 from signxai.class_names import read_class_names
 from signxai.common.class_words import class_of_word
 from signxai.common.errors import ModelError, OptionError, TargetError
+from signxai.engine.channel_axis import channel_axis
+from signxai.engine.model_loan import unwrapped
+from signxai.engine.module_names import is_keras
 from signxai.files import check_source
+from signxai.keras_files import code_in, load_keras, load_keras_weights, names_keras_file
+from signxai.keras_input import KerasPictureInput, input_shape_of
 from signxai.picture_input import PictureInput, PictureSize
 from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
 from signxai.timeseries.signal_input import SignalInput
 from signxai.weights import WEIGHT_SUFFIXES, Checkpoint, WeightsFile, apply_state, load_weights
 
-__all__ = ["WEIGHT_SUFFIXES", "Classifier", "language_model_folder", "load_classifier", "load_language_model", "move_to"]
+__all__ = ["WEIGHT_SUFFIXES", "Classifier", "language_model_folder", "load_classifier", "load_keras", "load_language_model", "move_to"]
 
-_SPELLINGS = "'efficientnet_lite0', 'ecg_beats', 'torchvision:NAME', 'timm:NAME' or 'package.module:factory'"
+_SPELLINGS = (
+    "'efficientnet_lite0', 'ecg_beats', 'torchvision:NAME', 'timm:NAME', 'package.module:factory', or a file of Keras (.keras, .h5)"
+)
 _IMAGENET_CLASSES = 1000
 _FEW = 10  # classes, to be named all
 # The official weights of these two expect the input normalization that only this argument adds inside the network.
@@ -51,7 +58,7 @@ class Classifier:
 
     Attributes:
         model: the network, outputs (N, classes).
-        preprocess: from a picture to the network's input (C, H, W); None: the network takes no pictures.
+        preprocess: from a picture to the network's input (C, H, W), of Keras (H, W, C); None: the network takes no pictures.
         class_names: by class index; empty: classes are numbered. What stands before a parenthesis, as V in "V (ventricular)", is
             the short name.
         mean, std: of the preprocessing's last step, per channel, so that its input can be shown as a picture.
@@ -150,9 +157,16 @@ class Classifier:
             return self.mean, self.std
         return self.preprocess.mean or (0.0,) * 3, self.preprocess.std or (1.0,) * 3
 
+    def channels_last(self, axes: int) -> bool:
+        """Whether the network has the channels of an input with so many axes, the samples' included, behind its positions, as Keras."""
+        return axes > 2 and channel_axis(unwrapped(self.model), axes) != 1
+
     def picture(self, sample: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Show a network's input (C, H, W) as a picture (H, W, C) in [0, 1]: its preprocessing undone, or spread from black to white."""
-        pixels = np.moveaxis(sample.astype(np.float64), 0, -1)
+        """Show a network's input, (C, H, W) or as Keras has it, as a picture (H, W, C) in [0, 1]: its preprocessing undone, or spread from
+        black to white."""
+        if isinstance(self.preprocess, KerasPictureInput):
+            return self.preprocess.shown(sample)
+        pixels = sample.astype(np.float64) if self.channels_last(4) else np.moveaxis(sample.astype(np.float64), 0, -1)
         mean, std = self._normalization()
         if mean and len(mean) == pixels.shape[-1]:
             return np.asarray(np.clip(pixels * std + mean, 0.0, 1.0))
@@ -182,23 +196,26 @@ def load_classifier(
     class_names: Sequence[str] | str | Path | None = None,
     seed: int = 0,
     progress: bool = False,
+    trust: bool = False,
 ) -> Classifier:
     """Make the model that the command line's words mean.
 
     Args:
-        spelling: "efficientnet_lite0", "ecg_beats", "torchvision:NAME", "timm:NAME" or "package.module:factory".
+        spelling: "efficientnet_lite0", "ecg_beats", "torchvision:NAME", "timm:NAME", "package.module:factory", or a file of a whole Keras
+            model, as "nets/vgg16.h5" (see ``load_keras``).
         weights: "DEFAULT" (pretrained; a factory's model as it comes; not for timm, which would download), "none" (random, from the
             seed), the path of a state dict or of a checkpoint that holds one (.pt, .pth, .ckpt, .safetensors, .bin or .tar;
             ``FILE:KEY`` where it holds several, see ``signxai.weights.Checkpoint``), or for torchvision the name of a set of
-            weights, as "IMAGENET1K_V1".
+            weights, as "IMAGENET1K_V1", and for a factory of a Keras model a file ``.weights.h5``.
         class_names: of all classes, in the order of the network's outputs, or the file of them: a text with a name on each line, .csv,
             .tsv or .json, as for ``--classes``; None: those that the model brings, if it does.
         seed: of random weights.
         progress: whether a download shows its progress.
+        trust: of a file of Keras: whether code in it may run.
 
     Raises:
-        OptionError: ``class_names`` is neither a file nor names.
-        ModelError: no such model or weights, weights that do not fit, a failing factory, a missing package.
+        OptionError: ``class_names`` is neither a file nor names, or ``trust`` goes without a file of Keras.
+        ModelError: no such model or weights, weights that do not fit, a failing factory, a missing package, a file of Keras with code.
         InputError: the weights' file is broken, or holds more than tensors; the file of names holds none.
         OSError: the weights' file, or that of the names, cannot be opened.
 
@@ -206,7 +223,7 @@ def load_classifier(
     'fruit 2'
     """
     names = None if class_names is None else _given_names(class_names)
-    classifier = _spelled(spelling, weights, seed, progress)
+    classifier = _spelled(spelling, weights, seed, progress, trust)
     return classifier if names is None else replace(classifier, class_names=names, has_all_names=True)
 
 
@@ -220,8 +237,12 @@ def _given_names(class_names: Sequence[str] | str | Path) -> list[str]:
     return names
 
 
-def _spelled(spelling: str, weights: str, seed: int, progress: bool) -> Classifier:
+def _spelled(spelling: str, weights: str, seed: int, progress: bool, trust: bool) -> Classifier:
     """The model of a spelling, with the names that it brings."""
+    if names_keras_file(spelling):
+        return _keras(spelling, weights, trust)
+    if trust:
+        raise OptionError(f"--trust: is about the code in a file of Keras (.keras, .h5), and the model is {spelling!r}; leave it out")
     with torch.random.fork_rng():  # random weights come from the seed, and the caller's generator is left alone
         torch.manual_seed(seed)
         if spelling == "efficientnet_lite0":
@@ -413,6 +434,27 @@ def _is_of_imagenet(model: nn.Module) -> bool:
     return config.get("num_classes") == _IMAGENET_CLASSES and "in1k" in str(config.get("tag", "")).split("_")
 
 
+# Keras
+
+
+def _keras(file: str, weights: str, trust: bool) -> Classifier:
+    if weights != "DEFAULT":
+        raise ModelError(f"--weights {weights}: the file {file} holds its weights; leave it out")
+    model = load_keras(file, trust=trust)
+    code = code_in(file) if trust else []
+    more = f" and {len(code) - 1} more" if len(code) > 1 else ""
+    classifier = Classifier(model, signal_input=_keras_signals(model))
+    return _noting(classifier, f"{file}: code of the file runs, as it is trusted: {code[0]}{more}" if code else "")
+
+
+def _keras_signals(model: nn.Module) -> SignalInput | None:
+    """How a Keras model takes signals, if it does: those with channels last, (samples, leads)."""
+    shape = input_shape_of(model)
+    if shape is None or len(shape) != 3:
+        return None
+    return SignalInput(channels_last=channel_axis(model, 3) != 1)
+
+
 # Weights
 
 
@@ -448,8 +490,15 @@ def _noting(classifier: Classifier, notice: str) -> Classifier:
 
 
 def _from_factory(module: str, name: str, weights: str) -> Classifier:
-    file = None if weights.lower() in ("default", "none") else _weights_file(weights, ("DEFAULT",))
+    of_keras = weights.lower().endswith((".h5", ".hdf5"))
+    file = None if of_keras or weights.lower() in ("default", "none") else _weights_file(weights, ("DEFAULT",))
     classifier = _made(_imported(module, name), f"{module}:{name}")
+    if is_keras(classifier.model) and classifier.signal_input is None:
+        classifier = replace(classifier, signal_input=_keras_signals(classifier.model))
+    if of_keras:
+        if not is_keras(classifier.model):
+            raise ModelError(f"weights {weights!r}: are of a Keras model, and '{module}:{name}' gives a {type(classifier.model).__name__}")
+        load_keras_weights(classifier.model, Path(weights))
     return classifier if file is None else _with_weights(classifier, file)
 
 

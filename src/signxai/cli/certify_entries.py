@@ -33,6 +33,7 @@ class CertifyEntriesRequest:
     srg: bool
     seed: int
     device: str
+    trust: bool = False
 
 
 def certify_stored_entries(request: CertifyEntriesRequest, say: Callable[[str], None]) -> int:
@@ -52,7 +53,7 @@ def certify_stored_entries(request: CertifyEntriesRequest, say: Callable[[str], 
     check_names(request.required, request.thresholds, request.srg)
     store = Store(request.store)
     rows = _rows(store, request)
-    classifier = loaded(request.model, request.weights, ModelOptions(), request.seed)
+    classifier = loaded(request.model, request.weights, ModelOptions(trust=request.trust), request.seed)
     for line in classifier.notices:
         say(line)
     net = move_to(classifier.model, request.device)

@@ -139,7 +139,7 @@ def certify(
 
         which = store, entries, worst
         return certify_stored_entries(
-            CertifyEntriesRequest(*which, model, weights, method, checks, limits, not without_srg, seed, device), say=click.echo
+            CertifyEntriesRequest(*which, model, weights, method, checks, limits, not without_srg, seed, device, own.trust), say=click.echo
         )
 
     from signxai.cli.certify_files import CertifyRequest, certify_files
@@ -163,7 +163,7 @@ _NOT_OF_STORES = {
     "options": "--option",
     "targets": "--target",
     **{name: f"--{name.replace('_', '-')}" for name in ("versus", "one_sample", "explained", "forward", "window", "sampling_rate")},
-    **{name: f"--{name}" for name in ("units", "leads", "beats", "relevance", "classes", "size", "mean", "std")},
+    **{name: f"--{name}" for name in ("units", "leads", "beats", "relevance", "classes", "size", "mean", "std", "preprocess")},
 }
 
 

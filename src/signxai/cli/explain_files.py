@@ -153,7 +153,7 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
         say(line)
     decisions = noting_signs(decisions, request.starts)
     maps = _explain_all(request, model, decisions, classifier)
-    shown = {} if request.at else maps
+    shown = {name: signals.leads_first(values) for name, values in maps.items()} if signals and not request.at else {}
     results = SignalResults(signals, decisions, shown, classifier, request.frequency, request.signals) if signals else None
     for line in results.notices(bool(request.figures)) if results else ():
         say(line)
@@ -475,11 +475,14 @@ def _figure_of(x: Array, overlay: bool = False) -> Callable[[list[Sample]], Figu
 
 def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, overlay: bool, shown: Sequence[int]) -> Figure:
     samples = []
+    x, is_last = decisions.array, classifier.channels_last(decisions.array.ndim)
+    first = {name: np.moveaxis(values, -1, 1) if is_last and values.ndim == x.ndim else values for name, values in {"": x, **maps}.items()}
     for index in shown:
         name = decisions.names[index]
-        x = classifier.picture(decisions.array[index]) if decisions.array.ndim == 4 else decisions.array[index]
-        one = {method: values[index] for method, values in maps.items()}
-        samples.append(Sample(x, one, f"{name}: {_heading(decisions, index, classifier)}", decisions.turned.get(index, ())))
+        one = {method: values[index] for method, values in first.items()}
+        signal = one.pop("")
+        shown_as = classifier.picture(x[index]) if x.ndim == 4 else signal
+        samples.append(Sample(shown_as, one, f"{name}: {_heading(decisions, index, classifier)}", decisions.turned.get(index, ())))
     return _figure_of(decisions.array, overlay)(samples)
 
 

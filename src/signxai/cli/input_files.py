@@ -17,6 +17,7 @@ from signxai.cli.failures import Failure, as_most, attempted, check_some_exist, 
 from signxai.cli.model_options import ModelOptions
 from signxai.common.errors import InputError, OptionError
 from signxai.datasets.sources import as_text
+from signxai.engine.module_names import is_keras
 from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, array_names, open_picture, read_array
 from signxai.models import Classifier
 from signxai.timeseries.formats import format_of
@@ -344,6 +345,11 @@ def read_picture(path: Path, classifier: Classifier) -> tuple[Array, Sequence[st
         InputError: it is none, or nothing says how it becomes an input.
     """
     picture = open_picture(path)
+    if classifier.preprocess is None and is_keras(classifier.model):
+        raise InputError(
+            f"{path}: this Keras model does not say how a picture becomes its input; give --preprocess (caffe, tf, torch or none, as "
+            "keras.applications names it), or --mean and --std, or an array"
+        )
     if classifier.preprocess is None:
         raise InputError(
             f"{path}: this model does not say how a picture becomes its input; give --size (with --mean and --std), or an array, "

@@ -2,10 +2,13 @@
 
 import sys
 from dataclasses import replace
+from typing import cast
 
 from signxai.class_names import read_class_names
 from signxai.cli.model_options import ModelOptions
 from signxai.common.errors import OptionError
+from signxai.engine.module_names import is_keras
+from signxai.keras_input import Preprocessing, picture_input_of
 from signxai.models import Classifier, load_classifier
 from signxai.picture_input import PictureInput, PictureSize, read_channels
 
@@ -22,7 +25,11 @@ def loaded(model: str, weights: str, options: ModelOptions, seed: int) -> Classi
     names = None if options.classes is None else read_class_names(options.classes)
     size = None if options.size is None else PictureSize.read(options.size)
     mean, std = _channels(options)
-    classifier = load_classifier(model, weights, class_names=names, seed=seed, progress=sys.stderr.isatty())
+    if options.preprocess is not None and mean:
+        raise OptionError(
+            f"--preprocess {options.preprocess}: says by what values are normalized, as --mean and --std do; give one of them"
+        )
+    classifier = load_classifier(model, weights, class_names=names, seed=seed, progress=sys.stderr.isatty(), trust=options.trust)
     return _with_pictures(classifier, size, mean, std, options) if options.of_pictures() else classifier
 
 
@@ -40,6 +47,11 @@ def _with_pictures(
     classifier: Classifier, size: PictureSize | None, mean: tuple[float, ...], std: tuple[float, ...], options: ModelOptions
 ) -> Classifier:
     """The classifier with a preparation of pictures that is made of the options; nothing of its own is kept unless it is known."""
+    if is_keras(classifier.model) and classifier.preprocess is None:
+        return _with_keras_pictures(classifier, size, mean, std, options)
+    if options.preprocess is not None:
+        brings = "brings a preparation of its own" if is_keras(classifier.model) else "is none of Keras"
+        raise OptionError(f"--preprocess {options.preprocess}: is for Keras models, and this one {brings}; give --size, --mean and --std")
     if classifier.signal_input is not None and classifier.preprocess is None:
         raise OptionError(f"{options.of_pictures()[0]}: prepares pictures, and this network takes signals; leave it out")
     if classifier.preprocess is not None and size is None:
@@ -56,3 +68,17 @@ def _with_pictures(
     instead = ", instead of as this model brings it" if classifier.preprocess is not None else ""
     shown = (mean, std) if mean else ((0.0,) * 3, (1.0,) * 3)
     return replace(classifier, preprocess=prepare, mean=shown[0], std=shown[1], preparation=f"pictures: {prepare}{instead}")
+
+
+def _with_keras_pictures(
+    classifier: Classifier, size: PictureSize | None, mean: tuple[float, ...], std: tuple[float, ...], options: ModelOptions
+) -> Classifier:
+    """A Keras model with the preparation of pictures that the options and its input's shape say."""
+    if options.preprocess is None and not mean:
+        raise OptionError(
+            "--size: does not say which numbers this Keras model takes; give --preprocess (caffe, tf, torch or none), or --mean "
+            "and --std (0 and 1 for values from 0 to 1)"
+        )
+    prepare = picture_input_of(classifier.model, cast("Preprocessing", options.preprocess or ""), size, mean, std)
+    shown = prepare.undone_by
+    return replace(classifier, preprocess=prepare, mean=shown[0], std=shown[1], preparation=f"pictures: {prepare}")

@@ -13,12 +13,16 @@ class ModelOptions:
     Attributes:
         classes: the file that names the classes.
         size, mean, std: how pictures become the network's input, as it was written.
+        preprocess: the same of Keras models, by the name that ``keras.applications`` has for it.
+        trust: whether code in a file of Keras may run.
     """
 
     classes: Path | None = None
     size: str | None = None
     mean: str | None = None
     std: str | None = None
+    preprocess: str | None = None
+    trust: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -31,4 +35,5 @@ class ModelOptions:
         >>> ModelOptions(size="224").of_pictures()
         ['--size']
         """
-        return [name for name, value in {"--size": self.size, "--mean": self.mean, "--std": self.std}.items() if value is not None]
+        given = {"--preprocess": self.preprocess, "--size": self.size, "--mean": self.mean, "--std": self.std}
+        return [name for name, value in given.items() if value is not None]

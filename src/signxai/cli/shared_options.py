@@ -58,7 +58,8 @@ _model = click.option(
     metavar="MODEL",
     help="efficientnet_lite0 (its weights come with the extra `demo`), ecg_beats (heart beats of two-lead ECGs; reading them needs "
     "the extra `ecg`), torchvision:NAME, timm:NAME (with --weights FILE or none), or package.module:factory, a callable "
-    "that returns a torch.nn.Module, or a signxai.models.Classifier to have pictures and signals prepared and classes named.",
+    "that returns a torch.nn.Module, or a signxai.models.Classifier to have pictures and signals prepared and classes named; or a file "
+    "of a whole Keras model (.keras, .h5; it needs the extra `keras`).",
 )
 _weights = click.option(
     "--weights",
@@ -67,7 +68,8 @@ _weights = click.option(
     show_default=True,
     metavar="W",
     help="DEFAULT (pretrained; for a factory, its model as it comes), none (random, from the seed), or the file of a state dict "
-    "or a checkpoint with one (.pt, .pth, .ckpt, .safetensors, .bin, .tar); of one with several, as of averaged weights, FILE:KEY.",
+    "or a checkpoint with one (.pt, .pth, .ckpt, .safetensors, .bin, .tar); of one with several, as of averaged weights, FILE:KEY; of a "
+    "factory's Keras model .weights.h5.",
 )
 versus_option = click.option(
     "--versus", metavar="CLASS", help="Explain the class rather than this one: the difference of their logits. By number or name."
@@ -105,19 +107,37 @@ _mean = click.option(
     help="Of pictures: what is subtracted from values from 0 to 1, for red, green and blue, as 0.485,0.456,0.406.",
 )
 _std = click.option("--std", metavar="NUMBERS", help="Of pictures: by what the difference is divided, as 0.229,0.224,0.225.")
+_preprocess = click.option(
+    "--preprocess",
+    type=click.Choice(["caffe", "tf", "torch", "none"]),
+    help="Of pictures for a Keras model, as keras.applications names it: caffe (blue, green, red from 0 to 255 less ImageNet's mean), tf "
+    "(-1 to 1), torch (by ImageNet's mean and standard deviation) or none (0 to 255).",
+)
+_trust = click.option(
+    "--trust", is_flag=True, help="Let code in a file of Keras run, as that of a Lambda layer; without it such files are refused."
+)
 
 
 def _as_one_argument(command: Command) -> Command:
     """Give a command what is said of its model as one argument, `own`."""
 
     @wraps(command)
-    def called(*, classes: Path | None, size: str | None, mean: str | None, std: str | None, **others: object) -> object:
-        return command(own=ModelOptions(classes, size, mean, std), **others)
+    def called(
+        *,
+        classes: Path | None,
+        size: str | None,
+        mean: str | None,
+        std: str | None,
+        preprocess: str | None,
+        trust: bool,
+        **others: object,
+    ) -> object:
+        return command(own=ModelOptions(classes, size, mean, std, preprocess, trust), **others)
 
     return cast("Command", called)
 
 
-model_options = in_order(_model, _weights, _classes, _size, _mean, _std, _as_one_argument)
+model_options = in_order(_model, _weights, _classes, _size, _mean, _std, _preprocess, _trust, _as_one_argument)
 signal_options = in_order(
     click.option(
         "--at-beat",

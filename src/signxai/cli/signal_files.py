@@ -1,7 +1,7 @@
 """Signals from files as a network takes them: whole, a stretch, or the windows about beats."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,12 +189,14 @@ class SignalBatch:
         strips: the stretches that are shown as one, each with the windows of its beats in `excerpts`; else none.
         left_out: the beats within the strips that are not explained, and why.
         notices: what was done to the recordings that nobody asked for.
+        wanted: how the network takes signals.
     """
 
     excerpts: Sequence[Excerpt]
     strips: Sequence[Excerpt] = ()
     left_out: Sequence[str] = ()
     notices: Sequence[str] = ()
+    wanted: SignalInput = field(default_factory=SignalInput)
 
     @property
     def names(self) -> list[str]:
@@ -202,8 +204,12 @@ class SignalBatch:
 
     @property
     def x(self) -> Array:
-        """The network's input, float32 (N, leads, samples)."""
-        return np.stack([excerpt.values for excerpt in self.excerpts]).astype(np.float32)
+        """The network's input, float32 (N, leads, samples), or (N, samples, leads) where it has channels last."""
+        return self.wanted.as_taken(np.stack([excerpt.values for excerpt in self.excerpts]).astype(np.float32))
+
+    def leads_first(self, values: Array) -> Array:
+        """The network's input, or a map of it, as (N, leads, samples)."""
+        return np.swapaxes(values, 1, 2) if self.wanted.channels_last else values
 
     @property
     def files(self) -> list[int]:
@@ -287,7 +293,7 @@ def read_signals(paths: Sequence[Path], classifier: Classifier, options: SignalO
     batch = joined_signals([replace(_batch(recording, wanted, options), notices=list(_notices(recording))) for recording in recordings])
     for excerpt in batch.excerpts:
         _check(excerpt)
-    return batch
+    return replace(batch, wanted=wanted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,6 +364,7 @@ def joined_signals(batches: Sequence[SignalBatch]) -> SignalBatch:
         [strip for each in batches for strip in each.strips],
         [line for each in batches for line in each.left_out],
         [line for each in batches for line in each.notices],
+        batches[0].wanted,
     )
     for excerpts in (batch.excerpts, batch.strips):
         _check_alike(excerpts)

@@ -104,7 +104,7 @@ class SignalResults:
         if self.batch.strips:
             content |= self._strip_content()
         if self.frequency:
-            spectra = {name: self._spectrum(self.decisions.array, values) for name, values in self.maps.items()}
+            spectra = {name: self._spectrum(self.batch.leads_first(self.decisions.array), values) for name, values in self.maps.items()}
             content |= _spectral_content(spectra, "")
         return content
 

@@ -103,7 +103,7 @@ class RecordingSource:
         values = np.array(self._prepared(window.file)[:, window.start : window.stop])
         if np.isnan(values).any():
             raise InputError(f"{window.name}: there is a gap in the recording")
-        return values
+        return self.signal_input.as_taken(values)
 
 
 def windows_of(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,7 @@ class SignalInput:
             the sampling rate.
         units: of what ``prepare`` gives, or what 1 stands for behind a normalization; "": nobody says. Of values as they were recorded the
             recording says it.
+        channels_last: whether the network takes (samples, leads), as Keras does, rather than (leads, samples).
 
     Raises:
         OptionError: one of before_s and after_s without the other.
@@ -68,10 +69,19 @@ class SignalInput:
     after_s: float | None = None
     highest_hz: float | None = None
     units: str = ""
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         if (self.before_s is None) != (self.after_s is None):
             raise OptionError(f"before_s={self.before_s}, after_s={self.after_s}: a window about a beat needs both")
+
+    def as_taken(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values (..., leads, samples) as the network takes them.
+
+        >>> SignalInput(channels_last=True).as_taken(np.zeros((2, 300))).shape
+        (300, 2)
+        """
+        return np.ascontiguousarray(np.swapaxes(values, -1, -2)) if self.channels_last else values
 
     @property
     def about_beats(self) -> bool:
