@@ -60,4 +60,5 @@ def _run(path, cwd, environment, out, err):
     os.chdir(cwd)
     sys.argv, sys.path[0] = [path], os.path.dirname(path)
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # Keras' own, as it saves a model
     runpy.run_path(path, run_name="__main__")  # an error ends the process with its traceback and status 1

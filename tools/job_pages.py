@@ -28,7 +28,7 @@ from PIL import Image
 from generated_page import DOCS
 from signxai.files import write_atomically
 
-PAGES = ("images", "ecg_own_network")
+PAGES = ("images", "ecg_own_network", "keras")
 _MOST_BYTES, _WIDTH = 200_000, 1000
 
 

@@ -1,6 +1,6 @@
 """Every exception that signxai raises on its own account, in one tree."""
 
-from collections.abc import Collection, Iterable
+import collections.abc
 
 
 class SignxaiError(Exception):
@@ -22,11 +22,11 @@ class UnknownOptionError(OptionError):
         known: the options that there are, which the message ends with.
     """
 
-    def __init__(self, message: str, known: Iterable[str] = ()) -> None:
+    def __init__(self, message: str, known: collections.abc.Iterable[str] = ()) -> None:
         self._head, self.known = message, tuple(sorted(known))
         super().__init__(self.without())
 
-    def without(self, names: Collection[str] = ()) -> str:
+    def without(self, names: collections.abc.Collection[str] = ()) -> str:
         """The message, of which some options are left out."""
         left = [name for name in self.known if name not in names]
         return f"{self._head}{', '.join(left) or 'none'}" if self.known else self._head
