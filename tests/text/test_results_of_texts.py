@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from language_models import SENTENCES, bert_classifier, gpt2, llama, of_bytes, of_words, t5
 from signxai.common.errors import InputError
-from signxai.text import TextRelevance, TextTarget, explain_text, to_figure, to_html
+from signxai.text import GeneratedRelevance, TextRelevance, TextTarget, explain_text, to_figure, to_html
 from signxai.text.tokens import vocabulary_of
 
 TEXT = "hello wörld, the cat <b>sat</b>\non € it"
@@ -172,7 +173,7 @@ def test_a_page_says_what_is_explained_and_each_tokens_number(found):
     spans = [attributes for tag, attributes in page.tags if tag == "span" and "title" in attributes]
     for name, value, attributes in zip(found.tokens, found.relevance, spans, strict=True):
         assert attributes["title"] == f"{name!r}: {value:+.4g}"
-        assert attributes["class"].split()[0] == ("for" if value > 0 else "against")
+        assert attributes["class"].split()[0] == ("positive" if value > 0 else "negative")
 
 
 def test_the_strongest_token_has_the_full_colour_and_zero_none():
@@ -180,7 +181,7 @@ def test_the_strongest_token_has_the_full_colour_and_zero_none():
     target = TextTarget(0, "a", 1.0, None)
     page = Page(TextRelevance("abc", ("a", "b", "c"), (0, 1, 2), ((0, 1), (1, 2), (2, 3)), values, target, None, "m", None).to_html())
     spans = [(one["class"], one["style"]) for tag, one in page.tags if tag == "span" and "title" in one]
-    assert spans == [("for", "--strength:0.250"), ("against", "--strength:1.000"), ("none", "--strength:0.000")]
+    assert spans == [("positive", "--strength:0.250"), ("negative", "--strength:1.000"), ("none", "--strength:0.000")]
 
 
 def test_letters_from_right_to_left_set_their_own_direction():
@@ -290,6 +291,59 @@ def test_the_sign_is_seen_without_colour():
     values = np.array([1.0, -1.0, 0.0])
     axes = TextRelevance("abc", ("a", "b", "c"), (0, 1, 2), ((0, 1), (1, 2), (2, 3)), values, target, None, "m", None).plot()
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+
+
+def of_logits(logit: float, other: float | None = None) -> TextRelevance:
+    """The map of LRP that starts with 1 for a token with this logit, maybe rather than one with another."""
+    target, contrast = TextTarget(0, "good", logit, 0.1), None if other is None else TextTarget(1, "bad", other, 0.2)
+    turned = min(logit, 0.0 if other is None else other) < 0
+    spans = ((0, 1), (1, 2))
+    return TextRelevance("ab", ("a", "b"), (0, 1), spans, np.array([1.0, -0.5]), target, contrast, "lrp_z", None, signs_turned=turned)
+
+
+def legend_of(page: str) -> str:
+    """What the legend says, without its numbers."""
+    return " ".join(re.sub(r"<bdi>\s*<span.*?</bdi>|<[^>]*>", " ", page.split('<div class="legend">')[1].split("</div>")[0]).split())
+
+
+AS_IS = ("relevance: speaks against (dotted) speaks for (solid)", "speaks against ← relevance → speaks for")
+EXCHANGED = (
+    "relevance: speaks for (dotted) speaks against (solid); signs turned",
+    "speaks for ← relevance → speaks against (signs turned)",
+)
+
+
+@pytest.mark.parametrize(
+    ("logits", "ends", "said"),
+    [
+        ((1.0,), AS_IS, ""),
+        ((-1.0,), EXCHANGED, "signs turned: a logit is below 0"),
+        ((1.0, 2.0), AS_IS, ""),
+        ((-1.0, -2.0), EXCHANGED, "signs turned: both logits are below 0"),
+        ((-1.0, 2.0), AS_IS, "signs of the part of 'good' turned: its logit is below 0"),
+        ((1.0, -2.0), AS_IS, "signs of the part of 'bad' turned: its logit is below 0"),
+    ],
+)
+def test_the_ends_of_colours_say_what_speaks_for_the_target_where_signs_are_turned(logits, ends, said):
+    found = of_logits(*logits)
+    assert found.heading() == "; ".join(filter(None, (found.heading().split(";")[0], said)))
+    assert legend_of(found.to_html()) == ends[0]
+    for figure in (found.plot().figure, to_figure([found])):
+        assert [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()] == [ends[1]]
+
+
+def test_rows_of_a_generated_text_say_whose_signs_are_turned():
+    for logits, ends in (((1.0, 1.0), AS_IS), ((-1.0, -1.0), EXCHANGED)):
+        found = GeneratedRelevance("ab", "cd", tuple(map(of_logits, logits)))
+        assert legend_of(found.to_html()) == ends[0]
+        assert [axes.get_ylabel() for axes in found.plot().figure.axes][-1] == ends[1]
+    some = GeneratedRelevance("ab", "cd", (of_logits(1.0), of_logits(-1.0)))
+    page = some.to_html()
+    assert legend_of(page) == f"{AS_IS[0]}; reversed where signs are turned"
+    assert ["signs turned: a logit is below 0" in part for part in page.split("next token: ")[1:]] == [False, True]
+    matrix, bar = some.plot().figure.axes
+    assert [label.get_text() for label in matrix.get_yticklabels()] == ["good", "good (turned)"]
+    assert bar.get_ylabel() == f"{AS_IS[1]} (reversed if turned)"
 
 
 def test_a_tag_that_is_one_token_stays_text():

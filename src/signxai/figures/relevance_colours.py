@@ -62,16 +62,16 @@ def beyond(relevance: FloatArray, norm: Normalize) -> str:
     return "both" if np.abs(relevance).max() > _end(norm) else "neither"
 
 
-def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize, is_turned: bool = False) -> None:
-    """Ticks at the ends, at 0 and halfway between, and what the colours mean."""
+def label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize, is_turned: bool | Sequence[bool] = False) -> None:
+    """Ticks at the ends, at 0 and halfway between, and what the colours mean; of the map, or of each, whether its signs are turned."""
     number_bar(bar, norm)
     bar.set_label(meaning(relevance, is_turned), fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=TEXT_SIZE)
 
 
-def meaning(relevance: FloatArray, is_turned: bool = False) -> str:
+def meaning(relevance: FloatArray, is_turned: bool | Sequence[bool] = False) -> str:
     """What the colours of relevance mean."""
-    return ends([is_turned]) if relevance.any() else "relevance (0 everywhere)"
+    return ends([is_turned] if isinstance(is_turned, bool) else is_turned) if relevance.any() else "relevance (0 everywhere)"
 
 
 def ends(turned: Iterable[bool]) -> str:

@@ -47,12 +47,14 @@ class TokenPanel:
         relevance: of each (L,), signed.
         title: above them.
         limit: where the colours end; None: at the strongest token.
+        is_turned: whether the signs of relevance are turned; the colour bar says so.
     """
 
     tokens: Sequence[str]
     relevance: FloatArray
     title: str = ""
     limit: float | None = None
+    is_turned: bool = False
 
 
 def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELEVANCE_COLOURS) -> Axes:
@@ -81,7 +83,7 @@ def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELE
         place: dict[str, Any] = {"cax": bar, "orientation": "horizontal"}
     else:
         place = {"ax": axes, "location": "bottom", "shrink": 0.7, "aspect": 30}
-    _draw_bar(axes, values, norm, cmap, place)
+    _draw_bar(axes, values, norm, cmap, place, panel.is_turned)
     box = draw_tokens(axes, panel.tokens, values, norm, cmap)
     _set_title(axes, panel.title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
     readable(axes)
@@ -93,10 +95,10 @@ def _drawable(panel: TokenPanel) -> TokenPanel:
     return replace(panel, tokens=[drawable(token) for token in panel.tokens])
 
 
-def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any]) -> None:
+def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], is_turned: bool) -> None:
     """The colour bar of tokens, with points at its ends where some are beyond it."""
     extend = beyond(values, norm) if len(values) else "neither"
-    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm)
+    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm, is_turned)
 
 
 def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLOURS, *, axes: AxesLike | None = None) -> Figure:
@@ -130,7 +132,7 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLO
         bottom -= size[1]
         values, norm = _scaled(panel)
         axes, bar = _page(figure, size, panel.tokens, bottom)
-        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"})
+        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"}, panel.is_turned)
         _set_title(axes, panel.title, draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
     readable(figure)
     return figure
@@ -289,6 +291,7 @@ def plot_token_matrix(
     generated: Sequence[str],
     counts: Sequence[int],
     *,
+    turned: Sequence[bool] = (),
     title: str = "",
     axes: Axes | None = None,
     cmap: str = RELEVANCE_COLOURS,
@@ -300,6 +303,7 @@ def plot_token_matrix(
         tokens: the names of the columns (L,).
         generated: those of the rows (n,).
         counts: how many tokens stand before each generated one; what stands behind is left blank.
+        turned: of each row whether its signs are turned (n,), which its name and the colour bar say; (): of none.
         title: above it.
         axes: into which it is drawn; None: those of a figure of its own.
         cmap: a diverging colour map of matplotlib.
@@ -325,14 +329,15 @@ def plot_token_matrix(
     picture = axes.imshow(np.ma.array(values, mask=behind), norm=norm, cmap=cmap, aspect="auto", interpolation="nearest")
     names: dict[str, Any] = {"fontsize": TEXT_SIZE, "family": "monospace"}
     axes.set_xticks(range(len(tokens)), [_visible(token) for token in tokens], rotation=90, **names)
-    axes.set_yticks(range(len(generated)), [_visible(token) for token in generated], **names)
+    signs = [" (turned)" if is_turned else "" for is_turned in turned] or [""] * len(generated)
+    axes.set_yticks(range(len(generated)), [_visible(token) + sign for token, sign in zip(generated, signs, strict=True)], **names)
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
         label.set_parse_math(False)
     axes.set_ylabel("generated token", fontsize=TEXT_SIZE)
     axes.set_xlabel("token before it", fontsize=TEXT_SIZE)
     width = axes.get_window_extent().width / axes.figure.dpi
     _set_title(axes, title, width, _TITLE_SIZE if is_own else TEXT_SIZE)
-    label_bar(axes.figure.colorbar(picture, ax=axes), values, norm)
+    label_bar(axes.figure.colorbar(picture, ax=axes), values, norm, turned)
     readable(axes)
     return axes
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
+
+from signxai.figures.relevance_colours import AGAINST, FOR
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Passage:
         relevance: of each.
         special: whether each stands for no part of the text.
         decoder_from: the number of the decoder's first token; None: there is no decoder.
+        is_turned: whether the signs of relevance are turned, so that what is negative speaks for the target.
     """
 
     heading: str
@@ -26,6 +29,7 @@ class Passage:
     relevance: Sequence[float]
     special: Sequence[bool]
     decoder_from: int | None = None
+    is_turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def _section(section: Section) -> str:
     end = scale_end([(value, special) for one in section.passages for value, special in zip(one.relevance, one.special, strict=True)])
     body = "\n".join(_passage(passage, end) for passage in section.passages)
     notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in (*remarks(section.passages, end), *section.notes))
-    return f'<div class="signxai-text">\n<h1><bdi>{escape(section.heading)}</bdi></h1>\n{_legend(end)}\n{body}{notes}\n</div>\n'
+    legend = _legend(end, {one.is_turned for one in section.passages})
+    return f'<div class="signxai-text">\n<h1><bdi>{escape(section.heading)}</bdi></h1>\n{legend}\n{body}{notes}\n</div>\n'
 
 
 def scale_end(values: Sequence[tuple[float, bool]]) -> float:
@@ -112,7 +117,7 @@ def _paragraph(passage: Passage, numbers: Sequence[int], end: float) -> str:
 
 def _token(passage: Passage, number: int, end: float) -> str:
     value = passage.relevance[number]
-    sign = "for" if value > 0 else "against" if value < 0 else "none"
+    sign = "positive" if value > 0 else "negative" if value < 0 else "none"
     shown = passage.shown[number]
     special = " special" if passage.special[number] else " line" if "\n" in shown and not shown.strip() else ""
     strength = min(abs(value) / end, 1.0) if end else 0.0
@@ -125,16 +130,19 @@ def _visible(text: str) -> str:
     return "".join(chr(0x2400 + ord(letter)) if letter < " " and letter not in "\t\n\r" else letter for letter in text)
 
 
-def _legend(end: float) -> str:
-    """The scale: five steps, with the sign of each in its line, and their numbers."""
-    steps = [(-1.0, "against"), (-0.5, "against"), (0.0, "none"), (0.5, "for"), (1.0, "for")]
+def _legend(end: float, turned: Collection[bool]) -> str:
+    """The scale: five steps, with the sign of each in its line, and their numbers; of the passages whether signs are turned."""
+    steps = [(-1.0, "negative"), (-0.5, "negative"), (0.0, "none"), (0.5, "positive"), (1.0, "positive")]
+    low, high = (FOR, AGAINST) if set(turned) == {True} else (AGAINST, FOR)
+    signs = {True: "; signs turned", False: "; reversed where signs are turned"}[high == AGAINST] if True in turned else ""
     cells = "".join(f'<span class="{sign}" style="--strength:{abs(part)}">{part * end or 0:.2g}</span>' for part, sign in steps)
-    return f'<div class="legend"><bdi>relevance: speaks against (dotted)</bdi> <bdi>{cells}</bdi> <bdi>speaks for (solid)</bdi></div>'
+    return f'<div class="legend"><bdi>relevance: {low} (dotted)</bdi> <bdi>{cells}</bdi> <bdi>{high} (solid){signs}</bdi></div>'
 
 
 # Without ligatures, as one would draw the letters of two tokens as one, of which the mouse finds only the first.
 _STYLE = """
-.signxai-text { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --quiet: #5c5c5c; --for: 180, 4, 38; --against: 59, 76, 192;
+.signxai-text { color-scheme: light dark; --ink: #1b1b1b; --paper: #ffffff; --quiet: #5c5c5c;
+  --positive: 180, 4, 38; --negative: 59, 76, 192;
   color: var(--ink); background: var(--paper); font: 16px/1.9 system-ui, sans-serif; padding: 1em; max-width: 60em; margin: auto;
   font-variant-ligatures: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .signxai-text h1 { font-size: 1.1em; line-height: 1.4; margin: 0 0 .5em; overflow-wrap: anywhere; }
@@ -142,10 +150,10 @@ _STYLE = """
 .signxai-text h3 { font-size: .85em; font-weight: normal; color: var(--quiet); margin: .5em 0 0; }
 .signxai-text p { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2em 0; }
 .signxai-text span { padding: .1em 0; border-radius: .15em; }
-.signxai-text .for { background: rgba(var(--for), calc(var(--strength) * .6));
-  border-bottom: 2px solid rgba(var(--for), calc(.25 + var(--strength) * .75)); }
-.signxai-text .against { background: rgba(var(--against), calc(var(--strength) * .6));
-  border-bottom: 2px dotted rgba(var(--against), calc(.25 + var(--strength) * .75)); }
+.signxai-text .positive { background: rgba(var(--positive), calc(var(--strength) * .6));
+  border-bottom: 2px solid rgba(var(--positive), calc(.25 + var(--strength) * .75)); }
+.signxai-text .negative { background: rgba(var(--negative), calc(var(--strength) * .6));
+  border-bottom: 2px dotted rgba(var(--negative), calc(.25 + var(--strength) * .75)); }
 .signxai-text .none { border-bottom: 2px solid transparent; }
 .signxai-text .special { font-size: .8em; margin: 0 .2em; }
 .signxai-text .line::before { content: "↵"; color: var(--quiet); }
@@ -155,6 +163,6 @@ _STYLE = """
 .signxai-text .legend span { color: var(--ink); padding: .1em .5em; }
 @media (prefers-color-scheme: dark) {
   html:has(> body > .signxai-text) { background: #16181c; }
-  .signxai-text { --ink: #ededed; --paper: #16181c; --quiet: #a5a5a5; --for: 227, 108, 85; --against: 106, 139, 239; }
+  .signxai-text { --ink: #ededed; --paper: #16181c; --quiet: #a5a5a5; --positive: 227, 108, 85; --negative: 106, 139, 239; }
 }
 """

@@ -24,6 +24,10 @@ _ROUNDING = 1e-5  # of relevance that starts with 1, in float32
 _TURNED = (
     "its logit is below 0: what speaks for it is negative here, and the other way round; start relevance with the other of 1 and the logit"
 )
+_BOTH_TURNED = (
+    "both logits are below 0: what speaks for the first rather than the second is negative here, and the other way round; start relevance "
+    "with the logits for LRP, with 1 else"
+)
 _PART_TURNED = (
     "a logit is below 0: what speaks for that one is shown as speaking against it; start relevance with the logits for LRP, with 1 else"
 )
@@ -110,8 +114,23 @@ class TextRelevance:
         """What is explained, and how."""
         rather = "" if self.contrast is None else f" rather than {self.contrast}"
         score = "" if self.score == "logit" else f"the {self.score} of "
-        turned = "; signs turned: a logit is below 0" if self.signs_turned else ""
-        return f"Relevance for {score}{self.target}{rather}, by {self.method}{turned}"
+        return f"Relevance for {score}{self.target}{rather}, by {self.method}{self._signs()}"
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the signs of the whole map are turned: of a contrast, where both logits are below 0."""
+        return self.signs_turned and (self.contrast is None or max(self.target.logit, self.contrast.logit) < 0)
+
+    def _signs(self) -> str:
+        """What a heading says of signs that are turned."""
+        if not self.signs_turned:
+            return ""
+        if self.contrast is None:
+            return "; signs turned: a logit is below 0"
+        if self.is_turned:
+            return "; signs turned: both logits are below 0"
+        below = self.target if self.target.logit < 0 else self.contrast
+        return f"; signs of the part of {below.name!r} turned: its logit is below 0"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists, strings and numbers."""
@@ -128,7 +147,7 @@ class TextRelevance:
 
         Colours say for (red) and against (blue), symmetric about 0; so does the line under a token: solid for, dotted against. They end at
         the strongest token of the text; special ones beyond are named below it. The mouse over a token shows its number. Everything of the
-        text is escaped.
+        text is escaped. Where signs are turned, red says against and blue for, as the legend does.
         """
         return page([self.section()])
 
@@ -146,12 +165,12 @@ class TextRelevance:
         if self.absorbed_by_rest is not None and abs(self.absorbed_by_rest) > _ROUNDING:
             found.append(f"stabilizers absorbed {self.absorbed_by_rest:+.4g}")
         if self.signs_turned:
-            found.append(_TURNED if self.contrast is None else _PART_TURNED)
+            found.append(_TURNED if self.contrast is None else _BOTH_TURNED if self.is_turned else _PART_TURNED)
         return found
 
     def passage(self, heading: str = "") -> Passage:
         """The tokens as they are shown."""
-        return Passage(heading, self.shown(), self.tokens, self.relevance.tolist(), self._special(), self.decoder_from)
+        return Passage(heading, self.shown(), self.tokens, self.relevance.tolist(), self._special(), self.decoder_from, self.is_turned)
 
     def shown(self) -> list[str]:
         """Each token as it stands in the text, with white space before it; special ones by name, further bytes of a character by dots."""
@@ -179,7 +198,7 @@ class TextRelevance:
         apart = [f" {text} " if special else text for text, special in zip(self.shown(), self._special(), strict=True)]
         end = scale_end(list(zip(self.relevance.tolist(), self._special(), strict=True)))
         title = "; ".join((self.heading(), *remarks([self.passage()], end)))
-        return TokenPanel(apart, self.relevance, title, end or None)
+        return TokenPanel(apart, self.relevance, title, end or None, self.is_turned)
 
     def _special(self) -> list[bool]:
         return [span is None for span in self.offsets]
@@ -243,7 +262,7 @@ class GeneratedRelevance:
 
     def section(self) -> Section:
         """What a page shows of it."""
-        return Section(self.heading(), [step.passage(f"next token: {step.target}") for step in self.steps])
+        return Section(self.heading(), [step.passage(f"next token: {step.target}{step._signs()}") for step in self.steps])
 
     def heading(self) -> str:
         """What is explained, and how."""
@@ -262,9 +281,8 @@ class GeneratedRelevance:
             The axes; their ``figure`` has ``savefig``.
         """
         counts = [len(step.tokens) for step in self.steps]
-        return plot_token_matrix(
-            self.matrix, self.tokens, [target.name for target in self.targets], counts, title=self.heading(), axes=axes
-        )
+        names, turned = [target.name for target in self.targets], [step.is_turned for step in self.steps]
+        return plot_token_matrix(self.matrix, self.tokens, names, counts, turned=turned, title=self.heading(), axes=axes)
 
     def _repr_html_(self) -> str:
         return self.to_html()
