@@ -193,6 +193,24 @@ def test_a_summary_of_several_classes_says_which_each_row_is_of(run, here):
 
 
 @pytest.mark.slow
+def test_a_summary_says_of_which_maps_the_signs_are_turned(run, here):
+    have_neurokit2()
+    methods = ("--method", "lrp_epsilon_0_1", "gradient_x_input")
+    for versus in ((), ("--versus", "N", "--relevance", "one_hot")):
+        args = ("--beats", "mine.csv", "--target", "V", *versus, "--at-beat", 12, "--summary", "sums.csv", "--save", "maps.npz")
+        said = explained(run("explain", "208_1020s.hea", "--model", "ecg_beats", *methods, *args))
+        with np.load(here / "maps.npz") as saved:
+            logits = {str(name)[0]: logit for name, logit in zip(saved["class_names"], saved["logits"][0], strict=True)}
+        assert logits["V"] < 0 < logits["N"]
+        with (here / "sums.csv").open(encoding="utf-8", newline="") as file:
+            signs = {(row["method"], row["signs"]) for row in csv.DictReader(file)}
+        expected = "turned in part" if versus else "turned"
+        assert signs == {("lrp_epsilon_0_1", expected), ("gradient_x_input", "")}
+        [line] = [line for line in said.splitlines() if "by lrp_epsilon_0_1; " in line and line.endswith(":")]
+        assert f"signs {expected}: what is listed for speaks against" in line
+
+
+@pytest.mark.slow
 def test_summaries_of_several_maps_are_pages(run, here):
     have_neurokit2()
     args = ("--at-beat", 12, "--at-beat", 13, "--summary", "sums.png", "--summary", "sums.pdf")

@@ -103,11 +103,12 @@ def test_the_pages_of_reports_have_the_colours_of_figures():
 @pytest.mark.parametrize("what", ["reports", "texts"])
 def test_the_signs_on_pages_have_the_ends_of_the_map(what):
     style = (files("signxai.reports") / "assets" / "report.css").read_text(encoding="utf-8") if what == "reports" else a_page()
-    for sign, end in (("for", 1.0), ("against", 0.0)):
+    names = {"reports": ("for", "against"), "texts": ("positive", "negative")}[what]
+    for sign, end in zip(names, (1.0, 0.0), strict=True):
         [light, dark] = [tuple(map(int, found.split(","))) for found in re.findall(rf"--{sign}: ([\d, ]+);", style)]
         expected = matplotlib.colormaps[RELEVANCE_COLOURS](end)
         np.testing.assert_allclose(light, 255 * np.array(expected[:3]), atol=1)
-        paler = matplotlib.colormaps[RELEVANCE_COLOURS](0.85 if sign == "for" else 0.15)
+        paler = matplotlib.colormaps[RELEVANCE_COLOURS](0.85 if end else 0.15)
         np.testing.assert_allclose(dark, 255 * np.array(paler[:3]), atol=1)
 
 

@@ -78,3 +78,18 @@ def test_a_map_that_the_summary_is_not_of_is_refused():
         with pytest.raises(InputError, match=words):
             plot_summary(SIGNAL, relevance, FOUND)
     plot_summary(SIGNAL, MAP.astype(np.float32), FOUND)
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_what_bars_and_colours_say_is_exchanged_where_signs_are_turned(is_turned):
+    strip, beats, parts, leads = plot_summary(SIGNAL, MAP, FOUND, is_turned=is_turned)
+    above, below = (np.array(bars[0].get_facecolor()) for bars in beats.containers)
+    legend = strip.get_legend()
+    said = {text.get_text().split(" (")[0]: patch.get_facecolor() for text, patch in zip(legend.texts, legend.get_patches(), strict=True)}
+    np.testing.assert_array_equal(said["speaks against" if is_turned else "speaks for"], above)
+    np.testing.assert_array_equal(said["speaks for" if is_turned else "speaks against"], below)
+    for axes in (parts, leads):
+        left, right = axes.get_xlabel().split("(")[0].split("|")
+        assert (left.strip(), right.strip()) == (("for", "against") if is_turned else ("against", "for"))
+        assert ("signs turned" in axes.get_xlabel()) == is_turned
+    laid_out(strip.figure)

@@ -53,7 +53,7 @@ def test_a_command_of_its_own_prints_what_the_library_says(models, tmp_path):
     done = in_a_process(
         "text", "the cat sat", "--model", models / "gpt2", "--method", LRP, "--target", " the", "--versus", "!", cwd=tmp_path
     )
-    found = explain_text(*load_directory(models / "gpt2"), "the cat sat", LRP, target=" the", contrast="!", account=True)
+    found = explain_text(*load_directory(models / "gpt2"), "the cat sat", LRP, target=" the", contrast="!", account=True, relevance="logit")
     printed = numbers(done)
     assert [token for token, _ in printed] == [repr(token) for token in found.tokens]
     np.testing.assert_allclose([value for _, value in printed], found.relevance, rtol=1e-3)

@@ -50,6 +50,7 @@ class Decisions:
         versus: (N) the classes rather than which these are explained; None: they are explained by themselves.
         notes: by row, what headings of figures have to add.
         turned: by row, the methods whose maps have their signs turned.
+        turned_in_part: by row, the methods whose maps have the signs of one class's part turned, of two that are compared.
     """
 
     names: list[str]
@@ -62,6 +63,7 @@ class Decisions:
     versus: list[int] | None = None
     notes: Mapping[int, str] = field(default_factory=dict)
     turned: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    turned_in_part: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @property
     def array(self) -> Array:

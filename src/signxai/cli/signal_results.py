@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from signxai.cli.decisions import Decisions, numbered
 from signxai.cli.signal_files import Excerpt, SignalBatch, SignalOptions
-from signxai.cli.signal_summaries import SignalSummaries, SummarizedMap
+from signxai.cli.signal_summaries import PARTLY_TURNED, TURNED, SignalSummaries, SummarizedMap
 from signxai.figures.ecg_map_plots import EcgSample, hidden_share, plot_ecg_maps
 from signxai.figures.map_plots import Sample, heading, label_heading, signal_figure
 from signxai.figures.spectrum_plots import SpectrumSample, highest_telling, plot_spectrum_maps
@@ -137,9 +137,12 @@ class SignalResults:
         """The sums of each map by lead, beat and wave, where a file asks for them."""
         if not self.options.summaries:
             return SignalSummaries(())
+        lead = self.options.summary_lead
         return SignalSummaries(
             [
-                SummarizedMap.of(excerpt, self._heading(excerpt), method, self._explained(excerpt), relevance, self.options.summary_lead)
+                SummarizedMap.of(
+                    excerpt, self._heading(excerpt), method, self._explained(excerpt), relevance, lead, self._signs(excerpt, method)
+                )
                 for excerpt, maps in self._shown()
                 for method, relevance in maps.items()
             ]
@@ -236,6 +239,13 @@ class SignalResults:
         """The methods whose map of an excerpt has its signs turned; of a strip's windows: in each of them."""
         first, *others = (self.decisions.turned.get(row, ()) for row in self._rows(excerpt))
         return [method for method in first if all(method in other for other in others)]
+
+    def _signs(self, excerpt: Excerpt, method: str) -> str:
+        """What a summary says of the signs of a map."""
+        if method in self._turned(excerpt):
+            return TURNED
+        any_of = (self.decisions.turned, self.decisions.turned_in_part)
+        return PARTLY_TURNED if any(method in of.get(row, ()) for row in self._rows(excerpt) for of in any_of) else ""
 
     def _heading(self, excerpt: Excerpt) -> str:
         rows = self._rows(excerpt)

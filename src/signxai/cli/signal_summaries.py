@@ -20,7 +20,16 @@ from signxai.timeseries.summary import RelevanceSummary, summarize
 
 __all__ = ["SignalSummaries", "SummarizedMap", "check_summaries"]
 
-_COLUMNS = ("recording", "method", "explained", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against")
+_COLUMNS = ("recording", "method", "explained", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against", "signs")
+
+TURNED, PARTLY_TURNED = "turned", "turned in part"
+"""What a table says of the signs of a map; "": they are as they should be."""
+
+_OF_SIGNS = {
+    "": "",
+    TURNED: "; signs turned: what is listed for speaks against, and the other way round",
+    PARTLY_TURNED: "; signs turned in part: what is listed for speaks against there, and the other way round",
+}
 
 
 def check_summaries(excerpts: Sequence[Excerpt], lead: str | None) -> None:
@@ -43,7 +52,18 @@ def _with_beats(excerpt: Excerpt) -> Signal:
 
 @dataclass(frozen=True)
 class SummarizedMap:
-    """A map of an excerpt by a method, and its summary; `explained` are the names of the classes, of a strip's beats maybe several."""
+    """A map of an excerpt by a method, and its summary.
+
+    Attributes:
+        excerpt: of a recording.
+        heading: above its figure.
+        method: by name.
+        explained: the names of the classes, of a strip's beats maybe several.
+        relevance: the map.
+        summary: of it.
+        lead: that is drawn; None: as ``plot_summary`` chooses.
+        signs: whether they are turned: "", `TURNED` or `PARTLY_TURNED`.
+    """
 
     excerpt: Excerpt
     heading: str
@@ -52,18 +72,26 @@ class SummarizedMap:
     relevance: npt.NDArray[Any]
     summary: RelevanceSummary
     lead: str | None = None
+    signs: str = ""
 
     @classmethod
     def of(
-        cls, excerpt: Excerpt, heading: str, method: str, explained: str, relevance: npt.NDArray[Any], lead: str | None = None
+        cls,
+        excerpt: Excerpt,
+        heading: str,
+        method: str,
+        explained: str,
+        relevance: npt.NDArray[Any],
+        lead: str | None = None,
+        signs: str = "",
     ) -> "SummarizedMap":
         """Summarize a map over the beats of its whole recording."""
         summary = summarize(_with_beats(excerpt), relevance, start=excerpt.start)
-        return cls(excerpt, heading, method, explained, relevance, summary, lead)
+        return cls(excerpt, heading, method, explained, relevance, summary, lead, signs)
 
     def lines(self) -> Iterator[str]:
         """The sums, as they are reported."""
-        yield f"{self.excerpt.name}, {self.explained} by {self.method}:"
+        yield f"{self.excerpt.name}, {self.explained} by {self.method}{_OF_SIGNS[self.signs]}:"
         yield from (f"  {line}" for line in str(self.summary).splitlines())
 
     def rows(self) -> Iterator[tuple[object, ...]]:
@@ -73,14 +101,25 @@ class SummarizedMap:
             symbol = "" if row.symbol == UNCLASSIFIED and origin != "annotated" else row.symbol
             beat = row.beat, f"{row.time_s:.4f}", symbol, origin
             sums = repr(row.for_it), repr(row.against_it)  # all digits: the table adds up to the map
-            yield (self.excerpt.recording.file, self.method, self.explained, *beat, row.lead, row.part, f"{row.seconds:.4f}", *sums)
+            yield (
+                self.excerpt.recording.file,
+                self.method,
+                self.explained,
+                *beat,
+                row.lead,
+                row.part,
+                f"{row.seconds:.4f}",
+                *sums,
+                self.signs,
+            )
 
     def figure(self) -> Figure:
         """The rhythm strip, and the sums below it."""
         title = f"{self.heading}\n{self.method}; beats {self.summary.beats.origin}, waves found by neurokit2"
         names = self.excerpt.signal.lead_names
         of_strip = self.excerpt.signal.units[lead_of_strip(self.lead, names)]
-        axes = plot_summary(self.excerpt.signal.values, self.relevance, self.summary, lead=self.lead, units=of_strip, title=title)
+        is_turned, values = self.signs == TURNED, self.excerpt.signal.values
+        axes = plot_summary(values, self.relevance, self.summary, lead=self.lead, units=of_strip, title=title, is_turned=is_turned)
         figure: Figure = axes[0].figure
         return figure
 

@@ -76,9 +76,10 @@ def noting_signs(decisions: Decisions, starts: Mapping[str, str]) -> Decisions:
     below = _below_zero(decisions)
     # Of a difference the signs are turned as a whole only where both logits turn them.
     parts = 1 if decisions.versus is None else 2
-    whole = [row for row, count in Counter(row for row, _ in below).items() if count == parts]
+    counts = Counter(row for row, _ in below)
+    whole, some = ({row: turned for row, count in counts.items() if (count == parts) is whole} for whole in (True, False))
     notes = {row: _note(decisions, row, by) for row, _ in below}
-    return replace(decisions, notes=notes, turned=dict.fromkeys(whole, turned))
+    return replace(decisions, notes=notes, turned=whole, turned_in_part=some)
 
 
 def _note(decisions: Decisions, row: int, by: str) -> str:

@@ -93,12 +93,13 @@ def plot_summary(
     title: str = "",
     percentile: float = 99,
     cmap: str = RELEVANCE_COLOURS,
+    is_turned: bool = False,
     axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw a rhythm strip with its waves, and below it relevance for and against by beat, by part of the beats, and by lead.
 
     Bars are in percent of the sum of |R| of the whole map: what speaks for the class goes up or to the right, what speaks against it
-    down or to the left.
+    down or to the left; where signs are turned the other way round, which the legend and the axes say.
 
     Args:
         signal: (leads, samples), the stretch that the map is of.
@@ -109,6 +110,7 @@ def plot_summary(
         title: above the figure.
         percentile: of |R| of the strip's lead, beyond which its colours stay the same.
         cmap: a diverging colour map of matplotlib; its ends are the colours of the bars.
+        is_turned: whether the signs of relevance are turned, as those of LRP that starts with 1 where the logit is below 0.
         axes: draw on these four, without the title; None: on a figure of their own.
 
     Returns:
@@ -131,7 +133,7 @@ def plot_summary(
         raise InputError("the summary is of another map: its sums by lead are not those of the relevance")
     places = _axes(len(summary.lead_names), title) if axes is None else _dressed(listed_axes(axes, 4, "panels of a summary"))
     times = (summary.start + np.arange(shape[1])) / summary.sampling_rate
-    _draw_strip(places[0], times, traces[shown], values[shown], summary.part, percentile, cmap)
+    _draw_strip(places[0], times, traces[shown], values[shown], summary.part, percentile, cmap, is_turned)
     places[0].set_ylabel(
         f"{summary.lead_names[shown]} ({units})" if units else summary.lead_names[shown], fontsize=TEXT_SIZE, parse_math=False
     )
@@ -139,8 +141,8 @@ def plot_summary(
     whole = float(np.abs(values).sum()) or 1.0
     _draw_beats(places[1], summary, 100 / whole, cmap)
     places[1].set_xlim(times[0], times[-1])
-    _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap)
-    _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap)
+    _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap, is_turned)
+    _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap, is_turned)
     readable(*([places[0].figure] if axes is None else places))
     return places
 
@@ -182,7 +184,9 @@ def _dressed(places: Sequence[Axes]) -> AxesArray:
     return dressed
 
 
-def _draw_strip(axes: Axes, times: FloatArray, trace: FloatArray, relevance: FloatArray, part: Any, percentile: float, cmap: str) -> None:
+def _draw_strip(
+    axes: Axes, times: FloatArray, trace: FloatArray, relevance: FloatArray, part: Any, percentile: float, cmap: str, is_turned: bool
+) -> None:
     step = times[1] - times[0] if len(times) > 1 else 1.0
     at = 0
     for number, run in groupby(part.tolist()):
@@ -200,9 +204,14 @@ def _draw_strip(axes: Axes, times: FloatArray, trace: FloatArray, relevance: Flo
     axes.margins(x=0)
     axes.tick_params(labelbottom=False)
     of_parts = dict(zip(_PARTS, _COLOURS, strict=False))
-    ends = {AGAINST: colormaps[cmap](0.0), FOR: colormaps[cmap](1.0)}
+    ends = dict(zip(_ends(is_turned), (colormaps[cmap](0.0), colormaps[cmap](1.0)), strict=True))
     handles = [Patch(color=colour, label=name) for name, colour in (of_parts | ends).items()]
     axes.legend(handles=handles, ncols=len(handles), fontsize=TEXT_SIZE, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def _ends(is_turned: bool) -> tuple[str, str]:
+    """What relevance below and above 0 says."""
+    return (f"{FOR} (signs turned)", AGAINST) if is_turned else (AGAINST, FOR)
 
 
 def _draw_beats(axes: Axes, summary: Summary, scale: float, cmap: str) -> None:
@@ -226,8 +235,8 @@ def _draw_beats(axes: Axes, summary: Summary, scale: float, cmap: str) -> None:
     axes.set_xlabel("time (s)", fontsize=TEXT_SIZE)
 
 
-def _draw_bars(axes: Axes, names: Sequence[str], sums: FloatArray, heading: str, cmap: str) -> None:
-    """A row for each name: what speaks for the class to the right, what speaks against it to the left, with the numbers."""
+def _draw_bars(axes: Axes, names: Sequence[str], sums: FloatArray, heading: str, cmap: str, is_turned: bool) -> None:
+    """A row for each name: relevance above 0, as a rule what speaks for the class, to the right, below 0 to the left, with the numbers."""
     rows = np.arange(len(names))
     reach = 1.25 * max(float(np.abs(sums).max()), 1e-9)
     for column, (end, side) in enumerate(((1.0, "left"), (0.0, "right"))):
@@ -241,5 +250,6 @@ def _draw_bars(axes: Axes, names: Sequence[str], sums: FloatArray, heading: str,
         label.set_parse_math(False)
     axes.axvline(0, color="black", linewidth=0.5)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    axes.set_xlabel("against    |    for   (% of all relevance)", fontsize=TEXT_SIZE)
+    sides = "for    |    against   (% of all relevance; signs turned)" if is_turned else "against    |    for   (% of all relevance)"
+    axes.set_xlabel(sides, fontsize=TEXT_SIZE)
     axes.set_title(heading, fontsize=TEXT_SIZE + 1)
