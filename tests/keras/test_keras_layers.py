@@ -1,13 +1,11 @@
 """Keras layers one by one: as networks, and in front of others, they have the maps of their PyTorch twins."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from comparing import deviation
-from networks import drawn
 from signxai import explain
 
 keras = pytest.importorskip("keras")

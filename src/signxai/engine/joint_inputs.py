@@ -21,6 +21,7 @@ from torch.overrides import _get_current_function_mode_stack
 
 from signxai.common.errors import ModelError, OptionError
 from signxai.engine.call import tensors_in
+from signxai.engine.keras_calls import called
 from signxai.engine.mode import ForwardPass
 from signxai.engine.token_ids import GivenRows, TokenIds
 
@@ -211,7 +212,7 @@ class JointInputs:
         for slot in self.slots:
             arguments[slot.key] = self._argument(slot, points, ids)
         args = [arguments[key] for key in self.order if isinstance(key, int)]
-        returned = net(*args, **{key: arguments[key] for key in self.order if isinstance(key, str)})
+        returned = called(net, args, {key: arguments[key] for key in self.order if isinstance(key, str)})
         if self.rows and ids is not None and ids.rows is not None and len(ids.rows.read) != len(self.rows):
             raise OtherRowsError
         return returned
