@@ -622,7 +622,10 @@ run_module("signxai", run_name="__main__", alter_sys=True)
 """
 
 
+NOT_IGNORED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+
+
 @pytest.mark.parametrize("module", ["click", "signxai.names.catalog", "signxai.cli.evaluate_methods"])
 def test_who_ends_it_while_it_begins_reads_one_line(module):
-    done = python("-c", ENDED_AT.format(module=module))
+    done = python("-c", NOT_IGNORED + ENDED_AT.format(module=module))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "signxai: interrupted\n")

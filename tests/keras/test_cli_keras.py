@@ -124,3 +124,15 @@ def test_a_process_of_its_own_loads_keras_on_torch_by_itself(folder, monkeypatch
     args = ["photo.png", "--model", "pictures.h5", "--preprocess", "caffe", "--method", "gradient", "--save", "own.npz"]
     explained(in_a_process("explain", *args, cwd=folder))
     assert (folder / "own.npz").exists()
+
+
+def test_an_array_of_another_shape_is_told_with_the_one_that_the_network_takes(run):
+    np.save("other.npy", np.zeros((1, 2, 40), np.float32))
+    assert len(refused(run("explain", "other.npy", "--model", "signals.keras", "--method", "gradient"), "(1, 2, 40)", "(N, 40, 2)")) < 200
+
+
+def test_a_store_does_not_draw_channels_last_as_if_they_came_first(run):
+    pytest.importorskip("zarr")
+    np.save("many.npy", np.random.default_rng(1).normal(size=(3, 40, 2)).astype(np.float32))
+    args = ["many.npy", "--model", "signals.keras", "--method", "gradient", "--store", "never.zarr"]
+    refused(run("run", *args), "channels last", "ValuesView")

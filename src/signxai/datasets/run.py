@@ -21,6 +21,7 @@ from signxai.common.terminals import bar_columns
 from signxai.datasets.classes import class_asked
 from signxai.datasets.explaining import BatchExplainer
 from signxai.datasets.given_models import given
+from signxai.datasets.parts import parts_of
 from signxai.datasets.plan import TARGETS, Plan
 from signxai.datasets.probe import Probe, refuse_other_network
 from signxai.datasets.ray_run import RayOptions, results_by_ray
@@ -30,7 +31,9 @@ from signxai.datasets.sources import Source
 from signxai.datasets.store import Store
 from signxai.datasets.store_writer import BatchResult, StoreWriter
 from signxai.datasets.usual_entries import Example, example_at, usual_entry
-from signxai.datasets.views import Views, views_of
+from signxai.datasets.views import PictureView, ValuesView, Views, views_of
+from signxai.engine.channel_axis import channel_axis
+from signxai.engine.model_loan import unwrapped
 from signxai.models import Classifier, move_to
 
 __all__ = ["explain_dataset"]
@@ -123,7 +126,9 @@ def explain_dataset(
         if writer.probe is not None and writer.probe.entry == example.index:
             refuse_other_network(writer.path, writer.probe, example.key, partial(_asked_anew, explainer, source))
         explainer = explainer.asked()
-        shown = views_of({name: kind.shape for name, kind in explainer.inputs.items()}, work.view or getattr(source, "view", None))
+        shapes = {name: kind.shape for name, kind in explainer.inputs.items()}
+        shown = views_of(shapes, work.view or getattr(source, "view", None))
+        _refuse_drawing_channels_last(network, shapes, shown)
         if not writer.exists:
             writer.create(run, source.entries, plan.batch_size, explainer.arrays(), work.class_names, shown, explainer.probe)
         elif view is not None:
@@ -142,6 +147,24 @@ def explain_dataset(
     for line in lost_in_16_bits(made):
         _LOG.warning(line)
     return made
+
+
+def _refuse_drawing_channels_last(network: nn.Module, shapes: Mapping[str, Sequence[int]], views: Views) -> None:
+    """Refuse to have entries drawn as pictures or signals, whose channels come first, where the network has them last, as Keras.
+
+    Raises:
+        OptionError: they are.
+    """
+    for name, view in parts_of(views).items():
+        shape = tuple(shapes[name])
+        if len(shape) < 2 or isinstance(view, ValuesView) or channel_axis(unwrapped(network), len(shape) + 1) == 1:
+            continue
+        layout = "pictures (C, H, W)" if isinstance(view, PictureView) else "signals (leads, samples)"
+        raise OptionError(
+            f"entries of the shape {shape} have their channels last, as this network of Keras takes them, and stores are drawn as "
+            f"{layout}; give a module that takes channels first, permutes the axes and calls the network (on the command line from a "
+            "factory), or in Python view=ValuesView(), by which they are kept and drawn as numbers"
+        )
 
 
 def _check_source(source: object) -> None:

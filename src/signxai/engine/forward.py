@@ -17,6 +17,7 @@ from signxai.engine.generators import Generators, lent_generators
 from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
 from signxai.engine.joint_inputs import JointInputs
 from signxai.engine.mode import ForwardPass
+from signxai.engine.module_names import is_keras
 from signxai.engine.places import door
 from signxai.engine.proof_of_reading import refuse_chance
 
@@ -144,6 +145,8 @@ class _ForwardErrors:
                 ) from error
             if _takes_one_sample_as(self.net, self.x):
                 raise InputError(f"x of shape {shape} has no batch axis; pass x[None], of shape {(1, *shape)}") from error
+            if taken := _other_shape_taken_by(self.net, self.x):
+                raise InputError(f"x has the shape {shape}, and this network takes {taken}; give x in the shape that it takes") from error
             if "nference tensor" in str(error):
                 raise ForwardError(
                     f"the model's forward uses tensors made under torch.inference_mode(), which autograd cannot follow ({error}): take "
@@ -164,6 +167,16 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
         output = first_tensor(net(x[None]))
         return output.ndim > 0 and output.shape[0] == 1
     return False
+
+
+def _other_shape_taken_by(net: nn.Module, x: Tensor) -> str:
+    """The shape that a network of Keras says it takes, as (N, 8, 8, 3), where x has another one; "": it has that, or nothing is said."""
+    said: object = getattr(net, "input_shape", None) if is_keras(net) and getattr(net, "built", False) else None
+    if not isinstance(said, tuple) or any(not isinstance(length, int | None) for length in said):
+        return ""
+    if len(said) == x.ndim and all(length in (None, found) for length, found in zip(said[1:], x.shape[1:], strict=True)):
+        return ""
+    return f"({', '.join(['N', *('any' if length is None else str(length) for length in said[1:])])})"
 
 
 def _is_drawn(run: Run, x: Tensor, output: OutputOption, settings: Iterable[Callable[[], None]]) -> bool:
