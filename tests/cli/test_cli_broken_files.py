@@ -223,6 +223,7 @@ def test_classes_of_each_input_are_treated_alike_by_all_commands(run, lost):
 
 @pytest.mark.parametrize("gone", ["gone.csv", "gone.edf", "gone"])
 def test_a_recording_of_a_data_set_that_is_not_there_is_an_entry_that_fails(run, here, gone):
+    pytest.importorskip("zarr")
     done = run("run", "s.csv", gone, *LEADS, *GRADIENT, "--window-length", "1", "--store", "maps.zarr")
     assert done.returncode == 3, done.stdout + done.stderr
     assert gone in done.stdout
@@ -241,6 +242,7 @@ def test_a_data_set_of_complex_numbers_is_refused_by_its_name(run, here):
 
 
 def test_a_folder_of_pictures_may_be_the_one_that_one_is_in(run, here, monkeypatch):
+    pytest.importorskip("zarr")
     (here / "only").mkdir()
     (here / "only" / "a.png").write_bytes((here / "a.png").read_bytes())
     monkeypatch.chdir(here / "only")
@@ -278,6 +280,7 @@ def test_a_gap_in_an_array_is_told_with_its_place(run, here):
 
 
 def test_an_array_that_is_not_prepared_as_a_recording_is_said_to_be_so(run, here):
+    pytest.importorskip("zarr")
     np.save(here / "x.npy", np.load(here / "wave-a.npy")[None])
     prepared = ["--model", "broken_nets:prepared"]
     told = "x.npy: taken as it is, without the preparation of recordings"

@@ -6,7 +6,7 @@ import torch
 
 from comparing import deviation
 from golden import GOLDEN_FILES, golden
-from sentences import original_names
+from sentences import options, original_names
 from signxai import explain
 from signxai.common import ModelError
 
@@ -59,11 +59,11 @@ def test_every_name_gives_the_map_of_the_pytorch_twin(file):
     found = {}
     for name in original_names():
         try:
-            wanted = explain(case.model, case.x, name, case.target)
+            wanted = explain(case.model, case.x, name, case.target, **options(name))
         except ModelError as error:  # a network without a convolution has no Grad-CAM, with Keras either
             with pytest.raises(type(error)):
-                explain(twin, x, name, case.target)
+                explain(twin, x, name, case.target, **options(name))
             continue
-        found[name] = deviation(explain(twin, x, name, case.target), channels_last(torch.from_numpy(wanted)).numpy())
+        found[name] = deviation(explain(twin, x, name, case.target, **options(name)), channels_last(torch.from_numpy(wanted)).numpy())
     assert len(found) > 100
     assert {name: by for name, by in found.items() if not by < 1e-12} == {}
