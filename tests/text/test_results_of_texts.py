@@ -336,14 +336,18 @@ def test_rows_of_a_generated_text_say_whose_signs_are_turned():
     for logits, ends in (((1.0, 1.0), AS_IS), ((-1.0, -1.0), EXCHANGED)):
         found = GeneratedRelevance("ab", "cd", tuple(map(of_logits, logits)))
         assert legend_of(found.to_html()) == ends[0]
-        assert [axes.get_ylabel() for axes in found.plot().figure.axes][-1] == ends[1]
+        assert " ".join(found.plot().figure.axes[-1].get_ylabel().split()) == ends[1]
     some = GeneratedRelevance("ab", "cd", (of_logits(1.0), of_logits(-1.0)))
     page = some.to_html()
     assert legend_of(page) == f"{AS_IS[0]}; reversed where signs are turned"
     assert ["signs turned: a logit is below 0" in part for part in page.split("next token: ")[1:]] == [False, True]
     matrix, bar = some.plot().figure.axes
     assert [label.get_text() for label in matrix.get_yticklabels()] == ["good", "good (turned)"]
-    assert bar.get_ylabel() == f"{AS_IS[1]} (reversed if turned)"
+    assert " ".join(bar.get_ylabel().split()) == f"{AS_IS[1]} (reversed if turned)"
+    matrix.figure.draw_without_rendering()
+    label, page = bar.yaxis.label.get_window_extent(), matrix.figure.bbox
+    assert page.y0 <= label.y0 < label.y1 <= page.y1
+    assert page.x0 <= label.x0 < label.x1 <= page.x1
 
 
 def test_a_tag_that_is_one_token_stays_text():

@@ -337,7 +337,10 @@ def plot_token_matrix(
     axes.set_xlabel("token before it", fontsize=TEXT_SIZE)
     width = axes.get_window_extent().width / axes.figure.dpi
     _set_title(axes, title, width, _TITLE_SIZE if is_own else TEXT_SIZE)
-    label_bar(axes.figure.colorbar(picture, ax=axes), values, norm, turned)
+    bar = axes.figure.colorbar(picture, ax=axes)
+    label_bar(bar, values, norm, turned)
+    height = bar.ax.get_window_extent().height / axes.figure.dpi
+    bar.set_label("\n".join(_title_lines(bar.ax.get_ylabel(), height, TEXT_SIZE)), fontsize=TEXT_SIZE)
     readable(axes)
     return axes
 
