@@ -282,9 +282,12 @@ def test_signs_that_a_logit_below_zero_turns_are_told_and_put_right_for_one_meth
     args += ["--metric", "gini", "--no-timing", "--draws", "20"]
     count = int((logits[:, low] < 0).sum())
     assert f"lrp_z ({count} of 6 samples)" in explained(run(*args))
-    assert f"gradient_x_input ({count} of 6 samples)" in explained(run(*args, "--relevance", "logit"))
+    turned = explained(run(*args, "--relevance", "logit"))
+    assert f"gradient_x_input ({count} of 6 samples)" in turned
+    assert "random_uniform (" not in turned
     assert "SIGNS TURNED" not in explained(run(*args, "--option", "lrp_z:relevance=logit"))
     refused(run(*args, "--option", "lrp_z:steps=3"), "lrp_z", "steps")
+    refused(run(*args, "--option", "relevance=logit", "--relevance", "one_hot"), "--relevance", "--option relevance=")
 
 
 def test_methods_are_compared_on_one_class_rather_than_another(run, here):

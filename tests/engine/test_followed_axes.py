@@ -1224,3 +1224,23 @@ def test_a_function_with_another_name_is_followed_alike(name):
 def test_a_spectrum_does_not_lie_over_the_input(spectrum):
     with pytest.raises(ModelError, match="its axes are lost in 'fft_"):
         explain(behind(lambda y: spectrum(y).abs()), drawn(2, 2, 6, 6, seed=10), "grad_cam", 1)
+
+
+@pytest.mark.parametrize("as_type", [lambda z, y: z.type_as(y), lambda z, y: z.to(y)])
+def test_places_are_those_of_the_signal_not_of_what_gives_its_type(as_type):
+    """A shorter signal that takes the type of a longer one."""
+
+    class Pooled(nn.Module):
+        def __init__(self, convert) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last, self.convert = nn.Conv1d(2, 4, 3, padding=1), nn.Linear(4, 3), convert
+
+        def forward(self, x):
+            y = self.first(x).relu()
+            return self.last(self.convert(nn.functional.max_pool1d(y, 2), y).mean(-1))
+
+    x = torch.randn(3, 2, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    plain, converted = (Pooled(convert).double() for convert in (lambda z, y: z, as_type))
+    for method in ("grad_cam", "guided_grad_cam"):
+        np.testing.assert_allclose(explain(converted, x, method, 1), explain(plain, x, method, 1), rtol=1e-12, atol=1e-14)

@@ -183,6 +183,8 @@ def evaluate(
     for_one_method = [option for option in options if ":" in option.partition("=")[0]]
     of_one = {name: found for name, found in option_texts.parsed_options(for_one_method, names).items() if found}
     of_methods = option_texts.options_for_all([option for option in options if option not in for_one_method])
+    if relevance is not None and "relevance" in of_methods:
+        raise click.UsageError("--relevance and --option relevance=: both say what relevance starts with; give one of them")
     of_methods |= {} if relevance is None else {"relevance": relevance}
     signals = signals_given(at_beats, window, sampling_rate, units, leads, beats)
 

@@ -152,7 +152,12 @@ def _along(call: Call, change: Callable[[Positions], Positions], find: Find) -> 
 def place_by_place(call: Call, result: Tensor, find: Find) -> Step | None:
     """A function of each value, or of several that stand at one place."""
     shape = tuple(result.shape)
-    return Step([find(signal) for signal in _signals(call, find)], lambda given: merged(given, shape), needs_all=False)
+    # Of a signal that takes another one's type the places are its own, whatever the other one's shape is.
+    signals = [call.x] if call.func in _OF_A_TYPE and find.was_signal(call.x) else _signals(call, find)
+    return Step([find(signal) for signal in signals], lambda given: merged(given, shape), needs_all=False)
+
+
+_OF_A_TYPE = functions_named("to", "type_as")
 
 
 @_follows("layer_norm", "rms_norm")
