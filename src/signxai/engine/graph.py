@@ -43,6 +43,18 @@ class RelevanceNode(Function):
         return None
 
 
+class BeforeWrite(RelevanceNode):
+    """Stands for a tensor that is about to be written to, in the graph alone: it has the shape, and no memory of its own."""
+
+    @staticmethod
+    def forward(ctx: Node, x: Tensor) -> Tensor:
+        return x.new_zeros(()).expand(x.shape)
+
+    @staticmethod
+    def backward(ctx: Node, relevance: Tensor) -> Tensor:
+        return relevance
+
+
 def cut_graph() -> ModelError:
     """The error for an output that has no graph."""
     return ModelError(

@@ -32,13 +32,14 @@ from signxai.engine.fused.runs import (
     plan_of,
 )
 from signxai.engine.graph import depends_on_input, needs_relevance, reads_input_only, third_party_nodes
-from signxai.engine.halves import Halves
 from signxai.engine.layers import CONVOLUTIONS, ChannelMap, ConvolutionLayer, Layer
 from signxai.engine.linear_node import LayerRule, LinearNode, RuleSite
 from signxai.engine.masks import Masks
 from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
+from signxai.engine.piece_steps import FOLLOWED, Followed
+from signxai.engine.pieces import Pieces
 from signxai.engine.places import place_of_call
 from signxai.engine.registry import RELEVANCE, Rule, RuleTable
 from signxai.engine.rule_registration import user_rules
@@ -144,7 +145,7 @@ class RelevancePass(ForwardPass):
         self.by_hand = WrittenByHand()
         self.divided_later = DividedLater(self.by_hand)
         self.masks = Masks()
-        self.halves = Halves()
+        self.pieces = Pieces()
         self._zero_padding = ZeroPadding()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self.axes: SampleAxes | None = None
@@ -183,12 +184,15 @@ class RelevancePass(ForwardPass):
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         in_place = self.divided_later.ways_in_place(call) if self.by_hand.has_exponentials else None
+        piece = Followed(self, call) if call.func in FOLLOWED else None
         if self.axes is None:
             result = super().carried_out(rule, call)
         else:
             signals = call.all_signals()
             result = super().carried_out(rule, call)
             self.axes.follow(call, signals, result, rule is not None)
+        if piece is not None:
+            piece.note(result)
         if self.by_hand.has_exponentials:
             self.divided_later.follow(call, result)
         if in_place:
@@ -418,9 +422,7 @@ class RelevancePass(ForwardPass):
 
     def copy_of(self, tensor: Tensor) -> Tensor:
         """A copy of a tensor, of which the same is known."""
-        copy = self.by_hand.note_scaled(tensor.clone(), tensor)
-        self.halves.keep(copy, tensor)
-        return self.became(copy, tensor)
+        return self.became(self.by_hand.note_scaled(tensor.clone(), tensor), tensor)
 
     def became(self, tensor: Tensor, result: Tensor) -> Tensor:
         """Remember of a tensor that ``result`` was written to what is known of that; returns the tensor."""

@@ -11,10 +11,12 @@ from torch import Tensor
 from signxai.common.errors import ModelError
 from signxai.engine.call import Call, Result
 from signxai.engine.graph import Node, RelevanceNode, cut_graph, needs_relevance
-from signxai.engine.halves import Halves
 from signxai.engine.masks import ABOVE, BELOW, Masks, is_zero
 from signxai.engine.mode import ForwardPass
-from signxai.engine.registry import RELU_BACKWARD, RuleTable
+from signxai.engine.piece_steps import FOLLOWED, Followed
+from signxai.engine.pieces import Piece, Pieces, Root
+from signxai.engine.registry import RELU_BACKWARD, Rule, RuleTable
+from signxai.engine.torch_functions import WRITING
 
 Limit = Tensor | float | None
 """Where a ReLU is cut off, if anywhere."""
@@ -44,13 +46,13 @@ class LeakyNode(RelevanceNode):
     """A leaky ReLU that was written in halves: its gradient."""
 
     @staticmethod
-    def forward(ctx: Node, x: Tensor, result: Tensor) -> Tensor:
-        ctx.slope = torch.where(x == 0, 0.0, result / x)
-        return result.clone()
+    def forward(ctx: Node, root: Tensor, result: Tensor, slope: Tensor) -> Tensor:
+        ctx.slope = slope
+        return result.view_as(result)
 
     @staticmethod
     def backward(ctx: Node, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return gradient * ctx.slope, None
+        return gradient * ctx.slope, None, None
 
 
 class ReLUPass(ForwardPass):
@@ -67,7 +69,14 @@ class ReLUPass(ForwardPass):
         self.relu_backward = relu_backward
         self.relus = 0
         self.masks = Masks()
-        self.halves = Halves()
+        self.pieces = Pieces()
+
+    def carried_out(self, rule: Rule | None, call: Call) -> Result:
+        piece, before = Followed(self, call) if call.func in FOLLOWED else None, self.relus
+        result = super().carried_out(rule, call)
+        if piece is not None:
+            piece.note(result, self.relus - before)
+        return result
 
     def plain(self, call: Call) -> Result:
         result = super().plain(call)
@@ -96,30 +105,66 @@ class ReLUPass(ForwardPass):
 @RELU_BACKWARD.rule_for("relu", "relu_")
 def relu(mode: ReLUPass, call: Call) -> Tensor:
     """A ReLU, which may be half of a leaky one."""
-    result = _replaced(mode, call)
-    if needs_relevance(call.x):
-        mode.halves.note_relu(result, call.x)
-    return result
+    return _replaced(mode, call)
 
 
-@RELU_BACKWARD.rule_for("neg", "negative", "__neg__")
-def negative(mode: ReLUPass, call: Call) -> Result:
-    """As it is."""
-    result = mode.plain(call)
-    if needs_relevance(call.x):
-        mode.halves.keep(result, call.x)
-        mode.halves.note_negated(result, call.x)
-    return result
-
-
-@RELU_BACKWARD.rule_for("add", "__add__", "sub", "subtract", "__sub__", arguments=("input", "other"))
+@RELU_BACKWARD.rule_for("add", "__add__", "__radd__", "add_", "__iadd__", "sub", "subtract", "__sub__", "sub_", "subtract_", "__isub__")
 def total(mode: ReLUPass, call: Call) -> Result:
     """As it is; of the two halves of a leaky ReLU, which is no ReLU, its gradient."""
-    root = mode.halves.root(*call.args) if len(call.args) == 2 else None
-    if root is None:
+    args = call.args
+    if len(args) != 2 or call.kwargs.keys() - {"alpha"} or not all(map(needs_relevance, args)) or (root := mode.pieces.root(args)) is None:
         return mode.plain(call)
-    mode.relus -= 2
-    return LeakyNode.apply(root, call.func(*(part.detach() for part in call.args), **call.kwargs))
+    factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.func.__name__ else 1)
+    piece = Piece(args[0], [mode.pieces.of(part) for part in args], lambda values: values[0] + factor * values[1], bends=True)
+    slope = _slope_of_halves(root, [(args[0], piece.parents[0], 1.0), (args[1], piece.parents[1], factor)])
+    if slope is None:
+        return mode.plain(call)
+    mode.relus -= root.take_relus()
+    a, b = (part.detach() for part in args)
+    with mode:
+        start = root.tensor()
+    result = LeakyNode.apply(start, torch.add(a, b, alpha=factor), slope)
+    if call.func in WRITING:
+        mode.saver.before_write(call.x)
+        result = call.x.copy_(result)
+    mode.pieces.put(result, piece)
+    return result
+
+
+@RELU_BACKWARD.rule_for("sum", "mean", arguments=("input", "dim", "keepdim"))
+def total_along(mode: ReLUPass, call: Call) -> Result:
+    """As it is; of the halves of a leaky ReLU side by side, its gradient."""
+    axis = call.rest[0] if call.rest else None
+    axis = axis[0] if isinstance(axis, tuple | list) and len(axis) == 1 else axis
+    x = call.x
+    if call.named or not isinstance(axis, int) or not needs_relevance(x) or (root := mode.pieces.root_along(x, axis)) is None:
+        return mode.plain(call)
+    factor, piece = (1 / x.shape[axis] if call.func.__name__ == "mean" else 1.0), mode.pieces.of(x)
+    slope = _slope_of_halves(root, [(x, piece, factor)], axis)
+    if slope is None:
+        return mode.plain(call)
+    mode.relus -= root.take_relus()
+    return LeakyNode.apply(root.tensor(), call.run(x.detach()), slope)
+
+
+def _slope_of_halves(root: Root, parts: list[tuple[Tensor, Piece, float]], axis: int | None = None) -> Tensor | None:
+    """What the values of a root are multiplied by in the sum of its halves; None if two of them are not 0 on one side.
+
+    Args:
+        root: what they are halves of.
+        parts: tensors, what is known of them, and factors.
+        axis: the axis along which a tensor holds halves, if it holds all.
+    """
+    slope = torch.zeros(())
+    for sign in (1.0, -1.0):
+        found = [(values, factor * root.slopes(piece, sign)) for values, piece, factor in parts]
+        if axis is not None:
+            found = [pair for values, slopes in found for pair in zip(values.unbind(axis), slopes.unbind(axis), strict=True)]
+        if bool((torch.stack([slopes.expand(values.shape) for values, slopes in found]) != 0).sum(0).gt(1).any()):
+            return None
+        for values, slopes in found:
+            slope = torch.where((slopes != 0) & (values.detach() != 0), slopes.to(values), slope.to(values))
+    return slope
 
 
 @RELU_BACKWARD.rule_for("relu6", "relu6_")
@@ -190,11 +235,6 @@ def product(mode: ReLUPass, call: Call) -> Result:
         for signal, other in (call.args, call.args[::-1]):
             if needs_relevance(signal) and _is_sign(mode, other, signal, is_above=True):
                 return _relu_of(mode, call, signal)
-        result = mode.plain(call)
-        for factor, other in (call.args, call.args[::-1]):
-            if needs_relevance(factor) and not needs_relevance(other):
-                mode.halves.keep(result, factor)
-        return result
     return mode.plain(call)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.divided_later import TINY
-from signxai.engine.graph import Node, RelevanceNode, needs_relevance
+from signxai.engine.graph import BeforeWrite, Node, RelevanceNode, needs_relevance
 from signxai.engine.ops.softmax import softmax_of
 from signxai.engine.registry import rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
@@ -32,18 +32,6 @@ class PassNode(RelevanceNode):
     @staticmethod
     def backward(ctx: Node, relevance: Tensor) -> tuple[Tensor | None, ...]:
         return relevance, None
-
-
-class BeforeWrite(RelevanceNode):
-    """Stands for a tensor that is about to be written to, in the graph alone: it has the shape, and no memory of its own."""
-
-    @staticmethod
-    def forward(ctx: Node, x: Tensor) -> Tensor:
-        return x.new_zeros(()).expand(x.shape)
-
-    @staticmethod
-    def backward(ctx: Node, relevance: Tensor) -> Tensor:
-        return relevance
 
 
 class CutOffNode(RelevanceNode):
@@ -106,10 +94,8 @@ def relu(mode: RelevancePass, call: Call) -> Result:
     """A ReLU; that of a linear layer's output is not saved twice."""
     saved = mode.output_of_layer(call.x)
     result = passed(mode, call, is_bent=False)
-    if needs_relevance(call.x):
-        mode.halves.note_relu(result, call.x)
-        if saved is not None:
-            mode.note_relu(result, saved)
+    if saved is not None and needs_relevance(call.x):
+        mode.note_relu(result, saved)
     return result
 
 
@@ -258,8 +244,6 @@ def cut_off(mode: RelevancePass, call: Call) -> Result:
     result = passed(mode, call, CutOffNode if mode.cut_offs_absorb else PassNode, gate_rank=min(rank, 2), is_bent=False)
     if mode.by_hand.has_exponentials and _keeps_from_zero(call):
         mode.note_nearly(result, call.x)
-    if isinstance(call.x, Tensor) and not mode.cut_offs_absorb:
-        mode.halves.keep(result, call.x)
     return result
 
 

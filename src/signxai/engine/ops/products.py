@@ -269,8 +269,6 @@ def negative(mode: RelevancePass, call: Call) -> Result:
     if needs_relevance(call.x):
         folded = mode.with_constants(call.x, None, lambda: (-1.0, 0.0), torch.neg)
         result = passed(mode, call, gate_rank=mode.gate_rank(call.x), is_bent=False) if folded is None else folded
-        mode.halves.keep(result, call.x)
-        mode.halves.note_negated(result, call.x)
         return mode.by_hand.note_scaled(result, call.x, lambda: -1.0)
     return passed(mode, call, gate_rank=mode.gate_rank(call.x), is_bent=False)
 
@@ -302,7 +300,6 @@ def _scaled(mode: RelevancePass, x: Tensor, constant: object, compute: Callable[
 
 def _noted_scaled(mode: RelevancePass, result: Tensor, x: Tensor, constant: object, function: Operation) -> Tensor:
     """Remember that a result is a multiple of a signal, if the constant is a number; else that it is weighed or masked."""
-    mode.halves.keep(result, x)
     if not isinstance(constant, Tensor) or (constant.numel() == 1 and not mode.is_of_samples(constant)):
         return mode.by_hand.note_scaled(result, x, lambda: float(function(torch.ones((), dtype=torch.float64, device="cpu"), constant)))
     is_mask = mode.by_hand.note_masked(result, x, constant) or constant.dtype == torch.bool

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from signxai.common.errors import ModelError
 from signxai.engine.decomposition import decomposed
+from signxai.engine.registry import RELEVANCE, RELU_BACKWARD
 
 
 @decomposed("glu")
@@ -22,7 +23,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return signal.mul(gate.sigmoid())
 
 
-@decomposed("lerp")
+@decomposed("lerp", tables=(RELEVANCE, RELU_BACKWARD))
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """A weighted mean of two tensors."""
     return torch.add((1 - weight) * input, weight * end)
@@ -42,13 +43,13 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return torch.return_types.aminmax((input.amin(axes, keepdim), input.amax(axes, keepdim)))
 
 
-@decomposed("addcmul")
+@decomposed("addcmul", tables=(RELEVANCE, RELU_BACKWARD))
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``."""
     return input + _times(tensor1 * tensor2, value)
 
 
-@decomposed("addcdiv")
+@decomposed("addcdiv", tables=(RELEVANCE, RELU_BACKWARD))
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 / tensor2``."""
     return input + _times(tensor1 / tensor2, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -15,6 +15,7 @@ from signxai.engine.ops.activations import as_function_of, logsumexp_of
 from signxai.engine.ops.attention_weights import sums_to_one
 from signxai.engine.ops.experts import is_mixture
 from signxai.engine.ops.weighted_terms import axes_of, contracted, softmax_behind, stacked_terms, sum_of_terms, terms_of
+from signxai.engine.pieces import Piece, Root
 from signxai.engine.registry import Rule, rule_for
 from signxai.engine.relevance import DIVISOR, RelevancePass
 from signxai.engine.saved import SavedTensor, Saver
@@ -125,6 +126,8 @@ def sum_along_axes(mode: RelevancePass, call: Call) -> Result:
     axes = tuple(range(call.x.ndim)) if axes is None else axes if isinstance(axes, tuple | list) else (axes,)
     if len(axes) == 1 and not call.named and (product := _weighted_sum(mode, call, axes[0], bool(keeps))) is not None:
         return product
+    if call.func.__name__ == "sum" and (piece := _piece_along(mode, call, axes)) is not None:
+        return piece
     result = shared(mode, call)
     if needs_relevance(result):
         name = call.func.__name__.removeprefix("special_")
@@ -142,7 +145,8 @@ def mean(mode: RelevancePass, call: Call) -> Result:
         if product is not None:
             with mode:
                 return product / call.x.shape[axes[0]]
-    return shared(mode, call)
+    piece = _piece_along(mode, call, axes)
+    return shared(mode, call) if piece is None else piece
 
 
 def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) -> Tensor | None:
@@ -165,6 +169,8 @@ def _weighted_sum(mode: RelevancePass, call: Call, axis: int, keeps_axis: bool) 
 @rule_for("rsub", "__rsub__", arguments=SUM_ARGUMENTS)
 def reflected_difference(mode: RelevancePass, call: Call) -> Result:
     """``b - a``: each by its share; ``1 - gate`` is a gate."""
+    if len(call.args) == 2 and all(map(needs_relevance, call.args)) and mode.pieces.root(call.args) is not None:
+        return _sum(mode, Call(torch.sub, call.args[::-1], call.kwargs), -1)
     return _with_constant(mode, call, of_first=-_alpha(call))
 
 
@@ -188,10 +194,9 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     if sign > 0 and len(args) == 2 and not call.kwargs and (whole := _logsumexp_with_maximum(mode, call)) is not None:
         return whole
     if len(args) == 2 and needs_relevance(args[0]) and needs_relevance(args[1]):
-        root = of_halves = mode.halves.root(*args)
-        if of_halves is not None and call.func in WRITING:
-            return in_place(lambda mode, call: _function_of_one_value(mode, of_halves, call), "add" if sign > 0 else "sub", mode, call)
-        root = mode.by_hand.bent_root(*args) if root is None and call.func not in WRITING else root
+        if (of_pieces := mode.pieces.root(args)) is not None:
+            return _sum_of_pieces(mode, of_pieces, sign, call)
+        root = mode.by_hand.bent_root(*args) if call.func not in WRITING else None
         if root is not None:
             return _function_of_one_value(mode, root, call)
         if not call.kwargs and args[0].shape == args[1].shape and not (args[0].is_complex() or args[1].is_complex()):
@@ -199,6 +204,24 @@ def _sum(mode: RelevancePass, call: Call, sign: int) -> Result:
     if call.func in WRITING:
         return in_place(partial(_with_constant, of_second=sign * _alpha(call)), "add" if sign > 0 else "sub", mode, call)
     return _with_constant(mode, call, of_second=sign * _alpha(call))
+
+
+def _sum_of_pieces(mode: RelevancePass, root: Root, sign: int, call: Call) -> Tensor:
+    """A sum of what one value was bent into, such as the halves of a leaky ReLU: an activation of that value."""
+    parents, factor = [mode.pieces.of(part) for part in call.args], sign * _alpha(call)
+    with mode:
+        start = root.tensor()
+    is_written = call.func in WRITING
+    function = partial(_function_of_one_value, mode, start)
+    result: Tensor = in_place(lambda _, call: function(call), "add" if sign > 0 else "sub", mode, call) if is_written else function(call)
+    mode.pieces.put(result, Piece(result, parents, lambda values: values[0] + factor * values[1], bends=True))
+    return result
+
+
+def _piece_along(mode: RelevancePass, call: Call, axes: Sequence[object]) -> Tensor | None:
+    """A sum or mean along an axis of what one value was bent into: an activation of that value; None if it is none."""
+    root = mode.pieces.root_along(call.x, axes[0]) if len(axes) == 1 and isinstance(axes[0], int) and not call.named else None
+    return None if root is None else as_function_of(root.tensor(), lambda: call.run(call.x.detach()))
 
 
 def _logsumexp_with_maximum(mode: RelevancePass, call: Call) -> Tensor | None:
