@@ -310,11 +310,12 @@ def _filled_by_mask(following: Following, call: Call, condition: object, value: 
 
 @_steps("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")
 def _joined(following: Following, call: Call) -> Step | None:
-    parts: Iterable[object] = call.x if isinstance(call.x, tuple | list) else ()
+    call = call.with_arguments(("tensors",))
+    parts: Iterable[object] = call.args[0] if call.args and isinstance(call.args[0], tuple | list) else ()
     signals = [part for part in parts if isinstance(part, Tensor) and needs_relevance(part)]
-    if not signals or len(signals) != len(call.x) or not any(following.pieces.known(signal) for signal in signals):
+    if not signals or len(signals) != len(call.args[0]) or not any(following.pieces.known(signal) for signal in signals):
         return None
-    function, rest, named = call.func, call.rest, call.named
+    function, rest, named = call.func, call.rest, call.kwargs
     return Step(signals, lambda values: function(values, *rest, **named), joins=True)
 
 

@@ -38,6 +38,7 @@ from signxai.engine.masks import Masks
 from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
+from signxai.engine.padding_steps import CARRYING, STARTING, Carried
 from signxai.engine.piece_steps import FOLLOWED, Followed
 from signxai.engine.pieces import Pieces
 from signxai.engine.places import place_of_call
@@ -146,7 +147,7 @@ class RelevancePass(ForwardPass):
         self.divided_later = DividedLater(self.by_hand)
         self.masks = Masks()
         self.pieces = Pieces()
-        self._zero_padding = ZeroPadding()
+        self.zero_padding = ZeroPadding()
         self._of_samples: TensorNotes[bool] = TensorNotes()
         self.axes: SampleAxes | None = None
         self._has_of_samples = False
@@ -185,6 +186,8 @@ class RelevancePass(ForwardPass):
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         in_place = self.divided_later.ways_in_place(call) if self.by_hand.has_exponentials else None
         piece = Followed(self, call) if call.func in FOLLOWED else None
+        is_carried = call.func in (CARRYING if self.zero_padding.any else STARTING)
+        constants = Carried(self, call) if is_carried else None
         if self.axes is None:
             result = super().carried_out(rule, call)
         else:
@@ -193,6 +196,8 @@ class RelevancePass(ForwardPass):
             self.axes.follow(call, signals, result, rule is not None)
         if piece is not None:
             piece.note(result)
+        if constants is not None:
+            constants.note(result)
         if self.by_hand.has_exponentials:
             self.divided_later.follow(call, result)
         if in_place:
@@ -239,7 +244,6 @@ class RelevancePass(ForwardPass):
         made = self._made(call.x) if call.func in ONE_TO_ONE or call.func in PADS else None
         result = self.as_it_is(call)
         self.masks.follow(call, result)
-        self._zero_padding.follow(call, result)
         if not needs_relevance(call.x) and depends_on_input(result) and not call.has_signal():
             return _detached(result)  # made of weights that no module holds: constants
         follows_gradient = call.func in RELEVANCE.as_gradient
@@ -322,7 +326,7 @@ class RelevancePass(ForwardPass):
         """A layer with the zeros around its input that were put there, if it is a convolution."""
         if not isinstance(layer, ConvolutionLayer) or layer.options[3]:
             return layer
-        amounts = self._zero_padding.around(x, layer.own_weight.ndim - 2)
+        amounts = self.zero_padding.around(x, layer.own_weight.ndim - 2)
         return layer.behind_padding(amounts) if amounts else layer
 
     def with_constants(
@@ -447,7 +451,7 @@ class RelevancePass(ForwardPass):
 
     def takes(self, run: Run, x: object) -> bool:
         """Whether a run is carried out as a whole; not behind a padding, which is its first layer's."""
-        return run.takes(x) and not (isinstance(x, Tensor) and self._zero_padding.around(x, x.ndim))
+        return run.takes(x) and self.zero_padding.of(x) is None
 
     def carry_out(self, run: Run, x: Tensor) -> Tensor:
         """The output of a run, under the rules of its layers."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from signxai.engine.call import Call
-from signxai.engine.graph import needs_relevance
 from signxai.engine.notes import FreshNotes
 from signxai.engine.torch_functions import Operation, functions_named
 
@@ -16,14 +16,6 @@ _IN_MODES = functions_named("pad")
 _BY_A_NUMBER = functions_named("constant_pad_nd")
 PADS: frozenset[Operation] = frozenset(_IN_MODES | _BY_A_NUMBER)
 """Operations that may put zeros around a tensor."""
-
-AXES_IN_ORDER: frozenset[Operation] = frozenset(
-    functions_named(*("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "unsqueeze", "contiguous", "clone"))
-) | {getattr(Tensor, name).__get__ for name in ("T", "mT")}
-"""Operations behind which each axis of their input is one of the result's, whole."""
-
-_SIZES = (2, 3, 5, 7, 11, 13, 17, 19)
-"""One for each axis, which is found again by it."""
 
 Widths: TypeAlias = tuple[tuple[int, int], ...]
 """How many zeros stand in front of a tensor's values and behind them, along each axis."""
@@ -49,41 +41,84 @@ def padded_by_its_border(index: Tensor, amounts: tuple[int, ...]) -> Tensor:
     return index
 
 
+class Constants(NamedTuple):
+    """Which places of a tensor hold what no value of the input passes, alike for all samples.
+
+    Attributes:
+        widths: how many such places stand around the others; None if they are anywhere.
+        mask: the places, of size 1 along axes on which nothing depends; None if ``widths`` says it all.
+        are_zero: whether zeros stand there for sure; else their values tell.
+    """
+
+    widths: Widths | None
+    mask: Tensor | None
+    are_zero: bool
+
+    def over(self, x: Tensor) -> Tensor:
+        """The places as a mask of a tensor's shape."""
+        if self.mask is not None:
+            return self.mask.expand(x.shape)
+        assert self.widths is not None
+        inner = torch.zeros(
+            [size - sum(width) if sum(width) else 1 for size, width in zip(x.shape, self.widths, strict=True)], dtype=torch.bool
+        )
+        around = [amount for width in reversed(self.widths) for amount in width]
+        return F.pad(inner, around, value=True).to(x.device).expand(x.shape)
+
+
+def constants_at(mask: Tensor, are_zero: bool) -> Constants | None:
+    """Places by a mask, which is cut to one value along axes on which nothing depends; None if there are none."""
+    for axis, (size, stride) in enumerate(zip(mask.shape, mask.stride(), strict=True)):
+        if size > 1 and stride == 0:
+            mask = mask.narrow(axis, 0, 1)
+    return Constants(None, mask, are_zero) if bool(mask.any()) else None
+
+
 class ZeroPadding:
-    """Which tensors of a forward pass have zeros around them that were put there, as long as nobody writes to them."""
+    """Which places of the tensors of a forward pass are constant, as long as nobody else writes to them."""
 
     def __init__(self) -> None:
-        self._widths: FreshNotes[Widths] = FreshNotes()
-        self._any = False
+        self._notes: FreshNotes[Constants] = FreshNotes()
+        self.any = False
 
-    def follow(self, call: Call, result: object) -> None:
-        """Take a note of a tensor that was padded, or of one whose axes were put in another order."""
-        if not isinstance(result, Tensor):
-            return
-        if call.func in PADS and needs_relevance(call.x):
-            self._padded(call, result)
-        elif self._any and call.func in AXES_IN_ORDER:
-            self._moved(call, result)
+    def of(self, x: object) -> Constants | None:
+        """What is known of a tensor."""
+        return self._notes.get(x) if self.any else None
 
-    def _padded(self, call: Call, result: Tensor) -> None:
-        amounts = zeros_put_around(call)
-        if not amounts:
-            return
-        widths = list(self._widths.get(call.x) or ((0, 0),) * call.x.ndim)
-        for axis, added in enumerate(zip(amounts[::2], amounts[1::2], strict=True), start=1):
-            widths[-axis] = widths[-axis][0] + added[0], widths[-axis][1] + added[1]
-        self._any = True
-        self._widths.put(result, tuple(widths))
-
-    def _moved(self, call: Call, result: Tensor) -> None:
-        widths = self._widths.get(call.x)
-        if widths is None or result is call.x or len(widths) > len(_SIZES):
-            return
-        moved = call.run(torch.empty(_SIZES[: len(widths)], device="meta")).shape
-        self._widths.put(result, tuple(widths[_SIZES.index(size)] if size > 1 else (0, 0) for size in moved))
+    def put(self, x: Tensor, constants: Constants) -> None:
+        """Remember what is known of a tensor."""
+        self.any = True
+        self._notes.put(x, constants)
 
     def around(self, x: Tensor, axes: int) -> tuple[int, ...]:
         """How many zeros stand around the last axes of a tensor, as ``F.pad`` counts them; () if none."""
-        widths = self._widths.get(x) if self._any else None
-        amounts = () if widths is None else tuple(width for pair in reversed(widths[-axes:]) for width in pair)
+        found = self.of(x)
+        if found is None or axes > x.ndim:
+            return ()
+        widths = found.widths if found.are_zero else None
+        pairs = _widths_of(_zeros(found, x), axes) if widths is None else widths[-axes:]
+        amounts = tuple(width for pair in reversed(pairs) for width in pair)
         return amounts if any(amounts) else ()
+
+
+def _zeros(constants: Constants, x: Tensor) -> Tensor:
+    """The places where zeros stand, of those that are constant."""
+    mask = constants.over(x)
+    return mask if constants.are_zero else mask & (x.detach() == 0)
+
+
+def _widths_of(mask: Tensor, axes: int) -> Widths:
+    """The widths of what stands around a box, along the last axes, the same in front of all others; () if it is no box."""
+    leading = tuple(range(mask.ndim - axes))
+    everywhere = mask.amin(leading) if leading else mask
+    if bool((mask.amax(leading) if leading else mask).ne(everywhere).any()):
+        return ()
+    inside, widths, box = ~everywhere, [], []
+    for axis in range(axes):
+        others = [other for other in range(axes) if other != axis]
+        places = (inside.amax(others) if others else inside).nonzero().flatten().tolist()
+        if not places:
+            return ()
+        widths.append((places[0], inside.shape[axis] - 1 - places[-1]))
+        box.append(slice(places[0], places[-1] + 1))
+    return tuple(widths) if bool(inside[tuple(box)].all()) else ()

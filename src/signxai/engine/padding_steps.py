@@ -1,0 +1,307 @@
+"""How operations carry constant places along: paddings and joined zeros make them, moves move them, functions of one value keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from signxai.engine.call import Call, Result, tensors_in
+from signxai.engine.graph import needs_relevance
+from signxai.engine.moves import ONE_TO_ONE, SPREADING, each_moved
+from signxai.engine.torch_functions import WRITING, Operation, functions_named
+from signxai.engine.zero_padding import PADS, Constants, Widths, ZeroPadding, constants_at, zeros_put_around
+
+AXES_IN_ORDER: frozenset[Operation] = frozenset(
+    functions_named(*("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "unsqueeze", "contiguous", "clone"))
+) | {getattr(Tensor, name).__get__ for name in ("T", "mT")}
+"""Operations behind which each axis of their input is one of the result's, whole."""
+
+_SIZES = (2, 3, 5, 7, 11, 13, 17, 19)
+"""One for each axis, which is found again by it."""
+
+_KEEP_ZERO = frozenset(
+    functions_named(
+        *(
+            "relu",
+            "relu_",
+            "leaky_relu",
+            "leaky_relu_",
+            "prelu",
+            "rrelu",
+            "rrelu_",
+            "elu",
+            "elu_",
+            "selu",
+            "selu_",
+            "celu",
+            "celu_",
+            "gelu",
+        ),
+        *(
+            "silu",
+            "silu_",
+            "mish",
+            "gelu",
+            "hardswish",
+            "softsign",
+            "tanhshrink",
+            "hardshrink",
+            "softshrink",
+            "relu6",
+            "relu6_",
+            "tanh",
+            "tanh_",
+        ),
+        *(
+            "abs",
+            "absolute",
+            "abs_",
+            "neg",
+            "negative",
+            "__neg__",
+            "neg_",
+            "sin",
+            "atan",
+            "arctan",
+            "asinh",
+            "sinh",
+            "expm1",
+            "log1p",
+            "erf",
+        ),
+        *("erf", "square", "square_", "sign", "sgn", "clone", "contiguous", "to", "type", "type_as", "double", "float", "half"),
+        *("bfloat16", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "positive", "__pos__"),
+    )
+)
+"""Functions of single values that give 0 for 0."""
+
+_OF_SINGLE_VALUES = _KEEP_ZERO | functions_named(
+    *("mul", "multiply", "__mul__", "__rmul__", "mul_", "multiply_", "__imul__", "div", "divide", "true_divide", "__truediv__", "div_"),
+    *("divide_", "__itruediv__", "add", "__add__", "__radd__", "add_", "__iadd__", "sub", "subtract", "__sub__", "sub_", "subtract_"),
+    *("__isub__", "rsub", "__rsub__", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "clamp_max", "clamp_max_"),
+    *("threshold", "threshold_", "hardtanh", "hardtanh_", "sigmoid", "sigmoid_", "exp", "softplus", "hardsigmoid", "cos", "sqrt", "pow"),
+    *("__pow__", "maximum", "minimum", "alpha_dropout", "feature_alpha_dropout", "masked_fill", "masked_fill_", "where", "nan_to_num"),
+)
+"""The same, which may give anything for 0; of several tensors, each value of those in its place."""
+
+_JOINING = functions_named("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")
+_FILLING = functions_named("masked_fill", "masked_fill_")
+_FACTORS = functions_named("mul", "multiply", "__mul__", "__rmul__", "mul_", "multiply_", "__imul__")
+_CHOOSING = functions_named("where")
+_WRITTEN_INTO = functions_named("__setitem__", "copy_", "slice_scatter", "select_scatter", "index_copy", "index_copy_")
+
+STARTING: frozenset[Operation] = frozenset(
+    PADS | _JOINING | _FILLING | _CHOOSING | _FACTORS | _WRITTEN_INTO | functions_named("add_", "__iadd__", "sub_", "__isub__")
+)
+"""Operations that may put constants beside values of a signal."""
+
+
+class Watching(Protocol):
+    """The pass that constants are followed in."""
+
+    zero_padding: ZeroPadding
+
+    def is_of_samples(self, value: object) -> bool:
+        """Whether a constant may differ from sample to sample."""
+
+
+class Carried:
+    """One call that may carry constant places: asked before it is carried out, since it may write to what it reads."""
+
+    __slots__ = ("_base", "_call", "_known", "_pass", "_was_signal")
+
+    def __init__(self, watching: Watching, call: Call) -> None:
+        self._pass, self._call = watching, call
+        padding = watching.zero_padding
+        tensors = tensors_in((call.args, call.kwargs))
+        self._base: Tensor | None = None
+        if call.func in WRITING and isinstance(call.x, Tensor) and call.x._base is not None:
+            self._base = call.x._base
+            tensors.append(self._base)
+        self._known = {id(tensor): found for tensor in tensors if (found := padding.of(tensor)) is not None}
+        self._was_signal = {id(tensor) for tensor in tensors if needs_relevance(tensor)}
+
+    def note(self, result: Result) -> None:
+        """Remember the constant places of the result."""
+        call = self._call
+        if not self._was_signal or (not self._known and call.func not in STARTING):
+            return
+        for kinds, carry in _KINDS:
+            if call.func in kinds:
+                carry(self, call, call.x if call.func in WRITING else result)
+                break
+        if self._base is not None:
+            self._note_base(self._base, call.x)
+
+    def _note_base(self, base: Tensor, view: Tensor) -> None:
+        """Remember the constant places of a tensor that was written to by a view of it."""
+        known, places = self._pass.zero_padding.of(view), self.places(base, base.shape)
+        if places is None or not base.is_contiguous() or not needs_relevance(base):
+            return
+        written = known.over(view) if known is not None else places.new_zeros(()).expand(view.shape)
+        places = places.clone(memory_format=torch.contiguous_format)
+        places.as_strided(view.shape, view.stride(), view.storage_offset() - base.storage_offset()).copy_(written)
+        self.put(base, constants_at(places, are_zero=False))
+
+    def put(self, result: object, constants: Constants | None) -> None:
+        if constants is not None and isinstance(result, Tensor) and needs_relevance(result):
+            self._pass.zero_padding.put(result, constants)
+
+    def may_matter(self) -> bool:
+        """Whether a function of several tensors may have constant places."""
+        call = self._call
+        return bool(self._known) or (any(map(_is_by_place, call.args)) if call.func in _FACTORS else call.func in _FILLING | _CHOOSING)
+
+    def known(self, tensor: object) -> Constants | None:
+        """What was known of a tensor when the call began."""
+        return self._known.get(id(tensor))
+
+    def places(self, value: object, shape: torch.Size) -> Tensor | None:
+        """The constant places of a signal, or of a constant, spread over a shape; None if they may differ from sample to sample."""
+        if not isinstance(value, Tensor):
+            return torch.ones((), dtype=torch.bool).expand(shape)
+        known = self.known(value)
+        if known is not None:
+            return known.over(value).expand(shape)
+        if id(value) not in self._was_signal and self._pass.is_of_samples(value):
+            return None
+        return torch.full((), id(value) not in self._was_signal, device=value.device).expand(shape)
+
+
+def _padded(carried: Carried, call: Call, result: Tensor) -> None:
+    """Zeros around a signal: counted, as long as that is all there is."""
+    amounts, known = zeros_put_around(call), carried.known(call.x)
+    if amounts and id(call.x) in carried._was_signal and (known is None or (known.widths is not None and known.are_zero)):
+        widths = list((known and known.widths) or ((0, 0),) * call.x.ndim)
+        for axis, added in enumerate(zip(amounts[::2], amounts[1::2], strict=True), start=1):
+            widths[-axis] = widths[-axis][0] + added[0], widths[-axis][1] + added[1]
+        carried.put(result, Constants(tuple(widths), None, True))
+        return
+    names = ("input", "pad", "mode", "value")
+    given = call if call.func not in _BY_A_NUMBER else Call(call.func, (*call.args[:2], "constant", *call.args[2:]), call.kwargs)
+    _, pad, mode, *_ = (*given.with_arguments(names).args, "constant", None, None)[:4]
+    if mode != "constant":
+        return
+    places = carried.places(call.x, call.x.shape)
+    if places is not None:
+        carried.put(result, constants_at(F.pad(places, list(pad), value=True), are_zero=False))
+
+
+def _moved(carried: Carried, call: Call, result: Result) -> None:
+    known = carried.known(call.x)
+    if known is None:
+        return
+    if known.widths is not None and call.func in AXES_IN_ORDER and known.mask is None and len(known.widths) <= len(_SIZES):
+        moved = call.run(torch.empty(_SIZES[: len(known.widths)], device="meta")).shape
+        widths: Widths = tuple(known.widths[_SIZES.index(size)] if size > 1 else (0, 0) for size in moved)
+        carried.put(result, Constants(widths, None, known.are_zero))
+        return
+    places = known.over(call.x)
+    for tensor, move in each_moved(call, result):
+        carried.put(tensor, constants_at(move(places), known.are_zero))
+
+
+def _kept(carried: Carried, call: Call, result: Tensor) -> None:
+    """Of a function of one value, what is constant stays so, and where zeros stand, zeros may."""
+    known = carried.known(call.x)
+    if known is not None and isinstance(result, Tensor) and result.shape == call.x.shape:
+        carried.put(result, known)
+
+
+def _beside(carried: Carried, call: Call, result: Tensor) -> None:
+    """Of several tensors, value by value: constant is what is so in all of them, or what a constant puts there."""
+    if not carried.may_matter():
+        return
+    operands = [value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor)]
+    found = [carried.places(value, result.shape) for value in operands] if all(map(_fits(result), operands)) else [None]
+    if any(places is None for places in found):
+        return
+    everywhere = _all([places for places in found if places is not None])
+    constant = _put_there(carried, call, operands, result)
+    if constant is not None:
+        everywhere = everywhere | constant
+    carried.put(result, constants_at(everywhere, are_zero=False))
+
+
+def _all(masks: list[Tensor]) -> Tensor:
+    total = masks[0]
+    for mask in masks[1:]:
+        total = total & mask
+    return total
+
+
+def _fits(result: Tensor) -> Callable[[Tensor], bool]:
+    return lambda tensor: torch.broadcast_shapes(tensor.shape, result.shape) == result.shape  # type: ignore[no-untyped-call]
+
+
+def _is_by_place(value: object) -> bool:
+    """Whether a factor may be a mask of places."""
+    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[-1] > 1 and not needs_relevance(value)
+
+
+def _put_there(carried: Carried, call: Call, operands: list[Tensor], result: Tensor) -> Tensor | None:
+    """Where a constant mask says that a constant stands: one that is filled by, multiplied by, or chosen by."""
+    constants = [value for value in operands if id(value) not in carried._was_signal]
+    if call.func in _FACTORS:
+        by_place = [value for value in constants if _is_by_place(value)]
+        return (by_place[0] == 0).expand(result.shape) if by_place else None
+    if call.func in _FILLING and len(call.rest) == 2:
+        mask, value = call.rest
+        filled = carried.places(value, result.shape)
+        return mask.expand(result.shape) & filled if isinstance(mask, Tensor) and filled is not None else None
+    if call.func in _CHOOSING and len(call.args) == 3 and not call.kwargs:
+        a, condition, b = call.args if call.func is Tensor.where else (call.args[1], call.args[0], call.args[2])
+        of_a, of_b = carried.places(a, result.shape), carried.places(b, result.shape)
+        return None if of_a is None or of_b is None else torch.where(condition, of_a, of_b)
+    return None
+
+
+def _joined(carried: Carried, call: Call, result: Tensor) -> None:
+    call = call.with_arguments(("tensors",))
+    parts: Iterable[object] = call.args[0] if call.args and isinstance(call.args[0], tuple | list) else ()
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if all(id(part) in carried._was_signal and carried.known(part) is None for part in tensors):
+        return
+    found = [carried.places(part, part.shape) for part in tensors]
+    masks = [places for places in found if places is not None]
+    if len(masks) == len(found) and call.args and "out" not in call.kwargs:
+        carried.put(result, constants_at(call.func(masks, *call.rest, **call.kwargs), are_zero=False))
+
+
+def _written(carried: Carried, call: Call, result: Tensor) -> None:
+    """A tensor, part of which was written to: by the same call on the places of both."""
+    target = call.x
+    if not isinstance(target, Tensor) or not call.args or call.kwargs.keys() - {"dim", "start", "end", "step", "non_blocking"}:
+        return
+    name = call.func.__name__
+    place = {"__setitem__": 2, "copy_": 1, "slice_scatter": 1, "select_scatter": 1, "index_copy": 3, "index_copy_": 3}[name]
+    if len(call.args) <= place or any(map(carried._pass.is_of_samples, tensors_in((*call.args[1:place],)))):
+        return
+    value = call.args[place]
+    into = carried.places(target, target.shape)
+    written = carried.places(value, value.shape if isinstance(value, Tensor) else torch.Size())
+    if into is None or written is None:
+        return
+    copy = into.clone(memory_format=torch.contiguous_format)
+    args = (copy, *call.args[1:place], written, *call.args[place + 1 :])
+    made = call.func(*args, **call.kwargs)
+    carried.put(result, constants_at(copy if call.func in WRITING else made, are_zero=False))
+
+
+_BY_A_NUMBER = functions_named("constant_pad_nd")
+_Carry: TypeAlias = Callable[[Carried, Call, Result], None]
+_KINDS: tuple[tuple[frozenset[Operation], _Carry], ...] = (
+    (PADS, _padded),
+    (frozenset(_JOINING), _joined),
+    (frozenset(_WRITTEN_INTO), _written),
+    (frozenset(_KEEP_ZERO), _kept),
+    (frozenset(_OF_SINGLE_VALUES), _beside),
+    (ONE_TO_ONE | frozenset(SPREADING), _moved),
+)
+
+CARRYING: frozenset[Operation] = frozenset().union(*(kinds for kinds, _ in _KINDS))
+"""Operations that may carry constant places."""
