@@ -35,7 +35,7 @@ def drawn(name, layout, size):
     figure = Figure(figsize=(3.4, 2.4), layout=layout)
     with matplotlib.rc_context({"font.size": size}):
         DRAWN[name](figure.subplots(1, 2))
-        return laid_out(figure)
+        return laid_out(laid_out(figure))  # as ``savefig`` does: constrained layout comes to rest in its second turn
 
 
 def texts(figure):
