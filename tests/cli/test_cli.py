@@ -286,7 +286,7 @@ def test_a_heading_gives_the_numbers_of_both_classes_and_their_difference(target
     with np.load("rather.npz") as saved:
         logits, probabilities = saved["logits"], saved["probability"]
     for heading, logit, probability in zip(headings, logits, probabilities, strict=True):
-        other = f"class 0: {probability[0] * 100:.2f} % (logit {logit[0]:.2f})"
+        other = f"class 0 ({probability[0] * 100:.2f} %, logit {logit[0]:.2f})"
         assert f"class {target}: {probability[target] * 100:.2f} % (logit {logit[target]:.2f})" in heading
         assert f"explained class {target}" in heading
         assert f"rather than {other}; logits differ by {logit[target] - logit[0]:+.2f}" in heading

@@ -89,8 +89,8 @@ class Decisions:
         if self.versus is None:
             return ""
         other, logits = self.versus[row], self.logits[row]
-        said = f"{self.probabilities[row, other] * 100:.2f} % (logit {logits[other]:.2f})"
-        return f"{self.rather_than(row, name_of)}: {said}; logits differ by {logits[self.targets[row]] - logits[other]:+.2f}"
+        said = f"({self.probabilities[row, other] * 100:.2f} %, logit {logits[other]:.2f})"
+        return f"{self.rather_than(row, name_of)} {said}; logits differ by {logits[self.targets[row]] - logits[other]:+.2f}"
 
 
 # The network's decisions

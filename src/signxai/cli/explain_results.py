@@ -22,6 +22,7 @@ from signxai.cli.failures import Failure
 from signxai.common.errors import OptionError
 from signxai.datasets.sources import as_text
 from signxai.figures.paging import page_writers
+from signxai.figures.saving import save_figure
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_folder
 from signxai.models import Classifier
 from signxai.names.grammar import parse_method
@@ -141,7 +142,7 @@ def _links_among_pages(path: Path) -> list[Path]:
 
 
 def _write_figure(draw: Draw, row: int, path: Path) -> None:
-    draw([row]).savefig(path)
+    save_figure(draw([row]), path)
 
 
 _LONGEST = 60

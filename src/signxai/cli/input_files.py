@@ -225,7 +225,7 @@ def _left_out(others: Sequence[Path], files: Sequence[Path], given: Path) -> Ite
     if others:
         inside = [path.relative_to(given) if path.is_relative_to(given) else path for path in others[:_FEW]]
         named = ", ".join(path.as_posix() for path in inside) + (", ..." if len(others) > _FEW else "")
-        yield f"{given}: {len(files)} inputs; left out {named} ({len(others)} file{'s' * (len(others) != 1)})"
+        yield f"{given}: {len(files)} input{'s' * (len(files) != 1)}; left out {named} ({len(others)} file{'s' * (len(others) != 1)})"
 
 
 # Reading

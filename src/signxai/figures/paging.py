@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.pages import PageError
+from signxai.figures.saving import save_book, save_figure
 from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
 
 __all__ = ["page_path", "page_writers", "pages", "save_pages"]
@@ -133,10 +133,8 @@ def _writers(drawings: Sequence[Draw], path: Path) -> dict[Path, Writer]:
 
 
 def _write(draw: Draw, path: Path) -> None:
-    draw().savefig(path)
+    save_figure(draw(), path)
 
 
 def _write_pdf(drawings: Sequence[Draw], path: Path) -> None:
-    with PdfPages(path) as book:
-        for draw in drawings:
-            book.savefig(draw())
+    save_book(drawings, path)

@@ -43,7 +43,7 @@ def lead_indices(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     [2, 0]
     """
     if missing := [name for name in wanted if name not in names]:
-        raise InputError(f"no lead {', '.join(map(repr, missing))}; there are: {', '.join(names)}")
+        raise InputError(f"no lead {', '.join(map(repr, missing))}; choose by leads= (--leads) of: {', '.join(names)}")
     if not wanted or len(set(wanted)) < len(wanted):
         raise OptionError(f"leads {list(wanted)}: name at least one, and each once, of {', '.join(names)}")
     return [list(names).index(name) for name in wanted]
