@@ -16,7 +16,7 @@ from signxai.common.errors import OptionError
 from signxai.engine.channel_axis import channel_axis
 from signxai.picture_input import PictureSize
 
-__all__ = ["PREPROCESSING", "KerasPictureInput", "Preprocessing", "input_shape_of", "picture_input_of"]
+__all__ = ["PREPROCESSING", "KerasPictureInput", "Preprocessing", "input_shape_of", "input_shapes_of", "picture_input_of"]
 
 Preprocessing: TypeAlias = Literal["caffe", "tf", "torch", "none"]
 PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
@@ -107,6 +107,14 @@ def input_shape_of(model: nn.Module) -> tuple[int | None, ...] | None:
     if not isinstance(shape, tuple) or any(not isinstance(length, int | None) for length in shape):
         return None
     return shape
+
+
+def input_shapes_of(model: nn.Module) -> list[tuple[int | None, ...]]:
+    """The shapes of all inputs that a Keras model takes, (None, ...); none where it does not say."""
+    if (alone := input_shape_of(model)) is not None:
+        return [alone]
+    inputs = getattr(model, "inputs", None)
+    return [tuple(one.shape) for one in inputs] if isinstance(inputs, list) else []
 
 
 def picture_input_of(

@@ -31,7 +31,7 @@ from signxai.engine.model_loan import unwrapped
 from signxai.engine.module_names import is_keras
 from signxai.files import check_source
 from signxai.keras_files import code_in, load_keras, load_keras_weights, names_keras_file
-from signxai.keras_input import KerasPictureInput, input_shape_of
+from signxai.keras_input import KerasPictureInput, input_shapes_of
 from signxai.picture_input import PictureInput, PictureSize
 from signxai.text.bundled import LANGUAGE_MODELS, language_model_folder, load_language_model
 from signxai.timeseries.beat_network import AFTER_S, BEAT_CLASSES, BEFORE_S, HIGHEST_HZ, BeatNetwork, load_beat_network, prepare_for_beats
@@ -448,9 +448,8 @@ def _keras(file: str, weights: str, trust: bool) -> Classifier:
 
 
 def _keras_signals(model: nn.Module) -> SignalInput | None:
-    """How a Keras model takes signals, if it does: those with channels last, (samples, leads)."""
-    shape = input_shape_of(model)
-    if shape is None or len(shape) != 3:
+    """How a Keras model takes signals, if one of its inputs may be some: those with channels last, (samples, leads)."""
+    if not any(len(shape) == 3 for shape in input_shapes_of(model)):
         return None
     return SignalInput(channels_last=channel_axis(model, 3) != 1)
 

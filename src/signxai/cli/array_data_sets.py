@@ -45,9 +45,9 @@ def array_source(path: Path | None, model: nn.Module, several: SeveralOptions) -
     inputs = {name.removeprefix(SAVED): array for name, array in arrays.items()}
     for name, array in inputs.items():
         refuse_complex(array.dtype, f"{path}: {name!r}")
-    if not several.files and "x" in inputs and (len(inputs) == 1 or not set(inputs) <= set(arguments_of(model))):
+    if not several.files and "x" in inputs and (len(inputs) == 1 or not set(inputs) <= set(arguments_of(model).names)):
         _refuse_options(several)
-        _refuse_alike(path, inputs, arguments_of(model))
+        _refuse_alike(path, inputs, arguments_of(model).names)
         return ArraySource(inputs["x"], labels, groups, targets, f"arrays {path.name if path else ''}")
     files = _files(path, list(inputs), several)
     inputs |= {name: _alone(file) for name, file in several.files}
@@ -67,7 +67,7 @@ def _files(path: Path | None, held: Sequence[str], several: SeveralOptions) -> d
 
 def _check(inputs: Mapping[str, Any], files: Mapping[str, Path], path: Path | None, model: nn.Module, several: SeveralOptions) -> None:
     """Refuse inputs that the network does not take."""
-    if not several.files and (not inputs or (len(inputs) == 1 and next(iter(inputs)) not in arguments_of(model))):
+    if not several.files and (not inputs or (len(inputs) == 1 and next(iter(inputs)) not in arguments_of(model).names)):
         raise InputError(
             f"{path}: holds {', '.join(inputs) or 'nothing'}; a data set is the array x (N, ...), and label, group, target (N,)"
         )

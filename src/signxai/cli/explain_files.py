@@ -205,7 +205,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     if request.overlay:
         raise OptionError("--overlay: it is about figures of a network that takes pictures alone, and this one takes several inputs")
     if request.figures:
-        check_figure(several)
+        check_figure(several, classifier)
     model, targets = move_to(classifier.model, request.device), request.targets.unless(several.failures)
     for line in (*told_of(classifier, request.own, bool(several.pictures)), *several.said()):
         say(line)

@@ -1,6 +1,5 @@
-"""Several inputs of one network: from files, by the names of the arguments of its forward."""
+"""Several inputs of one network: from files, by the names of the arguments of its forward, or of the inputs of a Keras model."""
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from signxai.cli.failures import Failure, attempted
 from signxai.cli.input_files import check_readable, read_picture, unprepared
 from signxai.cli.signal_files import SignalOptions, are_signals, check_beats, read_signals
 from signxai.common.errors import InputError, ModelError, OptionError
+from signxai.engine import keras_calls
+from signxai.engine.keras_calls import Arguments
 from signxai.engine.model_loan import unwrapped
 from signxai.files import ARRAY_SUFFIXES, array_names, read_array, read_arrays
 from signxai.models import Classifier
@@ -205,7 +206,7 @@ def _holds_several(path: Path, model: nn.Module) -> bool:
         return False
     if len(names) < 2:
         return False
-    return "x" not in names or set(names) <= set(arguments_of(model))
+    return "x" not in names or set(names) <= set(arguments_of(model).names)
 
 
 def _check_files(paths: Sequence[Path], holding: Sequence[Path], options: SeveralOptions) -> None:
@@ -349,12 +350,9 @@ class _Reading:
 # What the network takes
 
 
-def arguments_of(model: nn.Module) -> dict[str, inspect.Parameter]:
-    """The arguments of the network's forward, by name."""
-    try:
-        return dict(inspect.signature(unwrapped(model).forward).parameters)
-    except (TypeError, ValueError):  # a callable written in C says nothing of its arguments
-        return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
+def arguments_of(model: nn.Module) -> Arguments:
+    """What the network takes by name: the arguments of its forward, or the inputs of a Keras model."""
+    return keras_calls.arguments_of(unwrapped(model))
 
 
 def check_arguments(model: nn.Module, inputs: Mapping[str, Path], forward: Mapping[str, object], holding: Sequence[Path]) -> None:
@@ -362,18 +360,13 @@ def check_arguments(model: nn.Module, inputs: Mapping[str, Path], forward: Mappi
     if twice := next((name for name in forward if name in inputs), None):
         raise OptionError(f"--forward {twice}: is an input already; leave one of them out")
     arguments = arguments_of(model)
-    kinds = {argument.kind for argument in arguments.values()}
-    by_name = [
-        name
-        for name, argument in arguments.items()
-        if argument.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    ]
-    if inspect.Parameter.VAR_KEYWORD not in kinds and (unknown := [name for name in (*inputs, *forward) if name not in by_name]):
+    by_name = arguments.names
+    if not arguments.takes_any and (unknown := [name for name in (*inputs, *forward) if name not in by_name]):
         path = inputs.get(unknown[0])
         alone = "; the array of one input must be the only one, or named 'x'" if path in holding else ""
         source = f"{path}: " if path else "--forward: "
         raise ModelError(f"{source}the model takes no argument {unknown[0]!r}; by name it takes {', '.join(by_name) or 'none'}{alone}")
-    needed = [name for name in by_name if arguments[name].default is inspect.Parameter.empty and name not in {*inputs, *forward}]
+    needed = [name for name in arguments.needed if name not in {*inputs, *forward}]
     if needed:
         raise ModelError(
             f"the model also needs {', '.join(map(repr, needed))}: give --input {needed[0]}=FILE, or --forward {needed[0]}=VALUE for a "

@@ -47,13 +47,21 @@ def shares(decisions: Decisions, maps: Mapping[str, Array], methods: Sequence[st
     return lines
 
 
-def check_figure(several: SeveralInputs) -> None:
+def check_figure(several: SeveralInputs, classifier: Classifier) -> None:
     """Refuse inputs that no figure shows, before anything is computed for one.
+
+    Args:
+        several: the inputs.
+        classifier: says whether it has channels last.
 
     Raises:
         InputError: one that is explained has a shape that cannot be drawn, or another number of names than what it names.
     """
-    explained = {name: array[0] for name, array in several.arrays.items() if several.explained is None or name in several.explained}
+    explained = {
+        name: _drawn(array[0], classifier)
+        for name, array in several.arrays.items()
+        if several.explained is None or name in several.explained
+    }
     drawn = {name: array for name, array in explained.items() if np.issubdtype(array.dtype, np.floating) or name in several.labels}
     check_inputs(drawn, several.labels)
 
@@ -73,9 +81,15 @@ def figure_of_several(
     samples = []
     for row in shown:
         of_methods = {
-            method: {name: maps[key][row] for name in decisions.x if (key := of_input(method, name)) in maps} for method in methods
+            method: {name: _drawn(maps[key][row], classifier) for name in decisions.x if (key := of_input(method, name)) in maps}
+            for method in methods
         }
-        x = {name: values[row] for name, values in decisions.x.items()}
+        x = {name: _drawn(values[row], classifier) for name, values in decisions.x.items()}
         pictures = {name: classifier.picture(x[name]) for name in several.pictures}
         samples.append(InputsSample(x, of_methods, headings[row], pictures, decisions.turned.get(row, ())))
     return inputs_figure(samples, one_scale=one_scale, names=several.labels, sampling_rates=several.sampling_rates)
+
+
+def _drawn(sample: Array, classifier: Classifier) -> Array:
+    """One sample as a figure takes it: signals have leads in front of time; where the channels of an image are, a figure sees."""
+    return np.swapaxes(sample, 0, 1) if sample.ndim == 2 and classifier.channels_last(sample.ndim + 1) else sample
