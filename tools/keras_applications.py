@@ -1,4 +1,4 @@
-"""Measures the networks of keras.applications, with random weights, and writes the figures into docs/architectures.md.
+"""Measures the networks of keras.applications, with random weights, and writes the figures into docs/keras.md.
 
 Keras has to run on torch: this sets ``KERAS_BACKEND``. The tests take networks from here.
 """
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 import keras
+import signxai
 from signxai.common import SignxaiError
 
 sys.path.append(str(Path(__file__).parent))
@@ -111,15 +112,50 @@ NETWORKS: dict[str, Network] = {
     **{name: Network(name, _SIZES.get(name, 64)) for name in _PIECEWISE_LINEAR},
     **{name: Network(name, is_piecewise_linear=False) for name in _OTHERS},
 }
-"""One network of each family."""
+"""One network of each family, and others."""
+MEASURED = (
+    *("VGG16", "ResNet50V2", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "DenseNet121", "InceptionV3", "ConvNeXtTiny", "Xception"),
+    "NASNetMobile",
+)
+"""Those of the table."""
+DOCUMENT = Path(__file__).parents[1] / "docs" / "keras.md"
+
+
+def last_convolution(net: Any) -> Any:
+    """The last layer of convolutions whose output has more than one position."""
+    convolutions = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
+    found = [layer for layer in net.layers if isinstance(layer, convolutions) and layer.output.shape[1] > 1]
+    return found[-1]
+
+
+def grad_cam_deviation(net: Any, x: Tensor, layer: Any) -> float:
+    """How far ``grad_cam`` at a layer is from its formula in operations of Keras, of one sample with channels last; a map's maximum is 1.
+
+    The class is the first whose map is not zero everywhere.
+
+    Raises:
+        ValueError: all of them are.
+    """
+    features, logits = keras.Model(net.input, [layer.output, net.output])(x)
+    for target in range(architectures.CLASSES):
+        (gradient,) = torch.autograd.grad(logits[0, target], features, retain_graph=True)
+        weights = keras.ops.mean(gradient, axis=(1, 2), keepdims=True)
+        cam = keras.ops.relu(keras.ops.sum(weights * features, axis=-1)).detach()
+        if cam.max() > 0:
+            break
+    else:
+        raise ValueError("the map of every class is zero everywhere: comparing with it says nothing")
+    cam = torch.nn.functional.interpolate(cam[:, None], x.shape[1:3], mode="bilinear")[:, 0, :, :, None]
+    got = signxai.explain(net, x, "grad_cam", target, layer=layer, as_tensor=True)
+    return float((torch.as_tensor(got) - cam / cam.max()).abs().max())
 
 
 def row(network: Network) -> list[str]:
-    """What the table says of a network: as that of torchvision's."""
+    """What the table says of a network: as that of torchvision's, and Grad-CAM at the last convolution."""
     net, x = network.built(), network.sample()
     target = architectures.predicted(net, x)
     cells: list[str] = architectures._account_row(network.name, net, x, target, network.is_piecewise_linear)
-    return cells
+    return [*cells, f"{grad_cam_deviation(net, x, last_convolution(net)):.0e}"]
 
 
 def figures(names: Sequence[str]) -> str:
@@ -132,7 +168,7 @@ def figures(names: Sequence[str]) -> str:
         except (SignxaiError, UserWarning) as error:
             print(name, error, file=sys.stderr, flush=True)  # noqa: T201
     sums = ("R at input", "bias", "stabilizer", "elsewhere", "unaccounted")
-    table = architectures.table(("network", "million parameters", "sample", "operations", "law 1", *sums), rows)
+    table = architectures.table(("network", "million parameters", "sample", "operations", "law 1", *sums, "Grad-CAM"), rows)
     return "\n".join([f"Measured with keras {keras.__version__}, torch {torch.__version__.partition('+')[0]}.", "", *table])
 
 
@@ -143,11 +179,11 @@ def main() -> None:
     names = parser.parse_args().names
     torch.set_num_threads(1)
     with in_float64():
-        text = figures(names or list(NETWORKS))
+        text = figures(names or MEASURED)
     if names:
         print(text)  # noqa: T201
     else:
-        architectures.written_into(architectures.DOCUMENT, text, BEGIN, END)
+        architectures.written_into(DOCUMENT, text, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def called(net: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Any
     return net(inputs, **{name: value for name, value in named.items() if name not in of_inputs}) if of_inputs else net(**named)
 
 
-def _as_built(net: nn.Module, inputs: Mapping[str, Any]) -> object:
+def _as_built(net: nn.Module, inputs: Mapping[str, object]) -> object:
     """Inputs by name as a functional Keras model takes them: the only one by itself where it was built so, as Keras warns otherwise."""
     built = net._inputs_struct
     if len(inputs) > 1 or isinstance(built, dict):
@@ -110,7 +110,7 @@ def _as_built(net: nn.Module, inputs: Mapping[str, Any]) -> object:
     return [alone] if isinstance(built, list | tuple) else alone
 
 
-def _check_names(taken: Arguments, inputs: Mapping[str, Any]) -> None:
+def _check_names(taken: Arguments, inputs: Mapping[str, object]) -> None:
     """Refuse names that Keras would leave out without a word, and inputs that are missing."""
     if unknown := [name for name in inputs if name not in taken.names]:
         raise ModelError(f"the model has no input {unknown[0]!r}; its inputs are {', '.join(taken.names)}")
