@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import zipfile
@@ -112,6 +113,14 @@ class KerasFile:
         """
         yield from (Found("the file", what) for what in self.strange)
         yield from _within(self.config, own, "the model")
+
+    def operations_lost(self, own: Container[object]) -> list[str]:
+        """Operations between layers that the file names and does not keep, as HDF5 files: Keras would search for layers of their names.
+
+        Args:
+            own: as of ``found``.
+        """
+        return [] if self.is_archive else [_layer_named(part) for part in _parts(self.config) if _is_lost(part, own)]
 
 
 def _start_of(path: Path) -> bytes:
@@ -236,6 +245,44 @@ def _within(value: Any, own: Container[object], layer: str) -> Iterator[Found]:
             if "class_name" in part:
                 yield from _object(part, own, layer)
             pending += [(item, layer) for item in reversed(part.values())]
+
+
+def _parts(value: object) -> Iterator[Mapping[str, Any]]:
+    """Every part of a configuration that has names, in order."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            yield part
+        if isinstance(part, dict | list):
+            pending += reversed(list(part.values() if isinstance(part, dict) else part))
+
+
+def _is_lost(part: Mapping[str, Any], own: Container[object]) -> bool:
+    """Whether a part is an operation between layers, as ``keras.ops`` has them, that no layer of the same name is in its place.
+
+    A layer always says its type or whether it is trained. One of the same name takes an operation's place where it knows all of the
+    operation's numbers and is called as that was, on one tensor or one list of them.
+    """
+    kind, config, nodes = part.get("class_name"), part.get("config"), part.get("inbound_nodes")
+    if not isinstance(kind, str) or not isinstance(config, dict) or not isinstance(nodes, list) or part.get("module") or kind in own:
+        return False
+    if {"trainable", "dtype", "layers"} & config.keys() or kind not in _operations():
+        return False
+    layer = getattr(sys.modules["keras"].layers, kind, None)
+    known = {"name"} if layer is None else {"name", *inspect.signature(layer.__init__).parameters}
+    is_called_alike = all(isinstance(node, dict) and len(node.get("args", ())) == 1 and not node.get("kwargs") for node in nodes)
+    return layer is None or not config.keys() <= known or not is_called_alike
+
+
+def _operations() -> set[str]:
+    """The names of the classes of ``keras.ops``."""
+    pending, found = [sys.modules["keras"].Operation], set[str]()
+    while pending:
+        kinds = pending.pop().__subclasses__()
+        pending += kinds
+        found |= {kind.__name__ for kind in kinds if kind.__module__.startswith("keras.src.ops.")}
+    return found
 
 
 def _layer_named(part: Mapping[str, Any]) -> str:

@@ -89,6 +89,7 @@ def load_keras(path: str | Path, *, trust: bool = False, custom_objects: Mapping
         torch_keras()
     file = KerasFile.read(path)
     keras = torch_keras()
+    _refuse_lost_operations(file, _Known(custom_objects))
     if not trust:
         _refuse_code(file, _Known(custom_objects))
     return _loaded(keras, file, trust, custom_objects)
@@ -116,6 +117,15 @@ class _Known(Container[object]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (name in self.given or sys.modules["keras"].saving.get_registered_object(name) is not None)
+
+
+def _refuse_lost_operations(file: KerasFile, own: Container[object]) -> None:
+    if lost := file.operations_lost(own):
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise ModelError(
+            f"{file.path}: {lost[0]}{more}: an operation between layers, which an .h5 file does not keep; save the model as .keras, by "
+            "model.save('NAME.keras'), where it was built"
+        )
 
 
 def _refuse_code(file: KerasFile, own: Container[object]) -> None:

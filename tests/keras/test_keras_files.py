@@ -286,6 +286,43 @@ def test_what_keras_3_does_not_load_is_said_with_its_layer(folder, tmp_path, cha
     assert "\n" not in str(caught.value)
 
 
+OPERATIONS = {
+    "GetItem": lambda h: h[:, 1:],
+    "Relu": keras.ops.relu,
+    "Multiply": lambda h: h * 2.0,
+    "Add": lambda h: h + h,
+    "Subtract": lambda h: 1 - h,
+    "Maximum": lambda h: keras.ops.maximum(h, 0.0),
+    "Sum": lambda h: keras.ops.sum(h, axis=-1, keepdims=True),
+    "Average": lambda h: keras.ops.average(h, axis=-1)[..., None],
+    "Reshape": lambda h: keras.ops.reshape(h, (-1, 20, 2)),
+}
+
+
+def with_an_operation(function):
+    x = keras.Input((12, 4))
+    hidden = function(keras.layers.Conv1D(4, 3)(x))
+    return keras.Model(x, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(hidden)))
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
+@pytest.mark.parametrize("trust", [False, True])
+def test_operations_between_layers_that_hdf5_does_not_keep_are_named_with_what_to_save(tmp_path, kind, trust):
+    net, x = with_an_operation(OPERATIONS[kind]), np.random.default_rng(0).normal(size=(2, 12, 4)).astype("float32")
+    for suffix in ("h5", "keras"):
+        net.save(tmp_path / f"net.{suffix}")
+    with pytest.raises(ModelError, match=rf"layer '\w+' \({kind}\).*an operation between layers.*save the model as \.keras"):
+        load_keras(tmp_path / "net.h5", trust=trust)
+    np.testing.assert_array_equal(load_keras(tmp_path / "net.keras").predict(x, verbose=0), net.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("function", [lambda h: keras.ops.concatenate([h, h], axis=1), lambda h: keras.ops.softmax(h, axis=1)])
+def test_an_operation_that_is_a_layer_is_loaded_as_that(tmp_path, function):
+    net, x = with_an_operation(function), np.random.default_rng(0).normal(size=(2, 12, 4)).astype("float32")
+    net.save(tmp_path / "net.h5")
+    np.testing.assert_array_equal(load_keras(tmp_path / "net.h5").predict(x, verbose=0), net.predict(x, verbose=0))
+
+
 def test_what_a_model_was_trained_by_does_not_matter(folder, tmp_path, x):
     net = load_keras(folder / "net.h5")
     net.compile("adam", "mse")
