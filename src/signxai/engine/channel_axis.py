@@ -6,24 +6,30 @@ import sys
 
 from torch import nn
 
+from signxai.common.errors import ModelError
 from signxai.engine.module_names import is_keras, named_modules
 
 CHANNELS_FIRST = "channels_first"
+CHANNELS_LAST = "channels_last"
 
 
 def channel_axis(net: nn.Module, axes: int) -> int:
     """The axis of the channels in an input with so many axes, the samples' included.
 
     A Keras network reads its input in the layout of its first layer that has one (``data_format``), without any in that of
-    ``keras.config.image_data_format()``; a layer that permutes axes in front of that one is reckoned with. Every other network
-    has channels on axis 1.
+    ``keras.config.image_data_format()``; a layer that permutes axes in front of that one is reckoned with. A module of PyTorch
+    around layers of Keras may do anything before them, and says it itself, by its own ``data_format``. Every other network has
+    channels on axis 1.
 
     Args:
         net: the network.
         axes: how many the input has, at least 2.
+
+    Raises:
+        ModelError: a module of PyTorch around layers of Keras that have a layout does not say its own.
     """
     if not is_keras(net):
-        return 1
+        return _axis_told(net, axes) if axes > 2 and _holds_layouts(net) else 1
     axis = axes - 1
     permuted: list[tuple[int, ...]] = []
     for layer in named_modules(net).values():
@@ -38,6 +44,21 @@ def channel_axis(net: nn.Module, axes: int) -> int:
     for dims in reversed(permuted):
         axis = dims[axis - 1] if len(dims) == axes - 1 else axis
     return axis
+
+
+def _holds_layouts(net: nn.Module) -> bool:
+    """Whether there are layers of Keras that have a layout in a module."""
+    return "keras" in sys.modules and any(is_keras(layer) and hasattr(layer, "data_format") for layer in named_modules(net).values())
+
+
+def _axis_told(net: nn.Module, axes: int) -> int:
+    told = getattr(net, "data_format", None)
+    if told not in (CHANNELS_FIRST, CHANNELS_LAST):
+        raise ModelError(
+            f"where the channels of the input are is not known of {type(net).__name__}, a module of PyTorch around layers of Keras; set "
+            f"its data_format to '{CHANNELS_LAST}' or '{CHANNELS_FIRST}', or explain the Keras model itself"
+        )
+    return 1 if told == CHANNELS_FIRST else axes - 1
 
 
 def _permutes(layer: nn.Module) -> bool:

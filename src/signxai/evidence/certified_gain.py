@@ -16,6 +16,7 @@ from signxai.evidence.explained_sample import ExplainedSample
 from signxai.evidence.explaining import Points
 from signxai.evidence.faithfulness import srg
 from signxai.evidence.imputers import ChannelsLast, as_imputer
+from signxai.evidence.layout import imputer_in_layout, unit_in_layout
 from signxai.evidence.options import FloatArray
 from signxai.evidence.parts import Key
 from signxai.evidence.units import Partition, Patch, Window
@@ -42,15 +43,15 @@ class Removing:
     imputer: Any = None
     steps: int = 10
 
-    def units(self, parts: Mapping[Key, Tensor]) -> Any:
+    def units(self, parts: Mapping[Key, Tensor], channel_axes: Mapping[Key, int]) -> Any:
         """The units of all inputs."""
-        return {key: _unit(part) for key, part in parts.items()} if self.unit is None else self.unit
+        return {key: _unit(part, channel_axes[key]) for key, part in parts.items()} if self.unit is None else self.unit
 
-    def imputers(self, parts: Mapping[Key, Tensor]) -> Any:
+    def imputers(self, parts: Mapping[Key, Tensor], channel_axes: Mapping[Key, int]) -> Any:
         """What stands in their places."""
-        return {key: _imputer(part) for key, part in parts.items()} if self.imputer is None else self.imputer
+        return {key: _imputer(part, channel_axes[key]) for key, part in parts.items()} if self.imputer is None else self.imputer
 
-    def check(self, parts: Mapping[Key, Tensor]) -> None:
+    def check(self, parts: Mapping[Key, Tensor], channel_axes: Mapping[Key, int]) -> None:
         """Refuse units and an imputer that do not fit one sample of these inputs, before anything is explained.
 
         Of several inputs a method may explain some alone, to which units by input are then limited: these are left to the metric.
@@ -58,35 +59,37 @@ class Removing:
         Raises:
             OptionError, InputError: as ``signxai.evidence.srg`` does.
         """
-        if not self.steps or len(parts) > 1:
+        if len(parts) > 1:
             return
         [(key, part)] = parts.items()
-        unit, imputer = self.units(parts), self.imputer
-        Partition({key: (1, *part.shape[1:])}, unit)
+        unit, imputer, shape = self.units(parts, channel_axes), self.imputer, (1, *part.shape[1:])
+        Partition({key: shape}, unit_in_layout(unit, channel_axes, {key: shape}))
         if imputer is not None:
             own = imputer.get(key) if isinstance(imputer, Mapping) else imputer
+            own = imputer_in_layout(own, channel_axes[key], shape)
             as_imputer(own, ids=not part.is_floating_point()).prepared(part[:1], [0])
 
 
-def _unit(part: Tensor) -> Any:
+def _unit(part: Tensor, channel_axis: int) -> Any:
     """A sixteenth of the side of a picture or volume, a fiftieth of a signal, a value of a list."""
     if part.ndim <= 2:
         return "pixel"
     if part.ndim == 3:
-        return Window(-(-part.shape[-1] // 50))
-    channel_axis = -1 if _are_channels_last(part) else 1
-    sides = [length for axis, length in enumerate(part.shape) if axis not in (0, channel_axis % part.ndim)]
-    return Patch(tuple(min(-(-max(sides) // 16), side) for side in sides), channel_axis)
+        return Window(-(-part.shape[3 - channel_axis] // 50))
+    axis = -1 if _are_channels_last(part, channel_axis) else 1
+    sides = [length for place, length in enumerate(part.shape) if place not in (0, axis % part.ndim)]
+    return Patch(tuple(min(-(-max(sides) // 16), side) for side in sides), axis)
 
 
-def _imputer(part: Tensor) -> Any:
+def _imputer(part: Tensor, channel_axis: int) -> Any:
     if part.ndim == 3:
         return "interpolation"
-    return ChannelsLast("mean") if part.ndim > 3 and _are_channels_last(part) else "mean"
+    return ChannelsLast("mean") if part.ndim > 3 and _are_channels_last(part, channel_axis) else "mean"
 
 
-def _are_channels_last(part: Tensor) -> bool:
-    return part.shape[-1] <= _MOST_CHANNELS < part.shape[1]
+def _are_channels_last(part: Tensor, channel_axis: int) -> bool:
+    """Whether they are, of a picture or volume: as the network's layout has it, or of any other network as the lengths say."""
+    return channel_axis == part.ndim - 1 or part.shape[-1] <= _MOST_CHANNELS < part.shape[1]
 
 
 def of_removing(sample: ExplainedSample, removing: Removing) -> Check:
@@ -108,7 +111,8 @@ def of_removing(sample: ExplainedSample, removing: Removing) -> Check:
 
 def _gain(sample: ExplainedSample, maps: Mapping[Key, FloatArray], parts: Mapping[Key, Tensor], removing: Removing) -> float:
     points = Points([sample.row], {})
-    how: dict[str, Any] = {"unit": removing.units(parts), "imputer": removing.imputers(parts), "steps": removing.steps}
+    axes = sample.explaining.channel_axes
+    how: dict[str, Any] = {"unit": removing.units(parts, axes), "imputer": removing.imputers(parts, axes), "steps": removing.steps}
     x, target = sample.explaining.inputs_of(points), sample.explaining.target_at(sample.row)
     run = sample.explaining.run_options(points) | {"batch_size": sample.explaining.settings.batch_size}
     return float(srg(sample.explaining.model, x, maps, target, **how, **run)[0])

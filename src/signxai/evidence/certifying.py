@@ -109,7 +109,8 @@ class Certification:
         self._verdicts, self._removing = Verdicts(thresholds_with(thresholds)), removing
         self._spec = spec_of(method_name) if isinstance(method_name, str | MethodSpec) else None
         self._explaining = Explaining(model, x, method_name, target_class, options)
-        removing.check(self._explaining.parts)
+        if removing.steps:
+            removing.check(self._explaining.parts, self._explaining.channel_axes)
         self.method = str(self._spec) if self._spec else getattr(method_name, "__name__", type(method_name).__name__)
         self.samples = self._explaining.samples
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, OptionError
+from signxai.engine.channel_axis import channel_axis
+from signxai.engine.model_loan import unwrapped
 from signxai.engine.targets import Target
 from signxai.evidence.decision import Decision, Predicted, Settings, deciding, rows_of_target, settings_of
 from signxai.evidence.options import FloatArray
@@ -103,6 +105,16 @@ class Explaining:
     def predicted(self) -> Predicted | None:
         """What the model says to the samples, if the target needed it."""
         return self._see.predicted
+
+    @cached_property
+    def channel_axes(self) -> dict[Key, int]:
+        """The axis of the channels in each part, as the network's layout has it.
+
+        Raises:
+            ModelError: it is not known.
+        """
+        net = unwrapped(self.model)
+        return {key: channel_axis(net, part.ndim) if part.ndim > 2 else 1 for key, part in self.parts.items()}
 
     @property
     def map_shapes(self) -> list[tuple[int, ...]]:

@@ -611,25 +611,42 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     def _noisy(self, batch: Batch) -> PointsOf:
         x, sigma = batch.x, in_columns("noise_level", self.noise_level, batch, 0.0) * ranges_by_input(batch)
-        # With the channels in front, so that the layout of a network changes nothing.
-        channels = channel_axis(batch.net, x.ndim) if x.ndim > 2 else 1
-        drawn_as = x[0].movedim(channels - 1, 0).shape if x.ndim > 2 else x.shape[1:]
 
         def points(samples: slice) -> NextPoints:
             generator = torch.Generator().manual_seed(self.seed)
 
             def next_points(count: int) -> tuple[Tensor, Tensor]:
                 # Drawn one by one, so that they are the same in any chunks, and in float32, which is many times as fast as float64.
-                noise = torch.empty(count, *drawn_as, dtype=torch.float32, device="cpu")
+                noise = torch.empty(count, *x.shape[1:], dtype=torch.float32, device="cpu")
                 for one in noise:
                     torch.randn(one.shape, generator=generator, out=one, device="cpu")
-                noise = noise.movedim(1, channels) if x.ndim > 2 else noise
+                noise = _in_layout(noise, batch)
                 leaf = x[samples].expand(count, *x[samples].shape).requires_grad_(True)
                 return leaf, torch.addcmul(leaf, sigma[samples], noise.to(x).unsqueeze(1))
 
             return next_points
 
         return points
+
+
+def _in_layout(noise: Tensor, batch: Batch) -> Tensor:
+    """Noise (count, ...) as if it were drawn with the channels in front, so that the layout of a network changes nothing."""
+    if batch.inputs is None or batch.inputs.is_own:
+        return _channels_moved(noise, noise.shape[1:], batch.net)
+    for slot in batch.inputs.slots:
+        columns = slice(*slot.columns)
+        if slot.columns[0] < slot.columns[1]:
+            noise[:, columns] = _channels_moved(noise[:, columns], slot.shape, batch.net).flatten(1)
+    return noise
+
+
+def _channels_moved(noise: Tensor, shape: Sequence[int], net: nn.Module) -> Tensor:
+    """Noise of an input whose samples have this shape, its values taken in the order of the same input with the channels in front."""
+    if len(shape) < 2:
+        return noise
+    channels = channel_axis(net, len(shape) + 1)
+    first = [shape[channels - 1], *shape[: channels - 1], *shape[channels:]]
+    return noise.reshape(len(noise), *first).movedim(1, channels)
 
 
 class VarGradAnalyzer(SmoothGradAnalyzer):
