@@ -116,3 +116,15 @@ def test_bounds_of_channels_last_are_refused_and_those_of_the_convolution_are_th
     own = explain(nets[1], x[0], "zblrp_z", 1, low=low[:, None], high=high[:, None])
     twin = explain(nets[2], np.swapaxes(x[0], 1, 2), "zblrp_z", 1, low=low[:, None], high=high[:, None])
     np.testing.assert_allclose(np.swapaxes(own, 1, 2), twin, atol=1e-5 * np.abs(twin).max())
+
+
+@pytest.mark.parametrize("method", ["lrp_epsilon_0_25_std_x", "smoothgrad", "random_uniform"])
+def test_captums_calls_give_what_explain_gives(nets, x, method):
+    pytest.importorskip("captum")
+    attribution = pytest.importorskip("signxai.adapters.captum").SignxaiAttribution
+    signal, table = (torch.from_numpy(part) for part in x)
+    alone = attribution(nets[1], method).attribute(signal, target=1)
+    np.testing.assert_allclose(alone.numpy(), explain(nets[1], x[0], method, 1), atol=1e-7)
+    both = attribution(nets[0], method).attribute((signal, table), target=1)
+    for own, wanted in zip(both, explain(nets[0], x, method, 1), strict=True):
+        np.testing.assert_allclose(own.numpy(), wanted, atol=1e-7)

@@ -10,13 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import InputError, ModelError, OptionError, TargetError
+from signxai.engine.channel_axis import CHANNELS_FIRST, CHANNELS_LAST, channel_axis
 from signxai.engine.forward import explained_tensor
+from signxai.engine.keras_calls import called
 from signxai.engine.model_loan import unwrapped
+from signxai.engine.module_names import is_keras
 
 __all__ = ["Call", "ForwardModule", "Inputs", "call_of", "target_of"]
 
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
 """What Captum explains: a tensor (N, ...), or a tuple of them."""
+
+_AXES_OF_INPUTS = (3, 4, 5)
 
 
 class _Unread(torch.autograd.Function):
@@ -59,8 +64,20 @@ class ForwardModule(nn.Module):
         places = [one for one in self.constants if isinstance(one, _Place)]
         inputs = tensors[: len(tensors) - len(places)]
         beside = [tensors[one.number] if isinstance(one, _Place) else one for one in self.constants]
-        returned = self._function()(*inputs, *beside)
+        if self.net is not None and self.method == "forward":
+            returned = called(self.net, (*inputs, *beside), {})
+        else:
+            returned = self._function()(*inputs, *beside)
         return _Unread.apply(explained_tensor(returned, len(tensors[0]))) if self.as_it_is else returned
+
+    @property
+    def data_format(self) -> str | None:
+        """Where a Keras model that is explained has its channels; None: no such model, or its axes are permuted first."""
+        if not is_keras(self.net):
+            return None
+        places = {1: CHANNELS_FIRST, -1: CHANNELS_LAST}
+        found = {axis if (axis := channel_axis(self.net, axes)) == 1 else axis - axes for axes in _AXES_OF_INPUTS}
+        return places.get(found.pop()) if len(found) == 1 else None
 
     def _function(self) -> Callable[..., Any]:
         if self.net is None:

@@ -29,7 +29,7 @@ def channel_axis(net: nn.Module, axes: int) -> int:
         ModelError: a module of PyTorch around layers of Keras that have a layout does not say its own.
     """
     if not is_keras(net):
-        return _axis_told(net, axes) if axes > 2 and _holds_layouts(net) else 1
+        return _axis_around(net, axes)
     axis = axes - 1
     permuted: list[tuple[int, ...]] = []
     for layer in named_modules(net).values():
@@ -46,19 +46,18 @@ def channel_axis(net: nn.Module, axes: int) -> int:
     return axis
 
 
-def _holds_layouts(net: nn.Module) -> bool:
-    """Whether there are layers of Keras that have a layout in a module."""
-    return "keras" in sys.modules and any(is_keras(layer) and hasattr(layer, "data_format") for layer in named_modules(net).values())
-
-
-def _axis_told(net: nn.Module, axes: int) -> int:
-    told = getattr(net, "data_format", None)
-    if told not in (CHANNELS_FIRST, CHANNELS_LAST):
+def _axis_around(net: nn.Module, axes: int) -> int:
+    """The axis of a module of PyTorch: as it says, where it is around layers of Keras, which it must if these have a layout."""
+    held = [layer for layer in named_modules(net).values() if is_keras(layer)] if "keras" in sys.modules and axes > 2 else []
+    told = getattr(net, "data_format", None) if held else CHANNELS_FIRST
+    if told in (CHANNELS_FIRST, CHANNELS_LAST):
+        return 1 if told == CHANNELS_FIRST else axes - 1
+    if any(hasattr(layer, "data_format") for layer in held):
         raise ModelError(
             f"where the channels of the input are is not known of {type(net).__name__}, a module of PyTorch around layers of Keras; set "
             f"its data_format to '{CHANNELS_LAST}' or '{CHANNELS_FIRST}', or explain the Keras model itself"
         )
-    return 1 if told == CHANNELS_FIRST else axes - 1
+    return 1
 
 
 def _permutes(layer: nn.Module) -> bool:
