@@ -128,3 +128,18 @@ def test_captums_calls_give_what_explain_gives(nets, x, method):
     both = attribution(nets[0], method).attribute((signal, table), target=1)
     for own, wanted in zip(both, explain(nets[0], x, method, 1), strict=True):
         np.testing.assert_allclose(own.numpy(), wanted, atol=1e-7)
+
+
+def test_a_store_takes_a_module_that_permutes_the_axes_and_says_so(nets, x, tmp_path):
+    pytest.importorskip("zarr")
+    from signxai.datasets import ArraySource, explain_dataset
+
+    source = ArraySource(np.swapaxes(x[0], 1, 2).copy())
+    with pytest.raises(OptionError, match="data_format = 'channels_first'"):
+        explain_dataset(nets[1], ArraySource(x[0]), ["lrp_z"], tmp_path / "last.zarr")
+    turned = Turned(nets[1])
+    with pytest.raises(ModelError, match="set its data_format"):
+        explain_dataset(turned, source, ["lrp_z"], tmp_path / "unsaid.zarr")
+    turned.data_format = "channels_first"
+    store = explain_dataset(turned, source, ["lrp_z"], tmp_path / "first.zarr")
+    assert store.relevance("lrp_z").shape == (2, 2, 60)

@@ -162,8 +162,8 @@ def _refuse_drawing_channels_last(network: nn.Module, shapes: Mapping[str, Seque
         layout = "pictures (C, H, W)" if isinstance(view, PictureView) else "signals (leads, samples)"
         raise OptionError(
             f"entries of the shape {shape} have their channels last, as this network of Keras takes them, and stores are drawn as "
-            f"{layout}; give a module that takes channels first, permutes the axes and calls the network (on the command line from a "
-            "factory), or in Python view=ValuesView(), by which they are kept and drawn as numbers"
+            f"{layout}; give a module with data_format = 'channels_first' that permutes the axes and calls the network (on the command "
+            "line from a factory), or in Python view=ValuesView(), by which they are kept and drawn as numbers"
         )
 
 
