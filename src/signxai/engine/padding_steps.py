@@ -112,7 +112,7 @@ class Watching(Protocol):
 class Carried:
     """One call that may carry constant places: asked before it is carried out, since it may write to what it reads."""
 
-    __slots__ = ("_base", "_call", "_known", "_pass", "_was_signal")
+    __slots__ = ("_base", "_call", "_device", "_known", "_pass", "_was_signal")
 
     def __init__(self, watching: Watching, call: Call) -> None:
         self._pass, self._call = watching, call
@@ -123,7 +123,9 @@ class Carried:
             self._base = call.x._base
             tensors.append(self._base)
         self._known = {id(tensor): found for tensor in tensors if (found := padding.of(tensor)) is not None}
-        self._was_signal = {id(tensor) for tensor in tensors if needs_relevance(tensor)}
+        signals = [tensor for tensor in tensors if needs_relevance(tensor)]
+        self._was_signal = set(map(id, signals))
+        self._device = signals[0].device if signals else torch.device("cpu")
 
     def note(self, result: Result) -> None:
         """Remember the constant places of the result."""
@@ -163,13 +165,13 @@ class Carried:
     def places(self, value: object, shape: torch.Size) -> Tensor | None:
         """The constant places of a signal, or of a constant, spread over a shape; None if they may differ from sample to sample."""
         if not isinstance(value, Tensor):
-            return torch.ones((), dtype=torch.bool).expand(shape)
+            return torch.ones((), dtype=torch.bool, device=self._device).expand(shape)
         known = self.known(value)
         if known is not None:
             return known.over(value).expand(shape)
         if id(value) not in self._was_signal and self._pass.is_of_samples(value):
             return None
-        return torch.full((), id(value) not in self._was_signal, device=value.device).expand(shape)
+        return torch.full((), id(value) not in self._was_signal, device=self._device).expand(shape)
 
 
 def _padded(carried: Carried, call: Call, result: Tensor) -> None:
@@ -214,17 +216,20 @@ def _kept(carried: Carried, call: Call, result: Tensor) -> None:
 
 def _beside(carried: Carried, call: Call, result: Tensor) -> None:
     """Of several tensors, value by value: constant is what is so in all of them, or what a constant puts there."""
-    if not carried.may_matter():
-        return
+    places = places_beside(carried, call, result) if carried.may_matter() else None
+    if places is not None:
+        carried.put(result, constants_at(places, are_zero=False))
+
+
+def places_beside(carried: Carried, call: Call, result: Tensor) -> Tensor | None:
+    """The constant places of a function of several tensors, value by value; None if they may differ from sample to sample."""
     operands = [value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor)]
     found = [carried.places(value, result.shape) for value in operands] if all(map(_fits(result), operands)) else [None]
     if any(places is None for places in found):
-        return
+        return None
     everywhere = _all([places for places in found if places is not None])
     constant = _put_there(carried, call, operands, result)
-    if constant is not None:
-        everywhere = everywhere | constant
-    carried.put(result, constants_at(everywhere, are_zero=False))
+    return everywhere if constant is None else everywhere | constant
 
 
 def _all(masks: list[Tensor]) -> Tensor:
