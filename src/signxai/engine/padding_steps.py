@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import needs_relevance
@@ -141,7 +142,7 @@ class Carried:
 
     def _note_base(self, base: Tensor, view: Tensor) -> None:
         """Remember the constant places of a tensor that was written to by a view of it."""
-        known, places = self._pass.zero_padding.of(view), self.places(base, base.shape)
+        known, places = self._pass.zero_padding.of(view), self.places_in(base)
         if places is None or not base.is_contiguous() or not needs_relevance(base):
             return
         written = known.over(view) if known is not None else places.new_zeros(()).expand(view.shape)
@@ -162,16 +163,20 @@ class Carried:
         """What was known of a tensor when the call began."""
         return self._known.get(id(tensor))
 
-    def places(self, value: object, shape: torch.Size) -> Tensor | None:
-        """The constant places of a signal, or of a constant, spread over a shape; None if they may differ from sample to sample."""
-        if not isinstance(value, Tensor):
-            return torch.ones((), dtype=torch.bool, device=self._device).expand(shape)
+    def places(self, value: object) -> Tensor | None:
+        """The constant places of a signal, or of a constant, spread as little as may be; None if they may differ from sample to sample."""
         known = self.known(value)
-        if known is not None:
-            return known.over(value).expand(shape)
-        if id(value) not in self._was_signal and self._pass.is_of_samples(value):
+        if isinstance(value, Tensor) and known is not None:
+            return known.mask if known.mask is not None else known.over(value)
+        is_signal = id(value) in self._was_signal
+        if isinstance(value, Tensor) and not is_signal and self._pass.is_of_samples(value):
             return None
-        return torch.full((), id(value) not in self._was_signal, device=self._device).expand(shape)
+        return torch.full((), not is_signal, device=self._device)
+
+    def places_in(self, value: Tensor) -> Tensor | None:
+        """The same in the shape of the tensor."""
+        places = self.places(value)
+        return None if places is None else places.expand(value.shape)
 
 
 def _padded(carried: Carried, call: Call, result: Tensor) -> None:
@@ -188,7 +193,7 @@ def _padded(carried: Carried, call: Call, result: Tensor) -> None:
     _, pad, mode, *_ = (*given.with_arguments(names).args, "constant", None, None)[:4]
     if mode != "constant":
         return
-    places = carried.places(call.x, call.x.shape)
+    places = carried.places_in(call.x)
     if places is not None:
         carried.put(result, constants_at(F.pad(places, list(pad), value=True), are_zero=False))
 
@@ -224,7 +229,7 @@ def _beside(carried: Carried, call: Call, result: Tensor) -> None:
 def places_beside(carried: Carried, call: Call, result: Tensor) -> Tensor | None:
     """The constant places of a function of several tensors, value by value; None if they may differ from sample to sample."""
     operands = [value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor)]
-    found = [carried.places(value, result.shape) for value in operands] if all(map(_fits(result), operands)) else [None]
+    found = [carried.places(value) for value in operands] if all(map(_fits(result), operands)) else [None]
     if any(places is None for places in found):
         return None
     everywhere = _all([places for places in found if places is not None])
@@ -245,7 +250,13 @@ def _fits(result: Tensor) -> Callable[[Tensor], bool]:
 
 def _is_by_place(value: object) -> bool:
     """Whether a factor may be a mask of places."""
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[-1] > 1 and not needs_relevance(value)
+    return (
+        isinstance(value, Tensor)
+        and not isinstance(value, Parameter)
+        and value.ndim > 0
+        and value.shape[-1] > 1
+        and not needs_relevance(value)
+    )
 
 
 def _put_there(carried: Carried, call: Call, operands: list[Tensor], result: Tensor) -> Tensor | None:
@@ -253,14 +264,14 @@ def _put_there(carried: Carried, call: Call, operands: list[Tensor], result: Ten
     constants = [value for value in operands if id(value) not in carried._was_signal]
     if call.func in _FACTORS:
         by_place = [value for value in constants if _is_by_place(value)]
-        return (by_place[0] == 0).expand(result.shape) if by_place else None
+        return by_place[0] == 0 if by_place else None
     if call.func in _FILLING and len(call.rest) == 2:
         mask, value = call.rest
-        filled = carried.places(value, result.shape)
-        return mask.expand(result.shape) & filled if isinstance(mask, Tensor) and filled is not None else None
+        filled = carried.places(value)
+        return mask & filled if isinstance(mask, Tensor) and filled is not None else None
     if call.func in _CHOOSING and len(call.args) == 3 and not call.kwargs:
         a, condition, b = call.args if call.func is Tensor.where else (call.args[1], call.args[0], call.args[2])
-        of_a, of_b = carried.places(a, result.shape), carried.places(b, result.shape)
+        of_a, of_b = carried.places(a), carried.places(b)
         return None if of_a is None or of_b is None else torch.where(condition, of_a, of_b)
     return None
 
@@ -271,7 +282,7 @@ def _joined(carried: Carried, call: Call, result: Tensor) -> None:
     tensors = [part for part in parts if isinstance(part, Tensor)]
     if all(id(part) in carried._was_signal and carried.known(part) is None for part in tensors):
         return
-    found = [carried.places(part, part.shape) for part in tensors]
+    found = [carried.places_in(part) for part in tensors]
     masks = [places for places in found if places is not None]
     if len(masks) == len(found) and call.args and "out" not in call.kwargs:
         carried.put(result, constants_at(call.func(masks, *call.rest, **call.kwargs), are_zero=False))
@@ -287,8 +298,8 @@ def _written(carried: Carried, call: Call, result: Tensor) -> None:
     if len(call.args) <= place or any(map(carried._pass.is_of_samples, tensors_in((*call.args[1:place],)))):
         return
     value = call.args[place]
-    into = carried.places(target, target.shape)
-    written = carried.places(value, value.shape if isinstance(value, Tensor) else torch.Size())
+    into = carried.places_in(target)
+    written = carried.places_in(value) if isinstance(value, Tensor) else carried.places(value)
     if into is None or written is None:
         return
     copy = into.clone(memory_format=torch.contiguous_format)

@@ -67,7 +67,7 @@ class Constants(NamedTuple):
 
 
 def constants_at(mask: Tensor, are_zero: bool) -> Constants | None:
-    """Places by a mask, which is cut to one value along axes on which nothing depends; None if there are none."""
+    """Places by a mask that spreads over the tensor, cut to one value along axes on which nothing depends; None if there are none."""
     for axis, (size, stride) in enumerate(zip(mask.shape, mask.stride(), strict=True)):
         if size > 1 and stride == 0:
             mask = mask.narrow(axis, 0, 1)
