@@ -78,7 +78,33 @@ def crelu_split(y: Tensor) -> Tensor:
     return torch.sub(above, below, alpha=SLOPE)
 
 
+def with_one_tensor_of_slopes(y: Tensor) -> Tensor:
+    slope, out = y.new_ones(()), 0
+    for factor, sign in ((1.0, 1.0), (-SLOPE, -1.0)):
+        slope = slope.fill_(factor) if sign > 0 else slope.clone().fill_(factor)
+        out = out + F.relu(y * sign) * slope
+    return out
+
+
+def with_a_factor_that_is_written_to(y: Tensor) -> Tensor:
+    slope = y.new_ones(4, 1)
+    above = F.relu(y).detach() * slope  # what autograd keeps of it must not change
+    slope.mul_(-SLOPE)
+    below = F.relu(-y) * slope
+    return F.relu(y) + below + 0 * above
+
+
 WAYS = {
+    "with one tensor of slopes": with_one_tensor_of_slopes,
+    "with a factor that is written to": with_a_factor_that_is_written_to,
+    "an integer mask": lambda y: y * (y > 0).int() + SLOPE * y * (1 - (y > 0).int()),
+    "1 less a mask": lambda y: y * (m := (y > 0).to(y)) + SLOPE * y * (1 - m),
+    "1 less a mask, by a function": lambda y: y * (y > 0) + SLOPE * (y * torch.rsub((y > 0).to(y), 1)),
+    "threshold and the rest": lambda y: F.threshold(y, 0.0, 0.0) + SLOPE * (y - F.threshold(y, 0.0, 0.0)),
+    "spread": lambda y: F.relu(y).expand(*y.shape) - SLOPE * F.relu(-y),
+    "picked": lambda y: F.relu(y).index_select(1, torch.arange(4)) - SLOPE * F.relu(-y),
+    "picked by a list": lambda y: (F.relu(y)[:, [3, 2, 1, 0]] - SLOPE * F.relu(-y[:, [3, 2, 1, 0]]))[:, [3, 2, 1, 0]],
+    "without NaN": lambda y: torch.nan_to_num(F.relu(y)) - SLOPE * F.relu(-y),
     "in place": lambda y: F.relu(y) - SLOPE * nn.ReLU(inplace=True)(-y),
     "the other in place": lambda y: nn.ReLU(inplace=True)(y.clone()) - SLOPE * F.relu(-y),
     "both in place": both_in_place,

@@ -85,6 +85,14 @@ def added_to_a_view(y: Tensor) -> Tensor:
     return z
 
 
+def copied_and_written(y: Tensor) -> Tensor:
+    z = written(y)
+    copy = z.clone()
+    z[..., 0] = 1.0
+    copy[inner(y)] = y * 2
+    return copy / 2
+
+
 def scattered(y: Tensor) -> Tensor:
     for axis in range(2, y.ndim):
         z = y.new_zeros([size + 2 * (other == axis) for other, size in enumerate(y.shape)])
@@ -136,6 +144,35 @@ def cleared(y: Tensor) -> Tensor:
     return z
 
 
+def cleared_by_views(y: Tensor) -> Tensor:
+    z = edges_of_ones(y)
+    for axis in range(2, y.ndim):
+        z.narrow(axis, 0, 1).zero_()
+        z.narrow(axis, -1, 1).fill_(0)
+    return z
+
+
+def cleared_by_an_index(y: Tensor) -> Tensor:
+    z = edges_of_ones(y)
+    for axis in range(2, y.ndim):
+        z = z.index_fill(axis, torch.tensor([0, z.shape[axis] - 1]), 0.0)
+    return z
+
+
+def scattered_by_places(y: Tensor) -> Tensor:
+    for axis in range(2, y.ndim):
+        z = y.new_zeros([size + 2 * (other == axis) for other, size in enumerate(y.shape)])
+        index = torch.arange(1, z.shape[axis] - 1).view(-1, *(1,) * (y.ndim - 1 - axis)).expand(y.shape)
+        y = z.scatter(axis, index, y)
+    return y
+
+
+def in_another_order(y: Tensor) -> Tensor:
+    z = torch.zeros(*(size + 2 for size in y.shape[2:]), *y.shape[:2], dtype=y.dtype).permute(-2, -1, *range(y.ndim - 2))
+    z[inner(y)] = y
+    return z
+
+
 WAYS = {
     "F.pad": lambda axes: pad,
     "a module": lambda axes: getattr(nn, f"ZeroPad{axes}d")(1),
@@ -184,6 +221,16 @@ WAYS = {
     "halved, twice in place": lambda axes: lambda y: pad(y / 2).mul_(2.0),
     "negative twice": lambda axes: lambda y: -pad(-y),
     "minus what is added": lambda axes: lambda y: pad(y) + 1 - 1,
+    "moved in place": lambda axes: lambda y: pad(y).unsqueeze_(0).squeeze_(0).transpose_(0, 1).transpose_(0, 1),
+    "cleared by views": lambda axes: cleared_by_views,
+    "cleared by an index": lambda axes: cleared_by_an_index,
+    "scattered by places": lambda axes: scattered_by_places,
+    "picked": lambda axes: lambda y: (z := pad(y)).index_select(-1, torch.arange(z.shape[-1])),
+    "gathered": lambda axes: lambda y: (z := pad(y)).gather(-1, torch.arange(z.shape[-1]).expand(z.shape)),
+    "picked by a list": lambda axes: lambda y: (z := pad(y))[..., list(range(z.shape[-1]))],
+    "by a number": lambda axes: lambda y: torch.constant_pad_nd(pad(y)[:].clone(), pad=(1, -1), value=0.0).roll(-1, -1),
+    "in memory of another order": lambda axes: in_another_order,
+    "a copy written to beside it": lambda axes: copied_and_written,
     "written into a view": lambda axes: lambda y: (z := empty(y), z[inner(y)].copy_(y), z)[-1],
     "added to a view": lambda axes: added_to_a_view,
 }
@@ -298,6 +345,53 @@ BY_SAMPLE = {
     "set to zero": lambda x: (z := x * 1, z.__setitem__(above(x).expand_as(z), 0.0), z)[-1],
     "joined with what comes from the input": lambda x: torch.cat([x, (x[..., :1] > 0.5).to(x) * 0], -1),
 }
+
+
+def starts(x: Tensor) -> list[int]:
+    """A number for each sample."""
+    return ((x.detach()[:, 0, 0] > 0).long() + (x.detach()[:, 1, 0] > 0).long()).tolist()
+
+
+def written_one_by_one(x: Tensor) -> Tensor:
+    z = torch.zeros(len(x), 2, 10, dtype=x.dtype)
+    for row, start in enumerate(starts(x)):
+        z[row, :, start : start + 8] = x[row]
+    return z
+
+
+OF_EACH = {
+    "stacked": lambda x: torch.stack([F.pad(one, (start, 2 - start)) for one, start in zip(x, starts(x), strict=True)]),
+    "joined": lambda x: torch.cat([F.pad(x[row : row + 1], (start, 2 - start)) for row, start in enumerate(starts(x))]),
+    "written one by one": written_one_by_one,
+    "rolled": lambda x: torch.stack([pad(one[None])[0].roll(start, -1) for one, start in zip(x, starts(x), strict=True)]),
+    "one of them not at all": lambda x: torch.stack([F.pad(one, (0, 2), value=float(row == 1)) for row, one in enumerate(x)]),
+    "cut to lengths": lambda x: torch.stack([F.pad(one[:, : 8 - start], (0, start)) for one, start in zip(x, starts(x), strict=True)]),
+}
+
+
+@pytest.mark.parametrize("fill", OF_EACH)
+def test_a_padding_of_each_sample_is_its_own(fill):
+    net = Lengths(OF_EACH[fill])
+    x = drawn(5, 2, 8, seed=3)
+    assert len(set(starts(x))) > 1
+    for name in ("flatlrp_z", "w2lrp_z", "lrp_epsilon_0_25_std_x", "lrp_epsilon_0_25", "lrp_alpha_2_beta_1"):
+        whole = explain(net, x, name, 1)
+        for row, start in enumerate(starts(x)):
+            if fill in ("stacked", "joined", "written one by one"):
+                own = Lengths(lambda one, start=start: F.pad(one, (start, 2 - start)))
+                assert deviation(explain(own, x[row : row + 1], name, 1), whole[row : row + 1]) < 1e-12, name
+            elif fill != "one of them not at all":
+                assert deviation(explain(net, x[row : row + 1], name, 1), whole[row : row + 1]) < 1e-12, name
+        assert abs(inspect_model(net, x, name, 1).unaccounted) < 1e-12
+
+
+def moved_by_its_input(x: Tensor) -> Tensor:
+    places = torch.tensor(starts(x))[:, None] + torch.arange(x.shape[-1] + 2)
+    index = (x.detach()[:, 0, :1] > 0).long() + places * 0 + torch.arange(x.shape[-1] + 2)
+    return pad(x, 2)[torch.arange(len(x))[:, None], :, index].transpose(1, 2)
+
+
+BY_SAMPLE["moved by what comes from the input"] = moved_by_its_input
 
 
 @pytest.mark.parametrize("fill", BY_SAMPLE)

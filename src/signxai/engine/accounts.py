@@ -43,8 +43,9 @@ class AccountedSite(RuleSite):
     def relevance(self, relevance: Tensor) -> Tensor:
         self.rule = self.choose_rule()
         assert self.x is not None
-        bias, stabilizer = self.rule.absorbed(self.layer, *self.taken(), relevance)
-        self.bias, self.stabilizer = self.bias + bias, self.stabilizer + stabilizer
+        for layer, x, z, of_sample in self.samples(relevance):
+            bias, stabilizer = self.rule.absorbed(layer, x, z, of_sample)
+            self.bias, self.stabilizer = self.bias + bias, self.stabilizer + stabilizer
         return super().relevance(relevance)
 
 

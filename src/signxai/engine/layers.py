@@ -85,6 +85,8 @@ class Layer(ABC):
     """Where the samples are in its input."""
     zeros_around: Sequence[int] = ()
     """What of the tensor that it reads is its padding, as ``F.pad`` counts it, and no input."""
+    zeros_around_each: Sequence[Sequence[int]] = ()
+    """The same of each sample, where it differs from one to another."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self.own_weight = weight.detach() if weight.requires_grad else weight
@@ -144,6 +146,10 @@ class Layer(ABC):
     @abstractmethod
     def _channels_last_axis(self) -> bool:
         """Whether the output's channels are its last axis (else axis 1)."""
+
+    def of_each_sample(self) -> list[Layer]:
+        """This layer as it is for each sample; none where it is one for all."""
+        return []
 
     def folded(self: AnyLayer, channel_map: ChannelMap) -> AnyLayer:
         """This layer with a map per output channel behind it."""
@@ -418,9 +424,19 @@ class ConvolutionLayer(Layer):
     def behind_padding(self, amounts: Sequence[int]) -> ConvolutionLayer:
         """This layer together with a padding by zeros in front of it, as for ``F.pad``."""
         own = self.extra_padding or (0,) * len(amounts)
-        result = ConvolutionLayer(self.own_weight, self.own_bias, self.options, [a + b for a, b in zip(own, amounts, strict=True)])
-        result.zeros_around = tuple(amounts)
+        result = copy(self)
+        result.extra_padding = [a + b for a, b in zip(own, amounts, strict=True)]
+        result.zeros_around, result.zeros_around_each = tuple(amounts), ()
         return result
+
+    def behind_paddings(self, of_each: Sequence[Sequence[int]]) -> ConvolutionLayer:
+        """This layer together with a padding of its own in front of it for each sample."""
+        result = copy(self)
+        result.zeros_around_each = tuple(map(tuple, of_each))
+        return result
+
+    def of_each_sample(self) -> list[Layer]:
+        return [self.behind_padding(amounts) for amounts in self.zeros_around_each]
 
     def in_two_axes(self) -> ConvolutionLayer:
         """The layer of one spatial axis, nothing folded into it, as one of two, the first of size 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -49,9 +50,17 @@ class RuleSite:
     def taken(self) -> tuple[Tensor, Tensor]:
         """Its input and its output."""
         assert self.x is not None
-        z, x, padding = self.z.take(), self.x.take(), self.layer.zeros_around
-        x = F.pad(x, [-amount for amount in padding]) if padding else x
-        return x, z if self.moves is None else self.moves.back(z)
+        z, x = self.z.take(), self.x.take()
+        return _without_padding(self.layer, x), z if self.moves is None else self.moves.back(z)
+
+    def samples(self, relevance: Tensor) -> list[tuple[Layer, Tensor, Tensor, Tensor]]:
+        """The layer, its input, its output and the relevance of each sample, where their paddings differ; else of all at once."""
+        x, z = self.taken()
+        layers = self.layer.of_each_sample()
+        if not layers:
+            return [(self.layer, x, z, relevance)]
+        rows = [slice(row, row + 1) for row in range(len(layers))]
+        return [(layer, _without_padding(layer, x[row]), z[row], relevance[row]) for layer, row in zip(layers, rows, strict=True)]
 
     def relevance_of(self, moved: Tensor) -> Tensor:
         """Relevance at the layer's input, from that at its output, moved as that is."""
@@ -61,13 +70,19 @@ class RuleSite:
         """Relevance at the layer's input, from that at its output."""
         rule = self.choose_rule()
         assert self.x is not None
-        x, z = self.taken()
+        samples = self.samples(relevance)
         if self.once:
             self.x.release()
             self.z.release()
-        layer = self.layer
-        result = rule.relevance(layer, x, z, relevance) if rule.active else layer.transposed(relevance, layer.weight, x)
-        return F.pad(result, tuple(layer.zeros_around)) if layer.zeros_around else result
+        found = []
+        for layer, x, z, of_sample in samples:
+            result = rule.relevance(layer, x, z, of_sample) if rule.active else layer.transposed(of_sample, layer.weight, x)
+            found.append(F.pad(result, tuple(layer.zeros_around)) if layer.zeros_around else result)
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def _without_padding(layer: Layer, x: Tensor) -> Tensor:
+    return F.pad(x, [-amount for amount in layer.zeros_around]) if layer.zeros_around else x
 
 
 class LinearNode(RelevanceNode):

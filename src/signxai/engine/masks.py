@@ -23,6 +23,8 @@ BELOW: tuple[Operation, ...] = (
 """Functions that say where values are above, or below, a number."""
 
 _NOT = functions_named("logical_not", "bitwise_not", "__invert__")
+_ONE_LESS = functions_named("rsub", "__rsub__", "sub", "subtract", "__sub__")
+_REFLECTED = functions_named("rsub", "__rsub__")
 _CONVERTING = functions_named("float", "double", "half", "bfloat16", "to", "type", "type_as", "int", "long", "clone")
 
 
@@ -56,11 +58,26 @@ class Masks:
 
     def follow(self, call: Call, result: object) -> None:
         """Take a note of a mask that was inverted, or made into numbers."""
-        if not self._any or not isinstance(result, Tensor) or not (call.func in _NOT or call.func in _CONVERTING):
+        if not self._any or not isinstance(result, Tensor):
+            return
+        if call.func in _ONE_LESS:
+            self._one_less(call, result)
+            return
+        if not (call.func in _NOT or call.func in _CONVERTING):
             return
         note = self._notes.get(call.x)
         if note is not None and result.shape == call.x.shape and (call.func not in _NOT or result.dtype == torch.bool):
             self._notes.put(result, (note[0], note[1] != (call.func in _NOT), note[2]))
+
+    def _one_less(self, call: Call, result: Tensor) -> None:
+        """Take a note of 1 less a mask, which is the mask inverted."""
+        if len(call.args) != 2 or call.kwargs:
+            return
+        one, mask = call.args[::-1] if call.func in _REFLECTED else call.args
+        note = self._notes.get(mask)
+        is_one = isinstance(one, int | float) and one == 1
+        if note is not None and is_one and result.shape == mask.shape:
+            self._notes.put(result, (note[0], not note[1], note[2]))
 
     def of(self, value: object) -> Mask | None:
         """What a mask is known to say; None for anything else."""

@@ -14,7 +14,7 @@ from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import needs_relevance
 from signxai.engine.moves import ONE_TO_ONE, SPREADING, each_moved
 from signxai.engine.torch_functions import WRITING, Operation, functions_named
-from signxai.engine.zero_padding import PADS, Constants, Widths, ZeroPadding, constants_at, zeros_put_around
+from signxai.engine.zero_padding import PADS, Constants, Widths, Write, Writes, ZeroPadding, constants_at, zeros_put_around
 
 AXES_IN_ORDER: frozenset[Operation] = frozenset(
     functions_named(*("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "unsqueeze", "contiguous", "clone"))
@@ -57,23 +57,7 @@ _KEEP_ZERO = frozenset(
             "tanh",
             "tanh_",
         ),
-        *(
-            "abs",
-            "absolute",
-            "abs_",
-            "neg",
-            "negative",
-            "__neg__",
-            "neg_",
-            "sin",
-            "atan",
-            "arctan",
-            "asinh",
-            "sinh",
-            "expm1",
-            "log1p",
-            "erf",
-        ),
+        *("abs", "absolute", "abs_", "neg", "negative", "__neg__", "neg_", "sin", "atan", "arctan", "asinh", "sinh", "expm1", "log1p"),
         *("erf", "square", "square_", "sign", "sgn", "clone", "contiguous", "to", "type", "type_as", "double", "float", "half"),
         *("bfloat16", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "positive", "__pos__"),
     )
@@ -93,11 +77,22 @@ _JOINING = functions_named("cat", "concat", "concatenate", "stack", "hstack", "v
 _FILLING = functions_named("masked_fill", "masked_fill_")
 _FACTORS = functions_named("mul", "multiply", "__mul__", "__rmul__", "mul_", "multiply_", "__imul__")
 _CHOOSING = functions_named("where")
-_WRITTEN_INTO = functions_named("__setitem__", "copy_", "slice_scatter", "select_scatter", "index_copy", "index_copy_")
+_VALUE_AT = {
+    **dict.fromkeys(("copy_", "slice_scatter", "select_scatter"), 1),
+    **dict.fromkeys(("__setitem__",), 2),
+    **dict.fromkeys(("index_copy", "index_copy_", "index_fill", "index_fill_", "scatter", "scatter_"), 3),
+}
+"""Where the argument that is written stands, of operations that write into a part of a tensor."""
 
-STARTING: frozenset[Operation] = frozenset(
-    PADS | _JOINING | _FILLING | _CHOOSING | _FACTORS | _WRITTEN_INTO | functions_named("add_", "__iadd__", "sub_", "__isub__")
-)
+_WRITTEN_INTO = functions_named(*_VALUE_AT)
+_BROADCASTING = functions_named("__setitem__", "copy_", "index_fill", "index_fill_")
+_SET_WHOLE = functions_named("zero_", "fill_")
+_PICKING = functions_named("index_select", "gather", "take_along_dim", "narrow_copy", "adjoint")
+"""Operations that move values by an index, or copy a part."""
+
+_ADDED_TO = functions_named("add_", "__iadd__", "sub_", "__isub__")
+
+STARTING: frozenset[Operation] = frozenset(PADS | _JOINING | _FILLING | _CHOOSING | _FACTORS | _WRITTEN_INTO | _SET_WHOLE | _ADDED_TO)
 """Operations that may put constants beside values of a signal."""
 
 
@@ -113,51 +108,50 @@ class Watching(Protocol):
 class Carried:
     """One call that may carry constant places: asked before it is carried out, since it may write to what it reads."""
 
-    __slots__ = ("_base", "_call", "_device", "_known", "_pass", "_was_signal")
+    __slots__ = ("_base", "_call", "_device", "_known", "_pass", "_places", "_was_signal", "padding")
 
     def __init__(self, watching: Watching, call: Call) -> None:
         self._pass, self._call = watching, call
-        padding = watching.zero_padding
+        padding = self.padding = watching.zero_padding
         tensors = tensors_in((call.args, call.kwargs))
         self._base: Tensor | None = None
         if call.func in WRITING and isinstance(call.x, Tensor) and call.x._base is not None:
             self._base = call.x._base
             tensors.append(self._base)
+        self._places: Tensor | None = None
         self._known = {id(tensor): found for tensor in tensors if (found := padding.of(tensor)) is not None}
         signals = [tensor for tensor in tensors if needs_relevance(tensor)]
         self._was_signal = set(map(id, signals))
         self._device = signals[0].device if signals else torch.device("cpu")
+        if call.func in WRITING and call.func in _MOVING and (known := self.known(call.x)) is not None:
+            self._places = known.over(call.x)  # in the shape that it still has
 
     def note(self, result: Result) -> None:
         """Remember the constant places of the result."""
         call = self._call
-        if not self._was_signal or (not self._known and call.func not in STARTING):
+        if not self._was_signal:
             return
-        for kinds, carry in _KINDS:
-            if call.func in kinds:
-                carry(self, call, call.x if call.func in WRITING else result)
-                break
+        CARRIES[call.func](self, call, call.x if call.func in WRITING else result)
         if self._base is not None:
             self._note_base(self._base, call.x)
 
     def _note_base(self, base: Tensor, view: Tensor) -> None:
         """Remember the constant places of a tensor that was written to by a view of it."""
         known, places = self._pass.zero_padding.of(view), self.places_in(base)
-        if places is None or not base.is_contiguous() or not needs_relevance(base):
+        if places is None or view.dtype != base.dtype or not needs_relevance(base):
             return
         written = known.over(view) if known is not None else places.new_zeros(()).expand(view.shape)
-        places = places.clone(memory_format=torch.contiguous_format)
-        places.as_strided(view.shape, view.stride(), view.storage_offset() - base.storage_offset()).copy_(written)
-        self.put(base, constants_at(places, are_zero=False))
+        memory = torch.empty_strided(base.shape, base.stride(), dtype=torch.bool, device=places.device).copy_(places)
+        offset = view.storage_offset() - base.storage_offset()
+        extent = offset + sum((size - 1) * stride for size, stride in zip(view.shape, view.stride(), strict=True))
+        if offset < 0 or extent >= memory.untyped_storage().nbytes():
+            return
+        memory.as_strided(view.shape, view.stride(), offset).copy_(written)
+        self.put(base, constants_at(memory, are_zero=False))
 
     def put(self, result: object, constants: Constants | None) -> None:
         if constants is not None and isinstance(result, Tensor) and needs_relevance(result):
             self._pass.zero_padding.put(result, constants)
-
-    def may_matter(self) -> bool:
-        """Whether a function of several tensors may have constant places."""
-        call = self._call
-        return bool(self._known) or (any(map(_is_by_place, call.args)) if call.func in _FACTORS else call.func in _FILLING | _CHOOSING)
 
     def known(self, tensor: object) -> Constants | None:
         """What was known of a tensor when the call began."""
@@ -188,10 +182,10 @@ def _padded(carried: Carried, call: Call, result: Tensor) -> None:
             widths[-axis] = widths[-axis][0] + added[0], widths[-axis][1] + added[1]
         carried.put(result, Constants(tuple(widths), None, True))
         return
-    names = ("input", "pad", "mode", "value")
-    given = call if call.func not in _BY_A_NUMBER else Call(call.func, (*call.args[:2], "constant", *call.args[2:]), call.kwargs)
-    _, pad, mode, *_ = (*given.with_arguments(names).args, "constant", None, None)[:4]
-    if mode != "constant":
+    names = ("input", "pad", "value") if call.func in _BY_A_NUMBER else ("input", "pad", "mode")
+    args = call.with_arguments(names).args
+    pad = args[1]
+    if (call.func not in _BY_A_NUMBER and (*args, *call.kwargs.values(), "constant")[2] != "constant") or len(args) < 2:
         return
     places = carried.places_in(call.x)
     if places is not None:
@@ -200,14 +194,14 @@ def _padded(carried: Carried, call: Call, result: Tensor) -> None:
 
 def _moved(carried: Carried, call: Call, result: Result) -> None:
     known = carried.known(call.x)
-    if known is None:
+    if known is None or any(map(carried._pass.is_of_samples, tensors_in((call.rest, call.named)))):
         return
     if known.widths is not None and call.func in AXES_IN_ORDER and known.mask is None and len(known.widths) <= len(_SIZES):
         moved = call.run(torch.empty(_SIZES[: len(known.widths)], device="meta")).shape
         widths: Widths = tuple(known.widths[_SIZES.index(size)] if size > 1 else (0, 0) for size in moved)
         carried.put(result, Constants(widths, None, known.are_zero))
         return
-    places = known.over(call.x)
+    places = known.over(call.x) if carried._places is None else carried._places
     for tensor, move in each_moved(call, result):
         carried.put(tensor, constants_at(move(places), known.are_zero))
 
@@ -221,7 +215,7 @@ def _kept(carried: Carried, call: Call, result: Tensor) -> None:
 
 def _beside(carried: Carried, call: Call, result: Tensor) -> None:
     """Of several tensors, value by value: constant is what is so in all of them, or what a constant puts there."""
-    places = places_beside(carried, call, result) if carried.may_matter() else None
+    places = places_beside(carried, call, result)
     if places is not None:
         carried.put(result, constants_at(places, are_zero=False))
 
@@ -248,23 +242,19 @@ def _fits(result: Tensor) -> Callable[[Tensor], bool]:
     return lambda tensor: torch.broadcast_shapes(tensor.shape, result.shape) == result.shape  # type: ignore[no-untyped-call]
 
 
-def _is_by_place(value: object) -> bool:
-    """Whether a factor may be a mask of places."""
-    return (
-        isinstance(value, Tensor)
-        and not isinstance(value, Parameter)
-        and value.ndim > 0
-        and value.shape[-1] > 1
-        and not needs_relevance(value)
-    )
+def _is_mask(padding: ZeroPadding, value: object) -> bool:
+    """Whether a factor is a mask of places: zeros and ones that no parameter holds."""
+    if not isinstance(value, Tensor) or isinstance(value, Parameter) or not value.ndim or value.shape[-1] == 1 or value.requires_grad:
+        return False
+    return value.dtype == torch.bool or padding.is_mask(value)
 
 
 def _put_there(carried: Carried, call: Call, operands: list[Tensor], result: Tensor) -> Tensor | None:
     """Where a constant mask says that a constant stands: one that is filled by, multiplied by, or chosen by."""
     constants = [value for value in operands if id(value) not in carried._was_signal]
     if call.func in _FACTORS:
-        by_place = [value for value in constants if _is_by_place(value)]
-        return by_place[0] == 0 if by_place else None
+        masks = [value == 0 for value in constants if _is_mask(carried.padding, value)]
+        return masks[0] if masks else None
     if call.func in _FILLING and len(call.rest) == 2:
         mask, value = call.rest
         filled = carried.places(value)
@@ -293,31 +283,77 @@ def _written(carried: Carried, call: Call, result: Tensor) -> None:
     target = call.x
     if not isinstance(target, Tensor) or not call.args or call.kwargs.keys() - {"dim", "start", "end", "step", "non_blocking"}:
         return
-    name = call.func.__name__
-    place = {"__setitem__": 2, "copy_": 1, "slice_scatter": 1, "select_scatter": 1, "index_copy": 3, "index_copy_": 3}[name]
+    place = _VALUE_AT[call.func.__name__]
     if len(call.args) <= place or any(map(carried._pass.is_of_samples, tensors_in((*call.args[1:place],)))):
         return
     value = call.args[place]
-    into = carried.places_in(target)
-    written = carried.places_in(value) if isinstance(value, Tensor) else carried.places(value)
-    if into is None or written is None:
-        return
-    copy = into.clone(memory_format=torch.contiguous_format)
-    args = (copy, *call.args[1:place], written, *call.args[place + 1 :])
-    made = call.func(*args, **call.kwargs)
-    carried.put(result, constants_at(copy if call.func in WRITING else made, are_zero=False))
+    spreads = call.func in _BROADCASTING or not isinstance(value, Tensor)
+    written = carried.places(value) if spreads else carried.places_in(value)
+    known = carried.known(target)
+    log, count = known.written if known is not None and known.written is not None else (None, 0)
+    start = carried.places_in(target) if log is None else None
+    log = Writes(start) if start is not None else log
+    if written is not None and log is not None:
+        carried.put(result, Constants(None, None, False, log.then(count, _writing(call, place, written))))
+
+
+def _writing(call: Call, place: int, written: Tensor) -> Write:
+    """What a call does to the places of the tensor that it writes into, given those of what it writes."""
+    before = [part.clone() if isinstance(part, Tensor) else part for part in call.args[1:place]]  # an index may be written to later
+    function, behind, named = call.func, call.args[place + 1 :], call.kwargs
+    in_place = function in WRITING
+
+    def write(mask: Tensor) -> Tensor:
+        made: Tensor = function(mask, *before, written, *behind, **named)
+        return mask if in_place else made
+
+    return write
+
+
+def _set_whole(carried: Carried, call: Call, result: Tensor) -> None:
+    """A tensor, or a part of one, that is filled with a number."""
+    if isinstance(call.x, Tensor) and not any(map(carried._pass.is_of_samples, tensors_in((call.rest, call.named)))):
+        carried._pass.zero_padding.put(call.x, Constants(None, torch.ones((), dtype=torch.bool, device=call.x.device), are_zero=False))
 
 
 _BY_A_NUMBER = functions_named("constant_pad_nd")
+_MOVING = frozenset(ONE_TO_ONE | SPREADING | _PICKING)
 _Carry: TypeAlias = Callable[[Carried, Call, Result], None]
-_KINDS: tuple[tuple[frozenset[Operation], _Carry], ...] = (
-    (PADS, _padded),
-    (frozenset(_JOINING), _joined),
-    (frozenset(_WRITTEN_INTO), _written),
-    (frozenset(_KEEP_ZERO), _kept),
-    (frozenset(_OF_SINGLE_VALUES), _beside),
-    (ONE_TO_ONE | frozenset(SPREADING), _moved),
-)
+CARRIES: dict[Operation, _Carry] = {
+    **dict.fromkeys(_MOVING, _moved),
+    **dict.fromkeys(_OF_SINGLE_VALUES, _beside),
+    **dict.fromkeys(_KEEP_ZERO, _kept),
+    **dict.fromkeys(_SET_WHOLE, _set_whole),
+    **dict.fromkeys(_WRITTEN_INTO, _written),
+    **dict.fromkeys(_JOINING, _joined),
+    **dict.fromkeys(PADS, _padded),
+}
+"""How each operation carries constant places."""
 
-CARRYING: frozenset[Operation] = frozenset().union(*(kinds for kinds, _ in _KINDS))
-"""Operations that may carry constant places."""
+
+def carried_by(watching: Watching, call: Call) -> Carried | None:
+    """A call that may carry constant places, or make some; None for most."""
+    padding, function = watching.zero_padding, call.func
+    if padding.any and function in CARRIES and _reads_known(padding, call):
+        return Carried(watching, call)
+    return Carried(watching, call) if function in STARTING and _may_begin(padding, call) else None
+
+
+def _reads_known(padding: ZeroPadding, call: Call) -> bool:
+    """Whether anything is known of what a call reads, or of what it writes to by a view."""
+    if any(padding.of(tensor) is not None for tensor in tensors_in((call.args, call.kwargs))):
+        return True
+    return call.func in WRITING and isinstance(call.x, Tensor) and padding.of(call.x._base) is not None
+
+
+def _may_begin(padding: ZeroPadding, call: Call) -> bool:
+    """Whether a call may put constants beside values of a signal."""
+    function = call.func
+    if function in _FACTORS:
+        return any(_is_mask(padding, value) for value in (*call.args, *call.kwargs.values()))
+    if function in _FILLING:
+        value = call.rest[-1] if len(call.rest) == 2 else call.named.get("value")
+        return not isinstance(value, int | float) or value == 0
+    if function in _ADDED_TO:
+        return isinstance(call.x, Tensor) and call.x._base is not None
+    return function not in _JOINING or not all(map(needs_relevance, tensors_in((call.args, call.kwargs))))

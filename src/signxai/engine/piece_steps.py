@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-from signxai.engine.call import Call, Result
+from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import needs_relevance
 from signxai.engine.masks import Mask, Masks, is_zero
-from signxai.engine.moves import COPIES, ONE_TO_ONE, Move, each_moved, moves_one_to_one
+from signxai.engine.moves import ONE_TO_ONE, SPREADING, Move, each_moved
 from signxai.engine.pieces import Compute, Piece, Pieces
 from signxai.engine.torch_functions import WRITING, Operation, functions_named
 
@@ -70,7 +71,7 @@ class Followed:
     def note(self, result: Result, relus: int = 0) -> None:
         """Remember what the result was made of."""
         if self._step is None:
-            if self._call.func in ONE_TO_ONE and isinstance(self._call.x, Tensor):
+            if self._call.func in _MOVING and isinstance(self._call.x, Tensor):
                 self._note_moved(result)
             return
         step = self._step
@@ -80,11 +81,15 @@ class Followed:
 
     def _note_moved(self, result: Result) -> None:
         call, pieces = self._call, self._pass.pieces
-        if not needs_relevance(call.x) or call.func in WRITING or not moves_one_to_one(call):
+        if not needs_relevance(call.x) or call.func in WRITING or any(map(needs_relevance, tensors_in((call.rest, call.named)))):
             return
         for tensor, move in each_moved(call, result):
             if tensor is not call.x:
                 pieces.put(tensor, Piece(tensor, [pieces.of(call.x)], _moved_by(move), move=move))
+
+
+_MOVING: frozenset[Operation] = frozenset(ONE_TO_ONE | SPREADING | functions_named("index_select", "gather", "take_along_dim"))
+"""Operations that give nothing but values of their input."""
 
 
 def _moved_by(move: Move) -> Compute:
@@ -120,6 +125,11 @@ def _of_input(call: Call, compute: Compute, bends: bool = False) -> Step | None:
     return Step([call.x], compute, bends) if isinstance(call.x, Tensor) and needs_relevance(call.x) and call.rest_is_constant() else None
 
 
+def _as_it_is(constant: Any) -> Any:
+    """A constant that stays what it is, whoever writes to it later; parameters nobody writes to."""
+    return constant.clone() if isinstance(constant, Tensor) and not isinstance(constant, Parameter) else constant
+
+
 def _argument(call: Call, place: int, *names: str) -> object:
     """An argument behind the input, by its place or one of its names."""
     if len(call.rest) > place:
@@ -148,7 +158,7 @@ def _neg(following: Following, call: Call) -> Step | None:
         "dropout2d",
         "dropout3d",
     ),
-    *("alpha_dropout", "feature_alpha_dropout", "feature_dropout", "positive", "__pos__"),
+    *("alpha_dropout", "feature_alpha_dropout", "feature_dropout", "positive", "__pos__", "nan_to_num"),
 )
 def _copy(following: Following, call: Call) -> Step | None:
     return _of_input(call, _same)
@@ -231,14 +241,15 @@ def _mul(following: Following, call: Call) -> Step | None:
     factor = call.args[1] if signals[0] is call.args[0] else call.args[0]
     if (mask := _mask(following, factor)) is not None:
         return Step([signals[0], mask.root], _kept(mask.is_above), True)
-    return Step(signals, lambda values: values[0] * factor)
+    kept = _as_it_is(factor)
+    return Step(signals, lambda values: values[0] * kept)
 
 
 @_steps("div", "divide", "true_divide", "__truediv__", "div_", "divide_", "true_divide_", "__itruediv__")
 def _div(following: Following, call: Call) -> Step | None:
     if len(call.args) != 2 or call.kwargs or not isinstance(call.x, Tensor):
         return None
-    divisor = call.args[1]
+    divisor = _as_it_is(call.args[1])
     return _of_input(call, lambda values: values[0] / divisor)
 
 
@@ -330,4 +341,4 @@ def _kept(is_above: bool) -> Compute:
     return lambda values: values[0] * ((values[1] > 0) == is_above)
 
 
-FOLLOWED = frozenset(STEPS) | ONE_TO_ONE | WRITING | COPIES
+FOLLOWED = frozenset(STEPS) | _MOVING | WRITING

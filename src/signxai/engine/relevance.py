@@ -38,7 +38,7 @@ from signxai.engine.masks import Masks
 from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
-from signxai.engine.padding_steps import CARRYING, STARTING, Carried
+from signxai.engine.padding_steps import CARRIES, STARTING, carried_by
 from signxai.engine.piece_steps import FOLLOWED, Followed
 from signxai.engine.pieces import Pieces
 from signxai.engine.places import place_of_call
@@ -186,8 +186,7 @@ class RelevancePass(ForwardPass):
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         in_place = self.divided_later.ways_in_place(call) if self.by_hand.has_exponentials else None
         piece = Followed(self, call) if call.func in FOLLOWED else None
-        is_carried = call.func in (CARRYING if self.zero_padding.any else STARTING)
-        constants = Carried(self, call) if is_carried else None
+        constants = carried_by(self, call) if call.func in (CARRIES if self.zero_padding.any else STARTING) else None
         if self.axes is None:
             result = super().carried_out(rule, call)
         else:
@@ -327,7 +326,9 @@ class RelevancePass(ForwardPass):
         if not isinstance(layer, ConvolutionLayer) or layer.options[3]:
             return layer
         amounts = self.zero_padding.around(x, layer.own_weight.ndim - 2)
-        return layer.behind_padding(amounts) if amounts else layer
+        if len(amounts) > 1:
+            return layer.behind_paddings(amounts)
+        return layer.behind_padding(amounts[0]) if amounts else layer
 
     def with_constants(
         self, output: Tensor, constant: object, factors: Callable[[], tuple[Constant, Constant]], compute: Callable[[Tensor], Tensor]

@@ -118,7 +118,9 @@ def total(mode: ReLUPass, call: Call) -> Result:
     piece = Piece(args[0], [mode.pieces.of(part) for part in args], lambda values: values[0] + factor * values[1], bends=True)
     slope = _slope_of_halves(root, [(args[0], piece.parents[0], 1.0), (args[1], piece.parents[1], factor)])
     if slope is None:
-        return mode.plain(call)
+        result = mode.plain(call)
+        mode.pieces.put(result, piece)
+        return result
     mode.relus -= root.take_relus()
     a, b = (part.detach() for part in args)
     with mode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -41,23 +42,53 @@ def padded_by_its_border(index: Tensor, amounts: tuple[int, ...]) -> Tensor:
     return index
 
 
+Write: TypeAlias = Callable[[Tensor], Tensor]
+"""What writing into a tensor does to its places: it may write into the mask that it is given, and returns it, or another."""
+
+
+class Writes:
+    """What was written into a tensor, in order: its places are only computed if somebody asks."""
+
+    __slots__ = ("_start", "_writes")
+
+    def __init__(self, start: Tensor, writes: Sequence[Write] = ()) -> None:
+        self._start, self._writes = start, list(writes)
+
+    def then(self, count: int, write: Write) -> tuple[Writes, int]:
+        """The first so many and one more, as what is known of the tensor from now on."""
+        log = self if count == len(self._writes) else Writes(self._start, self._writes[:count])  # a copy that was written to itself
+        log._writes.append(write)
+        return log, count + 1
+
+    def places(self, count: int) -> Tensor:
+        """The places after so many writes."""
+        mask = self._start.clone(memory_format=torch.contiguous_format)
+        for write in self._writes[:count]:
+            mask = write(mask)
+        return mask
+
+
 class Constants(NamedTuple):
     """Which places of a tensor hold what no value of the input passes, alike for all samples.
 
     Attributes:
         widths: how many such places stand around the others; None if they are anywhere.
-        mask: the places, of size 1 along axes on which nothing depends; None if ``widths`` says it all.
+        mask: the places, of size 1 along axes on which nothing depends; None if ``widths`` or ``written`` says it all.
         are_zero: whether zeros stand there for sure; else their values tell.
+        written: what was written into the tensor, and how many of these writes count.
     """
 
     widths: Widths | None
     mask: Tensor | None
     are_zero: bool
+    written: tuple[Writes, int] | None = None
 
     def over(self, x: Tensor) -> Tensor:
         """The places as a mask of a tensor's shape."""
         if self.mask is not None:
             return self.mask.expand(x.shape)
+        if self.written is not None:
+            return self.written[0].places(self.written[1])
         assert self.widths is not None
         inner = torch.zeros(
             [size - sum(width) if sum(width) else 1 for size, width in zip(x.shape, self.widths, strict=True)], dtype=torch.bool
@@ -79,7 +110,16 @@ class ZeroPadding:
 
     def __init__(self) -> None:
         self._notes: FreshNotes[Constants] = FreshNotes()
+        self._masks: FreshNotes[bool] = FreshNotes()
         self.any = False
+
+    def is_mask(self, constant: Tensor) -> bool:
+        """Whether a constant holds nothing but zeros, of which there are some, and ones; looked at once."""
+        found = self._masks.get(constant)
+        if found is None:
+            found = bool(((constant == 0) | (constant == 1)).all()) and not bool(constant.all())
+            self._masks.put(constant, found)
+        return found
 
     def of(self, x: object) -> Constants | None:
         """What is known of a tensor."""
@@ -90,21 +130,28 @@ class ZeroPadding:
         self.any = True
         self._notes.put(x, constants)
 
-    def around(self, x: Tensor, axes: int) -> tuple[int, ...]:
-        """How many zeros stand around the last axes of a tensor, as ``F.pad`` counts them; () if none."""
+    def around(self, x: Tensor, axes: int) -> list[tuple[int, ...]]:
+        """How many zeros stand around the last axes of a tensor, as ``F.pad`` counts them: once for all samples or for each; [] if none."""
         found = self.of(x)
         if found is None or axes > x.ndim:
-            return ()
+            return []
         widths = found.widths if found.are_zero else None
-        pairs = _widths_of(_zeros(found, x), axes) if widths is None else widths[-axes:]
-        amounts = tuple(width for pair in reversed(pairs) for width in pair)
-        return amounts if any(amounts) else ()
+        of_each = _widths_of_samples(_zeros(found, x), axes) if widths is None else [widths[-axes:]]
+        amounts = [tuple(width for pair in reversed(pairs) for width in pair) or (0,) * (2 * axes) for pairs in of_each]
+        return amounts if any(map(any, amounts)) else []
 
 
 def _zeros(constants: Constants, x: Tensor) -> Tensor:
     """The places where zeros stand, of those that are constant."""
     mask = constants.over(x)
     return mask if constants.are_zero else mask & (x.detach() == 0)
+
+
+def _widths_of_samples(mask: Tensor, axes: int) -> list[Widths]:
+    """The widths of what stands around a box, along the last axes: one for all samples, or one for each; () where it is no box."""
+    if mask.ndim > axes + 1 and len(mask) > 1 and bool(mask.ne(mask[:1]).any()):
+        return [_widths_of(one, axes) for one in mask]
+    return [_widths_of(mask, axes)]
 
 
 def _widths_of(mask: Tensor, axes: int) -> Widths:
