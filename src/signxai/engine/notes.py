@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -37,6 +38,11 @@ class FreshNotes(Generic[Note]):
 
     def __init__(self) -> None:
         self._notes: dict[int, tuple[weakref.ref[Tensor], int, Note]] = {}
+
+    def may_know(self, values: Iterable[object]) -> bool:
+        """Whether there may be a note of one of some values, or of a value in a tuple or a list among them."""
+        notes = self._notes
+        return any(id(value) in notes or (isinstance(value, tuple | list) and self.may_know(value)) for value in values)
 
     def put(self, tensor: Tensor, note: Note) -> None:
         """Take a note of ``tensor``; it is forgotten with the tensor, and holds until that is written to."""

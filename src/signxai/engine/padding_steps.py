@@ -165,7 +165,7 @@ class Carried:
         is_signal = id(value) in self._was_signal
         if isinstance(value, Tensor) and not is_signal and self._pass.is_of_samples(value):
             return None
-        return torch.full((), not is_signal, device=self._device)
+        return self.padding.everywhere(not is_signal, self._device)
 
     def places_in(self, value: Tensor) -> Tensor | None:
         """The same in the shape of the tensor."""
@@ -341,7 +341,7 @@ def carried_by(watching: Watching, call: Call) -> Carried | None:
 
 def _reads_known(padding: ZeroPadding, call: Call) -> bool:
     """Whether anything is known of what a call reads, or of what it writes to by a view."""
-    if any(padding.of(tensor) is not None for tensor in tensors_in((call.args, call.kwargs))):
+    if padding.may_know(call.args) or (call.kwargs and padding.may_know(call.kwargs.values())):
         return True
     return call.func in WRITING and isinstance(call.x, Tensor) and padding.of(call.x._base) is not None
 

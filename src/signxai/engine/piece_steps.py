@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,9 +13,15 @@ from torch.nn import Parameter
 from signxai.engine.call import Call, Result, tensors_in
 from signxai.engine.graph import needs_relevance
 from signxai.engine.masks import Mask, Masks, is_zero
-from signxai.engine.moves import ONE_TO_ONE, SPREADING, Move, each_moved
-from signxai.engine.pieces import Compute, Piece, Pieces
+from signxai.engine.moves import ONE_TO_ONE, SPREADING
+from signxai.engine.notes import AsItWas
+from signxai.engine.pieces import Compute, Piece, Pieces, UnknownPieceError
 from signxai.engine.torch_functions import WRITING, Operation, functions_named
+
+Constant: TypeAlias = "Tensor | int | float | bool"
+
+_SMALL = 4096
+"""So many values of a constant are copied, since it may be written to later."""
 
 
 class Step(NamedTuple):
@@ -81,19 +87,26 @@ class Followed:
 
     def _note_moved(self, result: Result) -> None:
         call, pieces = self._call, self._pass.pieces
-        if not needs_relevance(call.x) or call.func in WRITING or any(map(needs_relevance, tensors_in((call.rest, call.named)))):
+        if not needs_relevance(call.x) or call.func in WRITING:
             return
-        for tensor, move in each_moved(call, result):
-            if tensor is not call.x:
-                pieces.put(tensor, Piece(tensor, [pieces.of(call.x)], _moved_by(move), move=move))
+        indices = tensors_in((call.rest, call.named)) if call.named or not all(map(_is_plain, call.rest)) else ()
+        if any(map(needs_relevance, indices)):
+            return
+        rest = call.rest
+        if indices:  # which may be written to later
+            rest = tuple(part.clone() if isinstance(part, Tensor) else part for part in rest)
+        stripped = Call(call.func, (None, *rest), call.named)
+        for place, part in enumerate((result,) if isinstance(result, Tensor) else result):
+            if isinstance(part, Tensor) and part is not call.x:
+                pieces.put_moved(part, call.x, stripped, None if part is result else place)
 
 
 _MOVING: frozenset[Operation] = frozenset(ONE_TO_ONE | SPREADING | functions_named("index_select", "gather", "take_along_dim"))
 """Operations that give nothing but values of their input."""
 
 
-def _moved_by(move: Move) -> Compute:
-    return lambda values: move(values[0])
+def _is_plain(part: object) -> bool:
+    return isinstance(part, int | slice | str) or part is None or part is Ellipsis
 
 
 FOLLOWED: frozenset[Operation]
@@ -125,9 +138,26 @@ def _of_input(call: Call, compute: Compute, bends: bool = False) -> Step | None:
     return Step([call.x], compute, bends) if isinstance(call.x, Tensor) and needs_relevance(call.x) and call.rest_is_constant() else None
 
 
-def _as_it_is(constant: Any) -> Any:
-    """A constant that stays what it is, whoever writes to it later; parameters nobody writes to."""
-    return constant.clone() if isinstance(constant, Tensor) and not isinstance(constant, Parameter) else constant
+def _as_it_is(constant: Constant) -> Callable[[], Constant | None]:
+    """What gives a constant as it is now: a small one is copied, a large one is none any more once it has been written to."""
+    if not isinstance(constant, Tensor) or isinstance(constant, Parameter):
+        return lambda: constant
+    if constant.numel() <= _SMALL:
+        copy = constant.clone()
+        return lambda: copy
+    return AsItWas(constant).get
+
+
+def _times(values: Tensor, factor: Constant | None) -> Tensor:
+    if factor is None:
+        raise UnknownPieceError
+    return torch.mul(values, factor)
+
+
+def _divided(values: Tensor, divisor: Constant | None) -> Tensor:
+    if divisor is None:
+        raise UnknownPieceError
+    return torch.div(values, divisor)
 
 
 def _argument(call: Call, place: int, *names: str) -> object:
@@ -242,7 +272,7 @@ def _mul(following: Following, call: Call) -> Step | None:
     if (mask := _mask(following, factor)) is not None:
         return Step([signals[0], mask.root], _kept(mask.is_above), True)
     kept = _as_it_is(factor)
-    return Step(signals, lambda values: values[0] * kept)
+    return Step(signals, lambda values: _times(values[0], kept()))
 
 
 @_steps("div", "divide", "true_divide", "__truediv__", "div_", "divide_", "true_divide_", "__itruediv__")
@@ -250,7 +280,7 @@ def _div(following: Following, call: Call) -> Step | None:
     if len(call.args) != 2 or call.kwargs or not isinstance(call.x, Tensor):
         return None
     divisor = _as_it_is(call.args[1])
-    return _of_input(call, lambda values: values[0] / divisor)
+    return _of_input(call, lambda values: _divided(values[0], divisor()))
 
 
 @_steps("add", "__add__", "__radd__", "add_", "__iadd__", "sub", "subtract", "__sub__", "sub_", "subtract_", "__isub__", "rsub", "__rsub__")

@@ -10,11 +10,13 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from signxai.engine.call import Call
 from signxai.engine.graph import BeforeWrite
 from signxai.engine.moves import Move, Moves
 from signxai.engine.notes import FreshNotes
@@ -27,6 +29,10 @@ MAX_DEPTH = 16
 _numbers = itertools.count()
 
 
+class UnknownPieceError(Exception):
+    """How a tensor was made is not known any more: a constant that it was made with has been written to."""
+
+
 class Piece:
     """One tensor: what it was made of, and how.
 
@@ -35,12 +41,12 @@ class Piece:
         parents: what it was made of.
         compute: from their values to its own, which multiples of them multiply alike; None: it stands for itself.
         bends: whether it has another slope on either side of 0.
-        move: what it did to the places of its one parent.
+        moves: what it did to the places of its one parent.
         joins: whether it put its parents beside one another.
         relus: how many ReLUs it carried out.
     """
 
-    __slots__ = ("_stand_in", "_tensor", "_version", "bends", "compute", "depth", "is_bent", "joins", "move", "number", "parents", "relus")
+    __slots__ = ("_stand_in", "_tensor", "_version", "bends", "compute", "depth", "is_bent", "joins", "moves", "number", "parents", "relus")
 
     def __init__(
         self,
@@ -48,14 +54,14 @@ class Piece:
         parents: Sequence[Piece] = (),
         compute: Compute | None = None,
         bends: bool = False,
-        move: Move | None = None,
+        moves: Sequence[Move] = (),
         joins: bool = False,
         relus: int = 0,
     ) -> None:
         self._tensor, self._version = weakref.ref(tensor), tensor._version
         self._stand_in: Tensor | None = None
         self.parents, self.compute = tuple(parents), compute
-        self.bends, self.move, self.joins, self.relus = bends, move, joins, relus
+        self.bends, self.moves, self.joins, self.relus = bends, moves, joins, relus
         self.is_bent: bool = bends or any(parent.is_bent for parent in parents)
         self.depth: int = 1 + max((parent.depth for parent in parents), default=0)
         self.number = next(_numbers)
@@ -91,6 +97,25 @@ def _in_order(piece: Piece, root: Piece | None) -> list[Piece]:
             found[one] = None
             pending.extend(one.parents if one is not root else ())
     return sorted(found, key=lambda one: one.number)
+
+
+def _moved_piece(tensor: Tensor, start: Piece, calls: Sequence[tuple[Call, int | None]]) -> Piece:
+    moves = [Move(call, place) for call, place in calls]
+    return Piece(tensor, [start], lambda values: reduce(lambda value, move: move(value), moves, values[0]), moves=moves)
+
+
+class Moved(NamedTuple):
+    """Moves in a row, as long as nobody asks for the piece that they make.
+
+    Attributes:
+        of: the tensor that was moved, which is not kept alive.
+        version: how often that had been written to.
+        calls: the moves in order, each without its input, and which of its results is meant.
+    """
+
+    of: weakref.ref[Tensor]
+    version: int
+    calls: tuple[tuple[Call, int | None], ...]
 
 
 class Root(NamedTuple):
@@ -131,14 +156,37 @@ class Pieces:
 
     def __init__(self) -> None:
         self._notes: FreshNotes[Piece] = FreshNotes()
+        self._moved: FreshNotes[Moved] = FreshNotes()
 
     def known(self, tensor: object) -> Piece | None:
         """What is remembered of a tensor."""
-        return self._notes.get(tensor)
+        found = self._notes.get(tensor)
+        return found if found is not None else self._of_moved(tensor)
+
+    def put_moved(self, tensor: Tensor, start: Tensor, call: Call, place: int | None = None) -> None:
+        """Remember that a call, here without its input, moved the values of one tensor to another."""
+        if (piece := self._notes.get(start)) is not None:
+            self._notes.put(tensor, _moved_piece(tensor, piece, ((call, place),)))
+            return
+        moved = self._moved.get(start)
+        if moved is None:
+            self._moved.put(tensor, Moved(weakref.ref(start), start._version, ((call, place),)))
+        else:
+            self._moved.put(tensor, moved._replace(calls=(*moved.calls, (call, place))))
+
+    def _of_moved(self, tensor: object) -> Piece | None:
+        """The piece that a move made; None if it made none, or what it moved is no more."""
+        moved = self._moved.get(tensor)
+        start = None if moved is None else moved.of()
+        if moved is None or start is None or start._version != moved.version or not isinstance(tensor, Tensor):
+            return None
+        piece = _moved_piece(tensor, self.of(start), moved.calls)
+        self._notes.put(tensor, piece)
+        return piece
 
     def of(self, tensor: Tensor) -> Piece:
         """The same; a tensor that nothing is known of stands for itself."""
-        found = self._notes.get(tensor)
+        found = self.known(tensor)
         if found is None or found.depth >= MAX_DEPTH:
             found = Piece(tensor)
             self._notes.put(tensor, found)
@@ -150,28 +198,42 @@ class Pieces:
 
     def root(self, operands: Sequence[object]) -> Root | None:
         """What all of some tensors of one shape are functions of, value by value; at least one of them is bent."""
-        pieces = [piece for operand in operands if (piece := self._notes.get(operand)) is not None]
+        pieces = [piece for operand in operands if (piece := self.known(operand)) is not None]
         if len(pieces) < len(operands) or not any(piece.is_bent for piece in pieces):
             return None
-        for candidate in _common(pieces):
-            tensor = candidate.tensor()
-            found = None if tensor is None else _root(candidate, tensor, pieces, operands[0])
-            if found is not None:
-                return found
-        return None
+        try:
+            return _first_root(pieces, operands[0])
+        except UnknownPieceError:
+            return None
 
     def root_along(self, tensor: Tensor, axis: int) -> Root | None:
         """What all values along an axis of a tensor are functions of, one value for all of them."""
-        piece = self._notes.get(tensor)
+        piece = self.known(tensor)
         if piece is None or not piece.is_bent:
             return None
-        for candidate in _common([piece]):
-            ways, start = _ways([piece], candidate), candidate.tensor()
-            if start is None or not _bends(ways) or not any(one.joins for one in ways) or not all(one.parents for one in ways):
-                continue
-            if (places := _places(candidate, start, [piece], axis)) is not None:
-                return Root(candidate, None, ways) if _are_in_place(places, start) else None
-        return None
+        try:
+            return _first_root_along(piece, axis)
+        except UnknownPieceError:
+            return None
+
+
+def _first_root_along(piece: Piece, axis: int) -> Root | None:
+    for candidate in _common([piece]):
+        ways, start = _ways([piece], candidate), candidate.tensor()
+        if start is None or not _bends(ways) or not any(one.joins for one in ways) or not all(one.parents for one in ways):
+            continue
+        if (places := _places(candidate, start, [piece], axis)) is not None:
+            return Root(candidate, None, ways) if _are_in_place(places, start) else None
+    return None
+
+
+def _first_root(pieces: Sequence[Piece], operand: object) -> Root | None:
+    for candidate in _common(pieces):
+        tensor = candidate.tensor()
+        found = None if tensor is None else _root(candidate, tensor, pieces, operand)
+        if found is not None:
+            return found
+    return None
 
 
 def _common(pieces: Sequence[Piece]) -> Iterator[Piece]:
@@ -186,7 +248,7 @@ def _root(candidate: Piece, tensor: Tensor, pieces: Sequence[Piece], operand: ob
     if not _bends(ways) or not all(one.parents for one in ways):
         return None
     assert isinstance(operand, Tensor)
-    if not any(one.joins or one.move is not None for one in ways):
+    if not any(one.joins or one.moves for one in ways):
         return Root(candidate, None, ways) if operand.shape == tensor.shape else None
     places = _places(candidate, tensor, pieces)
     if places is None or places.shape != operand.shape:
@@ -237,6 +299,6 @@ def _moves(root: Piece, shape: torch.Size, piece: Piece) -> Moves | None:
     while piece is not root:
         if piece.joins or not piece.parents:
             return None
-        found += [piece.move] if piece.move is not None else []
+        found += reversed(piece.moves)
         piece = piece.parents[0]
     return Moves(shape, tuple(reversed(found)))

@@ -38,7 +38,7 @@ from signxai.engine.masks import Masks
 from signxai.engine.mode import ForwardPass
 from signxai.engine.moves import MOVES_ALONE, ONE_TO_ONE, Move, Moves, each_moved, moves_one_to_one
 from signxai.engine.notes import AsItWas, FreshNotes, TensorNotes
-from signxai.engine.padding_steps import CARRIES, STARTING, carried_by
+from signxai.engine.padding_steps import CARRIES, STARTING, Carried, carried_by
 from signxai.engine.piece_steps import FOLLOWED, Followed
 from signxai.engine.pieces import Pieces
 from signxai.engine.places import place_of_call
@@ -185,8 +185,7 @@ class RelevancePass(ForwardPass):
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
         in_place = self.divided_later.ways_in_place(call) if self.by_hand.has_exponentials else None
-        piece = Followed(self, call) if call.func in FOLLOWED else None
-        constants = carried_by(self, call) if call.func in (CARRIES if self.zero_padding.any else STARTING) else None
+        piece, constants = self._followed(call)
         if self.axes is None:
             result = super().carried_out(rule, call)
         else:
@@ -202,6 +201,14 @@ class RelevancePass(ForwardPass):
         if in_place:
             self.divided_later.note_ways_in_place(result, in_place)
         return result
+
+    def _followed(self, call: Call) -> tuple[Followed | None, Carried | None]:
+        """What follows pieces and constant places through a call; nothing does within a transform, such as vmap."""
+        function = call.func
+        is_followed, is_carried = function in FOLLOWED, function in (CARRIES if self.zero_padding.any else STARTING)
+        if not (is_followed or is_carried) or torch._C._are_functorch_transforms_active():
+            return None, None
+        return Followed(self, call) if is_followed else None, carried_by(self, call) if is_carried else None
 
     def renewed(self) -> ForwardPass:
         return type(self)(self.choose_rule, self.stabilizer, self.strict, self.cut_offs_absorb, self.weights_are_constant)

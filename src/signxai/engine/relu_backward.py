@@ -14,7 +14,7 @@ from signxai.engine.graph import Node, RelevanceNode, cut_graph, needs_relevance
 from signxai.engine.masks import ABOVE, BELOW, Masks, is_zero
 from signxai.engine.mode import ForwardPass
 from signxai.engine.piece_steps import FOLLOWED, Followed
-from signxai.engine.pieces import Piece, Pieces, Root
+from signxai.engine.pieces import Piece, Pieces, Root, UnknownPieceError
 from signxai.engine.registry import RELU_BACKWARD, Rule, RuleTable
 from signxai.engine.torch_functions import WRITING
 
@@ -72,7 +72,8 @@ class ReLUPass(ForwardPass):
         self.pieces = Pieces()
 
     def carried_out(self, rule: Rule | None, call: Call) -> Result:
-        piece, before = Followed(self, call) if call.func in FOLLOWED else None, self.relus
+        is_followed = call.func in FOLLOWED and not torch._C._are_functorch_transforms_active()
+        piece, before = Followed(self, call) if is_followed else None, self.relus
         result = super().carried_out(rule, call)
         if piece is not None:
             piece.note(result, self.relus - before)
@@ -157,6 +158,13 @@ def _slope_of_halves(root: Root, parts: list[tuple[Tensor, Piece, float]], axis:
         parts: tensors, what is known of them, and factors.
         axis: the axis along which a tensor holds halves, if it holds all.
     """
+    try:
+        return _slope(root, parts, axis)
+    except UnknownPieceError:
+        return None
+
+
+def _slope(root: Root, parts: list[tuple[Tensor, Piece, float]], axis: int | None) -> Tensor | None:
     slope = torch.zeros(())
     for sign in (1.0, -1.0):
         found = [(values, factor * root.slopes(piece, sign)) for values, piece, factor in parts]

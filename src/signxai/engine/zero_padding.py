@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -111,7 +111,15 @@ class ZeroPadding:
     def __init__(self) -> None:
         self._notes: FreshNotes[Constants] = FreshNotes()
         self._masks: FreshNotes[bool] = FreshNotes()
+        self._everywhere: dict[tuple[bool, torch.device], Tensor] = {}
         self.any = False
+
+    def everywhere(self, are_constant: bool, device: torch.device) -> Tensor:
+        """Places that are all constant, or none."""
+        found = self._everywhere.get((are_constant, device))
+        if found is None:
+            found = self._everywhere[are_constant, device] = torch.full((), are_constant, device=device)
+        return found
 
     def is_mask(self, constant: Tensor) -> bool:
         """Whether a constant holds nothing but zeros, of which there are some, and ones; looked at once."""
@@ -124,6 +132,10 @@ class ZeroPadding:
     def of(self, x: object) -> Constants | None:
         """What is known of a tensor."""
         return self._notes.get(x) if self.any else None
+
+    def may_know(self, values: Iterable[object]) -> bool:
+        """Whether something may be known of one of some values."""
+        return self._notes.may_know(values)
 
     def put(self, x: Tensor, constants: Constants) -> None:
         """Remember what is known of a tensor."""
