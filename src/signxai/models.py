@@ -86,6 +86,8 @@ class Classifier:
     def __post_init__(self) -> None:
         if self.activation not in ("softmax", "sigmoid", None):
             raise OptionError(f"activation={self.activation!r} must be 'softmax', 'sigmoid' or None")
+        if self.signal_input is not None and is_keras(self.model) and channel_axis(self.model, 3) != 1:
+            object.__setattr__(self, "signal_input", replace(self.signal_input, channels_last=True))
 
     def class_name(self, index: int) -> str:
         """The class's name, or its number where it has no name.

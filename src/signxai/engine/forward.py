@@ -16,6 +16,7 @@ from signxai.engine.draws import draws_itself, place_of_draws
 from signxai.engine.generators import Generators, lent_generators
 from signxai.engine.inputs import first_floating, is_finite_with_sum, sum_of
 from signxai.engine.joint_inputs import JointInputs
+from signxai.engine.keras_calls import called_on
 from signxai.engine.mode import ForwardPass
 from signxai.engine.module_names import is_keras
 from signxai.engine.places import door
@@ -161,10 +162,10 @@ class _ForwardErrors:
 def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
     """Whether the model takes ``x`` once it has a batch axis, and not as it is."""
     with suppress(Exception), torch.no_grad():  # a trial: a model may raise anything
-        net(x)
+        called_on(net, x)
         return False
     with suppress(Exception), torch.no_grad():
-        output = first_tensor(net(x[None]))
+        output = first_tensor(called_on(net, x[None]))
         return output.ndim > 0 and output.shape[0] == 1
     return False
 
@@ -301,7 +302,7 @@ def run_forward(
         ModelError: if the output has not one row per sample, is no floating-point tensor, holds NaN or infinity, or is drawn.
     """
     generators = lent_generators()
-    run: Run = net if inputs is None else partial(inputs.run, net)
+    run: Run = partial(inputs.run, net) if inputs is not None else partial(called_on, net) if is_keras(net) else net
     if draws_from is not None:
         with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs):
             _refuse_what_no_seed_fixes(run, x, output, draws_from)
@@ -355,7 +356,7 @@ def run_unwatched(net: nn.Module, x: Tensor, mode: ForwardPass, output: OutputOp
         generators.remember()
     given = x.clone() if generators.is_watched else x  # a model may write to its input
     with _ForwardErrors(net, x, mode, None):
-        logits = explained_tensor(net(x), x.shape[0], output)
+        logits = explained_tensor(called_on(net, x), x.shape[0], output)
     if generators.is_watched and generators.moved():
         return run_forward(net, given, mode.renewed(), None, output)
     _check_rows(logits, x, None)

@@ -69,7 +69,7 @@ def _call_arguments(net: nn.Module) -> Arguments:
 
 
 def called(net: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """What a model returns for these arguments.
+    """What a model returns for these arguments; of Keras, what ``predict`` computes: it is called with ``training=False``.
 
     A functional Keras model, or one whose ``call`` has one parameter for what it takes, gets several inputs in a list, and named ones in a
     dict.
@@ -84,10 +84,12 @@ def called(net: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Any
     """
     if not is_keras(net):
         return net(*args, **named)
-    functional = _functional_inputs(net)
-    if len(args) + len(named) < 2 and not (functional and any(name in functional.names for name in named)):
+    functional, parameters = _functional_inputs(net), inspect.signature(net.call).parameters  # type: ignore[arg-type]
+    is_one = len(args) + len(named) < 2 and not (functional and any(name in functional.names for name in named))
+    if "training" in parameters:  # as ``predict`` calls it; a layer's own default may be True
+        named = {"training": False, **named}
+    if is_one:
         return net(*args, **named)
-    parameters = inspect.signature(net.call).parameters  # type: ignore[arg-type]
     taken = [name for name, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD and name not in _BESIDE]
     if len(taken) != 1:
         return net(*args, **named)
@@ -99,6 +101,11 @@ def called(net: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Any
         _check_names(functional, of_inputs)
         inputs = _as_built(net, of_inputs)
     return net(inputs, **{name: value for name, value in named.items() if name not in of_inputs}) if of_inputs else net(**named)
+
+
+def called_on(net: nn.Module, x: Any) -> Any:
+    """The same for one input."""
+    return called(net, (x,), {})
 
 
 def _as_built(net: nn.Module, inputs: Mapping[str, object]) -> object:

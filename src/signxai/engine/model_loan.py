@@ -17,7 +17,7 @@ from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.model_view import ModelView
-from signxai.engine.module_names import children_of
+from signxai.engine.module_names import children_of, is_keras
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
@@ -168,6 +168,18 @@ def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str
     return [(module, forward) for module, forward in found if forward is not None]
 
 
+def _check_keras(layer: nn.Module) -> None:
+    """Refuse a model of Keras that has no weights yet, and layers whose results depend on earlier calls."""
+    name = getattr(layer, "name", type(layer).__name__)
+    if isinstance(layer, sys.modules["keras"].Model) and not layer.built:
+        raise ModelError(f"the Keras model {name!r} is not built yet, so that it has no weights; run it once on an input: model(x)")
+    if getattr(layer, "stateful", False) is True:
+        raise ModelError(
+            f"the layer {name!r} ({type(layer).__name__}) is stateful: what it computes depends on what it was given before; build the "
+            "model with stateful=False, and give it the same weights: model.set_weights(other.get_weights())"
+        )
+
+
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]], dequantized: Collection[int]) -> None:
     """Refuse TorchScript parts, quantized ones, parameters without values, and models without floating-point parameters.
 
@@ -185,6 +197,8 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
                 f"{name} is a quantized layer, whose input is quantized too and which has no gradients: explain the float model it was "
                 "made from"
             )
+    for module in filter(is_keras, others):
+        _check_keras(module)
     for module, name, parameter in parameters:
         where = f"parameter {type(module).__name__}.{name}"
         if is_lazy(parameter):

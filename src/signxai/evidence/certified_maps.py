@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError, SignxaiError
-from signxai.engine.module_names import find_module
+from signxai.engine.module_names import find_module, is_keras
 from signxai.engine.targets import Target
 from signxai.evidence.certificate_words import (
     said_of_batch,
@@ -40,6 +40,8 @@ def in_double_precision(sample: ExplainedSample) -> Check:
     name, explaining = "precision", sample.explaining
     if all(not part.is_floating_point() or part.dtype == torch.float64 for part in explaining.parts.values()) and _is_double(explaining):
         return sample.verdicts.judged(name, 0.0, lambda _: "The network computes in double precision itself")
+    if any(map(is_keras, explaining.model.modules())):
+        return sample.verdicts.silent(name, "Layers of Keras compute in the precision of their dtype policy, which a copy cannot change")
     try:
         exact = sample.explained_by(_in_double(explaining.model), points=_points_in_double(explaining, sample.row))
     except (SignxaiError, RuntimeError) as error:
