@@ -30,7 +30,7 @@ from signxai.datasets.sources import as_text
 from signxai.evidence import METRICS, Comparison, compare_methods
 from signxai.evidence.comparing import check_comparison
 from signxai.evidence.comparison_plan import contestants_of
-from signxai.figures.saving import save_figure
+from signxai.figures.saving import write_to
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, read_array, write_atomically
 from signxai.methods.explainer import Explainer, explainer_for
 from signxai.methods.turned_signs import start_for
@@ -368,7 +368,7 @@ def _paths(request: EvaluateRequest, samples: Samples) -> list[str]:
 def _write_one(comparison: Comparison, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in FIGURE_SUFFIXES:
-        save_figure(comparison.plot(), path)
+        write_to(comparison.plot(), path)
     else:
         _write_text(path, _TEXTS[suffix](comparison))
 

@@ -19,7 +19,7 @@ from signxai._version import __version__
 from signxai.cli.turned_signs import as_kept, starts_of
 from signxai.common.errors import InputError, OptionError, TargetError
 from signxai.common.terminals import bar_columns
-from signxai.figures.saving import save_figure
+from signxai.figures.saving import write_to
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_different, write_atomically
 from signxai.models import move_to
 from signxai.names.grammar import parse_method
@@ -291,7 +291,7 @@ def _write(request: TextRequest, model: nn.Module, results: Sequence[Result]) ->
         elif path.suffix.lower() == ".json":
             writers[path] = partial(_write_text, content=json.dumps(_content(request, model, results), ensure_ascii=False, indent=1))
         else:
-            writers[path] = partial(save_figure, to_figure(results))
+            writers[path] = partial(write_to, to_figure(results))
     write_atomically(writers)
     return list(writers)
 

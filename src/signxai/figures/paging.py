@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.pages import PageError
-from signxai.figures.saving import save_book, save_figure
+from signxai.figures.saving import save_book, write_to
 from signxai.files import FIGURE_SUFFIXES, check_destination, write_atomically
 
 __all__ = ["page_path", "page_writers", "pages", "save_pages"]
@@ -133,7 +133,7 @@ def _writers(drawings: Sequence[Draw], path: Path) -> dict[Path, Writer]:
 
 
 def _write(draw: Draw, path: Path) -> None:
-    save_figure(draw(), path)
+    write_to(draw(), path)
 
 
 def _write_pdf(drawings: Sequence[Draw], path: Path) -> None:

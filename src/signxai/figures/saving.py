@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-__all__ = ["save_book", "save_figure"]
+__all__ = ["save_book", "write_to"]
 
 
 def _true_type() -> AbstractContextManager[None]:
@@ -18,7 +18,7 @@ def _true_type() -> AbstractContextManager[None]:
     return rc_context({"pdf.fonttype": 42, "ps.fonttype": 42})
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def write_to(figure: Figure, path: Path) -> None:
     """Write a figure to a file, in the format that its name ends with.
 
     Args:

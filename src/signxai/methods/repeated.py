@@ -636,7 +636,7 @@ def _in_layout(noise: Tensor, batch: Batch) -> Tensor:
     for slot in batch.inputs.slots:
         columns = slice(*slot.columns)
         if slot.columns[0] < slot.columns[1]:
-            noise[:, columns] = _channels_moved(noise[:, columns], slot.shape, batch.net).flatten(1)
+            noise[:, columns] = _channels_moved(noise[:, columns].clone(), slot.shape, batch.net).flatten(1)
     return noise
 
 
@@ -645,6 +645,8 @@ def _channels_moved(noise: Tensor, shape: Sequence[int], net: nn.Module) -> Tens
     if len(shape) < 2:
         return noise
     channels = channel_axis(net, len(shape) + 1)
+    if channels == 1:
+        return noise
     first = [shape[channels - 1], *shape[: channels - 1], *shape[channels:]]
     return noise.reshape(len(noise), *first).movedim(1, channels)
 
