@@ -262,7 +262,8 @@ def _is_lost(part: Mapping[str, Any], own: Container[object]) -> bool:
     """Whether a part is an operation between layers, as ``keras.ops`` has them, that no layer of the same name is in its place.
 
     A layer always says its type or whether it is trained. One of the same name takes an operation's place where it knows all of the
-    operation's numbers and is called as that was, on one tensor or one list of them.
+    operation's numbers and is called as that was, on one tensor or one list of them; Keras 3.4, which keeps no name among the numbers, puts
+    a layer with numbers of its own there.
     """
     kind, config, nodes = part.get("class_name"), part.get("config"), part.get("inbound_nodes")
     if not isinstance(kind, str) or not isinstance(config, dict) or not isinstance(nodes, list) or part.get("module") or kind in own:
@@ -272,7 +273,7 @@ def _is_lost(part: Mapping[str, Any], own: Container[object]) -> bool:
     layer = getattr(sys.modules["keras"].layers, kind, None)
     known = {"name"} if layer is None else {"name", *inspect.signature(layer.__init__).parameters}
     is_called_alike = all(isinstance(node, dict) and len(node.get("args", ())) == 1 and not node.get("kwargs") for node in nodes)
-    return layer is None or not config.keys() <= known or not is_called_alike
+    return layer is None or "name" not in config or not config.keys() <= known or not is_called_alike
 
 
 def _operations() -> set[str]:
@@ -288,7 +289,7 @@ def _operations() -> set[str]:
 def _layer_named(part: Mapping[str, Any]) -> str:
     """What a layer is called, with its class; "": the part is none."""
     config, kind = part.get("config"), part.get("class_name")
-    name = config.get("name") if isinstance(config, dict) else None
+    name = config.get("name", part.get("name")) if isinstance(config, dict) else None
     is_policy = isinstance(kind, str) and kind.endswith("Policy")
     return f"layer {name!r} ({kind})" if isinstance(name, str) and isinstance(kind, str) and not is_policy else ""
 

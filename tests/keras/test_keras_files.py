@@ -320,6 +320,12 @@ def test_operations_between_layers_that_hdf5_does_not_keep_are_named_with_what_t
 def test_an_operation_that_is_a_layer_is_loaded_as_that(tmp_path, function):
     net, x = with_an_operation(function), np.random.default_rng(0).normal(size=(2, 12, 4)).astype("float32")
     net.save(tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5") as file:
+        layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+    if any("name" not in layer["config"] for layer in layers):  # as Keras 3.4 writes it, which loads another function
+        with pytest.raises(ModelError, match=r"an operation between layers.*save the model as \.keras"):
+            load_keras(tmp_path / "net.h5")
+        return
     np.testing.assert_array_equal(load_keras(tmp_path / "net.h5").predict(x, verbose=0), net.predict(x, verbose=0))
 
 

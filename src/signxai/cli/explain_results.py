@@ -89,7 +89,7 @@ class FigurePlace:
         """
         if self.is_folder:
             files = enumerate(self._in_folder(drawing.names))
-            writers: dict[Path, Writer] = {path: partial(_write_to, drawing.draw, row) for row, path in files}
+            writers: dict[Path, Writer] = {path: partial(_write_figure, drawing.draw, row) for row, path in files}
             _check_no_links(writers)
         else:
             writers = page_writers(drawing.draw, range(len(drawing.names)), self.path, per_page=MOST_SHOWN)
@@ -141,7 +141,7 @@ def _links_among_pages(path: Path) -> list[Path]:
     return sorted(other for other in beside if other.suffix == path.suffix and of_pages.fullmatch(other.stem) and other.is_symlink())
 
 
-def _write_to(draw: Draw, row: int, path: Path) -> None:
+def _write_figure(draw: Draw, row: int, path: Path) -> None:
     write_to(draw([row]), path)
 
 
