@@ -26,40 +26,12 @@ _SIZES = (2, 3, 5, 7, 11, 13, 17, 19)
 
 _KEEP_ZERO = frozenset(
     functions_named(
-        *(
-            "relu",
-            "relu_",
-            "leaky_relu",
-            "leaky_relu_",
-            "prelu",
-            "rrelu",
-            "rrelu_",
-            "elu",
-            "elu_",
-            "selu",
-            "selu_",
-            "celu",
-            "celu_",
-            "gelu",
-        ),
-        *(
-            "silu",
-            "silu_",
-            "mish",
-            "gelu",
-            "hardswish",
-            "softsign",
-            "tanhshrink",
-            "hardshrink",
-            "softshrink",
-            "relu6",
-            "relu6_",
-            "tanh",
-            "tanh_",
-        ),
-        *("abs", "absolute", "abs_", "neg", "negative", "__neg__", "neg_", "sin", "atan", "arctan", "asinh", "sinh", "expm1", "log1p"),
-        *("erf", "square", "square_", "sign", "sgn", "clone", "contiguous", "to", "type", "type_as", "double", "float", "half"),
-        *("bfloat16", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "positive", "__pos__"),
+        *("relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_", "elu", "elu_", "selu", "selu_", "celu"),
+        *("celu_", "gelu", "silu", "silu_", "mish", "hardswish", "softsign", "tanhshrink", "hardshrink", "softshrink", "relu6"),
+        *("relu6_", "tanh", "tanh_", "abs", "absolute", "abs_", "neg", "negative", "__neg__", "neg_", "sin", "atan", "arctan"),
+        *("asinh", "sinh", "expm1", "log1p", "erf", "square", "square_", "sign", "sgn", "clone", "contiguous", "to", "type"),
+        *("type_as", "double", "float", "half", "bfloat16", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"),
+        *("positive", "__pos__"),
     )
 )
 """Functions of single values that give 0 for 0."""
@@ -182,14 +154,12 @@ def _padded(carried: Carried, call: Call, result: Tensor) -> None:
             widths[-axis] = widths[-axis][0] + added[0], widths[-axis][1] + added[1]
         carried.put(result, Constants(tuple(widths), None, True))
         return
-    names = ("input", "pad", "value") if call.func in _BY_A_NUMBER else ("input", "pad", "mode")
-    args = call.with_arguments(names).args
-    pad = args[1]
-    if (call.func not in _BY_A_NUMBER and (*args, *call.kwargs.values(), "constant")[2] != "constant") or len(args) < 2:
+    args = call.with_arguments(("input", "pad", "mode")).args
+    if call.func not in _BY_A_NUMBER and len(args) > 2 and args[2] != "constant":
         return
     places = carried.places_in(call.x)
     if places is not None:
-        carried.put(result, constants_at(F.pad(places, list(pad), value=True), are_zero=False))
+        carried.put(result, constants_at(F.pad(places, list(args[1]), value=True), are_zero=False))
 
 
 def _moved(carried: Carried, call: Call, result: Result) -> None:

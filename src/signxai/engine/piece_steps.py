@@ -173,22 +173,8 @@ def _neg(following: Following, call: Call) -> Step | None:
 
 
 @_steps(
-    *(
-        "clone",
-        "contiguous",
-        "to",
-        "type",
-        "type_as",
-        "double",
-        "float",
-        "half",
-        "bfloat16",
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-    ),
-    *("alpha_dropout", "feature_alpha_dropout", "feature_dropout", "positive", "__pos__", "nan_to_num"),
+    *("clone", "contiguous", "to", "type", "type_as", "double", "float", "half", "bfloat16", "positive", "__pos__", "nan_to_num"),
+    *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout"),
 )
 def _copy(following: Following, call: Call) -> Step | None:
     return _of_input(call, _same)

@@ -7,7 +7,6 @@ signs apart, for the few sums where it decides.
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
@@ -25,8 +24,6 @@ Compute: TypeAlias = Callable[[list[Tensor]], Tensor]
 
 MAX_DEPTH = 16
 """How many steps are remembered in a row."""
-
-_numbers = itertools.count()
 
 
 class UnknownPieceError(Exception):
@@ -46,7 +43,7 @@ class Piece:
         relus: how many ReLUs it carried out.
     """
 
-    __slots__ = ("_stand_in", "_tensor", "_version", "bends", "compute", "depth", "is_bent", "joins", "moves", "number", "parents", "relus")
+    __slots__ = ("_stand_in", "_tensor", "_version", "bends", "compute", "depth", "is_bent", "joins", "moves", "parents", "relus")
 
     def __init__(
         self,
@@ -64,7 +61,6 @@ class Piece:
         self.bends, self.moves, self.joins, self.relus = bends, moves, joins, relus
         self.is_bent: bool = bends or any(parent.is_bent for parent in parents)
         self.depth: int = 1 + max((parent.depth for parent in parents), default=0)
-        self.number = next(_numbers)
 
     def tensor(self) -> Tensor | None:
         """The tensor, or what stands for it in the graph if it has been written to; None if it is no more."""
@@ -96,7 +92,7 @@ def _in_order(piece: Piece, root: Piece | None) -> list[Piece]:
         if one not in found:
             found[one] = None
             pending.extend(one.parents if one is not root else ())
-    return sorted(found, key=lambda one: one.number)
+    return sorted(found, key=lambda one: one.depth)
 
 
 def _moved_piece(tensor: Tensor, start: Piece, calls: Sequence[tuple[Call, int | None]]) -> Piece:
@@ -237,9 +233,9 @@ def _first_root(pieces: Sequence[Piece], operand: object) -> Root | None:
 
 
 def _common(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    """What all of some pieces were made of, the last that was made first."""
+    """What all of some pieces were made of, the nearest first."""
     found = [set(_in_order(piece, None)) for piece in pieces]
-    return iter(sorted(set.intersection(*found), key=lambda piece: -piece.number))
+    return iter(sorted(set.intersection(*found), key=lambda piece: -piece.depth))
 
 
 def _root(candidate: Piece, tensor: Tensor, pieces: Sequence[Piece], operand: object) -> Root | None:

@@ -116,21 +116,20 @@ def total(mode: ReLUPass, call: Call) -> Result:
     if len(args) != 2 or call.kwargs.keys() - {"alpha"} or not all(map(needs_relevance, args)) or (root := mode.pieces.root(args)) is None:
         return mode.plain(call)
     factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.func.__name__ else 1)
-    piece = Piece(args[0], [mode.pieces.of(part) for part in args], lambda values: values[0] + factor * values[1], bends=True)
-    slope = _slope_of_halves(root, [(args[0], piece.parents[0], 1.0), (args[1], piece.parents[1], factor)])
+    parents = [mode.pieces.of(part) for part in args]
+    slope = _slope_of_halves(root, [(args[0], parents[0], 1.0), (args[1], parents[1], factor)])
     if slope is None:
         result = mode.plain(call)
-        mode.pieces.put(result, piece)
-        return result
-    mode.relus -= root.take_relus()
-    a, b = (part.detach() for part in args)
-    with mode:
-        start = root.tensor()
-    result = LeakyNode.apply(start, torch.add(a, b, alpha=factor), slope)
-    if call.func in WRITING:
-        mode.saver.before_write(call.x)
-        result = call.x.copy_(result)
-    mode.pieces.put(result, piece)
+    else:
+        mode.relus -= root.take_relus()
+        a, b = (part.detach() for part in args)
+        with mode:
+            start = root.tensor()
+        result = LeakyNode.apply(start, torch.add(a, b, alpha=factor), slope)
+        if call.func in WRITING:
+            mode.saver.before_write(call.x)
+            result = call.x.copy_(result)
+    mode.pieces.put(result, Piece(result, parents, lambda values: values[0] + factor * values[1], bends=True))
     return result
 
 
