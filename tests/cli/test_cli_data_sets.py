@@ -13,7 +13,7 @@ from command_line import explained, in_a_process, refused
 from comparing import deviation
 from places import PACKAGE_DATA
 from signxai import explain
-from signxai.datasets import PictureView, Store, beats_of, explain_dataset, image_folder
+from signxai.datasets import PictureView, RayOptions, Store, beats_of, explain_dataset, image_folder
 from signxai.models import load_classifier
 
 zarr = pytest.importorskip("zarr")
@@ -272,9 +272,9 @@ def test_what_is_absorbed_is_told_as_a_share_and_explained_where_it_is_odd(case,
     weight, bias, start, said = ABSORBED[case]
     np.save("ones.npy", np.ones((3, 2), dtype=np.float32))
     lines = [f"    torch.nn.init.constant_(net.{name}, {value})\n" for name, value in (("weight", weight), ("bias", bias))]
-    Path("biased.py").write_text("import torch\ndef net():\n    net = torch.nn.Linear(2, 2)\n" + "".join(lines) + "    return net\n")
-    sys.modules.pop("biased", None)
-    assert said in explained(run("run", "ones.npy", "--model", "biased:net", "-m", "lrp_z", "--store", "o.zarr", "--relevance", start))
+    module = f"biased_{list(ABSORBED).index(case)}"  # two files of one name, size and second would be one to Python
+    Path(f"{module}.py").write_text("import torch\ndef net():\n    net = torch.nn.Linear(2, 2)\n" + "".join(lines) + "    return net\n")
+    assert said in explained(run("run", "ones.npy", "--model", f"{module}:net", "-m", "lrp_z", "--store", "o.zarr", "--relevance", start))
 
 
 def test_a_broken_store_ends_every_command_in_a_line(run, folder):
@@ -356,14 +356,25 @@ def test_a_process_of_its_own(folder):
     assert "7 of 7 entries explained by 1 method: own.zarr" in explained(done)
 
 
-@pytest.mark.slow
-def test_a_run_by_ray(run, folder):
-    pytest.importorskip("ray")
-    arguments = ("--model", "nets:small", "-m", "gradient", "--batch-size", "2")
-    explained(run("run", "x.npy", *arguments, "--store", "one.zarr"))
-    done = in_a_process("run", "x.npy", "--ray", "--actors", "2", *arguments, "--store", "ray.zarr", cwd=folder, OMP_NUM_THREADS="1")
-    assert done.returncode == 0, done.stderr
-    assert deviation(Store(folder / "ray.zarr").relevance("gradient"), Store(folder / "one.zarr").relevance("gradient")) < 1e-6
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--ray", "--actors", "2"], RayOptions(None, 2)),
+        (["--ray"], RayOptions(None, None)),
+        (["--ray", "10.0.0.1:6379"], RayOptions("10.0.0.1:6379", None)),
+    ],
+)
+def test_a_run_by_ray_is_asked_for_what_is_said(run, monkeypatch, words, wanted):
+    """What Ray itself makes of it: test_ray_runs."""
+    asked = []
+
+    def explain_here(*args, ray, **options):
+        asked.append(ray)
+        return explain_dataset(*args, **options)
+
+    monkeypatch.setattr("signxai.cli.run_data_sets.explain_dataset", explain_here)
+    explained(run("run", "x.npy", *words, "--model", "nets:small", "-m", "gradient", "--store", "ray.zarr"))
+    assert asked == [wanted]
 
 
 WRONG = {

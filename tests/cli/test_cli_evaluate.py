@@ -1,10 +1,7 @@
 """``signxai evaluate`` as a user meets it."""
 
 import csv
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,7 +10,7 @@ import torch
 
 from command_line import MAIN, explained, refused, with_arguments
 from places import PACKAGE_DATA
-from processes import python
+from processes import Forked, python
 from signxai import explain
 from signxai.cli import evaluate_methods
 from signxai.evidence import Window, comparing, srg
@@ -257,15 +254,13 @@ def test_ctrl_c_leaves_what_is_done_marked_as_partial(here):
         "def slow(*a, **k):\n pathlib.Path('begun').touch(); time.sleep(60)\n return own(*a, **k)\n"
         f"c.perturbation_curves = slow\n{MAIN}"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = Forked("-c", code, cwd=here, out=here / "printed.txt", err=here / "errors.txt")
     while not (here / "begun").exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "signxai: interrupted: what was done is marked as partial\n")
+    status = process.wait(60)
+    out, err = process.out.read_text(), process.err.read_text()
+    assert (status, err) == (130, "signxai: interrupted: what was done is marked as partial\n")
     assert "\nPARTIAL: interrupted; 3 of 6 pairs of a method and a metric are done\n" in out
     assert "PARTIAL" in (here / "c.html").read_text()
     assert {row["partial"] for row in read(here / "c.csv")} == {"true"}

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from tqdm import tqdm
 
 import signxai
 from command_line import MAIN, explained, refused, with_arguments
-from processes import python
+from processes import Forked, python
 from signxai import files
 from signxai.cli.decisions import Targets
 from signxai.cli.failures import Failure
@@ -395,15 +393,12 @@ def test_who_ends_it_is_told_that_nothing_was_written(here, number, status, word
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         f"{with_arguments(*args)}\n{MAIN}"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=here, env=environment
-    )
-    assert process.stdout.readline() == "it runs\n"
+    process = Forked("-c", code, cwd=here, out=here / "printed.txt", err=here / "errors.txt")
+    while "it runs\n" not in (process.out.read_text() if process.out.exists() else "") and process.poll() is None:
+        time.sleep(0.02)
     time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.strip()) == (status, f"signxai: {word}: nothing was written")
+    assert (process.wait(60), process.err.read_text().strip()) == (status, f"signxai: {word}: nothing was written")
     assert [path.name for path in here.iterdir() if "maps" in path.name] == []
 
 

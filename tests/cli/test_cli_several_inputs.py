@@ -12,7 +12,7 @@ from PIL import Image
 import signxai
 from command_line import explained, in_a_process, refused
 from places import ROOT
-from processes import python
+from processes import forked
 from signxai.targets import contrast
 
 NETS = """
@@ -435,7 +435,7 @@ def test_the_commands_of_the_readme_run_behind_its_example(run, here):
     text = (ROOT / "README.md").read_text().partition("### Several inputs, token ids")[2].partition("\n## ")[0]
     [example] = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     [commands] = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
-    done = python("-W", "error", "-c", example, cwd=here)
+    done = forked("-W", "error", "-c", example, cwd=here)
     assert done.returncode == 0, done.stderr
     (here / "readme_nets.py").write_text(example.partition("\nx = ")[0])
     lines = [shlex.split(line) for line in commands.splitlines()]

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import signxai
 from command_line import CHELSEA, MAIN, explained, in_a_process, refused, with_arguments
 from places import ECG_DATA
-from processes import python
+from processes import forked
 from signxai.cli import commands, option_texts, signal_results
 from signxai.models import Classifier, load_classifier
 from signxai.timeseries import BeatNetwork, beat_windows, load_beat_network, plot_ecg_maps, prepare_for_beats, read_signal
@@ -479,7 +479,7 @@ def test_inspect_refuses_the_same(run, name):
 @pytest.mark.parametrize("package", ["wfdb", "scipy.signal"])
 def test_a_missing_package_is_named(package):
     arguments = with_arguments("explain", E233, "--model", "ecg_beats", "--at-beat", 13, "-m", "gradient")
-    done = python("-c", f"{arguments}; sys.modules[{package!r}] = None; {MAIN}")
+    done = forked("-c", f"{arguments}; sys.modules[{package!r}] = None; {MAIN}")
     refused(done, package, 'pip install "signxai[ecg]"')
 
 

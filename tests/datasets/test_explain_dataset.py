@@ -1,10 +1,6 @@
 """Runs over data sets: what is stored is what ``explain`` gives, whatever fails and whatever ends a run."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import torch
 from torch import nn
 
 from comparing import deviation
+from processes import Forked
 from signxai import explain
 from signxai.common import InputError, OptionError, StoreError, TargetError
 from signxai.datasets import ArraySource, Entries, PictureView, SignalView, Store, TorchSource, ValuesView, explain_dataset
@@ -182,12 +179,12 @@ def test_workers_that_read_ahead_change_nothing(undisturbed, tmp_path):
 def test_a_killed_run_is_gone_on_with(undisturbed, after, tmp_path):
     path = tmp_path / "maps.zarr"
     for _ in range(2):
-        process = subprocess.Popen([sys.executable, str(RUN), str(path), "0.02"], stderr=subprocess.DEVNULL)
+        process = Forked(RUN, path, "0.02")
         deadline = time.monotonic() + 60
         while not path.exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
         time.sleep(after)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     explain_dataset(network(), source(), METHODS, path, batch_size=BATCH)
     assert contents(path) == contents(undisturbed.path)
@@ -279,7 +276,7 @@ def test_a_store_of_another_run_is_refused(undisturbed, change):
 
 def test_two_runs_do_not_write_to_one_store(tmp_path):
     path = tmp_path / "maps.zarr"
-    process = subprocess.Popen([sys.executable, str(RUN), str(path), "0.3"], stderr=subprocess.DEVNULL)
+    process = Forked(RUN, path, "0.3")
     try:
         while not path.exists() and process.poll() is None:
             time.sleep(0.05)

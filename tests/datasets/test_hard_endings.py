@@ -4,12 +4,11 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
+from processes import Forked
 from signxai.common import StoreError
 from signxai.datasets import Store, explain_dataset, reading, store_writer
 
@@ -166,13 +165,12 @@ def test_who_ends_a_run_is_told_what_is_kept(number, said, status, tmp_path):
         "numpy.save('x.npy', numpy.nan_to_num(dataset_run.source().values))\n"
         "sys.argv = 'signxai run x.npy --model nets:network -m gradient --store maps.zarr --batch-size 4'.split(); main()"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(RUN.parent)])}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = Forked("-c", code, cwd=tmp_path, err=tmp_path / "errors.txt", PYTHONPATH=str(RUN.parent))
     while not (tmp_path / "maps.zarr" / "logits" / "c.0.0").exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(number)
-    told = process.communicate(timeout=60)[1]
+    status_at_end, told = process.wait(60), (tmp_path / "errors.txt").read_text()
     kept = len(Store(tmp_path / "maps.zarr").rows())
-    assert process.returncode == status, told
+    assert status_at_end == status, told
     assert told == f"signxai: {said}: {kept} of {COUNT} entries are kept in maps.zarr; the same command goes on\n"

@@ -1,9 +1,5 @@
 """Runs over data sets whose entries have several inputs: the store holds what ``explain`` gives for the batch."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -12,6 +8,7 @@ import torch
 from torch import nn
 
 from comparing import deviation
+from processes import Forked
 from signxai import explain
 from signxai.common import InputError, OptionError
 from signxai.datasets import ArraySource, Entries, SignalView, Store, TorchSource, ValuesView, explain_dataset
@@ -179,11 +176,11 @@ class _Failing(torch.utils.data.Dataset):
 def test_a_killed_run_is_gone_on_with(tmp_path):
     wanted = explain_dataset(patients(), source(several=True), METHODS, tmp_path / "wanted.zarr", batch_size=BATCH)
     path = tmp_path / "maps.zarr"
-    process = subprocess.Popen([sys.executable, str(RUN), str(path), "0.02", "0", "several"], stderr=subprocess.DEVNULL)
+    process = Forked(RUN, path, "0.02", "0", "several")
     while not path.exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(0.4)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not Store(path).is_complete
     store = explain_dataset(patients(), source(several=True), METHODS, path, batch_size=BATCH, workers=2)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 import zennit.composites
 from torch import Tensor, nn
 
+from crossing import in_turn
 from networks import CLASSES, Residual, conv, inputs, network, randomized
 from signxai import explain, explain_all, register_rule
 from signxai.common import ModelError, OptionError
@@ -122,8 +123,7 @@ def relevance_by(net, x, method, target=1, **options):
     return lambda graph: explain(net, x, method, target, as_tensor=True, create_graph=graph, **options)
 
 
-@pytest.mark.parametrize("kind", NETS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), in_turn(METHODS, NETS, of_each=3))
 def test_derivatives_are_those_of_finite_differences(kind, method):
     net, x = NETS[kind]()
     if method == "guided_backprop" and kind in ("transformer", "by hand"):
@@ -132,8 +132,7 @@ def test_derivatives_are_those_of_finite_differences(kind, method):
     assert_derivatives(net, x, relevance_by(net, x, method))
 
 
-@pytest.mark.parametrize("kind", NETS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), in_turn(METHODS, NETS, of_each=3))
 def test_the_map_is_the_same(kind, method):
     net, x = NETS[kind]()
     if method == "guided_backprop" and kind in ("transformer", "by hand"):

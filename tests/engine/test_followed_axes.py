@@ -10,6 +10,7 @@ from torch import nn
 
 import oracles
 from comparing import deviation
+from crossing import in_turn
 from networks import CLASSES, Written, drawn, randomized
 from signxai import explain
 from signxai.common import ModelError
@@ -486,7 +487,7 @@ def frame_net(in_batch):
 
 
 @pytest.mark.parametrize("in_batch", ["flatten", "time first", "loop", "unbind"])
-@pytest.mark.parametrize("frames", [1, 3, 20])
+@pytest.mark.parametrize("frames", [1, 3, 9])
 def test_a_network_on_each_frame_has_a_map_for_each(in_batch, frames):
     net, x = frame_net(in_batch), drawn(2, frames, 3, 8, 10)
     reference = frame_net("flatten")
@@ -996,16 +997,14 @@ BY_HAND = {
 SIDES = [(4, 0), (0, 4), (2, 2), (1, 3)]
 
 
-@pytest.mark.parametrize("sides", SIDES)
-@pytest.mark.parametrize("how", BY_HAND)
+@pytest.mark.parametrize(("how", "sides"), in_turn(BY_HAND, SIDES, of_each=2))
 def test_padding_of_the_input_however_it_is_written(how, sides):
     layers = {"conv": nn.Conv1d(3, 6, 5), "fc": nn.Linear(6, CLASSES)}
     net = randomized(Written(lambda m, x: m["fc"](m["conv"](BY_HAND[how](x, *sides)).relu().mean(2)), **layers))
     is_oracle(net, drawn(2, 3, 20), net.layers["conv"], as_it_is, (2,))
 
 
-@pytest.mark.parametrize("sides", SIDES)
-@pytest.mark.parametrize("how", BY_HAND)
+@pytest.mark.parametrize(("how", "sides"), in_turn(BY_HAND, SIDES, of_each=2))
 def test_padding_of_a_hidden_map_however_it_is_written(how, sides):
     layers = {"first": nn.Conv1d(3, 4, 3, padding=1), "conv": nn.Conv1d(4, 6, 5), "fc": nn.Linear(6, CLASSES)}
 
@@ -1034,9 +1033,15 @@ def on_both_axes(pad, left, right):
     return lambda x: pad(pad(x, left, right).transpose(2, 3), left, right).transpose(2, 3)
 
 
-@pytest.mark.parametrize("how", [how for how in BY_HAND if how not in ("index_copy", "index_copy_", "scatter")])
-@pytest.mark.parametrize(("kernel", "stride", "sides"), [(5, 1, (2, 2)), (5, 2, (1, 2)), (3, 1, (2, 0)), (4, 1, (1, 2))])
-def test_padding_of_images_however_it_is_written(how, kernel, stride, sides):
+@pytest.mark.parametrize(
+    ("how", "shape"),
+    in_turn(
+        [how for how in BY_HAND if how not in ("index_copy", "index_copy_", "scatter")],
+        [(5, 1, (2, 2)), (5, 2, (1, 2)), (3, 1, (2, 0)), (4, 1, (1, 2))],
+    ),
+)
+def test_padding_of_images_however_it_is_written(how, shape):
+    kernel, stride, sides = shape
     pad = on_both_axes(BY_HAND[how], *sides)
     layers = {"first": nn.Conv2d(3, 4, kernel, stride), "last": nn.Conv2d(4, 6, kernel, stride), "fc": nn.Linear(6, CLASSES)}
     net = randomized(Written(lambda m, x: m["fc"](m["last"](pad(m["first"](pad(x)).relu())).relu().mean((2, 3))), **layers))

@@ -50,7 +50,7 @@ WHOLE = {
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_points_of_one_sample_run_apart(name, method):
     net = Mixing(WHOLE[name])
-    for sample in X.split(1):
+    for sample in X[:2].split(1):
         wanted = explain(net, sample, method, 1, batch_size=1)
         np.testing.assert_allclose(explain(net, sample, method, 1), wanted, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(explain(net, sample, method, 1, batch_size=7), wanted, rtol=1e-12, atol=1e-14)

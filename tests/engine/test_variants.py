@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from comparing import deviation
+from crossing import in_turn
 from operations import IDS, SAMPLES
 from signxai.engine.relevance import RelevancePass
 from signxai.engine.torch_functions import WRITING, argument_names
@@ -83,9 +84,8 @@ def as_method(operation):
 WAYS = {"by keyword": by_keyword, "torch.ops": of_ops, "method": as_method}
 
 
-@pytest.mark.parametrize("rule", METHODS)
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("operation", OPERATIONS, ids=where)
+@pytest.mark.parametrize(("operation", "rule"), in_turn(OPERATIONS, METHODS, names=lambda one: one if one in METHODS else where(one)))
 def test_another_way_to_call_an_operation_gives_its_map(operation, way, rule):
     sample, other = SAMPLES[name_of(operation)], WAYS[way](operation)
     x = leaf_of(sample.shape)

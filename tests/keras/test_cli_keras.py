@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import keras
-from command_line import explained, in_a_process, in_this_process, refused
+from command_line import explained, in_a_new_interpreter, in_this_process, refused
 from signxai import explain
 from signxai.models import load_keras
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_is_refused_in_a_line(run, args, words):
 def test_a_process_of_its_own_loads_keras_on_torch_by_itself(folder, monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND")
     args = ["photo.png", "--model", "pictures.h5", "--preprocess", "caffe", "--method", "gradient", "--save", "own.npz"]
-    explained(in_a_process("explain", *args, cwd=folder))
+    explained(in_a_new_interpreter("explain", *args, cwd=folder))
     assert (folder / "own.npz").exists()
 
 

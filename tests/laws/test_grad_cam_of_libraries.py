@@ -13,7 +13,7 @@ from signxai import explain
 from signxai.methods.cam import GradCAMAnalyzer
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::signxai.methods.cam.ZeroMapWarning")]
-TARGETS = range(4)
+TARGETS = range(6)
 
 
 def as_it_is(values):
@@ -40,6 +40,20 @@ def small_vit():
     return models.VisionTransformer(32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=24, num_classes=6)
 
 
+def small_convnext():
+    block = models.convnext.CNBlockConfig
+    return models.ConvNeXt([block(8, 16, 1), block(16, 24, 1), block(24, None, 1)], num_classes=6)
+
+
+def small_swin(**options):
+    return models.SwinTransformer([4, 4], 12, [2, 2, 2], [2, 2, 2], [4, 4], num_classes=6, **options)
+
+
+def small_swin_v2():
+    swin = models.swin_transformer
+    return small_swin(block=swin.SwinTransformerBlockV2, downsample_layer=swin.PatchMergingV2)
+
+
 def small_maxvit():
     return models.MaxVit((64, 64), 8, 4, block_channels=[8, 16], block_layers=[1, 1], head_dim=4, stochastic_depth_prob=0.0, num_classes=6)
 
@@ -59,6 +73,11 @@ def heads_of_tokens(values):
     return values[:, :, 1:].transpose(2, 3).flatten(1, 2).unflatten(2, (2, 8, 8))
 
 
+def small_r3d():
+    video = models.video.resnet
+    return video.VideoResNet(video.BasicBlock, [video.Conv3DSimple] * 4, [1, 1, 1, 2], video.BasicStem, num_classes=6)
+
+
 def small_swin3d():
     return models.video.SwinTransformer3d([2, 4, 4], 8, [2, 2], [2, 2], [2, 4, 4], num_classes=6)
 
@@ -73,7 +92,6 @@ def windows_of_a_grid(values):
 IMAGE = (3, 64, 64)
 TORCHVISION = {
     "alexnet": (plain("alexnet"), IMAGE, "features.10", as_it_is, (2, 3)),
-    "vgg11": (plain("vgg11"), IMAGE, "features.18", as_it_is, (2, 3)),
     "resnet18": (plain("resnet18"), IMAGE, "layer4.1.conv2", as_it_is, (2, 3)),
     "resnext50": (plain("resnext50_32x4d"), IMAGE, "layer4.2.conv3", as_it_is, (2, 3)),
     "squeezenet": (plain("squeezenet1_1"), IMAGE, "classifier.1", as_it_is, (2, 3)),
@@ -86,12 +104,12 @@ TORCHVISION = {
     "shufflenet": (plain("shufflenet_v2_x0_5"), IMAGE, "conv5.0", as_it_is, (2, 3)),
     "efficientnet_b0": (plain("efficientnet_b0"), IMAGE, "features.8.0", as_it_is, (2, 3)),
     "regnet": (plain("regnet_y_400mf"), IMAGE, "trunk_output.block4.block4-5.f.c.0", as_it_is, (2, 3)),
-    "convnext": (plain("convnext_tiny"), IMAGE, "features.7.2.block.2", channels_last, (2, 3)),
-    "swin": (plain("swin_t"), IMAGE, "norm", channels_last, (2, 3)),
-    "swin_v2": (plain("swin_v2_t"), (3, 60, 72), "norm", channels_last, (2, 3)),
+    "convnext": (small_convnext, IMAGE, "features.5.0.block.2", channels_last, (2, 3)),
+    "swin": (small_swin, IMAGE, "norm", channels_last, (2, 3)),
+    "swin_v2": (small_swin_v2, (3, 60, 72), "norm", channels_last, (2, 3)),
     "vit": (small_vit, (3, 32, 32), "encoder.layers.encoder_layer_1.ln_1", tokens(4, 4, in_front=1), (2, 3)),
     "maxvit": (small_maxvit, IMAGE, "blocks.1.layers.0.layers.grid_attention.mlp_layer.0", windows_of_a_grid, (2, 3)),
-    "r3d": (lambda: models.video.r3d_18(num_classes=6), (3, 8, 32, 32), "layer4.1.conv2.0", as_it_is, (2, 3, 4)),
+    "r3d": (small_r3d, (3, 8, 32, 32), "layer4.1.conv2.0", as_it_is, (2, 3, 4)),
     "swin3d": (small_swin3d, (3, 4, 32, 32), "norm", channels_last, (2, 3, 4)),
     "mvit": (small_mvit, (3, 4, 32, 32), "blocks.1.attn.pool_v.norm_act.0", heads_of_tokens, (2, 3, 4)),
 }  # fmt: skip
@@ -101,15 +119,17 @@ def agrees(net, x, name, arrange, space):
     """Whether all maps are those of the hook, that of a batch is that of its samples, and some are not zero."""
     layer = net.get_submodule(name)
     found = 0.0
-    for target in TARGETS:
+    for count, target in enumerate(TARGETS):
+        if count > 1 and found > 0:
+            break
         expected = oracles.hooked_grad_cam(net, layer, x, target, arrange, space)
         got = explain(net, x, "grad_cam", target)
         assert deviation(got, expected) < 1e-9
         found += expected.max()
-    assert GradCAMAnalyzer(net).feature_map(x, TARGETS[-1]).layer == name
+    assert GradCAMAnalyzer(net).feature_map(x, target).layer == name
     assert found > 0
-    single = np.concatenate([explain(net, sample[None], "grad_cam", TARGETS[-1]) for sample in x])
-    assert deviation(single, got) < 1e-9
+    single = np.concatenate([explain(net, sample[None], "grad_cam", 0) for sample in x])
+    assert deviation(single, explain(net, x, "grad_cam", 0)) < 1e-9
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from comparing import deviation
+from crossing import in_turn
 from networks import drawn
 from signxai import explain
 from signxai.common import ModelError
@@ -541,8 +542,7 @@ class Part(nn.Module):
         return F.linear(self.part(self.front(x)).relu().mean(1), HEAD.to(x))
 
 
-@pytest.mark.parametrize("front", FRONTS)
-@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize(("twin", "front"), in_turn(TWINS, FRONTS))
 def test_two_ways_of_writing_one_function_give_one_map(twin, front):
     one, other = (Part(FRONTS[front], part) for part in TWINS[twin])
     x = drawn(N, T, C, seed=11)

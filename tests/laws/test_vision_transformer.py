@@ -89,7 +89,6 @@ def test_another_rule_for_an_operation_would_show(small, monkeypatch, operation)
 @pytest.mark.slow
 def test_vit_b_16_on_images_of_224():
     net, x = lively(vit_b_16(weights=None)), images(1, 224)
-    for method in ("lrp_epsilon_0_1", "lrp_z"):
-        expected, _ = vit_oracle.attnlrp(net, x, 281, **vit_oracle.RULES[method])
-        assert expected.abs().max() > 1e-7
-        assert deviation(explain(net, x, method, 281), expected.numpy()) < TOLERANCE
+    expected, _ = vit_oracle.attnlrp(net, x, 281, **vit_oracle.RULES["lrp_epsilon_0_1"])
+    assert expected.abs().max() > 1e-7
+    assert deviation(explain(net, x, "lrp_epsilon_0_1", 281), expected.numpy()) < TOLERANCE

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from comparing import deviation
+from crossing import in_turn
 from networks import Counting, inputs, network
 from signxai import explain, explain_all, inspect_model, parse_method, register_method
 from signxai.common import InputError, MethodNameError, ModelError, OptionError, TargetError
@@ -221,8 +222,7 @@ def taken_by(name, option):
     return "yes"
 
 
-@pytest.mark.parametrize("name", ANALYZERS)
-@pytest.mark.parametrize("target", ["argmax", "classes"])
+@pytest.mark.parametrize(("name", "target"), in_turn(ANALYZERS, ["argmax", "classes"]))
 def test_every_entry_gives_what_explain_gives(net, x, name, target):
     target = TARGETS[target]
     start = {"relevance": "one_hot"} if name not in ("plain", "scaled") else {}  # calculate_relevancemap has a default of its own
@@ -242,8 +242,7 @@ def test_every_entry_gives_what_explain_gives(net, x, name, target):
             assert_same(answer(question), expected, (entry, option))
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("option", "target"), in_turn(OPTIONS, TARGETS, of_each=2))
 def test_neither_what_stands_beside_a_name_nor_the_order_changes_its_map(net, x, option, target):
     options = {"mu": 0.7} | OPTIONS[option]
     names = [name for name in ANALYZERS if all(taken_by(name, key) != "refused" for key in options)]
@@ -265,8 +264,7 @@ ORDERS = [(0, 1, 3, 2), (1, 2, 0, 3), (2, 3, 1, 0), (3, 0, 2, 1)]
 
 
 @pytest.mark.parametrize("kind", [InPlace, Drawing])
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("option", ["none", "batches of three", "logit", "seed", "many"])
+@pytest.mark.parametrize(("option", "target"), in_turn(["none", "batches of three", "logit", "seed", "many"], TARGETS, of_each=2))
 def test_no_order_of_names_counts_where_the_network_writes_to_its_input_or_draws_numbers(net, option, target, kind):
     other, x, before = kind(net), inputs("cnn2d"), inputs("cnn2d")
     names = ["input_t_gradient", "gradient", "lrp_epsilon_0_1", "integrated_gradients_steps_4"]

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from places import ROOT
-from processes import python
+from processes import forked, python
 from signxai.evidence import METRICS
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ SCRIPT = ROOT / "benchmarks" / "run.py"
 
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return python(SCRIPT, *arguments, OMP_NUM_THREADS="1")
+    return forked(SCRIPT, *arguments, OMP_NUM_THREADS="1")
 
 
 def test_a_quick_run_writes_its_tables_and_nothing_else(tmp_path):
@@ -52,7 +52,7 @@ def test_a_quick_run_measures_data_sets_and_leaves_no_store(tmp_path):
     pytest.importorskip("zarr")
     pytest.importorskip("ray")
     output, before = tmp_path / "RESULTS.md", set((ROOT / "out").glob("benchmark-*"))
-    done = benchmark("--quick", "--only", "datasets", "--output", str(output))
+    done = python(SCRIPT, "--quick", "--only", "datasets", "--output", output, OMP_NUM_THREADS="1")  # Ray wants one of its own
     assert done.returncode == 0, done.stderr
     assert set((ROOT / "out").glob("benchmark-*")) <= before
     title, loops, rays, memory = output.read_text(encoding="utf-8").split("\n### ")
@@ -94,7 +94,7 @@ def test_a_table_measured_anew_takes_its_place_among_the_others(tmp_path):
     lrp, memory = "## LRP: cost and deviation\n\nkept\n\n### VGG16\n\n| kept |", "## Peak memory\n\n| replaced |"
     output.write_text(f"# Benchmarks\n\nold\n\n{lrp}\n\n{memory}\n", encoding="utf-8")
     read = "import json, pathlib, sys, run; print(json.dumps(run.saved(pathlib.Path(sys.argv[1]))))"
-    done = python("-c", read, output, cwd=SCRIPT.parent)
+    done = forked("-c", read, output, cwd=SCRIPT.parent)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"lrp": lrp, "memory": memory}
 

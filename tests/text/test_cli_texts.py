@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from command_line import explained, in_a_process, in_this_process, refused
+from command_line import MAIN, explained, in_a_process, in_this_process, refused, with_arguments
+from processes import forked
 from saved_models import change, save
 from signxai.text import explain_text, load_directory
 
@@ -69,8 +70,7 @@ def test_a_command_asks_nothing_of_a_network(models, tmp_path):
 asked = lambda *a, **k: sys.exit("a network was asked")
 socket.socket.connect = socket.getaddrinfo = asked
 print("watched")"""
-    (tmp_path / "sitecustomize.py").write_text(spy)
-    done = in_a_process("text", "the cat", "--model", models / "t5", "-m", LRP, PYTHONPATH=f"{tmp_path}:{':'.join(sys.path)}")
+    done = forked("-c", f"{spy}\n{with_arguments('text', 'the cat', '--model', models / 't5', '-m', LRP)}\n{MAIN}")
     assert explained(done).startswith("watched")
     assert "'cat'" in done.stdout
 

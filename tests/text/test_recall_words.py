@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from command_line import in_a_process
 from places import PACKAGE_DATA, ROOT
-from processes import loaded, printed, python
+from processes import forked, loaded
 from signxai.common.errors import ModelError, OptionError
 from signxai.models import load_classifier
 from signxai.text import explain_text, language_model_folder, load_language_model, tokens
@@ -138,7 +138,7 @@ def test_the_table_of_the_document_is_of_the_committed_numbers():
 
 
 def script(name, *arguments, **options):
-    done = python(EXAMPLES / name, *arguments, **options)
+    done = forked(EXAMPLES / name, *arguments, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -176,7 +176,7 @@ among_all, among_pairs = pointed(relevance, sentences)
 print([PARTS[number] for number in among_all], [PARTS[number] for number in among_pairs])
 """
     expected = "['value', 'key', 'asked', 'question mark', 'other'] ['value', 'key', 'other', 'other', 'other']"
-    assert printed(code, cwd=EXAMPLES) == expected
+    assert forked("-c", code, cwd=EXAMPLES).stdout.strip() == expected
 
 
 @pytest.mark.slow

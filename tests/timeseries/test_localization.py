@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.torch import save_file
 
 from places import ROOT
-from processes import python
+from processes import forked
 from signxai import explain, parse_method
 from signxai.timeseries.beat_network import BEAT_CLASSES, BeatNetwork
 
@@ -342,7 +342,7 @@ def in_this_process():
 @pytest.mark.slow
 def test_from_records_to_tables_figure_and_numbers(output, on_excerpts, in_this_process):
     numbers = output / "numbers.json"
-    done = python("-W", "error", SCRIPT, *on_excerpts, "--output", output, "--numbers", numbers, PYTHONPATH=str(ROOT / "src"))
+    done = forked("-W", "error", SCRIPT, *on_excerpts, "--output", output, "--numbers", numbers, PYTHONPATH=str(ROOT / "src"))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in output.iterdir()) == ["ecg.md", "images", "numbers.json"]
     found = json.loads(numbers.read_text())
