@@ -11,7 +11,7 @@ from matplotlib.font_manager import font_scalings
 
 from signxai.figures.lines import in_lines
 from signxai.figures.places import figure_of
-from signxai.figures.relevance_colours import MEANING, SHORT_MEANING
+from signxai.figures.relevance_colours import in_short
 
 __all__ = ["bar_below", "broken", "letters", "width_of"]
 
@@ -79,4 +79,4 @@ def bar_below(axes: Sequence[Axes], colours: ScalarMappable, label: str, size: f
 def _fitting(label: str, width: float, size: float) -> str:
     """The label of a bar in lines; what the ends mean is said in fewer words rather than on two."""
     ends = label.split("\n")[0]
-    return broken(label if broken(ends, width, size) == ends else label.replace(MEANING, SHORT_MEANING), width, size)
+    return broken(label if broken(ends, width, size) == ends else in_short(label), width, size)

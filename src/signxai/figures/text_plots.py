@@ -48,6 +48,8 @@ class TokenPanel:
         title: above them.
         limit: where the colours end; None: at the strongest token.
         is_turned: whether the signs of relevance are turned; the colour bar says so.
+        method: by which the relevance is; the colour bar says what its sides stand for where they are no shares of a score, as slopes
+            (`gradient`); "": it is not known.
     """
 
     tokens: Sequence[str]
@@ -55,6 +57,7 @@ class TokenPanel:
     title: str = ""
     limit: float | None = None
     is_turned: bool = False
+    method: str = ""
 
 
 def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELEVANCE_COLOURS) -> Axes:
@@ -83,7 +86,7 @@ def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELE
         place: dict[str, Any] = {"cax": bar, "orientation": "horizontal"}
     else:
         place = {"ax": axes, "location": "bottom", "shrink": 0.7, "aspect": 30}
-    _draw_bar(axes, values, norm, cmap, place, panel.is_turned)
+    _draw_bar(axes, values, norm, cmap, place, panel)
     box = draw_tokens(axes, panel.tokens, values, norm, cmap)
     _set_title(axes, panel.title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
     readable(axes)
@@ -95,10 +98,10 @@ def _drawable(panel: TokenPanel) -> TokenPanel:
     return replace(panel, tokens=[drawable(token) for token in panel.tokens])
 
 
-def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], is_turned: bool) -> None:
+def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], panel: TokenPanel) -> None:
     """The colour bar of tokens, with points at its ends where some are beyond it."""
     extend = beyond(values, norm) if len(values) else "neither"
-    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm, is_turned)
+    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm, panel.is_turned, panel.method)
 
 
 def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLOURS, *, axes: AxesLike | None = None) -> Figure:
@@ -132,7 +135,7 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLO
         bottom -= size[1]
         values, norm = _scaled(panel)
         axes, bar = _page(figure, size, panel.tokens, bottom)
-        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"}, panel.is_turned)
+        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"}, panel)
         _set_title(axes, panel.title, draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
     readable(figure)
     return figure
@@ -292,6 +295,7 @@ def plot_token_matrix(
     counts: Sequence[int],
     *,
     turned: Sequence[bool] = (),
+    method: str = "",
     title: str = "",
     axes: Axes | None = None,
     cmap: str = RELEVANCE_COLOURS,
@@ -304,6 +308,7 @@ def plot_token_matrix(
         generated: those of the rows (n,).
         counts: how many tokens stand before each generated one; what stands behind is left blank.
         turned: of each row whether its signs are turned (n,), which its name and the colour bar say; (): of none.
+        method: by which the relevance is, as in `TokenPanel`.
         title: above it.
         axes: into which it is drawn; None: those of a figure of its own.
         cmap: a diverging colour map of matplotlib.
@@ -338,7 +343,7 @@ def plot_token_matrix(
     width = axes.get_window_extent().width / axes.figure.dpi
     _set_title(axes, title, width, _TITLE_SIZE if is_own else TEXT_SIZE)
     bar = axes.figure.colorbar(picture, ax=axes)
-    label_bar(bar, values, norm, turned)
+    label_bar(bar, values, norm, turned or False, method)
     height = bar.ax.get_window_extent().height / axes.figure.dpi
     bar.set_label("\n".join(_title_lines(bar.ax.get_ylabel(), height, TEXT_SIZE)), fontsize=TEXT_SIZE)
     readable(axes)
