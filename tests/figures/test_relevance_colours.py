@@ -7,6 +7,7 @@ from importlib.resources import files
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from signxai.common.visualization import RELEVANCE_COLOURS
 from signxai.figures import ecg_map_plots, ecg_plots, input_plots, map_plots, relevance_colours, spectrum_plots, text_plots
@@ -206,3 +207,15 @@ def test_of_frequencies_that_share_slopes_out_no_side_is_said():
 def test_a_small_bar_says_it_in_fewer_words():
     assert relevance_colours.in_short(f"{SLOPE}\nmore") == "lowers ← slope → raises\nmore"
     assert relevance_colours.in_short(relevance_colours.MEANING) == relevance_colours.SHORT_MEANING
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "guided_backprop", "vargrad"])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_the_bar_of_tokens_on_axes_of_a_small_figure_is_not_cut(method, is_turned):
+    figure = Figure(figsize=(3.4, 2.4), layout="constrained")
+    panel = text_plots.TokenPanel(["a", " b"], np.array([1.0, -1.0]), is_turned=is_turned, method=method)
+    text_plots.plot_tokens(panel, axes=figure.subplots())
+    figure.draw_without_rendering()
+    figure.draw_without_rendering()
+    label = figure.axes[-1].xaxis.label.get_window_extent()
+    assert figure.bbox.x0 <= label.x0 < label.x1 <= figure.bbox.x1

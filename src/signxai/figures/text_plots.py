@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,6 +22,7 @@ from signxai.common.errors import InputError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
 from signxai.figures.glyphs import drawable, readable
 from signxai.figures.lines import in_lines
+from signxai.figures.own_axes import fitting, width_of
 from signxai.figures.places import AxesLike, figure_of, listed_axes
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
@@ -82,11 +84,13 @@ def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELE
     is_own = axes is None
     if axes is None:
         size = _page_size(panel.tokens, panel.title)
-        axes, bar = _page(Figure(figsize=size, dpi=_DOTS), size, panel.tokens)
-        place: dict[str, Any] = {"cax": bar, "orientation": "horizontal"}
+        axes, below = _page(Figure(figsize=size, dpi=_DOTS), size, panel.tokens)
+        place: dict[str, Any] = {"cax": below, "orientation": "horizontal"}
     else:
         place = {"ax": axes, "location": "bottom", "shrink": 0.7, "aspect": 30}
-    _draw_bar(axes, values, norm, cmap, place, panel)
+    bar = _draw_bar(axes, values, norm, cmap, place, panel)
+    if not is_own:
+        bar.set_label(fitting(bar.ax.get_xlabel(), width_of([axes]), TEXT_SIZE), fontsize=TEXT_SIZE)
     box = draw_tokens(axes, panel.tokens, values, norm, cmap)
     _set_title(axes, panel.title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
     readable(axes)
@@ -98,10 +102,12 @@ def _drawable(panel: TokenPanel) -> TokenPanel:
     return replace(panel, tokens=[drawable(token) for token in panel.tokens])
 
 
-def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], panel: TokenPanel) -> None:
+def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], panel: TokenPanel) -> Colorbar:
     """The colour bar of tokens, with points at its ends where some are beyond it."""
     extend = beyond(values, norm) if len(values) else "neither"
-    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm, panel.is_turned, panel.method)
+    bar = axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place)
+    label_bar(bar, values, norm, panel.is_turned, panel.method)
+    return bar
 
 
 def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLOURS, *, axes: AxesLike | None = None) -> Figure:
