@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from command_line import explained, refused
 from places import ECG_DATA
 from signxai.cli import signal_results
+from signxai.cli.signal_summaries import PARTLY_TURNED, TURNED, SummarizedMap
 from signxai.timeseries import read_signal
 from signxai.timeseries.packages import warnings_ignored
 
@@ -349,3 +351,22 @@ def test_the_axis_of_frequencies_ends_where_one_asks_for_it(run, monkeypatch):
     explained(run(*args, "--highest-hz", 20))
     assert ends[1] == 20
     assert 0 < ends[0] < 50
+
+
+@pytest.mark.parametrize(
+    ("method", "signs", "said"),
+    [
+        ("lrp_z", "", ""),
+        ("gradient", "", "; against: larger values lower the score, for: raise it"),
+        ("gradient", TURNED, "; signs turned; against: larger values raise the score, for: lower it"),
+        (
+            "gradient",
+            PARTLY_TURNED,
+            "; signs turned in part; against: larger values lower the score, for: raise it, the other way round there",
+        ),
+        ("vargrad", "", "; against: none below 0, for: varies much"),
+    ],
+)
+def test_sums_of_what_is_no_share_say_what_they_are(method, signs, said):
+    summed = SummarizedMap(SimpleNamespace(name="a.hea"), "", method, "V", np.ones((1, 2)), "sums", signs=signs)
+    assert list(summed.lines()) == [f"a.hea, V by {method}{said}:", "  sums"]

@@ -7,10 +7,12 @@ from importlib.resources import files
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from signxai.common.visualization import RELEVANCE_COLOURS
 from signxai.figures import ecg_map_plots, ecg_plots, input_plots, map_plots, relevance_colours, spectrum_plots, text_plots
 from signxai.text.page import Passage, Section, page
+from signxai.timeseries import dft_relevance, stdft_relevance
 
 FIGURES = [
     map_plots.image_figure,
@@ -117,6 +119,103 @@ def a_page():
 
 
 def test_every_scale_says_what_its_sides_stand_for():
-    figure = map_plots.image_figure(map_plots.Sample(np.zeros((4, 4)), {"gradient": np.ones((4, 4))}))
+    figure = map_plots.image_figure(map_plots.Sample(np.zeros((4, 4)), {"lrp_z": np.ones((4, 4))}))
     for said in (figure.axes[-1].get_xlabel(), relevance_colours.MEANING, a_page()):
         assert said.index("speaks against") < said.index("speaks for")
+
+
+# Maps whose numbers are no shares
+
+SLOPE = "larger values lower the score ← slope → raise it"
+TURNED_SLOPE = "larger values raise the score ← slope → lower it (signs turned)"
+VARIANCE = "none below 0 ← variance of the slope → varies much"
+SIGNAL, MAP = np.random.default_rng(0).normal(size=(2, 2, 100))
+
+
+def grid_of(kind, methods, turned=()):
+    """A figure of one sample by several methods, on one colour bar where there are several."""
+    if kind == "image":
+        return map_plots.image_figure(map_plots.Sample(np.zeros((4, 4)), dict.fromkeys(methods, np.eye(4)), turned=turned))
+    if kind == "signal":
+        return map_plots.signal_figure(map_plots.Sample(SIGNAL, dict.fromkeys(methods, MAP), turned=turned))
+    if kind == "inputs":
+        x = {"ecg": SIGNAL, "meta": np.ones(2)}
+        maps = {method: {"ecg": MAP, "meta": np.ones(2)} for method in methods}
+        return input_plots.inputs_figure(input_plots.InputsSample(x, maps, turned=turned))
+    sample = ecg_map_plots.EcgSample(SIGNAL, dict.fromkeys(methods, MAP), turned=turned)
+    return ecg_map_plots.plot_ecg_maps(sample, sampling_rate=50)[0].figure
+
+
+def bar_of(figure):
+    return figure.axes[-1].get_xlabel().split("\n")[0]
+
+
+def said_above(figure, method):
+    """The lines that say what the sides of a method's map are."""
+    [*titles] = [text.get_text() for text in figure.texts if text.get_text().split("\n")[0] == method]
+    return {tuple(line for line in text.split("\n") if "←" in line) for text in titles}
+
+
+@pytest.mark.parametrize("kind", ["image", "signal", "inputs", "ecg"])
+@pytest.mark.parametrize(
+    ("methods", "turned", "bar", "hints"),
+    [
+        (["gradient"], [], SLOPE, [()]),
+        (["gradient", "smoothgrad"], [], SLOPE, [(), ()]),
+        (["gradient"], ["gradient"], TURNED_SLOPE, [()]),
+        (["vargrad"], [], VARIANCE, [()]),
+        (["gradient", "lrp_z"], [], relevance_colours.MEANING, [("lowers ← slope → raises",), ()]),
+        (["lrp_z", "gradient"], ["gradient"], relevance_colours.MEANING, [(), ("raises ← slope → lowers (turned)",)]),
+        (["lrp_z", "vargrad"], ["lrp_z"], relevance_colours.TURNED_MEANING, [(), ("none below 0 ← variance → much",)]),
+        (["deconvnet", "mine"], [], relevance_colours.MEANING, [("lowers ← cut slope → raises",), ()]),
+        (["gradient_x_input", "mine"], [], relevance_colours.MEANING, [(), ()]),
+    ],
+)
+def test_a_scale_says_what_the_numbers_are_and_a_title_where_they_are_others(kind, methods, turned, bar, hints):
+    figure = grid_of(kind, methods, turned)
+    assert bar_of(figure) == bar
+    for method, hint in zip(methods, hints, strict=True):
+        assert said_above(figure, method) == {hint}
+    figure.draw_without_rendering()
+    label = figure.axes[-1].xaxis.label.get_window_extent()
+    assert figure.bbox.x0 <= label.x0 < label.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= label.y0
+
+
+def test_figures_of_one_map_take_the_name_of_its_method():
+    figure = ecg_plots.plot_ecg(SIGNAL, MAP, sampling_rate=50, method="gradient").figure
+    assert bar_of(figure) == SLOPE
+    assert bar_of(ecg_plots.plot_ecg(SIGNAL, MAP, sampling_rate=50, title="gradient").figure) == relevance_colours.MEANING
+    tokens = text_plots.TokenPanel(["a", " b"], np.array([1.0, -1.0]), method="gradient")
+    for drawn in (text_plots.plot_tokens(tokens).figure, text_plots.plot_several_tokens([tokens])):
+        assert bar_of(drawn) == SLOPE
+    matrix = text_plots.plot_token_matrix(np.eye(2), ["a", "b"], ["b", "c"], [1, 2], method="gradient").figure
+    assert " ".join(matrix.axes[-1].get_ylabel().split()) == SLOPE
+
+
+def test_of_frequencies_that_share_slopes_out_no_side_is_said():
+    spectral = dft_relevance(SIGNAL, MAP, sampling_rate=50)
+    short = stdft_relevance(SIGNAL, MAP, window_length=20, sampling_rate=50)
+    for method, said in (("gradient", "below 0 ← share of the map's sum → above 0"), ("lrp_z", relevance_colours.MEANING)):
+        several = spectrum_plots.plot_spectrum_maps(spectrum_plots.SpectrumSample(SIGNAL, {method: spectral}))[0][0, 0]
+        alone = spectrum_plots.plot_spectrum(SIGNAL, spectral, method=method)[0, 0]
+        over_time = spectrum_plots.plot_spectrogram(short, method=method)[0]
+        for axes in (several, alone, over_time):
+            assert bar_of(axes.figure.figure) == said
+
+
+def test_a_small_bar_says_it_in_fewer_words():
+    assert relevance_colours.in_short(f"{SLOPE}\nmore") == "lowers ← slope → raises\nmore"
+    assert relevance_colours.in_short(relevance_colours.MEANING) == relevance_colours.SHORT_MEANING
+
+
+@pytest.mark.parametrize("method", ["gradient", "lrp_z", "guided_backprop", "vargrad"])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_the_bar_of_tokens_on_axes_of_a_small_figure_is_not_cut(method, is_turned):
+    figure = Figure(figsize=(3.4, 2.4), layout="constrained")
+    panel = text_plots.TokenPanel(["a", " b"], np.array([1.0, -1.0]), is_turned=is_turned, method=method)
+    text_plots.plot_tokens(panel, axes=figure.subplots())
+    figure.draw_without_rendering()
+    figure.draw_without_rendering()
+    label = figure.axes[-1].xaxis.label.get_window_extent()
+    assert figure.bbox.x0 <= label.x0 < label.x1 <= figure.bbox.x1

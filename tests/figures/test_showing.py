@@ -31,6 +31,7 @@ from signxai.timeseries import dft_relevance, stdft_relevance
 RANDOM = np.random.default_rng(3)
 SIGNAL, RELEVANCE = RANDOM.normal(size=(2, 100)), RANDOM.normal(size=(2, 100))
 SPECTRUM = dft_relevance(SIGNAL, RELEVANCE, sampling_rate=50)
+SLOPE = "larger values lower the score ← slope → raise it"
 
 
 def texts(figure):
@@ -69,8 +70,8 @@ def test_a_picture_of_pil_is_shown_with_relevance_of_its_size(shape):
 
 
 def test_maps_of_several_methods_and_of_channels_summed_up_are_shown():
-    x, maps = np.zeros((1, 3, 8, 8)), {"gradient": np.ones((1, 3, 8, 8)), "grad_cam": np.ones((1, 8, 8))}
-    assert {"gradient", "grad_cam"} <= set(texts(signxai.show(x, maps, overlay=False)))
+    x, maps = np.zeros((1, 3, 8, 8)), {"gradient_x_input": np.ones((1, 3, 8, 8)), "grad_cam": np.ones((1, 8, 8))}
+    assert {"gradient_x_input", "grad_cam"} <= set(texts(signxai.show(x, maps, overlay=False)))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_what_explain_gives_is_shown():
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(72, 3))
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     figure = signxai.show(x, signxai.explain_all(model, x, ["gradient", "lrp_z"]), rows=[1])
-    assert {"sample 1", "gradient", "lrp_z"} <= set(texts(figure))
+    assert {"sample 1", "gradient\nlowers ← slope → raises", "lrp_z"} <= set(texts(figure))
 
 
 def test_of_many_samples_the_first_are_shown_with_a_word():
@@ -124,8 +125,12 @@ def test_of_logits_below_0_it_is_said_whose_signs_are_turned():
         ([-1.0, -2.0], ["lrp_z"], TURNED_MEANING),
         ([1.0, 2.0], ["lrp_z"], MEANING),
         ([-1.0, 2.0], ["lrp_z"], ends([True, False])),
-        ([-1.0, -2.0], ["lrp_z", "gradient"], ends([True, False])),
-        ([-1.0, -2.0], ["gradient"], MEANING),
+        ([-1.0, -2.0], ["lrp_z", "gradient_x_input"], ends([True, False])),
+        ([-1.0, -2.0], ["lrp_z", "gradient"], TURNED_MEANING),
+        ([-1.0, -2.0], ["gradient_x_input"], MEANING),
+        ([-1.0, -2.0], ["gradient"], SLOPE),
+        ([-1.0, -2.0], ["smoothgrad", "vargrad"], SLOPE),
+        ([1.0, -2.0], ["mine"], MEANING),
     ],
 )
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 2, 40), (2, 5), None])
@@ -271,7 +276,7 @@ def test_another_number_of_axes_is_refused(name):
 def test_maps_on_axes_have_their_names_and_one_colour_bar():
     figure, axes = axes_of(2)
     assert map_plots.image_figure(IMAGE, axes=axes) is figure
-    assert [each.get_title() for each in axes] == ["gradient", "lrp_epsilon_0_25_std_x"]
+    assert [each.get_title() for each in axes] == ["gradient\nlowers ← slope → raises", "lrp_epsilon_0_25_std_x"]
     assert len(figure.axes) == 3
     np.testing.assert_array_equal(axes[0].images[0].get_array(), normalize_relevance_map(np.eye(4)))
 

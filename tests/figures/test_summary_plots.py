@@ -80,6 +80,17 @@ def test_a_map_that_the_summary_is_not_of_is_refused():
     plot_summary(SIGNAL, MAP.astype(np.float32), FOUND)
 
 
+@pytest.mark.parametrize(("is_turned", "below", "above"), [(False, "lowers", "raises"), (True, "raises", "lowers")])
+def test_bars_and_colours_of_slopes_say_what_larger_values_do(is_turned, below, above):
+    strip, _, parts, leads = plot_summary(SIGNAL, MAP, FOUND, is_turned=is_turned, method="gradient")
+    assert [text.get_text().split(" (")[0] for text in strip.get_legend().texts][-2:] == [below, above]
+    for axes in (parts, leads):
+        left, right = axes.get_xlabel().split("(")[0].split("|")
+        assert (left.strip(), right.strip()) == (below, above)
+        assert "relevance" not in axes.get_xlabel()
+    laid_out(strip.figure)
+
+
 @pytest.mark.parametrize("is_turned", [False, True])
 def test_what_bars_and_colours_say_is_exchanged_where_signs_are_turned(is_turned):
     strip, beats, parts, leads = plot_summary(SIGNAL, MAP, FOUND, is_turned=is_turned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -330,6 +331,18 @@ def test_the_ends_of_colours_say_what_speaks_for_the_target_where_signs_are_turn
     assert legend_of(found.to_html()) == ends[0]
     for figure in (found.plot().figure, to_figure([found])):
         assert [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()] == [ends[1]]
+
+
+def test_slopes_say_on_pages_and_figures_what_larger_values_do():
+    for logit, low, high, signs in ((1.0, "lower", "raise", ""), (-1.0, "raise", "lower", "signs turned")):
+        found = replace(of_logits(logit), method="gradient")
+        more = f"; {signs}" if signs else ""
+        page = f"slope: larger values {low} the score (dotted) {high} it (solid){more}"
+        figure = f"larger values {low} the score ← slope → {high} it{signs and f' ({signs})'}"
+        generated = GeneratedRelevance("ab", "cd", (found, found))
+        assert legend_of(found.to_html()) == legend_of(generated.to_html()) == page
+        assert found.plot().figure.axes[-1].get_xlabel() == figure
+        assert " ".join(generated.plot().figure.axes[-1].get_ylabel().split()) == figure
 
 
 def test_rows_of_a_generated_text_say_whose_signs_are_turned():

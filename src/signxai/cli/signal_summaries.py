@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from signxai.cli.signal_files import Excerpt
 from signxai.common.errors import OptionError
 from signxai.figures.paging import page_writers
+from signxai.figures.relevance_colours import is_share, sides_of
 from signxai.figures.summary_plots import lead_of_strip, plot_summary
 from signxai.timeseries.beats import UNCLASSIFIED
 from signxai.timeseries.signals import Signal
@@ -91,8 +92,16 @@ class SummarizedMap:
 
     def lines(self) -> Iterator[str]:
         """The sums, as they are reported."""
-        yield f"{self.excerpt.name}, {self.explained} by {self.method}{_OF_SIGNS[self.signs]}:"
+        yield f"{self.excerpt.name}, {self.explained} by {self.method}{self._said()}:"
         yield from (f"  {line}" for line in str(self.summary).splitlines())
+
+    def _said(self) -> str:
+        """What the lists of for and against are of, where signs are turned or the numbers are no shares of a score."""
+        if is_share(self.method):
+            return _OF_SIGNS[self.signs]
+        below, above = sides_of(self.method).ends(self.signs == TURNED)
+        signs = f"; signs {self.signs}" if self.signs else ""
+        return f"{signs}; against: {below}, for: {above}{', the other way round there' * (self.signs == PARTLY_TURNED)}"
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """A row of the table for each part of each beat in each lead."""
@@ -119,7 +128,8 @@ class SummarizedMap:
         names = self.excerpt.signal.lead_names
         of_strip = self.excerpt.signal.units[lead_of_strip(self.lead, names)]
         is_turned, values = self.signs == TURNED, self.excerpt.signal.values
-        axes = plot_summary(values, self.relevance, self.summary, lead=self.lead, units=of_strip, title=title, is_turned=is_turned)
+        said: dict[str, Any] = {"title": title, "is_turned": is_turned, "method": self.method}
+        axes = plot_summary(values, self.relevance, self.summary, lead=self.lead, units=of_strip, **said)
         figure: Figure = axes[0].figure
         return figure
 

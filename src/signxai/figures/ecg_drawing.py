@@ -47,7 +47,12 @@ def draw_on(axes: Axes, drawing: Drawing, title: str) -> None:
     axes.set_title(broken(title, width, TITLE_SIZE * size), fontsize=TITLE_SIZE * size, weight="bold", parse_math=False)
     if norm is not None and recording.relevance is not None:
         lines = 2 + time_label(drawing, 0.5, width).count("\n")
-        of_bar = ScalarMappable(norm, drawing.cmap), meaning(recording.relevance, drawing.is_turned), TEXT_SIZE * size, lines
+        of_bar = (
+            ScalarMappable(norm, drawing.cmap),
+            meaning(recording.relevance, drawing.is_turned, drawing.method),
+            TEXT_SIZE * size,
+            lines,
+        )
         bar = bar_below([axes], *of_bar, beyond(recording.relevance, norm))
         number_bar(bar, norm, (-1, -0.5, 0, 0.5, 1) if width_of([bar.ax]) > _NARROW_BAR * size else (-1, 0, 1))
     # Text makes the paper higher, and that makes the scale smaller.

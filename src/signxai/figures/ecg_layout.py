@@ -213,6 +213,8 @@ class Drawing:
     """How large text is, beside that of a page of its own."""
     is_turned: bool = False
     """Whether the signs of relevance are turned."""
+    method: str = ""
+    """By which relevance is, which says what its sides stand for; "": it is not known."""
 
     @property
     def hidden(self) -> float:

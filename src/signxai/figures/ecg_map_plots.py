@@ -15,10 +15,11 @@ from signxai.common.errors import InputError
 from signxai.common.visualization import RELEVANCE_COLOURS
 from signxai.figures.ecg_drawing import draw_on
 from signxai.figures.ecg_layout import Drawing, lay_out, own_scale
-from signxai.figures.ecg_page import Block, SharedBar, page, panel
+from signxai.figures.ecg_page import Block, Panel, SharedBar, page, panel
 from signxai.figures.ecg_recording import Recording, recording_of, usual_gain
 from signxai.figures.pages import bar_label
 from signxai.figures.places import AxesLike, listed_axes
+from signxai.figures.relevance_colours import hint
 
 __all__ = ["EcgSample", "hidden_share", "plot_ecg_maps"]
 
@@ -37,7 +38,8 @@ class EcgSample:
         time_label: what that time is counted from; "time from the beat (s)".
         r_peaks: sample numbers, each marked by a triangle.
         beat_labels: a label for each R peak.
-        turned: the titles of maps whose signs are turned; the colour bar says so.
+        turned: the titles of maps whose signs are turned; the colour bar says so. It also says what the sides of a map stand for whose
+            numbers are no shares of a score, as slopes (`gradient`).
     """
 
     signal: npt.ArrayLike
@@ -96,7 +98,9 @@ def plot_ecg_maps(
         gain = min(usual_gain(recording) for of_sample in recordings for recording in of_sample.values())
     drawings = [
         {
-            title: replace(_drawing(recording, sample, layout, rhythm_lead, gain, percentile, cmap), is_turned=title in sample.turned)
+            title: replace(
+                _drawing(recording, sample, layout, rhythm_lead, gain, percentile, cmap), is_turned=title in sample.turned, method=title
+            )
             for title, recording in of_sample.items()
         }
         for sample, of_sample in zip(listed, recordings, strict=True)
@@ -109,14 +113,18 @@ def plot_ecg_maps(
         return given
     scale = min(own_scale(drawing) for of_sample in drawings for drawing in of_sample.values())
     is_shared = sum(drawing.norm is not None for of_sample in drawings for drawing in of_sample.values()) > 1
+    methods = [title for of_sample in drawings for title in of_sample]
+
+    def paper(title: str, drawing: Drawing) -> Panel:
+        said = hint(title, drawing.is_turned, methods)
+        return panel(drawing, scale, title, of_several=True, has_bar=not is_shared, hint=said)
+
     blocks = [
-        Block(
-            sample.heading, [panel(drawing, scale, title, of_several=True, has_bar=not is_shared) for title, drawing in of_sample.items()]
-        )
+        Block(sample.heading, [paper(title, drawing) for title, drawing in of_sample.items()])
         for sample, of_sample in zip(listed, drawings, strict=True)
     ]
     turned = [drawing.is_turned for of_sample in drawings for drawing in of_sample.values()]
-    return page(blocks, SharedBar(bar_label(percentile, turned=turned), cmap) if is_shared else None)
+    return page(blocks, SharedBar(bar_label(percentile, turned=turned, methods=methods), cmap) if is_shared else None)
 
 
 def hidden_share(sample: EcgSample, *, sampling_rate: float, layout: str | None = None) -> float:

@@ -46,10 +46,11 @@ class Panel:
         return self.head + self.drawing.sheet.height * self.scale + self.foot
 
 
-def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = False, has_bar: bool = True) -> Panel:
+def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = False, has_bar: bool = True, hint: str = "") -> Panel:
     """Give a drawing its place for text; the title of one of several is smaller than the heading above them all.
 
-    Without a colour bar of its own, a line under the title says at which relevance its colours end.
+    Without a colour bar of its own, a line under the title says at which relevance its colours end, and one what its sides stand for where
+    the bar of them all says another thing, by ``hint``.
     """
     drawing = replace(drawing, sheet=with_headroom(drawing, scale))
     sheet = drawing.sheet
@@ -58,7 +59,7 @@ def panel(drawing: Drawing, scale: float, title: str, *, of_several: bool = Fals
     size = _METHOD_SIZE if of_several else TITLE_SIZE
     lines = _in_lines(title, width - 2 * _MARGIN, size)
     if drawing.norm is not None and not has_bar:
-        lines.append(f"colours end at ±{drawing.norm.vmax:.2g}")
+        lines += [f"colours end at ±{drawing.norm.vmax:.2g}", *filter(None, (hint,))]
     style = {"fontsize": size, **({} if of_several else {"weight": "bold"})}
     more_lines = time_label(drawing, scale, (width - _MARGIN) / INCH).count("\n")
     foot = _TIME_AXIS + LINE * more_lines + (_BAR_BAND if drawing.norm and has_bar else 0.0)
@@ -156,6 +157,7 @@ def _draw_panel(figure: Figure, panel: Panel, left: float, bottom: float) -> Axe
         box = left, bottom + _BAR_LABELS, _BAR_WIDTH, _BAR_HEIGHT
         place: dict[str, Any] = {"orientation": "horizontal", "extend": beyond(recording.relevance, norm)}
         place["cax"] = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-        label_bar(figure.colorbar(ScalarMappable(norm, drawing.cmap), **place), recording.relevance, norm, drawing.is_turned)
+        bar = figure.colorbar(ScalarMappable(norm, drawing.cmap), **place)
+        label_bar(bar, recording.relevance, norm, drawing.is_turned, drawing.method)
     draw(axes, drawing, scale, (panel.width - _MARGIN) / INCH)
     return axes

@@ -6,6 +6,7 @@ Nothing here computes relevance or touches pyplot's global state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -36,6 +37,7 @@ def plot_ecg(
     limit: float | None = None,
     percentile: float = 99,
     cmap: str = RELEVANCE_COLOURS,
+    method: str = "",
     axes: Axes | None = None,
 ) -> Axes:
     """Draw an ECG on millimetre paper at 25 mm/s and 10 mm/mV, its traces coloured by relevance.
@@ -66,6 +68,8 @@ def plot_ecg(
             percentile.
         percentile: of |R| over all leads, in [0, 100] (their maximum if that is 0), beyond which colours stay the same.
         cmap: a diverging colour map of matplotlib, with a middle that can be seen on white.
+        method: by which the relevance is; the colour bar then says what its sides stand for where they are no shares of a score, as slopes
+            (`gradient`).
         axes: draw on these, in the size that they have; None: on a figure of their own.
 
     Returns:
@@ -92,6 +96,7 @@ def plot_ecg(
         percentile=percentile,
         cmap=cmap,
     )
+    drawing = replace(drawing, method=method)
     if axes is not None:
         draw_on(axes, drawing, title)
         return axes

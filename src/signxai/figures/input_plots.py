@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from signxai.common.errors import InputError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray, as_array, normalize_relevance_map, require_finite, rgb_picture
-from signxai.figures.pages import SCALE, TEXT_SIZE, Panel, PanelSize, Row, bar_label, page_of
+from signxai.figures.pages import SCALE, TEXT_SIZE, Panel, PanelSize, Row, bar_label, hinted, page_of
 from signxai.figures.panels import SignalAxis, draw_bars, draw_image, draw_signal, draw_values, draw_words
 from signxai.figures.places import AxesLike, Place
 from signxai.figures.text_plots import draw_tokens, height_of_tokens
@@ -47,7 +47,8 @@ class InputsSample:
         heading: what stands above it.
         pictures: of some inputs that are images the picture to show, as `rgb_picture` takes it, where what went in was made of it; others
             are shown from the darkest to the brightest value.
-        turned: the methods whose maps have their signs turned; the colour bar says so.
+        turned: the methods whose maps have their signs turned; the colour bar says so. It also says what the sides of a map stand for whose
+            numbers are no shares of a score, as slopes (`gradient`).
     """
 
     x: Mapping[str, npt.ArrayLike]
@@ -148,11 +149,12 @@ def inputs_figure(
         raise InputError("a figure needs at least one sample")
     labels = _Labels(names or {}, sampling_rates or {})
     scale = _Scale(percentile, one_scale, cmap)
-    rows = [row for sample in listed for row in _rows(sample, scale, labels)]
+    methods = [method for sample in listed for method in sample.maps]
+    rows = [replace(row, panels=hinted(row.panels, sample.turned, methods)) for sample in listed for row in _rows(sample, scale, labels)]
     left = max(row.size.left for row in rows)
     rows = [replace(row, size=replace(row.size, left=left)) for row in rows]
     turned = [method in sample.turned for sample in listed for method in sample.maps]
-    label = bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is", turned)
+    label = bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is", turned, methods)
     return page_of(rows, label, cmap, axes)
 
 

@@ -27,7 +27,7 @@ from signxai.common.visualization import (
     rgb_picture,
     summed_over_channels,
 )
-from signxai.figures.pages import DOTS, SCALE, Panel, PanelSize, Row, bar_label, page_of
+from signxai.figures.pages import DOTS, SCALE, Panel, PanelSize, Row, bar_label, hinted, page_of
 from signxai.figures.panels import SignalAxis, draw_image, draw_signal
 from signxai.figures.places import AxesLike
 
@@ -46,7 +46,8 @@ class Sample:
     `x` is an image as `rgb_picture` takes it, or a signal of shape (leads, time) or (time,). A map of an image has the
     shape (H, W), (C, H, W) or (H, W, C), where it is summed over the channels; a map of a signal has the signal's own shape.
     A batch axis of length 1 may come first. `turned` are the methods whose maps have their signs turned, as those of LRP have where the
-    logit that they are shares of is below 0: then the colour bar says so.
+    logit that they are shares of is below 0: then the colour bar says so. It also says what the sides of a map stand for whose numbers are
+    no shares of a score, as slopes (`gradient`): by the method's name.
     """
 
     x: npt.ArrayLike
@@ -58,6 +59,11 @@ class Sample:
 def _turned(samples: Sequence[Sample]) -> list[bool]:
     """Of each map of samples whether its signs are turned."""
     return [method in sample.turned for sample in samples for method in sample.maps]
+
+
+def _methods(samples: Sequence[Sample]) -> list[str]:
+    """Of each map of samples its method."""
+    return [method for sample in samples for method in sample.maps]
 
 
 def heading(
@@ -119,15 +125,16 @@ def image_figure(
         OptionError: the percentile lies outside [0, 100].
 
     >>> axes = Figure().subplots(1, 2)
-    >>> figure = image_figure(Sample(np.zeros((4, 4)), {"gradient": np.ones((4, 4)), "lrp_z": np.ones((4, 4))}), axes=axes)
+    >>> figure = image_figure(Sample(np.zeros((4, 4)), {"grad_cam": np.ones((4, 4)), "lrp_z": np.ones((4, 4))}), axes=axes)
     >>> [each.get_title() for each in axes]
-    ['gradient', 'lrp_z']
+    ['grad_cam', 'lrp_z']
     """
-    size = _image_panel_size([_picture_of(sample) for sample in _listed(samples)])
-    rows = [Row(sample.heading, list(_image_panels(sample, percentile, cmap, overlay)), size) for sample in _listed(samples)]
-    return page_of(
-        rows, bar_label(percentile, "each map", "; weaker is more transparent" if overlay else "", _turned(_listed(samples))), cmap, axes
-    )
+    listed = _listed(samples)
+    size, methods = _image_panel_size([_picture_of(sample) for sample in listed]), _methods(listed)
+    panels = [hinted(_image_panels(sample, percentile, cmap, overlay), sample.turned, methods) for sample in listed]
+    rows = [Row(sample.heading, of_sample, size) for sample, of_sample in zip(listed, panels, strict=True)]
+    more = "; weaker is more transparent" if overlay else ""
+    return page_of(rows, bar_label(percentile, "each map", more, _turned(listed), methods), cmap, axes)
 
 
 def signal_figure(
@@ -157,11 +164,14 @@ def signal_figure(
         OptionError: the percentile lies outside [0, 100].
     """
     axis = SignalAxis(tuple(leads), x_label, sampling_rate)
-    most_leads = max(len(_signal(sample.x)) for sample in _listed(samples))
+    listed = _listed(samples)
+    methods = _methods(listed)
+    most_leads = max(len(_signal(sample.x)) for sample in listed)
     height = max(_LEAST_TRACES_HEIGHT, most_leads * _TRACE_HEIGHT)
     size = PanelSize(_TRACE_WIDTH, height, left=_LEAD_NAME, below=_TIME_AXIS)
-    rows = [Row(sample.heading, list(_signal_panels(sample, percentile, cmap, axis)), size) for sample in _listed(samples)]
-    return page_of(rows, bar_label(percentile, turned=_turned(_listed(samples))), cmap, axes)
+    panels = [hinted(_signal_panels(sample, percentile, cmap, axis), sample.turned, methods) for sample in listed]
+    rows = [Row(sample.heading, of_sample, size) for sample, of_sample in zip(listed, panels, strict=True)]
+    return page_of(rows, bar_label(percentile, turned=_turned(listed), methods=methods), cmap, axes)
 
 
 def _listed(samples: Sample | Sequence[Sample]) -> Sequence[Sample]:

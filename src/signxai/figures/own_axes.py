@@ -11,9 +11,9 @@ from matplotlib.font_manager import font_scalings
 
 from signxai.figures.lines import in_lines
 from signxai.figures.places import figure_of
-from signxai.figures.relevance_colours import MEANING, SHORT_MEANING
+from signxai.figures.relevance_colours import in_short
 
-__all__ = ["bar_below", "broken", "letters", "width_of"]
+__all__ = ["bar_below", "broken", "fitting", "letters", "width_of"]
 
 _POINTS = 72  # to the inch
 _USUAL = 10.0  # points: matplotlib's own size, with which figures of this package go
@@ -59,7 +59,7 @@ def bar_below(axes: Sequence[Axes], colours: ScalarMappable, label: str, size: f
         between: how many lines of text stand between the axes and the bar.
         extend: which ends go on, in matplotlib's words.
     """
-    figure, label = figure_of(axes[0]), _fitting(label, width_of(axes), size)
+    figure, label = figure_of(axes[0]), fitting(label, width_of(axes), size)
     pad, fraction = _PAD, _FRACTION
     if figure.get_layout_engine() is None:
         line, height = _LINE * size / _POINTS, figure.get_figheight()
@@ -76,7 +76,7 @@ def bar_below(axes: Sequence[Axes], colours: ScalarMappable, label: str, size: f
     return bar
 
 
-def _fitting(label: str, width: float, size: float) -> str:
+def fitting(label: str, width: float, size: float) -> str:
     """The label of a bar in lines; what the ends mean is said in fewer words rather than on two."""
     ends = label.split("\n")[0]
-    return broken(label if broken(ends, width, size) == ends else label.replace(MEANING, SHORT_MEANING), width, size)
+    return broken(label if broken(ends, width, size) == ends else in_short(label), width, size)

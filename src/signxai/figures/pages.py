@@ -2,8 +2,8 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.own_axes import bar_below, broken, letters, width_of
 from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
-from signxai.figures.relevance_colours import TEXT_SIZE, ends
+from signxai.figures.relevance_colours import TEXT_SIZE, ends, hint
 
 __all__ = [
     "DOTS",
@@ -31,6 +31,7 @@ __all__ = [
     "Row",
     "bar_label",
     "check_height",
+    "hinted",
     "page_of",
 ]
 
@@ -93,9 +94,19 @@ class Row:
     goes_on: bool = False
 
 
-def bar_label(percentile: float, each: str = "each map", more: str = "", turned: Iterable[bool] = ()) -> str:
-    """What the colours mean, in two lines; of each map whether its signs are turned."""
-    return f"{ends(turned)}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
+def hinted(panels: Iterable[Panel], turned: Collection[str], methods: Sequence[str]) -> list[Panel]:
+    """Panels of a sample, under their methods' names, with what the sides of each mean where the bar below all ``methods`` says another
+    thing."""
+    found = []
+    for panel in panels:
+        said = "" if panel.is_input else hint(panel.title, panel.title in turned, methods)
+        found.append(replace(panel, note="\n".join(filter(None, (panel.note, said)))))
+    return found
+
+
+def bar_label(percentile: float, each: str = "each map", more: str = "", turned: Iterable[bool] = (), methods: Iterable[str] = ()) -> str:
+    """What the colours mean, in two lines; of each map whether its signs are turned, and by which method it is."""
+    return f"{ends(turned, methods)}\n({each} divided by the {percentile:g} % quantile of its |R|{more})"
 
 
 # Where it is drawn. The page is a pile of bands whose heights are added up before anything is drawn,
@@ -207,7 +218,7 @@ def _heading_band(text: str, width: float) -> _Band:
 
 
 def _panel_bands(panels: Sequence[Panel], size: PanelSize) -> list[_Band]:
-    titles = [_title(panel.title, size.width) + (panel.note and f"\n{panel.note}") for panel in panels]
+    titles = ["\n".join(_title(line, size.width) for line in (panel.title, *panel.note.splitlines())) for panel in panels]
     title_height = max(title.count("\n") + 1 for title in titles) * _LINE_HEIGHT * _TITLE_SIZE
 
     def left(column: int) -> float:

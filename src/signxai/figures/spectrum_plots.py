@@ -15,6 +15,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -26,7 +27,7 @@ from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.pages import check_height
 from signxai.figures.places import AxesLike, figure_of, listed_axes
-from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
+from signxai.figures.relevance_colours import TEXT_SIZE, beyond, is_share, label_bar, relevance_norm
 
 __all__ = ["SpectrumSample", "highest_telling", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
 
@@ -83,6 +84,7 @@ def plot_spectrum(
     limit: float | None = None,
     percentile: float = 100,
     cmap: str = RELEVANCE_COLOURS,
+    method: str = "",
     axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw the amplitudes of a signal's frequencies, and beside them their signed relevance, over the frequency in Hz.
@@ -102,6 +104,7 @@ def plot_spectrum(
             percentile.
         percentile: of |R| over what is shown, in [0, 100].
         cmap: a diverging colour map of matplotlib.
+        method: by which the relevance of the samples is; the colour bar says so where that is no share of a score, as slopes (`gradient`).
         axes: draw on these (leads, 2), without the title; None: on a figure of their own.
 
     Returns:
@@ -119,7 +122,7 @@ def plot_spectrum(
     spectrum = _spectrum(signal, spectral, lead_names, units, highest, limit, percentile)
     figure, grid = _page(len(spectrum.names), 2, spectrum.height, title, axes)
     _draw_spectrum(grid, spectrum, cmap)
-    _finish(figure, grid, spectrum.label, spectrum.relevance, spectrum.norm, cmap)
+    _finish(figure, grid, spectrum.label, spectrum.relevance, spectrum.norm, cmap, method)
     return grid
 
 
@@ -132,7 +135,8 @@ class SpectrumSample:
         maps: from a method's name, or any other title, to what `dft_relevance` gives; at least one.
         heading: above the maps.
         lead_names: in the order of the leads; without them they are numbered from 1.
-        turned: the titles of maps whose signs are turned; their colour bars say so.
+        turned: the titles of maps whose signs are turned; their colour bars say so, and which maps are by a method whose numbers are no
+            shares of a score, as slopes (`gradient`).
     """
 
     signal: npt.ArrayLike
@@ -195,12 +199,12 @@ def plot_spectrum_maps(
 
 
 def _on_axes(samples: Sequence[SpectrumSample], axes: Sequence[AxesLike], options: Mapping[str, Any]) -> list[AxesArray]:
-    maps = [(sample, spectral) for sample in samples for spectral in sample.maps.values()]
+    maps = [(sample, title, spectral) for sample in samples for title, spectral in sample.maps.items()]
     if len(axes) != len(maps):
         raise InputError(f"{len(axes)} groups of axes for {len(maps)} maps; give axes (leads, 2) for each, in order")
     return [
-        plot_spectrum(sample.signal, spectral, lead_names=sample.lead_names, axes=each, **options)
-        for (sample, spectral), each in zip(maps, axes, strict=True)
+        plot_spectrum(sample.signal, spectral, lead_names=sample.lead_names, method=title, axes=each, **options)
+        for (sample, title, spectral), each in zip(maps, axes, strict=True)
     ]
 
 
@@ -335,8 +339,16 @@ def _draw_band(place: SubFigure, spectrum: _Spectrum, title: Sequence[str], is_t
     bar: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": _BAR_WIDTH / _WIDTH, "aspect": _BAR_WIDTH / _BAR_HEIGHT}
     bar["pad"] = _BAR_GAP / (len(spectrum.names) * spectrum.height)
     extend = beyond(spectrum.relevance, spectrum.norm)
-    label_bar(place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar), spectrum.relevance, spectrum.norm, is_turned)
+    drawn = place.colorbar(ScalarMappable(spectrum.norm, cmap), extend=extend, **bar)
+    _label_bar(drawn, spectrum.relevance, spectrum.norm, is_turned, title[0])
     return grid
+
+
+def _label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize, is_turned: bool, method: str) -> None:
+    """What the colours mean; slopes that frequencies share out say of none of these what a larger value does."""
+    label_bar(bar, relevance, norm, is_turned)
+    if relevance.any() and not is_share(method):
+        bar.set_label("below 0 ← share of the map's sum → above 0", fontsize=TEXT_SIZE)
 
 
 def plot_spectrogram(
@@ -349,6 +361,7 @@ def plot_spectrogram(
     limit: float | None = None,
     percentile: float = 99,
     cmap: str = RELEVANCE_COLOURS,
+    method: str = "",
     axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw signed relevance over time and frequency, each lead in a panel of its own, on one scale with 0 in its middle.
@@ -358,7 +371,7 @@ def plot_spectrogram(
     Args:
         short_time: what `stdft_relevance` gives for a signal (leads, samples) or (samples,).
         start: time of the first sample, in seconds.
-        lead_names, highest, title, limit, percentile, cmap: as for `plot_spectrum`.
+        lead_names, highest, title, limit, percentile, cmap, method: as for `plot_spectrum`.
         axes: draw on these (leads,), without the title; None: on a figure of their own.
 
     Returns:
@@ -392,7 +405,7 @@ def plot_spectrogram(
         each.pcolormesh(*edges, values.T, norm=norm, cmap=cmap, rasterized=True)
         each.set_ylim(max(0.0, edges[1][0]), edges[1][-1])
         each.set_ylabel(f"{name}\nfrequency (Hz)".lstrip("\n"), fontsize=TEXT_SIZE, parse_math=False)
-    _finish(figure, grid, f"time (s){said}", relevance, norm, cmap)
+    _finish(figure, grid, f"time (s){said}", relevance, norm, cmap, method)
     return grid[:, 0]
 
 
@@ -495,17 +508,17 @@ def _set_reach(axes: Axes, relevance: FloatArray) -> None:
     axes.set_ylim(least - room, most + room)
 
 
-def _finish(figure: Figure | None, grid: AxesArray, label: str, relevance: FloatArray, norm: Normalize, cmap: str) -> None:
+def _finish(figure: Figure | None, grid: AxesArray, label: str, relevance: FloatArray, norm: Normalize, cmap: str, method: str) -> None:
     for axes in grid[-1]:
         axes.set_xlabel(label, fontsize=TEXT_SIZE)
     if figure is None:
         below: dict[str, Any] = {"ax": list(grid.flat), "location": "bottom", "shrink": 0.5, "aspect": 30}
         bar = figure_of(grid[0, 0]).colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **below)
-        label_bar(bar, relevance, norm)
+        _label_bar(bar, relevance, norm, False, method)
         readable(*grid.flat)
         return
     height = figure.get_figheight()
     box = ((_WIDTH - _BAR_WIDTH) / 2 / _WIDTH, _BAR_LABELS / height, _BAR_WIDTH / _WIDTH, _BAR_HEIGHT / height)
     place: dict[str, Any] = {"cax": figure.add_axes(box), "orientation": "horizontal"}
-    label_bar(figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **place), relevance, norm)
+    _label_bar(figure.colorbar(ScalarMappable(norm, cmap), extend=beyond(relevance, norm), **place), relevance, norm, False, method)
     readable(figure)

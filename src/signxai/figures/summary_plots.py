@@ -6,6 +6,7 @@ Nothing here computes relevance or touches pyplot's global state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
 from signxai.figures.glyphs import readable
 from signxai.figures.places import AxesLike, listed_axes
-from signxai.figures.relevance_colours import AGAINST, FOR, TEXT_SIZE, relevance_norm
+from signxai.figures.relevance_colours import TEXT_SIZE, is_share, relevance_norm, sides_of
 
 __all__ = ["lead_of_strip", "plot_summary"]
 
@@ -94,6 +95,7 @@ def plot_summary(
     percentile: float = 99,
     cmap: str = RELEVANCE_COLOURS,
     is_turned: bool = False,
+    method: str = "",
     axes: AxesLike | None = None,
 ) -> AxesArray:
     """Draw a rhythm strip with its waves, and below it relevance for and against by beat, by part of the beats, and by lead.
@@ -111,6 +113,8 @@ def plot_summary(
         percentile: of |R| of the strip's lead, beyond which its colours stay the same.
         cmap: a diverging colour map of matplotlib; its ends are the colours of the bars.
         is_turned: whether the signs of relevance are turned, as those of LRP that starts with 1 where the logit is below 0.
+        method: by which the relevance is; the legend and the axes then say what its sides stand for where they are no shares of a score, as
+            slopes (`gradient`).
         axes: draw on these four, without the title; None: on a figure of their own.
 
     Returns:
@@ -133,7 +137,7 @@ def plot_summary(
         raise InputError("the summary is of another map: its sums by lead are not those of the relevance")
     places = _axes(len(summary.lead_names), title) if axes is None else _dressed(listed_axes(axes, 4, "panels of a summary"))
     times = (summary.start + np.arange(shape[1])) / summary.sampling_rate
-    _draw_strip(places[0], times, traces[shown], values[shown], summary.part, percentile, cmap, is_turned)
+    _draw_strip(places[0], times, traces[shown], values[shown], summary.part, percentile, cmap, _Said(method, is_turned))
     places[0].set_ylabel(
         f"{summary.lead_names[shown]} ({units})" if units else summary.lead_names[shown], fontsize=TEXT_SIZE, parse_math=False
     )
@@ -141,8 +145,8 @@ def plot_summary(
     whole = float(np.abs(values).sum()) or 1.0
     _draw_beats(places[1], summary, 100 / whole, cmap)
     places[1].set_xlim(times[0], times[-1])
-    _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap, is_turned)
-    _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap, is_turned)
+    _draw_bars(places[2], _PARTS, summary.by_part() * 100 / whole, "by part of the beat", cmap, _Said(method, is_turned))
+    _draw_bars(places[3], summary.lead_names, summary.by_lead() * 100 / whole, "by lead", cmap, _Said(method, is_turned))
     readable(*([places[0].figure] if axes is None else places))
     return places
 
@@ -185,7 +189,7 @@ def _dressed(places: Sequence[Axes]) -> AxesArray:
 
 
 def _draw_strip(
-    axes: Axes, times: FloatArray, trace: FloatArray, relevance: FloatArray, part: Any, percentile: float, cmap: str, is_turned: bool
+    axes: Axes, times: FloatArray, trace: FloatArray, relevance: FloatArray, part: Any, percentile: float, cmap: str, said: _Said
 ) -> None:
     step = times[1] - times[0] if len(times) > 1 else 1.0
     at = 0
@@ -204,14 +208,32 @@ def _draw_strip(
     axes.margins(x=0)
     axes.tick_params(labelbottom=False)
     of_parts = dict(zip(_PARTS, _COLOURS, strict=False))
-    ends = dict(zip(_ends(is_turned), (colormaps[cmap](0.0), colormaps[cmap](1.0)), strict=True))
+    ends = dict(zip(said.legend, (colormaps[cmap](0.0), colormaps[cmap](1.0)), strict=True))
     handles = [Patch(color=colour, label=name) for name, colour in (of_parts | ends).items()]
     axes.legend(handles=handles, ncols=len(handles), fontsize=TEXT_SIZE, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
 
 
-def _ends(is_turned: bool) -> tuple[str, str]:
-    """What relevance below and above 0 says."""
-    return (f"{FOR} (signs turned)", AGAINST) if is_turned else (AGAINST, FOR)
+@dataclass(frozen=True)
+class _Said:
+    """What relevance below and above 0 says, by a method, with its signs turned or not."""
+
+    method: str
+    is_turned: bool
+
+    @property
+    def legend(self) -> tuple[str, str]:
+        """In the legend."""
+        sides = sides_of(self.method, is_short=not is_share(self.method))
+        below, above = sides.ends(self.is_turned)
+        return f"{below}{' (signs turned)' * self.is_turned}", above
+
+    @property
+    def axis(self) -> str:
+        """Below the bars."""
+        sides = sides_of(self.method, is_short=True)
+        below, above = sides.ends(self.is_turned)
+        of = "all relevance" if is_share(self.method) else f"the sum of |{sides.what}|"
+        return f"{below}    |    {above}   (% of {of}{'; signs turned' * self.is_turned})"
 
 
 def _draw_beats(axes: Axes, summary: Summary, scale: float, cmap: str) -> None:
@@ -235,7 +257,7 @@ def _draw_beats(axes: Axes, summary: Summary, scale: float, cmap: str) -> None:
     axes.set_xlabel("time (s)", fontsize=TEXT_SIZE)
 
 
-def _draw_bars(axes: Axes, names: Sequence[str], sums: FloatArray, heading: str, cmap: str, is_turned: bool) -> None:
+def _draw_bars(axes: Axes, names: Sequence[str], sums: FloatArray, heading: str, cmap: str, said: _Said) -> None:
     """A row for each name: relevance above 0, as a rule what speaks for the class, to the right, below 0 to the left, with the numbers."""
     rows = np.arange(len(names))
     reach = 1.25 * max(float(np.abs(sums).max()), 1e-9)
@@ -250,6 +272,5 @@ def _draw_bars(axes: Axes, names: Sequence[str], sums: FloatArray, heading: str,
         label.set_parse_math(False)
     axes.axvline(0, color="black", linewidth=0.5)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    sides = "for    |    against   (% of all relevance; signs turned)" if is_turned else "against    |    for   (% of all relevance)"
-    axes.set_xlabel(sides, fontsize=TEXT_SIZE)
+    axes.set_xlabel(said.axis, fontsize=TEXT_SIZE)
     axes.set_title(heading, fontsize=TEXT_SIZE + 1)

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,6 +22,7 @@ from signxai.common.errors import InputError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
 from signxai.figures.glyphs import drawable, readable
 from signxai.figures.lines import in_lines
+from signxai.figures.own_axes import fitting, width_of
 from signxai.figures.places import AxesLike, figure_of, listed_axes
 from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
 
@@ -48,6 +50,8 @@ class TokenPanel:
         title: above them.
         limit: where the colours end; None: at the strongest token.
         is_turned: whether the signs of relevance are turned; the colour bar says so.
+        method: by which the relevance is; the colour bar says what its sides stand for where they are no shares of a score, as slopes
+            (`gradient`); "": it is not known.
     """
 
     tokens: Sequence[str]
@@ -55,6 +59,7 @@ class TokenPanel:
     title: str = ""
     limit: float | None = None
     is_turned: bool = False
+    method: str = ""
 
 
 def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELEVANCE_COLOURS) -> Axes:
@@ -79,11 +84,13 @@ def plot_tokens(panel: TokenPanel, *, axes: Axes | None = None, cmap: str = RELE
     is_own = axes is None
     if axes is None:
         size = _page_size(panel.tokens, panel.title)
-        axes, bar = _page(Figure(figsize=size, dpi=_DOTS), size, panel.tokens)
-        place: dict[str, Any] = {"cax": bar, "orientation": "horizontal"}
+        axes, below = _page(Figure(figsize=size, dpi=_DOTS), size, panel.tokens)
+        place: dict[str, Any] = {"cax": below, "orientation": "horizontal"}
     else:
         place = {"ax": axes, "location": "bottom", "shrink": 0.7, "aspect": 30}
-    _draw_bar(axes, values, norm, cmap, place, panel.is_turned)
+    bar = _draw_bar(axes, values, norm, cmap, place, panel)
+    if not is_own:
+        bar.set_label(fitting(bar.ax.get_xlabel(), width_of([axes]), TEXT_SIZE), fontsize=TEXT_SIZE)
     box = draw_tokens(axes, panel.tokens, values, norm, cmap)
     _set_title(axes, panel.title, box, _TITLE_SIZE if is_own else TEXT_SIZE)
     readable(axes)
@@ -95,10 +102,12 @@ def _drawable(panel: TokenPanel) -> TokenPanel:
     return replace(panel, tokens=[drawable(token) for token in panel.tokens])
 
 
-def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], is_turned: bool) -> None:
+def _draw_bar(axes: Axes, values: FloatArray, norm: Normalize, cmap: str, place: dict[str, Any], panel: TokenPanel) -> Colorbar:
     """The colour bar of tokens, with points at its ends where some are beyond it."""
     extend = beyond(values, norm) if len(values) else "neither"
-    label_bar(axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place), values, norm, is_turned)
+    bar = axes.figure.colorbar(ScalarMappable(norm, cmap), extend=extend, **place)
+    label_bar(bar, values, norm, panel.is_turned, panel.method)
+    return bar
 
 
 def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLOURS, *, axes: AxesLike | None = None) -> Figure:
@@ -132,7 +141,7 @@ def plot_several_tokens(panels: Sequence[TokenPanel], cmap: str = RELEVANCE_COLO
         bottom -= size[1]
         values, norm = _scaled(panel)
         axes, bar = _page(figure, size, panel.tokens, bottom)
-        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"}, panel.is_turned)
+        _draw_bar(axes, values, norm, cmap, {"cax": bar, "orientation": "horizontal"}, panel)
         _set_title(axes, panel.title, draw_tokens(axes, panel.tokens, values, norm, cmap), _TITLE_SIZE)
     readable(figure)
     return figure
@@ -292,6 +301,7 @@ def plot_token_matrix(
     counts: Sequence[int],
     *,
     turned: Sequence[bool] = (),
+    method: str = "",
     title: str = "",
     axes: Axes | None = None,
     cmap: str = RELEVANCE_COLOURS,
@@ -304,6 +314,7 @@ def plot_token_matrix(
         generated: those of the rows (n,).
         counts: how many tokens stand before each generated one; what stands behind is left blank.
         turned: of each row whether its signs are turned (n,), which its name and the colour bar say; (): of none.
+        method: by which the relevance is, as in `TokenPanel`.
         title: above it.
         axes: into which it is drawn; None: those of a figure of its own.
         cmap: a diverging colour map of matplotlib.
@@ -338,7 +349,7 @@ def plot_token_matrix(
     width = axes.get_window_extent().width / axes.figure.dpi
     _set_title(axes, title, width, _TITLE_SIZE if is_own else TEXT_SIZE)
     bar = axes.figure.colorbar(picture, ax=axes)
-    label_bar(bar, values, norm, turned)
+    label_bar(bar, values, norm, turned or False, method)
     height = bar.ax.get_window_extent().height / axes.figure.dpi
     bar.set_label("\n".join(_title_lines(bar.ax.get_ylabel(), height, TEXT_SIZE)), fontsize=TEXT_SIZE)
     readable(axes)

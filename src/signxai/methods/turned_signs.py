@@ -11,8 +11,8 @@ __all__ = ["OTHER_START", "start_for", "turns_signs"]
 # Their shares have a sign of their own, whatever that of the output that they are shares of.
 _KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
 
-_WITHOUT_DECISION = ("random_uniform",)
-"""Maps that do not depend on what the network says, and so are multiplied with nothing."""
+_NEVER_TURNED = ("random_uniform", "vargrad")
+"""Maps that do not depend on what the network says, and so are multiplied with nothing; variances, which are multiplied with a square."""
 
 OTHER_START = {"one_hot": "logit", "logit": "one_hot"}
 """With which ``relevance=`` the signs are right where this one turns them."""
@@ -29,7 +29,7 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
 
     >>> turns_signs("lrp_epsilon_0_1", "one_hot"), turns_signs("lrp_epsilon_0_1", "logit"), turns_signs("gradient", "one_hot")
     (True, False, False)
-    >>> turns_signs("gradient", "logit"), turns_signs("random_uniform", "logit")
+    >>> turns_signs("gradient", "logit"), turns_signs("vargrad", "logit")
     (True, False)
     """
     try:
@@ -37,7 +37,7 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
     except MethodNameError:
         return False
     divides = spec.rule is not None and spec.rule not in _KEEP_SIGNS
-    return divides if relevance == "one_hot" else not divides and takes(spec, "relevance") and spec.method not in _WITHOUT_DECISION
+    return divides if relevance == "one_hot" else not divides and takes(spec, "relevance") and spec.method not in _NEVER_TURNED
 
 
 def start_for(method: str | MethodSpec, relevance: str | None, compares: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from signxai.figures.relevance_colours import AGAINST, FOR
+from signxai.figures.relevance_colours import sides_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Passage:
         special: whether each stands for no part of the text.
         decoder_from: the number of the decoder's first token; None: there is no decoder.
         is_turned: whether the signs of relevance are turned, so that what is negative speaks for the target.
+        method: by which the relevance is, which says what its signs stand for; "": it is not known.
     """
 
     heading: str
@@ -30,6 +31,7 @@ class Passage:
     special: Sequence[bool]
     decoder_from: int | None = None
     is_turned: bool = False
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _section(section: Section) -> str:
     end = scale_end([(value, special) for one in section.passages for value, special in zip(one.relevance, one.special, strict=True)])
     body = "\n".join(_passage(passage, end) for passage in section.passages)
     notes = "".join(f'\n<div class="note"><bdi>{escape(note)}</bdi></div>' for note in (*remarks(section.passages, end), *section.notes))
-    legend = _legend(end, {one.is_turned for one in section.passages})
+    legend = _legend(end, {one.is_turned for one in section.passages}, section.passages[0].method)
     return f'<div class="signxai-text">\n<h1><bdi>{escape(section.heading)}</bdi></h1>\n{legend}\n{body}{notes}\n</div>\n'
 
 
@@ -130,13 +132,14 @@ def _visible(text: str) -> str:
     return "".join(chr(0x2400 + ord(letter)) if letter < " " and letter not in "\t\n\r" else letter for letter in text)
 
 
-def _legend(end: float, turned: Collection[bool]) -> str:
+def _legend(end: float, turned: Collection[bool], method: str) -> str:
     """The scale: five steps, with the sign of each in its line, and their numbers; of the passages whether signs are turned."""
+    sides, are_turned = sides_of(method), set(turned) == {True}
     steps = [(-1.0, "negative"), (-0.5, "negative"), (0.0, "none"), (0.5, "positive"), (1.0, "positive")]
-    low, high = (FOR, AGAINST) if set(turned) == {True} else (AGAINST, FOR)
-    signs = {True: "; signs turned", False: "; reversed where signs are turned"}[high == AGAINST] if True in turned else ""
+    low, high = sides.ends(are_turned)
+    signs = ("; signs turned" if are_turned else "; reversed where signs are turned") if True in turned else ""
     cells = "".join(f'<span class="{sign}" style="--strength:{abs(part)}">{part * end or 0:.2g}</span>' for part, sign in steps)
-    return f'<div class="legend"><bdi>relevance: {low} (dotted)</bdi> <bdi>{cells}</bdi> <bdi>{high} (solid){signs}</bdi></div>'
+    return f'<div class="legend"><bdi>{sides.what}: {low} (dotted)</bdi> <bdi>{cells}</bdi> <bdi>{high} (solid){signs}</bdi></div>'
 
 
 # Without ligatures, as one would draw the letters of two tokens as one, of which the mouse finds only the first.

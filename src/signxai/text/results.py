@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -147,7 +147,8 @@ class TextRelevance:
 
         Colours say for (red) and against (blue), symmetric about 0; so does the line under a token: solid for, dotted against. They end at
         the strongest token of the text; special ones beyond are named below it. The mouse over a token shows its number. Everything of the
-        text is escaped. Where signs are turned, red says against and blue for, as the legend does.
+        text is escaped. Where signs are turned, red says against and blue for, as the legend does. By methods whose numbers are slopes
+        (`gradient`), red is where larger values of a token's embedding raise the score.
         """
         return page([self.section()])
 
@@ -170,7 +171,8 @@ class TextRelevance:
 
     def passage(self, heading: str = "") -> Passage:
         """The tokens as they are shown."""
-        return Passage(heading, self.shown(), self.tokens, self.relevance.tolist(), self._special(), self.decoder_from, self.is_turned)
+        values, signs = self.relevance.tolist(), (self.is_turned, self.method)
+        return Passage(heading, self.shown(), self.tokens, values, self._special(), self.decoder_from, *signs)
 
     def shown(self) -> list[str]:
         """Each token as it stands in the text, with white space before it; special ones by name, further bytes of a character by dots."""
@@ -198,7 +200,7 @@ class TextRelevance:
         apart = [f" {text} " if special else text for text, special in zip(self.shown(), self._special(), strict=True)]
         end = scale_end(list(zip(self.relevance.tolist(), self._special(), strict=True)))
         title = "; ".join((self.heading(), *remarks([self.passage()], end)))
-        return TokenPanel(apart, self.relevance, title, end or None, self.is_turned)
+        return TokenPanel(apart, self.relevance, title, end or None, self.is_turned, self.method)
 
     def _special(self) -> list[bool]:
         return [span is None for span in self.offsets]
@@ -282,7 +284,8 @@ class GeneratedRelevance:
         """
         counts = [len(step.tokens) for step in self.steps]
         names, turned = [target.name for target in self.targets], [step.is_turned for step in self.steps]
-        return plot_token_matrix(self.matrix, self.tokens, names, counts, turned=turned, title=self.heading(), axes=axes)
+        plot = partial(plot_token_matrix, turned=turned, method=self.method, title=self.heading())
+        return plot(self.matrix, self.tokens, names, counts, axes=axes)
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -1,0 +1,97 @@
+"""What is said of the signs of maps holds on networks where it can be tried: by raising a value, or by taking it away."""
+
+import numpy as np
+import pytest
+import torch
+
+import signxai
+from signxai.methods.sign_meanings import _OF_METHODS, Numbers, numbers_of
+from signxai.methods.turned_signs import turns_signs
+from signxai.names import catalog
+
+X = torch.tensor([[0.7, -0.4, 0.9, -0.8], [-0.6, 0.3, -0.5, 0.2]], dtype=torch.float64)
+SLOPES = ["gradient", "smoothgrad", "guided_backprop", "deconvnet", "gradient_x_input_x_sign", "gradient_x_sign_x_sign"]
+SHARES = [
+    "gradient_x_input",
+    "gradient_x_sign",
+    "smoothgrad_x_input",
+    "guided_backprop_x_sign",
+    "gradient_x_sign_x_sign_x_input",
+    "input_t_gradient",
+    "integrated_gradients",
+    "deep_taylor",
+    "lrp_z",
+    "lrp_epsilon_0_1",
+    "lrpsign_z",
+    "lrp_z_x_sign_x_sign",
+]
+
+
+def network(bias=0.0):
+    """Linear where it is looked at: the ReLU behind it lets everything through."""
+    first, last = torch.nn.Linear(4, 3), torch.nn.Linear(3, 1)
+    with torch.no_grad():
+        first.weight[:] = torch.tensor([[0.5, 0.4, -0.6, -0.3], [0.4, 0.3, -0.5, -0.2], [0.6, 0.2, -0.4, -0.5]])
+        first.bias[:] = 20.0
+        last.weight[:] = torch.tensor([[1.0, 2.0, 0.5]])
+        last.bias[:] = bias
+    return torch.nn.Sequential(first, torch.nn.ReLU(), last).double()
+
+
+def rises(net, changed):
+    """The sign by which the score rises when each value in turn is changed."""
+    result = np.zeros(X.shape)
+    with torch.no_grad():
+        for row, column in np.ndindex(*X.shape):
+            other = X[row : row + 1].clone()
+            other[0, column] = changed(other[0, column])
+            result[row, column] = np.sign(float(net(other) - net(X[row : row + 1])))
+    return result
+
+
+@pytest.mark.parametrize("method", SLOPES)
+def test_slopes_are_positive_where_a_larger_value_raises_the_score(method):
+    net = network()
+    assert numbers_of(method) in (Numbers.SLOPE, Numbers.CUT_SLOPE)
+    np.testing.assert_array_equal(np.sign(signxai.explain(net, X, method, 0)), rises(net, lambda value: value + 0.01))
+
+
+@pytest.mark.parametrize("method", SHARES)
+def test_shares_are_positive_where_the_score_falls_without_the_value(method):
+    net = network()
+    assert numbers_of(method) is Numbers.SHARE
+    np.testing.assert_array_equal(np.sign(signxai.explain(net, X, method, 0)), -rises(net, torch.zeros_like))
+
+
+@pytest.mark.parametrize("method", ["lrp_z_x_sign", "integrated_gradients_x_sign", "vargrad_x_input", "gradient_x_sign_mu_0_5_x_sign"])
+def test_products_have_no_sides(method):
+    assert numbers_of(method) is Numbers.PRODUCT
+
+
+def test_variances_are_never_negative_and_never_turned():
+    net, x = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)).double(), 3 * X
+    with torch.no_grad():
+        net[2].bias[:] = -50.0
+    assert (net(x) < 0).all()
+    assert numbers_of("vargrad") is Numbers.VARIANCE
+    for relevance in ("one_hot", "logit"):
+        assert signxai.explain(net, x, "vargrad", 0, relevance=relevance).min() >= 0
+        assert not turns_signs("vargrad", relevance)
+
+
+def test_every_method_of_the_catalog_has_a_decision():
+    assert set(_OF_METHODS) == set(catalog.current().methods)
+    assert not [name for name in signxai.list_methods() if numbers_of(name) is None]
+
+
+def test_of_what_is_registered_from_outside_and_of_other_titles_nothing_is_known():
+    class Mine(signxai.methods.gradients.GradientAnalyzer):
+        pass
+
+    handle = signxai.register_method("my_slope", Mine)
+    try:
+        assert numbers_of("my_slope") is None
+        assert numbers_of("my_slope_x_input") is None
+    finally:
+        handle.remove()
+    assert numbers_of("my_slope") is numbers_of("a title") is numbers_of("") is None
