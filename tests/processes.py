@@ -103,6 +103,7 @@ def _run(arguments, cwd, environment, out, err):
     sys.path[:0] = [beside, *environment.get("PYTHONPATH", "").split(os.pathsep)]
     sys.argv = [how, *behind]
     if how == "-c":
+        del sys.argv[1]
         exec(compile(behind[0], "<string>", "exec"), {"__name__": "__main__"})
     elif how == "-m":
         sys.argv = arguments[1:]

@@ -80,8 +80,8 @@ def test_a_quick_run_measures_metrics(tmp_path):
     assert all(len(found[name]) == (7 if metric.takes in ("decision", "method") else 2) for name, metric in METRICS.items())
 
 
+@pytest.mark.skipif(not find_spec("keras"), reason="needs keras")
 def test_a_quick_run_measures_networks_of_keras(tmp_path):
-    pytest.importorskip("keras")
     output = tmp_path / "results.md"
     done = benchmark("--quick", "--only", "keras", "--output", str(output))
     assert done.returncode == 0, done.stderr
