@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -302,7 +303,7 @@ def run_forward(
         ModelError: if the output has not one row per sample, is no floating-point tensor, holds NaN or infinity, or is drawn.
     """
     generators = lent_generators()
-    run: Run = partial(inputs.run, net) if inputs is not None else partial(called_on, net) if is_keras(net) else net
+    run: Run = partial(inputs.run, net) if inputs is not None else partial(called_on, net) if "keras" in sys.modules else net
     if draws_from is not None:
         with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs):
             _refuse_what_no_seed_fixes(run, x, output, draws_from)
