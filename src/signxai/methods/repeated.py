@@ -646,7 +646,8 @@ def _order_of_draws(batch: Batch) -> Tensor | None:
     def place(slot: Slot) -> tuple[int, str]:
         return (slot.key - len(inputs.slots) if isinstance(slot.key, int) else taken.get(slot.key, len(taken))), slot.name
 
-    columns = torch.cat([torch.arange(*slot.columns, device="cpu") for slot in (*sorted(inputs.slots, key=place), *inputs.rows)])
+    spans = [slot.columns for slot in sorted(inputs.slots, key=place)] + [slot.columns for slot in inputs.rows]
+    columns = torch.cat([torch.arange(*span, device="cpu") for span in spans])
     return None if torch.equal(columns, columns.sort().values) else columns.argsort()
 
 
