@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from signxai.common.errors import OptionError
 from signxai.engine.channel_axis import channel_axis
+from signxai.engine.module_names import is_keras
 from signxai.picture_input import PictureSize
 
-__all__ = ["PREPROCESSING", "KerasPictureInput", "Preprocessing", "input_shape_of", "input_shapes_of", "picture_input_of"]
+__all__ = ["PREPROCESSING", "KerasPictureInput", "Preprocessing", "input_shape_of", "input_shapes_of", "other_lengths", "picture_input_of"]
 
 Preprocessing: TypeAlias = Literal["caffe", "tf", "torch", "none"]
 PREPROCESSING: tuple[str, ...] = get_args(Preprocessing)
@@ -107,6 +108,14 @@ def input_shape_of(model: nn.Module) -> tuple[int | None, ...] | None:
     if not isinstance(shape, tuple) or any(not isinstance(length, int | None) for length in shape):
         return None
     return shape
+
+
+def other_lengths(model: nn.Module, shape: Sequence[int]) -> str:
+    """The shape that a Keras model says a sample has, as (200, 2), where one has another shape; "": it has that, or nothing is said."""
+    said = input_shape_of(model) if is_keras(model) else None
+    if said is None or (len(said) - 1 == len(shape) and all(one in (None, length) for one, length in zip(said[1:], shape, strict=True))):
+        return ""
+    return f"({', '.join('any' if length is None else str(length) for length in said[1:])})"
 
 
 def input_shapes_of(model: nn.Module) -> list[tuple[int | None, ...]]:

@@ -35,6 +35,12 @@ def folder(tmp_path_factory):
     for suffix in ("keras", "h5"):
         pictures.save(folder / f"pictures.{suffix}")
         signals.save(folder / f"signals.{suffix}")
+    flat = [layers.Conv1D(4, 5, activation="relu"), layers.Flatten(), layers.Dense(2)]
+    keras.Sequential([keras.Input((40, 2)), *flat]).save(folder / "flat.keras")
+    any_length = [layers.Conv1D(4, 5), layers.GlobalAveragePooling1D(), layers.Dense(2)]
+    keras.Sequential([keras.Input((None, 2)), *any_length]).save(folder / "any.keras")
+    start = keras.Input(batch_shape=(4, 40, 2))
+    keras.Model(start, layers.Dense(2)(keras.ops.reshape(start, (4, 80)))).save(folder / "four.keras")
     (folder / "names.txt").write_text("cat\ndog\nheron\n")
     random = np.random.default_rng(0)
     Image.fromarray(random.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(folder / "photo.png")
@@ -129,6 +135,38 @@ def test_a_process_of_its_own_loads_keras_on_torch_by_itself(folder, monkeypatch
 def test_an_array_of_another_shape_is_told_with_the_one_that_the_network_takes(run):
     np.save("other.npy", np.zeros((1, 2, 40), np.float32))
     assert len(refused(run("explain", "other.npy", "--model", "signals.keras", "--method", "gradient"), "(1, 2, 40)", "(N, 40, 2)")) < 200
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "words"),
+    [
+        ("signals", (40, 2), ["(40, 2)", "(N, 40, 2)", "counts the samples", "array[None]"]),
+        ("signals", (200, 2), ["(200, 2)", "(N, 40, 2)", "counts the samples", "has other lengths"]),
+        ("any", (200, 2), ["(200, 2)", "(N, any, 2)", "counts the samples"]),
+        ("flat", (1, 35, 2), ["(1, 35, 2)", "(N, 40, 2)"]),
+    ],
+)
+def test_an_array_in_a_shape_that_a_network_does_not_take_is_told_with_both(run, model, shape, words):
+    np.save("shaped.npy", np.ones(shape, np.float32))
+    refused(run("explain", "shaped.npy", "--model", f"{model}.keras", "--method", "gradient", "--save", "never.npz"), *words)
+
+
+def test_a_recording_of_another_length_is_refused_or_told_with_both(run):
+    np.savetxt("short.csv", np.random.default_rng(2).normal(size=(35, 2)), delimiter=",", header="I,II", comments="")
+    args = ["short.csv", "--sampling-rate", "100", "--units", "mV", "--method", "gradient", "--save", "short.npz"]
+    refused(run("explain", *args, "--model", "flat.keras"), "(1, 35, 2)", "(N, 40, 2)")
+    said = explained(run("explain", *args, "--model", "signals.keras"))
+    assert "a sample has the shape (35, 2), and the network says that it takes (40, 2)" in said
+    assert "says that it takes" not in explained(run("explain", *args, "--model", "any.keras"))
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients_steps_6", "smoothgrad_samples_6"])
+def test_a_network_for_a_number_of_samples_is_told_with_it(run, method):
+    np.save("eight.npy", np.random.default_rng(3).normal(size=(8, 40, 2)).astype(np.float32))
+    args = ["eight.npy", "--model", "four.keras", "--method", method, "--save", "eight.npz"]
+    assert len(refused(run("explain", *args), "takes 4 samples at once", "--batch-size 4")) < 400
+    refused(run("explain", *args, "--batch-size", "3"), "takes 4 samples at once", "this pass has 3")
+    explained(run("explain", *args, "--batch-size", "4"))
 
 
 def test_a_store_does_not_draw_channels_last_as_if_they_came_first(run):

@@ -54,6 +54,10 @@ def test_the_noise_of_several_inputs_is_that_of_the_twin(nets, x, method, names)
     signal, table = x
     twin = explain(nets[2], (np.swapaxes(signal, 1, 2), table), method, 1)
     own = explain(nets[0], x if names is None else dict(zip(names, x, strict=True)), method, 1)
+    if names:
+        turned = explain(nets[0], dict(zip(reversed(names), reversed(x), strict=True)), method, 1)
+        largest = max(np.abs(one).max() for one in own.values())
+        assert all(np.allclose(turned[key], one, atol=1e-6 * largest) for key, one in own.items())
     own = tuple(own.values()) if names else own
     np.testing.assert_allclose(np.swapaxes(own[0], 1, 2), twin[0], atol=1e-6 * np.abs(twin[0]).max())
     np.testing.assert_allclose(own[1], twin[1], atol=1e-6 * np.abs(twin[1]).max())

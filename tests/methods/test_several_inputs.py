@@ -226,6 +226,46 @@ def test_values_of_one_number_per_sample_are_taken():
         assert deviation(np.concatenate([at_age[:, None], at_rest], 1), wanted) < 1e-12
 
 
+class AnyNames(nn.Module):
+    """The same network for inputs of which its forward names none, or one."""
+
+    def __init__(self, net: EcgAndMeta) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        return self.net(**inputs)
+
+
+class OneNamed(AnyNames):
+    def forward(self, meta: Tensor, **inputs: Tensor) -> Tensor:
+        return self.net(meta=meta, **inputs)
+
+
+@pytest.mark.parametrize("method", [*DRAWN_BY_SHAPE, "smoothgrad_noise_0_3_samples_7_x_sign"])
+@pytest.mark.parametrize("kind", [lambda net: net, AnyNames, OneNamed])
+def test_noise_does_not_depend_on_the_order_in_which_inputs_are_named(method, kind):
+    model, inputs = kind(net()), {"ecg": ECG, "meta": META}
+    turned = dict(reversed(inputs.items()))
+    maps, others = explain(model, inputs, method, 1), explain(model, turned, method, 1)
+    assert list(others) == list(turned)
+    for key, one in maps.items():
+        np.testing.assert_allclose(others[key], one, rtol=1e-5, atol=1e-7)
+    alone = [explain(model, {key: value[row : row + 1] for key, value in turned.items()}, method, 1)["ecg"] for row in range(N)]
+    np.testing.assert_allclose(np.concatenate(alone), maps["ecg"], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["smoothgrad", "vargrad"])
+def test_noise_of_named_inputs_is_drawn_as_the_model_takes_them(method):
+    by_place, by_name = explain(net(), (ECG, META), method, 1), explain(net(), {"meta": META, "ecg": ECG}, method, 1)
+    np.testing.assert_allclose(by_name["ecg"], by_place[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(by_name["meta"], by_place[1], rtol=1e-5, atol=1e-7)
+    sorted_names = explain(AnyNames(net()), {"meta": META, "ecg": ECG}, method, 1)
+    np.testing.assert_allclose(sorted_names["ecg"], by_place[0], rtol=1e-5, atol=1e-7)
+    first_named = explain(OneNamed(net()), {"meta": META, "ecg": ECG}, method, 1)
+    assert deviation(first_named["ecg"], by_place[0]) > 1e-3
+
+
 def test_noise_is_in_the_range_of_each_input():
     model = net()
     still = explain(model, (ECG, META), "smoothgrad", 1, noise_level=(0.0, 0.0))

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from signxai.common.errors import InputError, OptionError
 from signxai.datasets.sources import as_text
 from signxai.engine.module_names import is_keras
 from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES, array_names, open_picture, read_array
+from signxai.keras_input import input_shape_of, other_lengths
 from signxai.models import Classifier
 from signxai.timeseries.formats import format_of
 from signxai.timeseries.reading import read_signal
@@ -32,6 +33,7 @@ __all__ = [
     "distinct",
     "files_of",
     "is_readable",
+    "of_other_lengths",
     "read_inputs",
     "read_picture",
     "told_of",
@@ -260,6 +262,7 @@ def read_inputs(paths: Sequence[Path], classifier: Classifier, may_fail: bool = 
         [
             *_told_together([(names[number], notice) for number in batches for notice in read[number][1]]),
             *unprepared([names[number] for number in batches if _is_array(paths[number])], classifier),
+            *of_other_lengths({names[number]: batch.shape[1:] for number, batch in batches.items()}, classifier),
         ],
         failures,
         list(_places(len(paths), {number: len(batch) for number, batch in batches.items()})),
@@ -276,6 +279,15 @@ def unprepared(names: Sequence[str], classifier: Classifier) -> Iterator[str]:
             f"{few}: taken as it is, without the preparation of recordings that the model declares (signal_input); a recording, or an .npy "
             "(leads, samples) with --sampling-rate, is prepared"
         )
+
+
+def of_other_lengths(shapes: Mapping[str, Sequence[int]], classifier: Classifier) -> Iterator[str]:
+    """That samples differ in shape from what a Keras network says it takes, which it may take all the same."""
+    found = {name: said for name, shape in shapes.items() if (said := other_lengths(classifier.model, shape))}
+    if found:
+        first, said = next(iter(found.items()))
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield f"{first}{more}: a sample has the shape {tuple(shapes[first])}, and the network says that it takes {said}"
 
 
 def _told_together(notices: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -366,6 +378,14 @@ def _as_batch(array: Array, path: Path, classifier: Classifier) -> Array:
         raise InputError(f"{path}: holds {array.dtype}; an array is the network's input, already preprocessed; give pixels as a picture")
     if classifier.preprocess is not None and array.ndim == 3:
         return array[None]  # networks for pictures take (N, C, H, W): three axes are one picture
+    said = input_shape_of(classifier.model) if is_keras(classifier.model) else None
+    if said is not None and array.ndim == len(said) - 1:
+        taken = ", ".join(["N", *("any" if length is None else str(length) for length in said[1:])])
+        other = " and has other lengths" if other_lengths(classifier.model, array.shape) else ""
+        raise InputError(
+            f"{path}: its shape is {array.shape}, and the network takes ({taken}), where the first axis counts the samples: it lacks that "
+            f"axis{other}; save one sample as array[None]{', in the lengths that the network takes' if other else ''}"
+        )
     if array.ndim < 2 or len(array) == 0:
         raise InputError(f"{path}: its shape is {array.shape}; the first axis counts the samples: (N, ...), N >= 1")
     return array

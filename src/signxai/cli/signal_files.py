@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from signxai.cli.arguments import names_record
 from signxai.cli.failures import Failure, NotHeldError, as_most, attempted, in_order, not_as_most
-from signxai.cli.input_files import check_readable, is_readable
+from signxai.cli.input_files import check_readable, is_readable, of_other_lengths
 from signxai.cli.progress_bars import watched
 from signxai.common.errors import InputError, OptionError, SignxaiError
 from signxai.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES
@@ -323,6 +323,8 @@ def read_readable(paths: Sequence[Path], classifier: Classifier, options: Signal
     alike, others = as_most({number: _form(one) for number, one in read.items()})
     failures += not_as_most(paths, alike, others, "it is {}, and most are {}; explain it apart")
     batch = joined_signals([read[number] for number in alike])
+    of_lengths = of_other_lengths(dict.fromkeys(batch.names, batch.x.shape[1:]), classifier)
+    batch = replace(batch, notices=[*batch.notices, *of_lengths])
     return ReadSignals(batch, [number for number in alike for _ in read[number].excerpts], in_order(paths, failures))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -119,8 +120,9 @@ Run: TypeAlias = Callable[[Tensor], object]
 class _ForwardErrors:
     """Turns whatever a model's forward raises into a ``ForwardError`` that keeps it as its cause."""
 
-    def __init__(self, net: nn.Module, x: Tensor, mode: ForwardPass, inputs: JointInputs | None) -> None:
+    def __init__(self, net: nn.Module, x: Tensor, mode: ForwardPass, inputs: JointInputs | None, rows: int | None = None) -> None:
         self.net = net
+        self.rows = len(x) if rows is None and x.ndim else rows
         self.x = x
         self.mode = mode
         self.inputs = inputs
@@ -143,6 +145,12 @@ class _ForwardErrors:
                 raise InputError(
                     f"x holds integers that {own.dtype} rounds, and the model takes them as numbers, not as token ids ({error}); give x as "
                     "floating-point numbers, or run the model in float32"
+                ) from error
+            if (size := _batch_size_of(self.net)) not in (None, self.rows) and not _other_shape_taken_by(self.net, self.x):
+                raise ForwardError(
+                    f"the network takes {size} samples at once, as its input was made with that batch size, and this pass has {self.rows}: "
+                    f"give batch_size={size} (--batch-size {size}) and a number of samples that {size} divides, or build the model without "
+                    "a batch size and give it the same weights"
                 ) from error
             if _takes_one_sample_as(self.net, self.x):
                 raise InputError(f"x of shape {shape} has no batch axis; pass x[None], of shape {(1, *shape)}") from error
@@ -170,10 +178,20 @@ def _takes_one_sample_as(net: nn.Module, x: Tensor) -> bool:
     return False
 
 
+def _input_shape_of(net: nn.Module) -> tuple[int | None, ...]:
+    """The shape that a network of Keras says its one input has, with the batch axis; (): it says nothing."""
+    said: object = getattr(net, "input_shape", None) if is_keras(net) and getattr(net, "built", False) else None
+    return said if isinstance(said, tuple) and all(isinstance(length, int | None) for length in said) else ()
+
+
+def _batch_size_of(net: nn.Module) -> int | None:
+    """How many samples a network of Keras says it takes at once; None: any number, or it says nothing."""
+    return next(iter(_input_shape_of(net)), None)
+
+
 def _other_shape_taken_by(net: nn.Module, x: Tensor) -> str:
     """The shape that a network of Keras says it takes, as (N, 8, 8, 3), where x has another one; "": it has that, or nothing is said."""
-    said: object = getattr(net, "input_shape", None) if is_keras(net) and getattr(net, "built", False) else None
-    if not isinstance(said, tuple) or any(not isinstance(length, int | None) for length in said):
+    if not (said := _input_shape_of(net)):
         return ""
     if len(said) == x.ndim and all(length in (None, found) for length, found in zip(said[1:], x.shape[1:], strict=True)):
         return ""
@@ -302,7 +320,7 @@ def run_forward(
         ModelError: if the output has not one row per sample, is no floating-point tensor, holds NaN or infinity, or is drawn.
     """
     generators = lent_generators()
-    run: Run = partial(inputs.run, net) if inputs is not None else partial(called_on, net) if is_keras(net) else net
+    run: Run = partial(inputs.run, net) if inputs is not None else partial(called_on, net) if "keras" in sys.modules else net
     if draws_from is not None:
         with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs):
             _refuse_what_no_seed_fixes(run, x, output, draws_from)
@@ -313,7 +331,7 @@ def run_forward(
     version = x._version
     mode.begins(net, x)
     samples = x.shape[0]
-    with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs), mode:
+    with _ForwardErrors(net, x if made_from is None else made_from, mode, inputs, samples), mode:
         explained = explained_tensor(run(x), samples, output)
     if draws_from is None and (mode.draws or generators.is_watched):
         _refuse_draws(run, x, mode, output, x._version != version)

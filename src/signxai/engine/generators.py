@@ -21,7 +21,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from functools import cache, lru_cache, partial
@@ -32,6 +32,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from signxai.engine.module_names import is_keras
 
 _PYTHON: random.Random = random.random.__self__  # type: ignore[attr-defined]
 _NUMPY: np.random.RandomState = np.random.get_state.__self__  # type: ignore[attr-defined]
@@ -183,6 +185,94 @@ class NumPySource(Source):
         self.seed(int(is_high))
         state = self.state()
         self.put(state | {"state": {"key": _extreme_words(is_high).astype(np.uint32), "pos": 0}})
+
+
+class KerasSource(Source):
+    """A ``keras.random.SeedGenerator``: a seed, and how often it was drawn from.
+
+    Args:
+        generator: what it is.
+        name: what it is called.
+        number: tells it from others, so that one seed lets each draw numbers of its own.
+    """
+
+    def __init__(self, generator: Value, name: str, number: int) -> None:
+        super().__init__(name)
+        self.generator, self._number = generator, number
+
+    def state(self) -> Tensor:
+        counters: Tensor = self.generator.state.value
+        return counters.detach().clone()
+
+    def put(self, state: Tensor) -> None:
+        with torch.no_grad():
+            self.generator.state.value.copy_(state)
+
+    def seed(self, seed: int) -> None:
+        self.put(torch.tensor([(seed + 7919 * self._number) & 0x7FFFFFFF, 0], device="cpu"))
+
+    def is_at(self, state: Tensor) -> bool:
+        return bool(self.state().tolist() == state.tolist())
+
+
+class KerasGlobalSource(Source):
+    """The generator from which Keras draws where a layer has none: each thread has its own, from the first draw on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._kept = sys.modules[_KERAS_STATE]
+
+    def _source(self) -> KerasSource | None:
+        generator = self._kept.get_global_attribute(_KERAS_GLOBAL)
+        return None if generator is None else KerasSource(generator, self.name, 0)
+
+    def state(self) -> Tensor | None:
+        source = self._source()
+        return None if source is None else source.state()
+
+    def put(self, state: Tensor | None) -> None:
+        source = self._source()
+        if state is None:
+            self._kept.set_global_attribute(_KERAS_GLOBAL, None)
+        elif source is not None:
+            source.put(state)
+
+    def seed(self, seed: int) -> None:
+        source = self._source()
+        if source is None:
+            self._kept.set_global_attribute(_KERAS_GLOBAL, sys.modules[_KERAS_GENERATORS].SeedGenerator(seed & 0x7FFFFFFF))
+        else:
+            source.seed(seed)
+
+    def is_at(self, state: Tensor | None) -> bool:
+        source = self._source()
+        return state is None if source is None else state is not None and source.is_at(state)
+
+
+_KERAS_GENERATORS, _KERAS_STATE = "keras.src.random.seed_generator", "keras.src.backend.common.global_state"
+_KERAS_GLOBAL = "global_seed_generator"
+"""Where Keras has its generators, and the name by which it keeps the one of a thread."""
+
+
+def _is_seed_generator(value: Value) -> bool:
+    """Whether a value is a generator of Keras, if somebody has imported it."""
+    kind = getattr(sys.modules.get(_KERAS_GENERATORS), "SeedGenerator", None)
+    return kind is not None and isinstance(value, kind)
+
+
+def seed_generators_of(modules: Iterable[nn.Module]) -> list[Value]:
+    """Keras' generators among the attributes of modules, each once."""
+    if _KERAS_GENERATORS not in sys.modules:
+        return []
+    held = (value for module in modules for attribute in list(module.__dict__.values()) for value in _in_list(attribute))
+    return list({id(value): value for value in held if _is_seed_generator(value)}.values())
+
+
+def _in_list(attribute: Value) -> Iterable[Value]:
+    """An attribute, or what stands in it, if it is a list or the like: layers of Keras keep their generators so, too."""
+    if isinstance(attribute, list | tuple):
+        return attribute
+    return attribute.values() if type(attribute) in _TABLES else (attribute,)
 
 
 def _bits_of(generator: Value) -> type[Value]:
@@ -351,7 +441,7 @@ _TORCH_NAME = "torch's global generator"
 
 def generators_of(modules: Iterable[nn.Module]) -> Generators:
     """All that modules may draw from: torch's own, of each device that is in use, and what their code can get at."""
-    search = _Search()
+    modules, search = list(modules), _Search()
     kinds = dict.fromkeys(type(module) for module in modules if _look_into_module(module, search))
     for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
         search.enter(place())
@@ -361,14 +451,26 @@ def generators_of(modules: Iterable[nn.Module]) -> Generators:
         sources += [TorchSource(generator, _TORCH_NAME) for generator in torch.cuda.default_generators]
     known = {id(source.generator) for source in sources if isinstance(source, TorchSource)}
     unseen = [value for value in found.values() if isinstance(value, Unseen)]
-    own = [_source(value) for key, value in found.items() if key not in known and not isinstance(value, Unseen)]
-    return Generators([*sources, *own], is_watched=True, unseen=unseen)
+    of_keras = _of_keras(modules, found)
+    others = [value for key, value in found.items() if key not in known and not isinstance(value, Unseen)]
+    own = [_source(value, number) for number, value in enumerate(others, 1)]
+    return Generators([*sources, *own, *of_keras], is_watched=True, unseen=unseen)
 
 
-def _source(generator: Value) -> Source:
+def _of_keras(modules: Iterable[nn.Module], found: Mapping[int, Value]) -> list[Source]:
+    """What layers of Keras draw from beside their own: Keras' generator of this thread, and Python's, from which it is made."""
+    if not any(map(is_keras, modules)) or not hasattr(sys.modules.get(_KERAS_STATE), "set_global_attribute"):
+        return []
+    of_python = [] if id(_PYTHON) in found else [_source(_PYTHON, 0)]
+    return [KerasGlobalSource("Keras' global generator"), *of_python]
+
+
+def _source(generator: Value, number: int) -> Source:
     name = f"a {type(generator).__module__.partition('.')[0]}.{type(generator).__name__} of its own"
     if isinstance(generator, torch.Generator):
         return TorchSource(generator, name)
+    if _is_seed_generator(generator):
+        return KerasSource(generator, name, number)
     if isinstance(generator, random.SystemRandom):
         return SystemSource(name)
     if isinstance(generator, random.Random):
@@ -421,7 +523,7 @@ def _generator_in(value: Value) -> Value:
     """The generator that a value is, or draws from if it is a method of one; what draws unseen if it is that; else None."""
     if isinstance(value, np.random.Generator):
         return value.bit_generator
-    if isinstance(value, _GENERATORS | Unseen):
+    if isinstance(value, _GENERATORS | Unseen) or _is_seed_generator(value):
         return value
     if isinstance(value, _COUNTERS):
         return _COUNTER

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
-from signxai.engine.generators import Generators, generators_of, lend, take_back
+from signxai.engine.generators import Generators, generators_of, lend, seed_generators_of, take_back
 from signxai.engine.model_view import ModelView
 from signxai.engine.module_names import children_of, is_keras
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
@@ -116,13 +116,18 @@ def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs
     quantized = [] if is_steady else _dequantized(modules, parameters)
     if not (is_steady and all(tensor.is_floating_point() and not tensor.is_meta for tensor in tensors)):
         _check(modules, parameters, {id(module) for module, _ in quantized})
-    view = ModelView(modules, parameters, buffers, is_steady, copy_parameters)
+    of_keras = [] if is_steady else seed_generators_of(modules)
+    counters = {id(generator.state.value): (net, "", generator.state.value) for generator in of_keras}  # written to by each draw
+    tensors = [tensor for tensor in tensors if id(tensor) not in counters]
+    view = ModelView(modules, parameters, [*buffers, *counters.values()], is_steady, copy_parameters)
     for module, forward in quantized:
         view.exchange_forward(module, forward)
     shared = of_both if is_steady else [] if copy_parameters else tensors
     with (
         nobody_writes_to(shared, "explain a copy of it", versions if is_steady else None),
-        _nothing_else_runs() if is_steady else _other_code_runs(modules, None if only_model_runs else seed),
+        _nothing_else_runs()
+        if is_steady
+        else _other_code_runs([view.of(one) for one in modules] if of_keras else modules, None if only_model_runs else seed),
     ):
         try:
             yield view
@@ -168,16 +173,29 @@ def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str
     return [(module, forward) for module, forward in found if forward is not None]
 
 
-def _check_keras(layer: nn.Module) -> None:
-    """Refuse a model of Keras that has no weights yet, and layers whose results depend on earlier calls."""
+def _check_keras(layer: nn.Module, is_within: bool) -> None:
+    """Refuse a model or layer of Keras that has no weights yet, and layers whose results depend on earlier calls.
+
+    Args:
+        layer: the layer or model.
+        is_within: it is part of another of Keras, which says whether it is built: a layer that is never called may be in it.
+    """
     name = getattr(layer, "name", type(layer).__name__)
-    if isinstance(layer, sys.modules["keras"].Model) and not layer.built:
-        raise ModelError(f"the Keras model {name!r} is not built yet, so that it has no weights; run it once on an input: model(x)")
+    is_model = isinstance(layer, sys.modules["keras"].Model)
+    if not layer.built and (is_model or not (is_within or _needs_no_weights(layer))):
+        kind = "model" if is_model else f"layer ({type(layer).__name__})"
+        raise ModelError(f"the Keras {kind} {name!r} is not built yet, so that it has no weights; run it once on an input: model(x)")
     if getattr(layer, "stateful", False) is True:
         raise ModelError(
             f"the layer {name!r} ({type(layer).__name__}) is stateful: what it computes depends on what it was given before; build the "
             "model with stateful=False, and give it the same weights: model.set_weights(other.get_weights())"
         )
+
+
+def _needs_no_weights(layer: nn.Module) -> bool:
+    """Whether a layer of Keras makes no weights when it is first called: it has no ``build`` of its own, and nor have those within."""
+    empty = sys.modules["keras"].Layer.build
+    return all(one.built or getattr(type(one), "build", None) is empty for one in _modules_of(layer) if is_keras(one))
 
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]], dequantized: Collection[int]) -> None:
@@ -197,8 +215,10 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
                 f"{name} is a quantized layer, whose input is quantized too and which has no gradients: explain the float model it was "
                 "made from"
             )
-    for module in filter(is_keras, others):
-        _check_keras(module)
+    of_keras = list(filter(is_keras, others))
+    within = {id(child) for module in of_keras for child in children_of(module)}
+    for module in of_keras:
+        _check_keras(module, id(module) in within)
     for module, name, parameter in parameters:
         where = f"parameter {type(module).__name__}.{name}"
         if is_lazy(parameter):

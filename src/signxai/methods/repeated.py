@@ -18,6 +18,7 @@ from signxai.engine.activation_memory import MeasuringPass, TooLargeError
 from signxai.engine.channel_axis import channel_axis
 from signxai.engine.generators import lent_generators
 from signxai.engine.joint_inputs import JointInputs, Slot
+from signxai.engine.keras_calls import arguments_of
 from signxai.engine.mixing import UNMIXED, MixedSamplesError, mixes
 from signxai.engine.mode import ForwardPass, GradientPass
 from signxai.engine.module_outputs import ValuesOf
@@ -571,7 +572,8 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
     """SmoothGrad: the mean gradient at noisy copies of the input (Smilkov et al. 2017).
 
     The noise is normal with sigma = noise_level * (max - min) of the sample. It depends on the seed alone, not on the place
-    of a sample in its batch.
+    of a sample in its batch, nor on the order in which inputs are named: it is drawn for one after the other as the model takes them
+    (arguments of ``forward``, inputs of a Keras model), and sorted by name where the model takes any names.
 
     Args:
         model: as for ``Analyzer``, and its keyword options.
@@ -611,6 +613,7 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
 
     def _noisy(self, batch: Batch) -> PointsOf:
         x, sigma = batch.x, in_columns("noise_level", self.noise_level, batch, 0.0) * ranges_by_input(batch)
+        order = _order_of_draws(batch)
 
         def points(samples: slice) -> NextPoints:
             generator = torch.Generator().manual_seed(self.seed)
@@ -620,13 +623,32 @@ class SmoothGradAnalyzer(_RepeatedGradientAnalyzer):
                 noise = torch.empty(count, *x.shape[1:], dtype=torch.float32, device="cpu")
                 for one in noise:
                     torch.randn(one.shape, generator=generator, out=one, device="cpu")
-                noise = _in_layout(noise, batch)
+                noise = _in_layout(noise if order is None else noise[:, order], batch)
                 leaf = x[samples].expand(count, *x[samples].shape).requires_grad_(True)
                 return leaf, torch.addcmul(leaf, sigma[samples], noise.to(x).unsqueeze(1))
 
             return next_points
 
         return points
+
+
+def _order_of_draws(batch: Batch) -> Tensor | None:
+    """Which number that is drawn goes to each column of the points, so that the order in which inputs are named changes nothing.
+
+    They are drawn in the order in which the network takes its inputs; names of which it says nothing come last, sorted. None: each goes to
+    its own column.
+    """
+    inputs = batch.inputs
+    if inputs is None or inputs.is_own or not any(isinstance(slot.key, str) for slot in inputs.slots):
+        return None
+    taken = {name: place for place, name in enumerate(arguments_of(batch.net).names)}
+
+    def place(slot: Slot) -> tuple[int, str]:
+        return (slot.key - len(inputs.slots) if isinstance(slot.key, int) else taken.get(slot.key, len(taken))), slot.name
+
+    spans = [slot.columns for slot in sorted(inputs.slots, key=place)] + [slot.columns for slot in inputs.rows]
+    columns = torch.cat([torch.arange(*span, device="cpu") for span in spans])
+    return None if torch.equal(columns, columns.sort().values) else columns.argsort()
 
 
 def _in_layout(noise: Tensor, batch: Batch) -> Tensor:
