@@ -625,7 +625,8 @@ def _package_of(owner: Value) -> str:
 
 _OTHERS = {"torch", "numpy", "builtins", "logging", "threading", "re", "enum", "abc", "collections", "functools", "typing", "signxai"}
 _LIBRARIES = _OTHERS | {"keras"}
-"""Keras' layers hold functions of their users', such as activations; its own code draws by torch's generators, which are met then."""
+"""Keras' layers hold functions of their users', such as activations; its own code draws by torch's generators, which are met then, and
+which its seed generators seed."""
 
 
 def _owners(kind: type) -> tuple[type, ...]:
