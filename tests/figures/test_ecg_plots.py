@@ -16,7 +16,7 @@ from boxes import laid_out, within
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS, plot_ecg
-from signxai.figures.relevance_colours import MEANING
+from signxai.methods.sign_words import MEANING
 
 RATE = 100
 LEFT = 10.0  # millimetres, of the calibration pulse

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from signxai.common.visualization import RELEVANCE_COLOURS
-from signxai.figures import ecg_map_plots, ecg_plots, input_plots, map_plots, relevance_colours, spectrum_plots, text_plots
+from signxai.figures import ecg_map_plots, ecg_plots, input_plots, map_plots, spectrum_plots, text_plots
+from signxai.methods import sign_words
 from signxai.text.page import Passage, Section, page
 from signxai.timeseries import dft_relevance, stdft_relevance
 
@@ -120,7 +121,7 @@ def a_page():
 
 def test_every_scale_says_what_its_sides_stand_for():
     figure = map_plots.image_figure(map_plots.Sample(np.zeros((4, 4)), {"lrp_z": np.ones((4, 4))}))
-    for said in (figure.axes[-1].get_xlabel(), relevance_colours.MEANING, a_page()):
+    for said in (figure.axes[-1].get_xlabel(), sign_words.MEANING, a_page()):
         assert said.index("speaks against") < said.index("speaks for")
 
 
@@ -164,11 +165,11 @@ def said_above(figure, method):
         (["gradient", "smoothgrad"], [], SLOPE, [(), ()]),
         (["gradient"], ["gradient"], TURNED_SLOPE, [()]),
         (["vargrad"], [], VARIANCE, [()]),
-        (["gradient", "lrp_z"], [], relevance_colours.MEANING, [("lowers ← slope → raises",), ()]),
-        (["lrp_z", "gradient"], ["gradient"], relevance_colours.MEANING, [(), ("raises ← slope → lowers (turned)",)]),
-        (["lrp_z", "vargrad"], ["lrp_z"], relevance_colours.TURNED_MEANING, [(), ("none below 0 ← variance → much",)]),
-        (["deconvnet", "mine"], [], relevance_colours.MEANING, [("lowers ← cut slope → raises",), ()]),
-        (["gradient_x_input", "mine"], [], relevance_colours.MEANING, [(), ()]),
+        (["gradient", "lrp_z"], [], sign_words.MEANING, [("lowers ← slope → raises",), ()]),
+        (["lrp_z", "gradient"], ["gradient"], sign_words.MEANING, [(), ("raises ← slope → lowers (turned)",)]),
+        (["lrp_z", "vargrad"], ["lrp_z"], sign_words.TURNED_MEANING, [(), ("none below 0 ← variance → much",)]),
+        (["deconvnet", "mine"], [], sign_words.MEANING, [("lowers ← cut slope → raises",), ()]),
+        (["gradient_x_input", "mine"], [], sign_words.MEANING, [(), ()]),
     ],
 )
 def test_a_scale_says_what_the_numbers_are_and_a_title_where_they_are_others(kind, methods, turned, bar, hints):
@@ -185,7 +186,7 @@ def test_a_scale_says_what_the_numbers_are_and_a_title_where_they_are_others(kin
 def test_figures_of_one_map_take_the_name_of_its_method():
     figure = ecg_plots.plot_ecg(SIGNAL, MAP, sampling_rate=50, method="gradient").figure
     assert bar_of(figure) == SLOPE
-    assert bar_of(ecg_plots.plot_ecg(SIGNAL, MAP, sampling_rate=50, title="gradient").figure) == relevance_colours.MEANING
+    assert bar_of(ecg_plots.plot_ecg(SIGNAL, MAP, sampling_rate=50, title="gradient").figure) == sign_words.MEANING
     tokens = text_plots.TokenPanel(["a", " b"], np.array([1.0, -1.0]), method="gradient")
     for drawn in (text_plots.plot_tokens(tokens).figure, text_plots.plot_several_tokens([tokens])):
         assert bar_of(drawn) == SLOPE
@@ -196,7 +197,7 @@ def test_figures_of_one_map_take_the_name_of_its_method():
 def test_of_frequencies_that_share_slopes_out_no_side_is_said():
     spectral = dft_relevance(SIGNAL, MAP, sampling_rate=50)
     short = stdft_relevance(SIGNAL, MAP, window_length=20, sampling_rate=50)
-    for method, said in (("gradient", "below 0 ← share of the map's sum → above 0"), ("lrp_z", relevance_colours.MEANING)):
+    for method, said in (("gradient", "below 0 ← share of the map's sum → above 0"), ("lrp_z", sign_words.MEANING)):
         several = spectrum_plots.plot_spectrum_maps(spectrum_plots.SpectrumSample(SIGNAL, {method: spectral}))[0][0, 0]
         alone = spectrum_plots.plot_spectrum(SIGNAL, spectral, method=method)[0, 0]
         over_time = spectrum_plots.plot_spectrogram(short, method=method)[0]
@@ -205,8 +206,8 @@ def test_of_frequencies_that_share_slopes_out_no_side_is_said():
 
 
 def test_a_small_bar_says_it_in_fewer_words():
-    assert relevance_colours.in_short(f"{SLOPE}\nmore") == "lowers ← slope → raises\nmore"
-    assert relevance_colours.in_short(relevance_colours.MEANING) == relevance_colours.SHORT_MEANING
+    assert sign_words.in_short(f"{SLOPE}\nmore") == "lowers ← slope → raises\nmore"
+    assert sign_words.in_short(sign_words.MEANING) == sign_words.SHORT_MEANING
 
 
 @pytest.mark.parametrize("method", ["gradient", "lrp_z", "guided_backprop", "vargrad"])

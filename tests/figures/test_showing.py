@@ -25,7 +25,7 @@ from signxai.common.visualization import (
 from signxai.figures import comparison_plots, ecg_map_plots, ecg_plots, input_plots, map_plots, spectrum_plots, summary_plots, text_plots
 from signxai.figures.pages import HIGHEST, PageError, check_height
 from signxai.figures.paging import pages, save_pages
-from signxai.figures.relevance_colours import MEANING, TURNED_MEANING, ends
+from signxai.methods.sign_words import MEANING, TURNED_MEANING, ends
 from signxai.timeseries import dft_relevance, stdft_relevance
 
 RANDOM = np.random.default_rng(3)

@@ -14,8 +14,8 @@ from boxes import laid_out
 from processes import loaded
 from signxai.common import InputError, OptionError
 from signxai.figures.ecg_plots import STANDARD_LEADS
-from signxai.figures.relevance_colours import MEANING
 from signxai.figures.spectrum_plots import SpectrumSample, highest_telling, plot_spectrogram, plot_spectrum, plot_spectrum_maps
+from signxai.methods.sign_words import MEANING
 from signxai.timeseries.frequency import dft_relevance, stdft_relevance
 
 RATE = 100

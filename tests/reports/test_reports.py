@@ -520,6 +520,19 @@ def test_it_is_said_whose_signs_are_turned(start, tmp_path):
     assert page.count(f"Signs are turned in {negative.sum()} of 10 maps") == sum(turning)
 
 
+def test_ends_of_scales_say_what_the_numbers_of_each_method_are(tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=4, failing=None, methods=["gradient", "lrp_epsilon_0_1"])
+    report = write_report(store, tmp_path / "report").parent
+    data = (report / "data/meta.js").read_text()
+    for name in store.methods:
+        said = ["lowers", "raises"] if name == "gradient" else ["speaks against", "speaks for"]
+        assert json.dumps(said).replace(", ", ",") in data.replace(", ", ",")
+    assert "of gradient, blue to red: larger values lower the score" in data
+    page = (report / "entries/000000.html").read_text()
+    assert "relevance by gradient" in page
+    assert page.count("red speaks for the class, blue against it") == sum(name != "gradient" for name in store.methods)
+
+
 class TwoInputs(Store):
     """The store of pictures as one of a model that takes two inputs: the picture, and three numbers."""
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from signxai.cli.signal_files import Excerpt
 from signxai.common.errors import OptionError
 from signxai.figures.paging import page_writers
-from signxai.figures.relevance_colours import is_share, sides_of
 from signxai.figures.summary_plots import lead_of_strip, plot_summary
+from signxai.methods.sign_words import is_share, sides_of
 from signxai.timeseries.beats import UNCLASSIFIED
 from signxai.timeseries.signals import Signal
 from signxai.timeseries.summary import RelevanceSummary, summarize

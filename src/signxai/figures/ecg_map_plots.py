@@ -19,7 +19,7 @@ from signxai.figures.ecg_page import Block, Panel, SharedBar, page, panel
 from signxai.figures.ecg_recording import Recording, recording_of, usual_gain
 from signxai.figures.pages import bar_label
 from signxai.figures.places import AxesLike, listed_axes
-from signxai.figures.relevance_colours import hint
+from signxai.methods.sign_words import hint
 
 __all__ = ["EcgSample", "hidden_share", "plot_ecg_maps"]
 

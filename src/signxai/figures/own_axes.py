@@ -11,7 +11,7 @@ from matplotlib.font_manager import font_scalings
 
 from signxai.figures.lines import in_lines
 from signxai.figures.places import figure_of
-from signxai.figures.relevance_colours import in_short
+from signxai.methods.sign_words import in_short
 
 __all__ = ["bar_below", "broken", "fitting", "letters", "width_of"]
 

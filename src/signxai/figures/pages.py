@@ -17,7 +17,8 @@ from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.own_axes import bar_below, broken, letters, width_of
 from signxai.figures.places import AxesLike, Box, BoxOfPage, GivenAxes, Place, figure_of, listed_axes
-from signxai.figures.relevance_colours import TEXT_SIZE, ends, hint
+from signxai.figures.relevance_colours import TEXT_SIZE
+from signxai.methods.sign_words import ends, hint
 
 __all__ = [
     "DOTS",

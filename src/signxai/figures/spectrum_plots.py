@@ -27,7 +27,8 @@ from signxai.figures.glyphs import readable
 from signxai.figures.lines import in_lines
 from signxai.figures.pages import check_height
 from signxai.figures.places import AxesLike, figure_of, listed_axes
-from signxai.figures.relevance_colours import TEXT_SIZE, beyond, is_share, label_bar, relevance_norm
+from signxai.figures.relevance_colours import TEXT_SIZE, beyond, label_bar, relevance_norm
+from signxai.methods.sign_words import is_share
 
 __all__ = ["SpectrumSample", "highest_telling", "plot_spectrogram", "plot_spectrum", "plot_spectrum_maps"]
 

@@ -22,7 +22,8 @@ from signxai.common.errors import InputError, OptionError
 from signxai.common.visualization import RELEVANCE_COLOURS, FloatArray
 from signxai.figures.glyphs import readable
 from signxai.figures.places import AxesLike, listed_axes
-from signxai.figures.relevance_colours import TEXT_SIZE, is_share, relevance_norm, sides_of
+from signxai.figures.relevance_colours import TEXT_SIZE, relevance_norm
+from signxai.methods.sign_words import is_share, sides_of
 
 __all__ = ["lead_of_strip", "plot_summary"]
 

@@ -14,6 +14,7 @@ from signxai.datasets.clusters import standing_out
 from signxai.datasets.reading import reason_alone
 from signxai.datasets.store import Store
 from signxai.evidence.criteria import CRITERIA
+from signxai.methods.sign_words import is_share, sides_of
 from signxai.names.describe import summary
 from signxai.names.grammar import parse_method
 from signxai.reports.clusters import Clustering, shares
@@ -92,6 +93,8 @@ def method_facts(subject: Subject) -> list[dict[str, Any]]:
             "absorbs": subject.table.ledger("absorbed", name) is not None,
             "number": number,
             "turned": int(subject.turned(name).sum()),
+            "is_share": is_share(name),
+            "sides": sides_of(name),
         }
         for number, name in enumerate(subject.methods)
     ]

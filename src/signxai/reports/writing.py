@@ -15,6 +15,7 @@ from tqdm import tqdm
 from signxai.common.errors import InputError, OptionError
 from signxai.common.terminals import bar_columns
 from signxai.datasets.store import Store
+from signxai.methods.sign_words import is_share, of_colours, sides_of
 from signxai.reports.cluster_pages import cluster_page, listed_of, page_average
 from signxai.reports.clusters import Clustering
 from signxai.reports.encoding import rounded
@@ -169,6 +170,8 @@ class _Writer:
             "sheet": SHEET,
             "count": len(self._subject.table.rows),
             "inputs": self._subject.has_inputs,
+            "sides": [_sides(method) for method in self._subject.methods],
+            "colours": of_colours(self._subject.methods),
         }
         self._pages.write_data("data/meta.js", "meta", content)
 
@@ -271,3 +274,9 @@ def _indexed(words: Sequence[str]) -> dict[str, Any]:
     names = sorted(set(words))
     places = {name: place for place, name in enumerate(names)}
     return {"names": names, "of": [places[word] for word in words]}
+
+
+def _sides(method: str) -> list[str]:
+    """The words at both ends of a scale, from below 0 to above."""
+    sides = sides_of(method, is_short=not is_share(method))
+    return [sides.below, sides.above]

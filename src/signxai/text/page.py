@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from signxai.figures.relevance_colours import sides_of
+from signxai.methods.sign_words import sides_of
 
 
 @dataclass(frozen=True)

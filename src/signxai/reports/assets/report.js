@@ -399,7 +399,7 @@ const signxaiReport = (() => {
 
   let figures = [];
 
-  const bar = (end, isSignal) => {
+  const bar = (end, isSignal, method) => {
     const holder = document.createElement("div");
     holder.className = "scale";
     const strip = document.createElement("div");
@@ -412,7 +412,8 @@ const signxaiReport = (() => {
     for (const share of [-1, -0.5, 0, 0.5, 1]) numbers.append(Object.assign(document.createElement("span"), { textContent: digits(share * end, 2) }));
     const words = document.createElement("div");
     words.className = "ends words";
-    for (const text of ["← speaks against", "speaks for →"]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
+    const [below, above] = meta.sides[method];
+    for (const text of [`← ${below}`, `${above} →`]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
     holder.append(strip, numbers, words);
     return holder;
   };
@@ -436,7 +437,7 @@ const signxaiReport = (() => {
       drawSignal(canvas, part, part.shape, given, width, part.shape[0] * each + 44, true);
     }
     holder.replaceChildren(canvas);
-    if (figure.map) holder.append(bar(end, part.kind === "signal"));
+    if (figure.map) holder.append(bar(end, part.kind === "signal", figure.method));
     if (figure.note) holder.append(element("p", { className: "note" }, figure.note));
   };
 
@@ -832,14 +833,14 @@ const signxaiReport = (() => {
     const note = one("#scale-note");
     if (!note) return;
     note.textContent = state.own
-      ? "Red speaks for the explained class, blue against it. Each map is on its own scale, which ends at its largest value."
-      : `Red speaks for the explained class, blue against it. ${meta.parts.length > 1 ? "Of each input all" : "All"} maps of a method, with all their channels, are on one scale, which ends at the 99th percentile of |relevance| over all entries.`;
+      ? `${meta.colours} Each map is on its own scale, which ends at its largest value.`
+      : `${meta.colours} ${meta.parts.length > 1 ? "Of each input all" : "All"} maps of a method, with all their channels, are on one scale, which ends at the 99th percentile of |relevance| over all entries.`;
   };
   const legends = () => all(".legend").forEach((legend) => { // the scale of thumbnails; each map on its own has none that holds for all
     const method = methodOf(legend);
     legend.hidden = state.own;
     legend.replaceChildren(...meta.parts.map((part, index) => {
-      const scale = bar(meta.thumbScales[method][index], part.kind !== "picture");
+      const scale = bar(meta.thumbScales[method][index], part.kind !== "picture", method);
       if (part.name) scale.prepend(part.name);
       return scale;
     }));
