@@ -49,10 +49,21 @@ def parse_method(name: str) -> MethodSpec:
     """
     if not isinstance(name, str):
         raise MethodNameError(f"a method name is a string like 'lrp_epsilon_0_1', not {shown(name)} ({type(name).__name__})")
-    return _parsed(name, catalog.current())
+    read = _read(name, catalog.current())
+    if isinstance(read, str):
+        raise MethodNameError(read)
+    return read
 
 
 @lru_cache(maxsize=4096)
+def _read(name: str, tables: Tables) -> MethodSpec | str:
+    """What a name says, or why it is none; titles of figures, which need not be names, are asked for again and again."""
+    try:
+        return _parsed(name, tables)
+    except MethodNameError as error:
+        return str(error)
+
+
 def _parsed(name: str, tables: Tables) -> MethodSpec:
     cursor = Cursor(name)
     form, values = _read_form(cursor, tables)
