@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from comparing import deviation
+from crossing import in_turn
 from networks import CLASSES, drawn, randomized
 from oracles import share
 from signxai import explain
@@ -405,8 +406,14 @@ class Packed(nn.Module):
         return self.fc((final[0] if isinstance(final, tuple) else final)[-1])
 
 
-@pytest.mark.parametrize("method", ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_epsilon_0_25_std_x"])
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
+@pytest.mark.parametrize(
+    ("options", "method"),
+    in_turn(
+        [{}, {"num_layers": 2, "bidirectional": True}],
+        ["lrp_z", "lrp_epsilon_0_1", "lrp_alpha_2_beta_1", "lrp_epsilon_0_25_std_x"],
+        of_each=2,
+    ),
+)
 @pytest.mark.parametrize(("summed", "given"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_padding_of_packed_sequences_has_no_relevance_and_changes_nothing(kind, summed, given, options, method):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from comparing import deviation
+from crossing import in_turn
 from series_networks import built, recordings, series_networks
 from signxai import explain, inspect_model
 
@@ -17,8 +18,7 @@ def test_there_are_many():
     assert len(NETWORKS) >= 50
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "method"), in_turn(NETWORKS, METHODS, of_each=2))
 def test_a_batch_is_its_samples_and_nothing_is_unaccounted(name, method):
     network = built(NETWORKS[name])
     before = {key: value.clone() for key, value in network.state_dict().items()}

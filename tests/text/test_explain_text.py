@@ -8,6 +8,7 @@ import torch
 
 import signxai
 import signxai.text.explaining
+from crossing import in_turn
 from language_models import bart, bert_classifier, bert_masked, gpt2, llama, of_bytes, of_words, t5
 from signxai.targets import contrast, log_probability, margin, token
 from signxai.text import explain_text
@@ -189,11 +190,14 @@ def test_methods_of_many_points_take_the_same_targets():
 
 
 @pytest.mark.filterwarnings("ignore::signxai.methods.repeated.IncompleteWarning")  # of three steps
-@pytest.mark.parametrize("make", [gpt2, llama])
 @pytest.mark.parametrize(
-    "method",
-    ["lrp_epsilon_0_1", "gradient_x_input", "lrp_epsilon_0_25_std_x", "smoothgrad_x_input", "integrated_gradients_steps_3", "lrpsign_z",
-     "input_t_gradient", "lrp_gamma_0_25_cp", "lrpz_alpha_1_beta_0"],
+    ("method", "make"),
+    in_turn(
+        ["lrp_epsilon_0_1", "gradient_x_input", "lrp_epsilon_0_25_std_x", "smoothgrad_x_input", "integrated_gradients_steps_3",
+         "lrpsign_z", "input_t_gradient", "lrp_gamma_0_25_cp", "lrpz_alpha_1_beta_0"],
+        [gpt2, llama],
+        names=lambda one: one if isinstance(one, str) else one.__name__,
+    ),
 )  # fmt: skip
 def test_each_row_of_a_generated_text_explains_the_text_before_its_token(make, method):
     tokenizer = of_bytes()
