@@ -387,7 +387,8 @@ def _led_to(path: Path) -> Path:
         place = path.resolve()
     except (RuntimeError, OSError) as error:
         raise OptionError(refusal) from error
-    if place.is_symlink():  # from Python 3.13 on, a link that leads to itself is no error
+    # From Python 3.13 on, a link that leads to itself is no error; and to Path.is_symlink too long a name is one.
+    if os.path.islink(place):
         raise OptionError(refusal)
     return place
 

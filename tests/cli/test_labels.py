@@ -120,7 +120,8 @@ def test_the_labels_above_a_probability_are_explained(run, here):
 
 
 def test_a_figure_of_all_labels(run, here):
-    explained(run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "lrp_z", "--target", "all", "--output", "maps.svg"))
+    np.save("one.npy", np.load("ecg.npy")[:1])
+    explained(run("explain", "one.npy", "--model", "label_nets:ecg", "--method", "lrp_z", "--target", "all", "--output", "maps.svg"))
     assert (here / "maps.svg").stat().st_size > 0
 
 

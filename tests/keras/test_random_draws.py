@@ -154,3 +154,32 @@ def test_keras_global_generator_is_not_made():
     explain(net, X, "gradient", 0, stochastic=True)
     assert global_state.get_global_attribute("global_seed_generator") is None
     assert random.getstate() == of_python
+
+
+class Holder:
+    def __init__(self):
+        self.generators = [keras.random.SeedGenerator(4)]
+
+
+def test_a_generator_that_an_object_of_the_layer_holds_stays_where_it_is():
+    class Noisy(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.kept = Holder()
+
+        def call(self, x):
+            return x + keras.random.normal((x.shape[-1],), seed=self.kept.generators[0])
+
+    layer = Noisy()
+    net = keras.Sequential([keras.Input((5,)), layer, keras.layers.Dense(2)])
+    x = torch.ones(2, 5)
+    net(x)
+    state = layer.kept.generators[0].state
+    before = state.value.tolist()
+    with pytest.raises(ModelError, match="stochastic"):
+        explain(net, x, "lrp_z", 0)
+    assert state.value.tolist() == before
+    maps = [explain(net, x, "lrp_z", 0, stochastic=True, seed=seed) for seed in (1, 1, 2)]
+    assert state.value.tolist() == before
+    np.testing.assert_array_equal(maps[0], maps[1])
+    assert not np.allclose(maps[0], maps[2])

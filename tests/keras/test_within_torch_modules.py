@@ -1,4 +1,4 @@
-"""Layers of Keras within a module of PyTorch run as in a Keras model that is called with ``training=False``."""
+"""Layers of Keras within a module of PyTorch run as that module calls them."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ import keras
 from comparing import deviation
 from keras import layers
 from refusals import raises
-from signxai import explain, inspect_model
+from signxai import explain
 from signxai.common.errors import ForwardError, ModelError
 from untouched import assert_untouched, state
 
@@ -41,29 +41,48 @@ def identity():
     return layers.Activation("linear")
 
 
+class Calls(Around):
+    """Says how its first layer is to run."""
+
+    def __init__(self, first, body, training):
+        super().__init__(first, body)
+        self.says = {} if training is None else {"training": training}
+
+    def forward(self, x):
+        return self.body(self.first(x, **self.says))
+
+
+def squared():
+    return layers.Lambda(lambda x: 2 * x * x)
+
+
 @pytest.mark.parametrize("name", METHODS)
-def test_a_layer_that_differs_in_training_is_explained_as_in_a_keras_model(name):
-    plain = explain(keras_model(), X, name, 1)
-    for net in (Around(SquaredInTraining(), keras_model()), Around(identity(), keras_model(SquaredInTraining()))):
-        assert deviation(explain(net, X, name, 1), plain) < 1e-6
+@pytest.mark.parametrize(("training", "twin"), [(None, squared), (True, squared), (False, identity)])
+def test_a_layer_that_differs_in_training_is_explained_as_the_module_calls_it(training, twin, name):
+    net, plain = Calls(SquaredInTraining(), keras_model(), training), Around(twin(), keras_model())
+    torch.testing.assert_close(net(X), plain(X))
+    assert deviation(explain(net, X, name, 1), explain(plain, X, name, 1)) < 1e-6
 
 
-def test_several_inputs_and_reports_are_so_too():
-    net, plain = Around(SquaredInTraining(), keras_model()), Around(identity(), keras_model())
-    inputs = {"x": X, "shift": X + 1}
-    maps, wanted = explain(net, inputs, "gradient", 1), explain(plain, inputs, "gradient", 1)
-    assert all(deviation(maps[key], wanted[key]) < 1e-6 for key in inputs)
-    report, of_plain = inspect_model(net, X, "lrp_epsilon_1", 1), inspect_model(plain, X, "lrp_epsilon_1", 1)
-    assert report.relevance_at_input == pytest.approx(of_plain.relevance_at_input, rel=1e-5)
+def test_what_is_said_to_one_layer_says_nothing_to_the_next():
+    net = Calls(identity(), keras_model(layers.BatchNormalization()), True)
+    plain = Around(identity(), keras_model(layers.BatchNormalization()))
+    for model in (net, plain):
+        model.body.layers[0].moving_variance.assign([5.0, 6.0, 7.0])
+    torch.testing.assert_close(net(X), plain(X))
+    assert deviation(explain(net, X, "gradient", 1), explain(plain, X, "gradient", 1)) < 1e-6
 
 
-def test_what_the_module_itself_says_holds():
-    class Says(Around):
-        def forward(self, x):
-            return self.body(self.first(x, training=True))
-
-    wanted = Around(layers.Lambda(lambda x: 2 * x * x), keras_model())
-    assert deviation(explain(Says(SquaredInTraining(), keras_model()), X, "gradient", 1), explain(wanted, X, "gradient", 1)) < 1e-6
+@pytest.mark.parametrize("is_within", [False, True])
+def test_losses_of_the_last_call_stay(is_within):
+    model = keras_model(layers.Dense(3, activity_regularizer="l2"))
+    net = Around(identity(), model) if is_within else model
+    net(X)
+    [before] = model.losses
+    for _ in range(2):
+        explain(net, X + 1, "smoothgrad_samples_4", 1)
+    [now] = model.losses
+    assert now is before
 
 
 def test_the_module_goes_on_as_it_did_also_after_an_error():
@@ -76,8 +95,6 @@ def test_the_module_goes_on_as_it_did_also_after_an_error():
 
     net = Fails(SquaredInTraining(), keras_model())
     before = net(X)
-    explain(net, X, "gradient", 1)
-    assert torch.equal(net(X), before)
     with raises(ForwardError, "on other inputs"):
         explain(net, X + 1, "gradient", 1)
     assert torch.equal(net(X), before)
@@ -116,15 +133,21 @@ def test_a_layer_that_needs_no_weights_may_never_have_run():
 
 
 @pytest.mark.filterwarnings("ignore:.*has unbuilt state:UserWarning")  # Keras' own, of such a model
-def test_a_layer_that_is_never_called_needs_no_weights():
-    class Held(keras.Model):
+def test_a_branch_that_never_ran_is_refused_and_left_alone():
+    class Branches(keras.Model):
         def __init__(self):
             super().__init__()
-            self.used, self.unused = layers.Dense(3), layers.Dense(5)
+            self.one, self.other = layers.Dense(3), layers.Dense(3)
 
         def call(self, x):
-            return self.used(x)[:, 0]
+            return (self.one(x) if x.shape[0] > 2 else self.other(x))[:, 0]
 
-    net = Held()
+    net = Branches()
     net(X)
-    assert explain(net, X, "gradient", 0).shape == X.shape
+    before = len(net.weights)
+    with raises(ModelError, "Dense", "not built yet", r"build\(input_shape\)"):
+        explain(net, X[:2], "gradient", 0)
+    assert len(net.weights) == before
+    assert not net.other.built
+    net.other.build((None, 9, 3))
+    assert explain(net, X[:2], "gradient", 0).shape == X[:2].shape

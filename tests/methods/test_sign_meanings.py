@@ -95,3 +95,16 @@ def test_of_what_is_registered_from_outside_and_of_other_titles_nothing_is_known
     finally:
         handle.remove()
     assert numbers_of("my_slope") is numbers_of("a title") is numbers_of("") is None
+
+
+@pytest.mark.parametrize("multiplier", ["", "_x_input", "_x_sign"])
+@pytest.mark.parametrize("name", ["deep_taylor", "lrp_epsilon_0_1", "lrp_z", "gradient", "input_t_gradient", "integrated_gradients"])
+def test_signs_that_are_said_to_be_turned_are(name, multiplier):
+    """Of a linear layer on values above 0, whose logit is below 0: what its weight raises speaks for it."""
+    net, x = torch.nn.Linear(3, 1, bias=False).double(), torch.tensor([[2.0, 1.0, 0.5]], dtype=torch.float64)
+    net.weight.data = torch.tensor([[-3.0, 2.0, -1.0]], dtype=torch.float64)
+    for relevance in ("one_hot", "logit"):
+        found = signxai.explain(net, x, name + multiplier, 0, relevance=relevance)
+        is_right = (np.sign(found) == [[-1, 1, -1]]).all()
+        assert is_right or (np.sign(found) == [[1, -1, 1]]).all()
+        assert is_right != turns_signs(name + multiplier, relevance)

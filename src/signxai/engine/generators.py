@@ -264,15 +264,35 @@ def seed_generators_of(modules: Iterable[nn.Module]) -> list[Value]:
     """Keras' generators among the attributes of modules, each once."""
     if _KERAS_GENERATORS not in sys.modules:
         return []
-    held = (value for module in modules for attribute in list(module.__dict__.values()) for value in _in_list(attribute))
+    seen: dict[int, Value] = {}
+    held = (value for module in modules for attribute in list(module.__dict__.values()) for value in _in_reach(attribute, _REACH, seen))
     return list({id(value): value for value in held if _is_seed_generator(value)}.values())
 
 
-def _in_list(attribute: Value) -> Iterable[Value]:
-    """An attribute, or what stands in it, if it is a list or the like: layers of Keras keep their generators so, too."""
+_REACH = 4
+"""So many lists, tables and plain objects deep is looked for the generators that a layer keeps."""
+
+
+def _in_reach(attribute: Value, depth: int, seen: dict[int, Value]) -> Iterator[Value]:
+    """An attribute, and what stands in it, if it is a list, a table or an object of a class of the user's own, each looked into once."""
+    yield attribute
+    if not depth or id(attribute) in seen or _is_seed_generator(attribute):
+        return
+    seen[id(attribute)] = attribute
     if isinstance(attribute, list | tuple):
-        return attribute
-    return attribute.values() if type(attribute) in _TABLES else (attribute,)
+        inner: Iterable[Value] = attribute
+    elif isinstance(attribute, dict):
+        inner = attribute.values()
+    elif isinstance(attribute, nn.Module | Tensor | type) or type(attribute).__module__.partition(".")[0] in _OF_OTHERS:
+        return
+    else:
+        inner = list(getattr(attribute, "__dict__", {}).values())
+    for value in list(inner):
+        yield from _in_reach(value, depth - 1, seen)
+
+
+_OF_OTHERS = ("builtins", "keras", "torch", "numpy")
+"""In whose objects no generator of the user's is looked for."""
 
 
 def _bits_of(generator: Value) -> type[Value]:

@@ -1,11 +1,10 @@
-"""How a model is called: with several inputs one by one, but a Keras model that takes all of them as one argument, as it does; layers of
-Keras with ``training=False``."""
+"""How a model is called: with several inputs one by one, but a Keras model that takes all of them as one argument, as it does, and with
+``training=False``."""
 
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +74,7 @@ def called(net: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Any
     """What a model returns for these arguments; of Keras, what ``predict`` computes: it is called with ``training=False``.
 
     A functional Keras model, or one whose ``call`` has one parameter for what it takes, gets several inputs in a list, and named ones in a
-    dict. Layers of Keras in a module of PyTorch run as in a Keras model that is called so.
+    dict. Layers of Keras in a module of PyTorch run as that module calls them.
 
     Args:
         net: the model.
@@ -86,8 +85,7 @@ def called(net: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Any
         ModelError: a functional Keras model has no input of such a name, or needs another.
     """
     if not is_keras(net):
-        with _not_in_training(net):
-            return net(*args, **named)
+        return net(*args, **named)
     functional, parameters = _functional_inputs(net), inspect.signature(net.call).parameters  # type: ignore[arg-type]
     is_one = len(args) + len(named) < 2 and not (functional and any(name in functional.names for name in named))
     if "training" in parameters:  # as ``predict`` calls it; a layer's own default may be True
@@ -113,36 +111,15 @@ def called_on(net: nn.Module, x: Any) -> Any:
 
 
 @contextmanager
-def _not_in_training(net: nn.Module) -> Iterator[None]:
-    """Let layers of Keras that a module of PyTorch calls run as in a Keras model that is called with ``training=False``.
-
-    Keras hands ``training`` from a layer to those within by a context, one for each thread; a layer that finds none open takes its own
-    default, which may be True.
-
-    Raises:
-        ModelError: Keras keeps that context elsewhere, and the module holds layers of Keras.
-    """
-    layers = sys.modules.get("keras.src.layers.layer")
-    state = sys.modules.get("keras.src.backend.common.global_state")
-    if layers is None or state is None or not (hasattr(layers, "CallContext") and hasattr(state, "set_global_attribute")):
-        if any(map(is_keras, net.modules())):
-            raise ModelError(
-                f"layers of Keras in {type(net).__name__} cannot be run with training=False by this version of Keras; explain a "
-                "keras.Model of them"
-            )
-        yield
-        return
-    before, context = state.get_global_attribute(_CONTEXT), layers.CallContext(entry_layer=None)
-    context.training = False
-    state.set_global_attribute(_CONTEXT, context)
+def losses_stay(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Put back what layers of Keras hold of the losses of the last call, such as those of activity regularizers."""
+    held = (layer.__dict__.get("_losses") for layer in layers if is_keras(layer))
+    kept = [(losses, list(losses)) for losses in held if isinstance(losses, list)]
     try:
         yield
     finally:
-        state.set_global_attribute(_CONTEXT, before)
-
-
-_CONTEXT = "current_call_ctx"
-"""The name by which Keras keeps the context of the outermost layer that is being called."""
+        for losses, before in kept:
+            losses[:] = before
 
 
 def _as_built(net: nn.Module, inputs: Mapping[str, object]) -> object:

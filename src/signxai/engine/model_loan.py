@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.generators import Generators, generators_of, lend, seed_generators_of, take_back
+from signxai.engine.keras_calls import losses_stay
 from signxai.engine.model_view import ModelView
 from signxai.engine.module_names import children_of, is_keras
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
@@ -124,6 +125,7 @@ def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs
         view.exchange_forward(module, forward)
     shared = of_both if is_steady else [] if copy_parameters else tensors
     with (
+        nullcontext() if is_steady else losses_stay(modules),
         nobody_writes_to(shared, "explain a copy of it", versions if is_steady else None),
         _nothing_else_runs()
         if is_steady
@@ -173,18 +175,16 @@ def _dequantized(modules: list[nn.Module], parameters: list[tuple[nn.Module, str
     return [(module, forward) for module, forward in found if forward is not None]
 
 
-def _check_keras(layer: nn.Module, is_within: bool) -> None:
-    """Refuse a model or layer of Keras that has no weights yet, and layers whose results depend on earlier calls.
-
-    Args:
-        layer: the layer or model.
-        is_within: it is part of another of Keras, which says whether it is built: a layer that is never called may be in it.
-    """
+def _check_keras(layer: nn.Module) -> None:
+    """Refuse a model or layer of Keras that has no weights yet, and layers whose results depend on earlier calls."""
     name = getattr(layer, "name", type(layer).__name__)
     is_model = isinstance(layer, sys.modules["keras"].Model)
-    if not layer.built and (is_model or not (is_within or _needs_no_weights(layer))):
+    if not layer.built and (is_model or not _needs_no_weights(layer)):
         kind = "model" if is_model else f"layer ({type(layer).__name__})"
-        raise ModelError(f"the Keras {kind} {name!r} is not built yet, so that it has no weights; run it once on an input: model(x)")
+        raise ModelError(
+            f"the Keras {kind} {name!r} is not built yet, so that it has no weights; run it once on an input, model(x), or "
+            "build(input_shape)"
+        )
     if getattr(layer, "stateful", False) is True:
         raise ModelError(
             f"the layer {name!r} ({type(layer).__name__}) is stateful: what it computes depends on what it was given before; build the "
@@ -215,10 +215,8 @@ def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tens
                 f"{name} is a quantized layer, whose input is quantized too and which has no gradients: explain the float model it was "
                 "made from"
             )
-    of_keras = list(filter(is_keras, others))
-    within = {id(child) for module in of_keras for child in children_of(module)}
-    for module in of_keras:
-        _check_keras(module, id(module) in within)
+    for module in filter(is_keras, others):
+        _check_keras(module)
     for module, name, parameter in parameters:
         where = f"parameter {type(module).__name__}.{name}"
         if is_lazy(parameter):

@@ -14,6 +14,9 @@ _KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
 _NEVER_TURNED = ("random_uniform", "vargrad")
 """Maps that do not depend on what the network says, and so are multiplied with nothing; variances, which are multiplied with a square."""
 
+_LRP_BY_ANOTHER_NAME = ("deep_taylor",)
+"""Methods that are LRP with epsilon at the last layer."""
+
 OTHER_START = {"one_hot": "logit", "logit": "one_hot"}
 """With which ``relevance=`` the signs are right where this one turns them."""
 
@@ -36,7 +39,7 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
         spec = parse_method(method) if isinstance(method, str) else method
     except MethodNameError:
         return False
-    divides = spec.rule is not None and spec.rule not in _KEEP_SIGNS
+    divides = spec.method in _LRP_BY_ANOTHER_NAME or (spec.rule is not None and spec.rule not in _KEEP_SIGNS)
     return divides if relevance == "one_hot" else not divides and takes(spec, "relevance") and spec.method not in _NEVER_TURNED
 
 
