@@ -274,21 +274,29 @@ _REACH = 4
 
 
 def _in_reach(attribute: Value, depth: int, seen: dict[int, Value]) -> Iterator[Value]:
-    """An attribute, and what stands in it, if it is a list, a table or an object of a class of the user's own, each looked into once."""
+    """An attribute, and what stands in it, if it is a list, a table or an object of a class of the user's own, each looked into once.
+
+    Nothing but its type and what it holds is asked of an object, as its attributes may be code.
+    """
     yield attribute
     if not depth or id(attribute) in seen or _is_seed_generator(attribute):
         return
     seen[id(attribute)] = attribute
-    if isinstance(attribute, list | tuple):
-        inner: Iterable[Value] = attribute
-    elif isinstance(attribute, dict):
-        inner = attribute.values()
-    elif isinstance(attribute, nn.Module | Tensor | type) or type(attribute).__module__.partition(".")[0] in _OF_OTHERS:
-        return
-    else:
-        inner = list(getattr(attribute, "__dict__", {}).values())
-    for value in list(inner):
+    for value in _held_by(attribute, type(attribute)):
         yield from _in_reach(value, depth - 1, seen)
+
+
+def _held_by(attribute: Value, kind: type) -> list[Value]:
+    if issubclass(kind, list | tuple):
+        return list(attribute)
+    if issubclass(kind, dict):
+        return list(attribute.values())
+    if issubclass(kind, nn.Module | Tensor | type) or kind.__module__.partition(".")[0] in _OF_OTHERS:
+        return []
+    try:
+        return list(object.__getattribute__(attribute, "__dict__").values())
+    except AttributeError:
+        return []
 
 
 _OF_OTHERS = ("builtins", "keras", "torch", "numpy")
