@@ -1,11 +1,13 @@
 """Beats that nobody annotated, summaries and layouts on the command line: what a user gets, and what is said of it."""
 
 import csv
+import re
 import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from command_line import explained, refused
 from places import ECG_DATA
@@ -267,6 +269,16 @@ def test_what_a_layout_hides_is_said_and_rows_show_all(run):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_recording_by_more_methods_than_fit_on_a_page_is_shown_on_several(run, here):
+    methods = [word for name in ("gradient", "lrp_z") for word in ("--method", name)]
+    said = explained(run("explain", "twelve.npz", *TWELVE, *methods, "--sampling-rate", 100, "--layout", "rows", "--output", "maps.png"))
+    count = int(re.search(r"1 input is shown on (\d+) pages, maps.png to maps-\d.png", said)[1])
+    for path in ["maps.png", *(f"maps-{number}.png" for number in range(2, count + 1))]:
+        with Image.open(here / path) as page:
+            assert page.height / 150 <= 20.01  # inches: two printed pages
+
+
 def test_what_a_layout_hides_is_said_once_for_all_maps(run):
     several = ("--sampling-rate", 100, "--output", "twelve.png", "--target", "all")
     said = explained(run("explain", "twelve.npz", *TWELVE, *several))

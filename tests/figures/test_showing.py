@@ -337,11 +337,33 @@ def test_no_page_of_frequencies_is_higher_than_two_printed_ones():
     assert max(figure.get_figheight() for figure in drawn) <= 20
 
 
-def test_a_sample_that_is_high_alone_has_a_page_of_its_own():
-    high = map_plots.Sample(np.zeros((4, 4)), {f"method {number}": np.eye(4) for number in range(60)}, "picture")
-    drawn = list(pages(map_plots.image_figure, [high] * 2, per_page=2))
-    assert [sum("picture" in text for text in texts(figure)) for figure in drawn] == [1, 1]
-    assert drawn[0].get_figheight() > 20
+MANY = {f"method {number}": np.eye(4) for number in range(60)}
+
+
+def test_a_sample_that_is_high_alone_has_its_maps_on_several_pages():
+    high = [map_plots.Sample(np.zeros((4, 4)), MANY, f"picture {number}") for number in range(2)]
+    drawn = list(pages(map_plots.image_figure, high, per_page=2))
+    assert max(figure.get_figheight() for figure in drawn) <= 20
+    shown = [text for figure in drawn for text in texts(figure)]
+    assert [text for text in shown if text.startswith("method")] == [*MANY, *MANY]
+    most = sum(text.startswith("method") for text in texts(drawn[0]))
+    assert [text for text in shown if "picture" in text][:: len(drawn) // 2] == [f"picture {n}; maps 1 to {most} of 60" for n in range(2)]
+
+
+def test_pages_of_one_sample_say_which_of_its_maps_they_show():
+    sample = input_plots.InputsSample({"ecg": np.zeros((12, 50))}, {f"m{n}": {"ecg": np.ones((12, 50))} for n in range(16)}, "beat")
+    drawn = list(pages(input_plots.inputs_figure, [sample]))
+    headings = [text for figure in drawn for text in texts(figure) if text.startswith("beat")]
+    assert len(drawn) > 1
+    assert headings[0] == f"beat; maps 1 to {-(-16 // len(drawn))} of 16"
+    assert headings[-1].endswith(" of 16")
+
+
+def test_a_map_that_is_high_alone_has_the_height_that_it_needs():
+    high = map_plots.Sample(np.zeros((80, 50)), {"lrp_z": np.ones((80, 50)), "gradient": np.ones((80, 50))}, "eighty leads")
+    drawn = list(pages(map_plots.signal_figure, [high]))
+    assert [figure.get_figheight() > 20 for figure in drawn] == [True]  # beside each other: apart they would be as high
+    assert [text for text in texts(drawn[0]) if "eighty" in text] == ["eighty leads"]
 
 
 def test_no_page_of_ecgs_or_spectra_is_too_high_but_that_of_a_sample_alone():

@@ -33,6 +33,7 @@ from signxai.cli.signal_summaries import SignalSummaries, check_summaries
 from signxai.cli.turned_signs import as_kept, noting_signs, starts_of, told_of_signs
 from signxai.common.errors import InputError, OptionError
 from signxai.figures.map_plots import Sample, heading, image_figure, label_heading, signal_figure
+from signxai.figures.paging import NumberedSample, some_maps
 from signxai.files import FIGURE_SUFFIXES, PICTURE_SUFFIXES, write_atomically
 from signxai.methods.explainer import explainer_for, takes
 from signxai.models import Classifier, move_to
@@ -161,9 +162,9 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     for line in (line for summarized in summaries.maps for line in summarized.lines()):
         say(line)
     if results:
-        drawing = Drawing(results.shown_names, results.figure)
+        drawing = Drawing(results.shown_names, len(results.maps), results.figure)
     else:
-        drawing = Drawing(decisions.names, partial(_draw, decisions, maps, classifier, request.overlay))
+        drawing = Drawing(decisions.names, len(maps), partial(_draw, decisions, maps, classifier, request.overlay))
     kept = {"x": decisions.array, **(results.content() if results else {}), **maps}
     return _Kept(decisions, classifier, read.paths, read.failures, kept, drawing, summaries.writers(request.signals.summaries))
 
@@ -223,7 +224,8 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     unread = {failure.path for failure in several.failures}
     files = " + ".join(str(path) for path in dict.fromkeys((*request.inputs, *request.several.paths)) if path not in unread)
     kept = {**saved_inputs(decisions), **maps}
-    return _Kept(decisions, classifier, [files] * len(several.names), several.failures, kept, Drawing(decisions.names, draw))
+    shown = Drawing(decisions.names, len(request.methods), draw)
+    return _Kept(decisions, classifier, [files] * len(several.names), several.failures, kept, shown)
 
 
 def _files_read(request: Request) -> tuple[Path, ...]:
@@ -473,16 +475,19 @@ def _figure_of(x: Array, overlay: bool = False) -> Callable[[list[Sample]], Figu
     raise InputError(f"a figure shows images (C, H, W) and signals (leads, time), not inputs of shape {x.shape[1:]}; use --save instead")
 
 
-def _draw(decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, overlay: bool, shown: Sequence[int]) -> Figure:
+def _draw(
+    decisions: Decisions, maps: Mapping[str, Array], classifier: Classifier, overlay: bool, shown: Sequence[NumberedSample]
+) -> Figure:
     samples = []
     x, is_last = decisions.array, classifier.channels_last(decisions.array.ndim)
     first = {name: np.moveaxis(values, -1, 1) if is_last and values.ndim == x.ndim else values for name, values in {"": x, **maps}.items()}
-    for index in shown:
-        name = decisions.names[index]
+    for numbered in shown:
+        name = decisions.names[index := numbered.number]
         one = {method: values[index] for method, values in first.items()}
         signal = one.pop("")
         shown_as = classifier.picture(x[index]) if x.ndim == 4 else signal
-        samples.append(Sample(shown_as, one, f"{name}: {_heading(decisions, index, classifier)}", decisions.turned.get(index, ())))
+        sample = Sample(shown_as, one, f"{name}: {_heading(decisions, index, classifier)}", decisions.turned.get(index, ()))
+        samples.append(some_maps(sample, numbered.maps))
     return _figure_of(decisions.array, overlay)(samples)
 
 

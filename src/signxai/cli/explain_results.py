@@ -21,7 +21,7 @@ from signxai.cli.decisions import MOST_SHOWN, Decisions
 from signxai.cli.failures import Failure
 from signxai.common.errors import OptionError
 from signxai.datasets.sources import as_text
-from signxai.figures.paging import page_writers
+from signxai.figures.paging import NumberedSample, page_writers
 from signxai.figures.saving import write_to
 from signxai.files import FIGURE_SUFFIXES, check_destination, check_folder
 from signxai.models import Classifier
@@ -30,8 +30,8 @@ from signxai.names.grammar import parse_method
 __all__ = ["ARCHIVE_SUFFIXES", "Drawing", "FigurePlace", "Made", "saved_with", "versions", "what_is_saved", "writer_of_table"]
 
 Array = npt.NDArray[Any]
-Draw: TypeAlias = Callable[[Sequence[int]], Figure]
-"""From the numbers of some inputs to a figure of them."""
+Draw: TypeAlias = Callable[[Sequence[NumberedSample]], Figure]
+"""From the numbers of some inputs, and of their maps, to a figure of them."""
 Writer: TypeAlias = Callable[[Path], None]
 
 ARCHIVE_SUFFIXES = (".npz", ".safetensors")
@@ -43,11 +43,18 @@ class Drawing:
 
     Attributes:
         names: of what is shown, one for each figure where each has its own.
+        maps: how many each has.
         draw: draws those of these numbers.
     """
 
     names: Sequence[str]
+    maps: int
     draw: Draw
+
+    @property
+    def samples(self) -> list[NumberedSample]:
+        """All that is shown, each with all of its maps."""
+        return [NumberedSample(number, range(self.maps)) for number in range(len(self.names))]
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,11 @@ class FigurePlace:
             OptionError: one of them is an input.
         """
         if self.is_folder:
-            files = enumerate(self._in_folder(drawing.names))
-            writers: dict[Path, Writer] = {path: partial(_write_figure, drawing.draw, row) for row, path in files}
+            files = zip(drawing.samples, self._in_folder(drawing.names), strict=True)
+            writers: dict[Path, Writer] = {path: partial(_write_figure, drawing.draw, sample) for sample, path in files}
             _check_no_links(writers)
         else:
-            writers = page_writers(drawing.draw, range(len(drawing.names)), self.path, per_page=MOST_SHOWN)
+            writers = page_writers(drawing.draw, drawing.samples, self.path, per_page=MOST_SHOWN)
         _check_unused(writers, inputs)
         return writers
 
@@ -115,7 +122,8 @@ class FigurePlace:
             return []
         where = "on pages in one file" if len(writers) == 1 else f"on {len(writers)} pages, {self.path.name} to {list(writers)[-1].name}"
         each = "" if count == inputs else f", with {count} explained classes in all,"
-        return [f"{inputs} input{'s' * (inputs != 1)}{each} are shown {where}; --output FOLDER/ makes one for each input"]
+        shown = f"{inputs} inputs{each} are" if inputs != 1 else f"1 input{each} is"
+        return [f"{shown} shown {where}; --output FOLDER/ makes one figure for each input"]
 
 
 def _check_unused(paths: Iterable[Path], others: tuple[Path, ...]) -> None:
@@ -141,8 +149,8 @@ def _links_among_pages(path: Path) -> list[Path]:
     return sorted(other for other in beside if other.suffix == path.suffix and of_pages.fullmatch(other.stem) and other.is_symlink())
 
 
-def _write_figure(draw: Draw, row: int, path: Path) -> None:
-    write_to(draw([row]), path)
+def _write_figure(draw: Draw, sample: NumberedSample, path: Path) -> None:
+    write_to(draw([sample]), path)
 
 
 _LONGEST = 60

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from signxai.cli.decisions import MOST_SHOWN, Decisions
 from signxai.cli.several_inputs import SAVED, SeveralInputs
 from signxai.figures.input_plots import InputsSample, check_inputs, inputs_figure
+from signxai.figures.paging import NumberedSample, some_maps
 from signxai.models import Classifier
 
 __all__ = ["check_figure", "figure_of_several", "of_input", "saved_inputs", "shares"]
@@ -74,19 +75,21 @@ def figure_of_several(
     headings: Sequence[str],
     classifier: Classifier,
     one_scale: bool,
-    shown: Sequence[int],
+    shown: Sequence[NumberedSample],
 ) -> Figure:
     """Draw the samples of these numbers: a row for each input, a column for each method."""
     assert isinstance(decisions.x, Mapping)
     samples = []
-    for row in shown:
+    for numbered in shown:
+        row = numbered.number
         of_methods = {
             method: {name: _drawn(maps[key][row], classifier) for name in decisions.x if (key := of_input(method, name)) in maps}
             for method in methods
         }
         x = {name: _drawn(values[row], classifier) for name, values in decisions.x.items()}
         pictures = {name: classifier.picture(x[name]) for name in several.pictures}
-        samples.append(InputsSample(x, of_methods, headings[row], pictures, decisions.turned.get(row, ())))
+        sample = InputsSample(x, of_methods, headings[row], pictures, decisions.turned.get(row, ()))
+        samples.append(some_maps(sample, numbered.maps))
     return inputs_figure(samples, one_scale=one_scale, names=several.labels, sampling_rates=several.sampling_rates)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from signxai.cli.signal_files import Excerpt, SignalBatch, SignalOptions
 from signxai.cli.signal_summaries import PARTLY_TURNED, TURNED, SignalSummaries, SummarizedMap
 from signxai.figures.ecg_map_plots import EcgSample, hidden_share, plot_ecg_maps
 from signxai.figures.map_plots import Sample, heading, label_heading, signal_figure
+from signxai.figures.paging import NumberedSample, some_maps
 from signxai.figures.spectrum_plots import SpectrumSample, highest_telling, plot_spectrum_maps
 from signxai.models import Classifier
 from signxai.timeseries.beats import AAMI_CLASSES, UNCLASSIFIED
@@ -23,6 +24,9 @@ from signxai.timeseries.signals import VOLTS
 __all__ = ["SignalResults", "beat_predictions"]
 
 Array = npt.NDArray[Any]
+_Shown: TypeAlias = Sequence[tuple[Excerpt, dict[str, Array]]]
+_Chosen: TypeAlias = Sequence[Sequence[int]]
+"""Of each sample the numbers of the maps that are drawn."""
 
 _MOST_LISTED = 40
 # SIGN gives relevance where the signal crosses zero, which the frequencies could share out only with huge relevance of both signs.
@@ -73,15 +77,16 @@ class SignalResults:
         """What is drawn: the strips, or the excerpts."""
         return [excerpt.name for excerpt, _ in self._shown()]
 
-    def figure(self, numbers: Sequence[int]) -> Figure:
+    def figure(self, numbers: Sequence[NumberedSample]) -> Figure:
         """Draw the excerpts, or the strips, of these numbers: over time on millimetre paper where they are voltages, or over frequency."""
         every = list(self._shown())
-        shown = [every[number] for number in numbers]
+        shown = [every[numbered.number] for numbered in numbers]
+        chosen = [numbered.maps for numbered in numbers]
         if self.frequency:
-            return self._over_frequency(shown)
+            return self._over_frequency(shown, chosen)
         if all(unit in VOLTS for excerpt, _ in shown for unit in excerpt.signal.units):
-            return self._on_paper(shown)
-        return self._over_time(shown)
+            return self._on_paper(shown, chosen)
+        return self._over_time(shown, chosen)
 
     def content(self) -> dict[str, Array]:
         """The arrays to keep beside the input and its maps.
@@ -173,8 +178,8 @@ class SignalResults:
 
     # Figures
 
-    def _on_paper(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
-        samples = [self._sample(excerpt, maps) for excerpt, maps in shown]
+    def _on_paper(self, shown: _Shown, chosen: _Chosen) -> Figure:
+        samples = [some_maps(self._sample(excerpt, maps), of_it) for (excerpt, maps), of_it in zip(shown, chosen, strict=True)]
         return _figure_of(plot_ecg_maps(samples, sampling_rate=self.batch.sampling_rate, layout=self.options.layout)[0])
 
     def _sample(self, excerpt: Excerpt, maps: Mapping[str, Array]) -> EcgSample:
@@ -196,7 +201,7 @@ class SignalResults:
         sample = self._sample(excerpt, {method: relevance})
         return hidden_share(sample, sampling_rate=self.batch.sampling_rate, layout=self.options.layout)
 
-    def _over_frequency(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
+    def _over_frequency(self, shown: _Shown, chosen: _Chosen) -> Figure:
         units = {unit for excerpt, _ in shown for unit in excerpt.signal.units}
         samples = [
             SpectrumSample(
@@ -209,17 +214,20 @@ class SignalResults:
             for excerpt, maps in shown
         ]
         named = "mV" if units <= VOLTS.keys() else units.pop() if len(units) == 1 else "each lead's unit"
-        return _figure_of(plot_spectrum_maps(samples, units=named, highest=self._highest(samples))[0][0, 0])
+        highest = self._highest(samples)  # of all maps: pages of one signal have one axis
+        parts = [some_maps(sample, of_it) for sample, of_it in zip(samples, chosen, strict=True)]
+        return _figure_of(plot_spectrum_maps(parts, units=named, highest=highest)[0][0, 0])
 
     def _highest(self, samples: Sequence[SpectrumSample]) -> float:
         """Of the axis of frequencies: what the user asks for, or what tells, of what the preparation lets pass."""
         passed = self.classifier.signal_input.highest_hz if self.classifier.signal_input else None
         return self.options.highest_hz or min(highest_telling(samples), passed or np.inf)
 
-    def _over_time(self, shown: Sequence[tuple[Excerpt, dict[str, Array]]]) -> Figure:
+    def _over_time(self, shown: _Shown, chosen: _Chosen) -> Figure:
         leads = {tuple(excerpt.signal.lead_names) for excerpt, _ in shown}
+        samples = [Sample(excerpt.signal.values, maps, self._heading(excerpt), self._turned(excerpt)) for excerpt, maps in shown]
         return signal_figure(
-            [Sample(excerpt.signal.values, maps, self._heading(excerpt), self._turned(excerpt)) for excerpt, maps in shown],
+            [some_maps(sample, of_it) for sample, of_it in zip(samples, chosen, strict=True)],
             leads=leads.pop() if len(leads) == 1 else (),
             x_label="time from the start of the stretch (s)" if any(excerpt.start for excerpt, _ in shown) else "time (s)",
             sampling_rate=self.batch.sampling_rate,
