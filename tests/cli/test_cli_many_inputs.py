@@ -220,6 +220,13 @@ def test_a_folder_gets_a_figure_for_each_input(run, here, exists):
     assert sorted(path.name for path in (here / "out").iterdir()) == ["b.png", "photos_a.png", "photos_deep_a.png", "single.png"]
 
 
+def test_figures_of_several_classes_of_an_input_bear_the_names_of_these(run, here):
+    explained(run("explain", "single.png", "photos/a.png", *NAMED, "--target", "all", "--output", "out/"))
+    assert sorted(path.name for path in (here / "out").iterdir()) == [
+        f"{name}_{bird}.png" for name in ("a", "single") for bird in ("crane", "lynx", "owl")
+    ]
+
+
 def test_a_folder_for_figures_that_cannot_be_is_refused_first(run, here):
     refused(run("explain", "single.png", *NAMED, "--output", "x.npy/"), "x.npy", "is a file")
     refused(run("explain", "single.png", *NAMED, "--output", "no/such/"), "no folder")

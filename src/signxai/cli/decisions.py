@@ -1,6 +1,7 @@
 """What the network says to the inputs of a command."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -75,6 +76,12 @@ class Decisions:
     def explained(self) -> list[int] | Contrast:
         """What is explained, as ``signxai.explain`` takes it."""
         return self.targets if self.versus is None else contrast(self.targets, self.versus)
+
+    def names_of_figures(self, name_of: Callable[[int], str]) -> list[str]:
+        """The name of each, with the explained class behind it where several of an input are explained."""
+        times = Counter(self.inputs)
+        each = zip(self.names, self.inputs, self.targets, strict=True)
+        return [f"{name}, {name_of(target)}" if times[number] > 1 else name for name, number, target in each]
 
     def note(self, rows: Sequence[int]) -> str:
         """What a heading has to add of samples that are shown together."""

@@ -148,7 +148,10 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else read.names)
     decisions = decide(read.names, read.x, classifier, model, read.targets, request.batch_size)
     signals = signals.repeated(decisions.inputs) if signals else None
-    _check_names(request, [strip.name for strip in signals.strips] if signals and signals.strips else decisions.names)
+    shown_names = (
+        [strip.name for strip in signals.strips] if signals and signals.strips else decisions.names_of_figures(classifier.short_name)
+    )
+    _check_names(request, shown_names)
     told = beat_predictions(signals, decisions, classifier) if signals and signals.strips else predictions(decisions, classifier)
     for line in (*told, *told_of_signs(decisions, classifier, request.starts)):
         say(line)
@@ -161,10 +164,8 @@ def _explain_inputs(request: Request, classifier: Classifier, say: Callable[[str
     summaries = results.summaries() if results else SignalSummaries(())
     for line in (line for summarized in summaries.maps for line in summarized.lines()):
         say(line)
-    if results:
-        drawing = Drawing(results.shown_names, len(results.maps), results.figure)
-    else:
-        drawing = Drawing(decisions.names, len(maps), partial(_draw, decisions, maps, classifier, request.overlay))
+    draw = results.figure if results else partial(_draw, decisions, maps, classifier, request.overlay)
+    drawing = Drawing(shown_names, len(maps), draw)
     kept = {"x": decisions.array, **(results.content() if results else {}), **maps}
     return _Kept(decisions, classifier, read.paths, read.failures, kept, drawing, summaries.writers(request.signals.summaries))
 
@@ -212,7 +213,8 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
         say(line)
     _check_names(request, several.names)
     decisions = decide(several.names, several.arrays, classifier, model, targets, request.batch_size, several.forward)
-    _check_names(request, decisions.names)
+    shown_names = decisions.names_of_figures(classifier.short_name)
+    _check_names(request, shown_names)
     for line in (*predictions(decisions, classifier), *told_of_signs(decisions, classifier, request.starts)):
         say(line)
     decisions = noting_signs(decisions, request.starts)
@@ -224,7 +226,7 @@ def _explain_several(request: Request, several: SeveralInputs, classifier: Class
     unread = {failure.path for failure in several.failures}
     files = " + ".join(str(path) for path in dict.fromkeys((*request.inputs, *request.several.paths)) if path not in unread)
     kept = {**saved_inputs(decisions), **maps}
-    shown = Drawing(decisions.names, len(request.methods), draw)
+    shown = Drawing(shown_names, len(request.methods), draw)
     return _Kept(decisions, classifier, [files] * len(several.names), several.failures, kept, shown)
 
 

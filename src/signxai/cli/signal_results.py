@@ -72,11 +72,6 @@ class SignalResults:
     frequency: bool = False
     options: SignalOptions = field(default_factory=SignalOptions)
 
-    @property
-    def shown_names(self) -> list[str]:
-        """What is drawn: the strips, or the excerpts."""
-        return [excerpt.name for excerpt, _ in self._shown()]
-
     def figure(self, numbers: Sequence[NumberedSample]) -> Figure:
         """Draw the excerpts, or the strips, of these numbers: over time on millimetre paper where they are voltages, or over frequency."""
         every = list(self._shown())
