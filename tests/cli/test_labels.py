@@ -1,5 +1,6 @@
 """The command line on networks whose outputs each have a probability of their own: labels of an ECG, a single finding."""
 
+import csv
 import json
 
 import numpy as np
@@ -244,3 +245,12 @@ def test_a_figure_says_whose_signs_are_turned(run, here, monkeypatch, as_signal)
     both = headings_of(run, monkeypatch, *args, "--method", "lrp_zplus")
     assert ["signs turned by lrp_z: a logit is below 0" in heading for heading in both] == below
     assert not any("signs turned" in heading for heading in headings_of(run, monkeypatch, *args, "--relevance", "logit"))
+
+
+def test_the_table_has_the_probability_of_each_label(run, here):
+    explained(run("explain", "ecg.npy", "--model", "label_nets:ecg", "--method", "gradient", "--table", "labels.csv"))
+    _, _, logits = logits_of(here)
+    with (here / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [[float(row[f"probability_of_{label}"]) for label in ("NORM", "MI", "STTC", "CD", "HYP")] for row in rows]
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), rtol=1e-5)

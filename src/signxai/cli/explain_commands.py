@@ -72,7 +72,8 @@ _SEPARATORS = tuple({os.sep, "/"})
     "--table",
     type=Place(),
     metavar="FILE.csv",
-    help="Write what is predicted and what is explained, a row for each input; its column path is the file as it was found.",
+    help="Write what is predicted and what is explained, a row for each input, of labels with the probability of each; its column path "
+    "is the file as it was found.",
 )
 @click.option(
     "--option",

@@ -4,7 +4,7 @@ import csv
 import json
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -253,27 +253,36 @@ def saved_with(path: Path, content: Mapping[str, Array]) -> None:
 
 
 def writer_of_table(decisions: Decisions, classifier: Classifier, paths: Sequence[str]) -> Writer:
-    """What writes a table of what is predicted and explained, with a row for each explained class of each input."""
-    return partial(_write_table, [list(_row(decisions, row, classifier, paths)) for row in range(len(decisions.names))])
+    """What writes a table of what is predicted and explained, with a row for each explained class of each input; of labels, of which
+    several may be predicted, also with the probability of each."""
+    rows = [list(_row(decisions, row, classifier, paths)) for row in range(len(decisions.names))]
+    return partial(_write_table, list(_columns(decisions, classifier)), rows)
 
 
-_COLUMNS = ("name", "path")
 _OF_A_CLASS = ("class", "class_name", "probability", "logit")
 
 
-def _row(decisions: Decisions, row: int, classifier: Classifier, paths: Sequence[str]) -> list[object]:
+def _columns(decisions: Decisions, classifier: Classifier) -> Iterator[str]:
+    yield from ("name", "path")
+    for kind in ("predicted", "explained", *([] if decisions.versus is None else ["versus"])):
+        yield from (f"{kind}_{column}" for column in _OF_A_CLASS)
+    if decisions.are_labels:
+        yield from (f"probability_of_{classifier.class_name(index)}" for index in range(decisions.logits.shape[1]))
+
+
+def _row(decisions: Decisions, row: int, classifier: Classifier, paths: Sequence[str]) -> Iterator[object]:
     predicted = int(decisions.logits[row].argmax())
-    cells: list[object] = [decisions.names[row], as_text(paths[decisions.inputs[row]])]
+    yield from (decisions.names[row], as_text(paths[decisions.inputs[row]]))
     versus = [] if decisions.versus is None else [decisions.versus[row]]
     for index in (predicted, decisions.targets[row], *versus):
         probability, logit = decisions.probabilities[row, index], decisions.logits[row, index]
-        cells += [index, classifier.class_name(index), f"{probability:.6g}", f"{logit:.6g}"]
-    return cells
+        yield from (index, classifier.class_name(index), f"{probability:.6g}", f"{logit:.6g}")
+    if decisions.are_labels:
+        yield from (f"{probability:.6g}" for probability in decisions.probabilities[row])
 
 
-def _write_table(rows: Sequence[Sequence[object]], path: Path) -> None:
-    kinds = ("predicted", "explained", "versus")[: (len(rows[0]) - len(_COLUMNS)) // len(_OF_A_CLASS)]
+def _write_table(columns: Sequence[str], rows: Sequence[Sequence[object]], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow([*_COLUMNS, *(f"{kind}_{column}" for kind in kinds for column in _OF_A_CLASS)])
+        table.writerow(columns)
         table.writerows(rows)
