@@ -116,3 +116,32 @@ def test_signals_are_turned_for_a_network_of_keras_whoever_says_how_it_takes_the
     assert classifier.signal_input.channels_last
     assert Classifier(sequential(), signal_input=SignalInput(channels_last=True)).signal_input.channels_last
     assert not Classifier(torch.nn.Conv1d(2, 3, 3), signal_input=SignalInput()).signal_input.channels_last
+
+
+class TrainingUnsaid(keras.Model):
+    """Its ``call`` knows nothing of training, so that Keras lets what PyTorch made train, in ``predict``, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = layers.TorchModuleWrapper(torch_body())
+
+    def call(self, x):
+        return self.body(x)
+
+
+class TrainingSaid(TrainingUnsaid):
+    def call(self, x, training=False):
+        return self.body(x, training=training)
+
+
+def torch_body() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.BatchNorm1d(9), torch.nn.Flatten(), torch.nn.Linear(27, 3))
+
+
+def test_a_batch_norm_of_torch_that_keras_lets_train_is_refused_with_what_helps():
+    unsaid, said = TrainingUnsaid(), TrainingSaid()
+    unsaid(X), said(X, training=False)
+    with raises(ModelError, "an argument `training`", "TorchModuleWrapper"):
+        explain(unsaid, X, "gradient", 1)
+    assert deviation(explain(said, X, "gradient", 1), explain(torch_body().eval(), X, "gradient", 1)) < 1e-6

@@ -115,7 +115,8 @@ def _channel_map(
     if training and running_mean is not None:
         raise ModelError(
             "a batch norm in training mode mixes the samples of a batch, so no sample has a map of its own; where .eval() does not reach "
-            "it, as in a plain list, keep it in nn.ModuleList or as an attribute of a module, or call .eval() on it"
+            "it, as in a plain list, keep it in nn.ModuleList or as an attribute of a module, or call .eval() on it; in a Keras "
+            "model, give its `call` an argument `training` and pass it to the TorchModuleWrapper, which trains without"
         )
     if training or running_mean is None or running_var is None:
         raise ModelError(
