@@ -20,8 +20,8 @@ from comparing import deviation
 from networks import drawn
 from signxai import explain, explain_all, inspect_model
 from signxai.common import ModelError
-from signxai.engine.generators import NumPySource, PythonSource, TorchSource
 from signxai.engine.prediction import predict
+from signxai.engine.random_sources import NumPySource, PythonSource, TorchSource
 
 N = 4
 X = drawn(N, 8, seed=2)

@@ -8,7 +8,7 @@ import torch
 
 from signxai import explain
 from signxai.common import ModelError
-from signxai.engine.generators import _places_of_methods
+from signxai.engine.reachable_generators import _places_of_methods
 
 keras = pytest.importorskip("keras")
 if keras.config.backend() != "torch":

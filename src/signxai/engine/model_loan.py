@@ -15,12 +15,13 @@ from torch.nn.parameter import is_lazy
 
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
-from signxai.engine.generators import Generators, generators_of, lend, seed_generators_of, take_back
+from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.keras_calls import losses_stay
 from signxai.engine.model_view import ModelView
 from signxai.engine.module_names import children_of, is_keras
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
+from signxai.engine.reachable_generators import seed_generators_of
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
 
 
