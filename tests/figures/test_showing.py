@@ -337,33 +337,41 @@ def test_no_page_of_frequencies_is_higher_than_two_printed_ones():
     assert max(figure.get_figheight() for figure in drawn) <= 20
 
 
-MANY = {f"method {number}": np.eye(4) for number in range(60)}
+def with_maps(count, heading):
+    return map_plots.Sample([0.0], {f"method {number}": [1.0] for number in range(count)}, heading)
+
+
+def below_each_other(samples):
+    """A page with maps of three inches each below each other."""
+    figure = Figure(figsize=(4, 3 * sum(len(sample.maps) for sample in samples)))
+    for sample in samples:
+        for text in (sample.heading, *sample.maps):
+            figure.text(0, 0, text)
+    return figure
+
+
+def beside_each_other(height, samples):
+    figure = below_each_other(samples)
+    figure.set_figheight(height + 0.1 * len(samples[0].maps))
+    return figure
 
 
 def test_a_sample_that_is_high_alone_has_its_maps_on_several_pages():
-    high = [map_plots.Sample(np.zeros((4, 4)), MANY, f"picture {number}") for number in range(2)]
-    drawn = list(pages(map_plots.image_figure, high, per_page=2))
-    assert max(figure.get_figheight() for figure in drawn) <= 20
-    shown = [text for figure in drawn for text in texts(figure)]
-    assert [text for text in shown if text.startswith("method")] == [*MANY, *MANY]
-    most = sum(text.startswith("method") for text in texts(drawn[0]))
-    assert [text for text in shown if "picture" in text][:: len(drawn) // 2] == [f"picture {n}; maps 1 to {most} of 60" for n in range(2)]
+    drawn = list(pages(below_each_other, [with_maps(10, "cat"), with_maps(10, "dog")], per_page=2))
+    assert [figure.get_figheight() for figure in drawn] == [18, 12, 18, 12]
+    shown = [texts(figure) for figure in drawn]
+    assert [each[0] for each in shown] == [f"{pet}; maps {which} of 10" for pet in ("cat", "dog") for which in ("1 to 6", "7 to 10")]
+    assert [text for each in shown[:2] for text in each[1:]] == list(with_maps(10, "").maps)
 
 
-def test_pages_of_one_sample_say_which_of_its_maps_they_show():
-    sample = input_plots.InputsSample({"ecg": np.zeros((12, 50))}, {f"m{n}": {"ecg": np.ones((12, 50))} for n in range(16)}, "beat")
-    drawn = list(pages(input_plots.inputs_figure, [sample]))
-    headings = [text for figure in drawn for text in texts(figure) if text.startswith("beat")]
-    assert len(drawn) > 1
-    assert headings[0] == f"beat; maps 1 to {-(-16 // len(drawn))} of 16"
-    assert headings[-1].endswith(" of 16")
+def test_one_map_on_the_last_page_is_said_to_be_one():
+    *_, last = pages(below_each_other, [with_maps(7, "cat")])
+    assert texts(last) == ["cat; map 7 of 7", "method 6"]
 
 
-def test_a_map_that_is_high_alone_has_the_height_that_it_needs():
-    high = map_plots.Sample(np.zeros((80, 50)), {"lrp_z": np.ones((80, 50)), "gradient": np.ones((80, 50))}, "eighty leads")
-    drawn = list(pages(map_plots.signal_figure, [high]))
-    assert [figure.get_figheight() > 20 for figure in drawn] == [True]  # beside each other: apart they would be as high
-    assert [text for text in texts(drawn[0]) if "eighty" in text] == ["eighty leads"]
+def test_maps_that_are_high_beside_each_other_stay_together():
+    [drawn] = pages(partial(beside_each_other, 40), [with_maps(5, "eighty leads")])
+    assert texts(drawn)[0] == "eighty leads"
 
 
 def test_no_page_of_ecgs_or_spectra_is_too_high_but_that_of_a_sample_alone():
