@@ -277,6 +277,19 @@ def test_what_is_absorbed_is_told_as_a_share_and_explained_where_it_is_odd(case,
     assert said in explained(run("run", "ones.npy", "--model", f"{module}:net", "-m", "lrp_z", "--store", "o.zarr", "--relevance", start))
 
 
+@pytest.mark.parametrize(("start", "turned"), [("one_hot", "lrp_z"), ("logit", "gradient")])
+def test_it_is_told_in_how_many_maps_signs_are_turned(start, turned, run):
+    np.save("signs.npy", np.array([[1, 1], [-1, -1], [-2, 0]], dtype=np.float32))
+    Path("summing.py").write_text(
+        "import torch\ndef net():\n    net = torch.nn.Linear(2, 2)\n    torch.nn.init.constant_(net.weight, 1.0)\n"
+        "    torch.nn.init.zeros_(net.bias)\n    return net\n"
+    )
+    command = ("run", "signs.npy", "--model", "summing:net", "-m", "lrp_z", "gradient", "vargrad", "--store", "s.zarr")
+    said = explained(run(*command, "--relevance", start))
+    assert f"signs are turned in 2 of 3 maps by {turned}: " in said
+    assert f"--relevance {'logit' if start == 'one_hot' else 'one_hot'} has them right" in said
+
+
 def test_a_broken_store_ends_every_command_in_a_line(run, folder):
     again = ("run", "photos", "--model", "nets:named", "-m", "gradient", "--store", "broken.zarr")
     commands = [again, ("report", "broken.zarr", "--output", "r"), ("cluster", "broken.zarr"), ("export", "broken.zarr", "--virelay", "v")]

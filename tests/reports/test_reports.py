@@ -516,8 +516,23 @@ def test_it_is_said_whose_signs_are_turned(start, tmp_path):
     turning = [name.startswith("lrp") == (start == "one_hot") for name in store.methods]
     for row, is_below in enumerate(negative):
         assert (report / f"entries/{row:06d}.html").read_text().count("Signs are turned") == sum(turning) * is_below
-    page = (report / "index.html").read_text()
-    assert page.count(f"Signs are turned in {negative.sum()} of 10 maps") == sum(turning)
+    for page in ("index.html", "gallery.html"):
+        assert (report / page).read_text().count(f"Signs are turned in {negative.sum()} of 10 maps") == sum(turning)
+    for target in np.unique(store.array("target")):
+        below = negative[store.array("target") == target]
+        said = f"Signs are turned in {below.sum()} of {len(below)} maps"
+        assert (report / f"classes/{target:04d}.html").read_text().count(said) == sum(turning) * below.any()
+
+
+def test_marks_and_scales_of_turned_signs_are_those_of_the_maps(tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=10, failing=None, target="label", methods=["gradient", "lrp_epsilon_0_1"])
+    report = write_report(store, tmp_path / "report").parent
+    negative = (store.logits_of_targets() < 0).tolist()
+    assert data(report, "entries")["turned"] == [[1] if is_below else [] for is_below in negative]
+    assert data(report, "meta")["turnedSides"] == [["raises", "lowers"], ["speaks for", "speaks against"]]
+    for row, is_below in enumerate(negative):
+        figures = Page(report / f"entries/{row:06d}.html").payload["figures"]
+        assert {one["method"]: one.get("turned", False) for one in figures if "method" in one} == {0: False, 1: is_below}
 
 
 def test_ends_of_scales_say_what_the_numbers_of_each_method_are(tmp_path):

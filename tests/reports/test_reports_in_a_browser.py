@@ -213,6 +213,22 @@ def test_red_speaks_for_and_blue_against(show, store, scheme):
     assert page.locator("#overlay").is_checked()
 
 
+def test_scales_and_tiles_say_whose_signs_are_turned(show, tmp_path):
+    store = pictures(tmp_path / "maps.zarr", count=10, failing=None, target="label", methods=["lrp_epsilon_0_1"])
+    folder = write_report(store, tmp_path / "report").parent
+    negative = (store.logits_of_targets() < 0).tolist()
+    page = show("gallery.html", folder=folder)
+    assert cells(page) == list(range(10))
+    page.wait_for_function("document.querySelectorAll('#grid .cell canvas').length >= 10")
+    marked = dict(page.locator("#grid .cell").evaluate_all("all => all.map(it => [it.dataset.place, it.classList.contains('turned')])"))
+    assert [marked[str(place)] for place in range(10)] == negative
+    for row in (negative.index(True), negative.index(False)):
+        page = show(f"entries/{row:06d}.html", folder=folder)
+        page.wait_for_selector("body[data-drawn]")
+        words = page.locator("[data-figure='1'] .words span").all_inner_texts()
+        assert words == (["← speaks for", "speaks against →"] if negative[row] else ["← speaks against", "speaks for →"])
+
+
 def test_the_scale_of_the_colours_has_numbers(show, store):
     page = show("entries/000020.html")
     page.wait_for_selector("body[data-drawn]")

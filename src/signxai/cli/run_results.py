@@ -10,6 +10,7 @@ from signxai.cli.signal_files import as_written_here
 from signxai.datasets.reading import reason_alone
 from signxai.datasets.rounding import lost_in_16_bits
 from signxai.datasets.store import Rows, Store
+from signxai.methods.turned_signs import OTHER_START, turns_signs
 
 __all__ = ["next_step", "report_of_run"]
 
@@ -24,6 +25,7 @@ def report_of_run(store: Store) -> list[str]:
     if len(rows):
         lines += [*_agreement(store), *_alike(store)] if "label" in store else []
         lines += [_absorption(store, method, rows) for method in store.methods if f"absorbed/{method}" in store]
+        lines += _signs(store, rows)
     lines += [*lost_in_16_bits(store), *_failures(store)]
     return [*lines, next_step(store)] if len(rows) else lines
 
@@ -86,6 +88,19 @@ def _meaning(share: float) -> str:
     if float(f"{share:.3g}") > 1:  # as it is printed
         return " (biases and stabilizers took more than all of it: such a map sums to the other sign, and shows where, not how much)"
     return " (less than 0: biases and stabilizers gave relevance rather than took it)" if share < 0 else ""
+
+
+def _signs(store: Store, rows: Rows) -> list[str]:
+    """In how many maps what speaks for the explained class looks as if it spoke against it."""
+    start = str(store.run["options"].get("relevance", "one_hot"))
+    methods = [method for method in store.methods if turns_signs(method, start)]
+    below = int((store.logits_of_targets(rows) < 0).sum()) if methods else 0
+    if not below:
+        return []
+    return [
+        f"signs are turned in {below} of {len(rows)} maps by {', '.join(methods)}: the logit of the explained class is below 0 there, so "
+        f"that they show what speaks for it as speaking against it; a run with --relevance {OTHER_START[start]} has them right"
+    ]
 
 
 def _failures(store: Store) -> list[str]:

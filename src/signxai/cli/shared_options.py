@@ -77,7 +77,7 @@ versus_option = click.option(
 relevance_option = click.option(
     "--relevance",
     type=click.Choice(["one_hot", "logit"]),
-    help="What relevance starts with at the target: 1, or its logit, which is for LRP: maps of other methods are multiplied with it. "
+    help="What relevance starts with at the target: 1, or its logit, which is for LRP: gradients are multiplied with it. "
     "Without it one_hot; with --versus logit for LRP that divides by the logit, whose map is then that of the difference.",
 )
 seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Of the methods with noise, and of random weights.")

@@ -12,8 +12,8 @@ from signxai.models import Classifier
 __all__ = ["as_kept", "noting_signs", "starts_of", "told_of_signs"]
 
 _FEW = 3
-_WHY = {"one_hot": "which are shares of it", "logit": "which are multiplied with it"}
-_OF_BOTH = {"one_hot": "each as a share of its own logit", "logit": "each times its own logit"}
+_WHY = {"one_hot": "which are shares of it", "logit": "which start with it"}
+_OF_BOTH = {"one_hot": "each as a share of its own logit", "logit": "each started with its own logit"}
 
 
 def starts_of(methods: Sequence[str], relevance: str | None, compares: bool) -> dict[str, str]:

@@ -235,7 +235,7 @@ class _Signs:
         return (f"; signs turned{by}" if self.turning else "") + (f"; signs{of} are turned where relevance {when}" if self.unknown else "")
 
 
-_WHEN = {"one_hot": "is a share of it (LRP with z or epsilon)", "logit": "is multiplied with it (gradient methods)"}
+_WHEN = {"one_hot": "is a share of it (LRP with z or epsilon)", "logit": "starts with it (gradient methods)"}
 
 
 def _is_method(name: str) -> bool:

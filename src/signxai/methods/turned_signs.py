@@ -24,7 +24,8 @@ OTHER_START = {"one_hot": "logit", "logit": "one_hot"}
 def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
     """Whether a map's signs are those of a negative logit.
 
-    LRP with epsilon or z at the last layer divides by the logit, and so wants to start with it; others are multiplied with it if they do.
+    LRP with epsilon or z at the last layer divides by the logit, and so wants to start with it; others have its
+    sign if they do.
 
     Args:
         method: by name; of a name that is none, as that of a method that is not registered here, nothing is known: False.

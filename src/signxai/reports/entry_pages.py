@@ -121,6 +121,7 @@ class EntryWriter:
         figures: list[dict[str, Any]] = [{"part": part, "input": part} for part in drawn if self.subject.has_inputs]
         figures += [
             {"method": method, "part": part, "input": part, "map": map_payload(read.planes[method][part][within])}
+            | ({"turned": True} if method in self.subject.turned_at[place] else {})
             for method in methods
             for part in drawn
         ]

@@ -118,6 +118,7 @@ def class_facts(subject: Subject, typicality: Array, number: int) -> dict[str, A
         "count": len(places),
         **_agreement(table, number),
         "absorbed": [_quartiles(table.ledger("absorbed", method), places) for method in subject.methods],
+        "turned": [int(subject.turned(method)[places].sum()) for method in subject.methods],
         "typical": [most_and_least(of_method, places) for of_method in typicality],
         "clusterings": [one for one in subject.clusterings if one.target == number],
     }
@@ -168,7 +169,11 @@ def confusions(table: EntryTable) -> dict[str, Any] | None:
 
 def cluster_facts(subject: Subject, clustering: Clustering) -> list[dict[str, Any]]:
     """Numbers of each cluster: size, shares of wrong predictions, labels, predictions and groups in it and elsewhere, some entries."""
-    return [_cluster(subject.table, clustering, number, position) for position, number in enumerate(clustering.clusters)]
+    turned = subject.turned(subject.methods[clustering.method])
+    return [
+        _cluster(subject.table, clustering, number, position) | {"turned": int(turned[clustering.members(number)].sum())}
+        for position, number in enumerate(clustering.clusters)
+    ]
 
 
 def _cluster(table: EntryTable, clustering: Clustering, number: int, position: int) -> dict[str, Any]:

@@ -85,6 +85,12 @@ class Subject:
         negative: Array = self.table.explained < 0
         return negative & turns_signs(method, "logit" if self.starts_with_logit else "one_hot")
 
+    @cached_property
+    def turned_at(self) -> list[list[int]]:
+        """By entry, the numbers of the methods whose map of it has its signs turned."""
+        of_methods = [self.turned(method) for method in self.methods]
+        return [[number for number, turned in enumerate(of_methods) if turned[place]] for place in range(len(self.table.rows))]
+
     @property
     def has_inputs(self) -> bool:
         """Whether the store holds what the network took."""

@@ -118,6 +118,8 @@ class _Writer:
             "is_one_logit": subject.table.classes.is_one_logit,
             "starts_with_logit": subject.starts_with_logit,
             "has_clusters": bool(subject.clusterings),
+            "turned_at": subject.turned_at,
+            "any_turned": any(subject.turned_at),
         }
         self._pages = Pages(folder, common)
 
@@ -171,7 +173,9 @@ class _Writer:
             "count": len(self._subject.table.rows),
             "inputs": self._subject.has_inputs,
             "sides": [_sides(method) for method in self._subject.methods],
-            "colours": of_colours(self._subject.methods),
+            "turnedSides": [_sides(method, is_turned=True) for method in self._subject.methods],
+            "turned": [int(self._subject.turned(method).sum()) for method in self._subject.methods],
+            "colours": f"{of_colours(self._subject.methods)}{_EXCHANGED if any(self._subject.turned_at) else ''}",
         }
         self._pages.write_data("data/meta.js", "meta", content)
 
@@ -196,6 +200,7 @@ class _Writer:
             "right": None if right is None else right.tolist(),
             "logit": rounded(table.explained),
             "typicality": [rounded(of_method) for of_method in typicality],
+            "turned": self._subject.turned_at if any(self._subject.turned_at) else None,
             "clusters": {one.page: {"places": one.places.tolist(), "ids": one.ids.tolist()} for one in self._subject.clusterings},
         }
         self._pages.write_data("data/entries.js", "entries", content | ledgers)
@@ -232,7 +237,10 @@ class _Writer:
         of_inputs = [None if means is None else means.of(position) for means in survey.inputs]
         inputs = [page_average(part, mean) for part, mean in zip(self._subject.parts, of_inputs, strict=True)]
         planes = [[means.of(position) for means in of_method] for of_method in survey.means]
+        turned, count = facts["turned"], facts["count"]
         figures = self._figures(planes)
+        for one in figures:
+            one |= {"turned": turned[one["method"]] == count, "ofSome": 0 < turned[one["method"]] < count}
         tables = [self._tables(of_method, of_inputs) for of_method in planes]
         payload = {"inputs": inputs, "figures": figures}
         self._pages.write(f"classes/{facts['number']:04d}.html", "class.html", payload=payload, one=facts, tables=tables)
@@ -276,7 +284,9 @@ def _indexed(words: Sequence[str]) -> dict[str, Any]:
     return {"names": names, "of": [places[word] for word in words]}
 
 
-def _sides(method: str) -> list[str]:
+_EXCHANGED = " Where signs are turned, as it is said there, the sides have changed places."
+
+
+def _sides(method: str, is_turned: bool = False) -> list[str]:
     """The words at both ends of a scale, from below 0 to above."""
-    sides = sides_of(method, is_short=not is_share(method))
-    return [sides.below, sides.above]
+    return list(sides_of(method, is_short=not is_share(method)).ends(is_turned))

@@ -374,7 +374,9 @@ const signxaiReport = (() => {
     const block = element.closest("[data-of-method]");
     return Number(fixed ? fixed.dataset.fixedMethod : block ? block.dataset.ofMethod : state.method);
   };
+  const markTurned = (link) => link.classList.toggle("turned", (link.dataset.turned || "").split(" ").includes(String(methodOf(link))));
   const drawThumb = (link) => {
+    markTurned(link);
     const holder = link.querySelector(".tiles");
     if (link.dataset.mean !== undefined) return drawTiles(holder, methodOf(link), true, Number(link.dataset.mean));
     return drawTiles(holder, methodOf(link), false, Number(link.dataset.place));
@@ -399,7 +401,7 @@ const signxaiReport = (() => {
 
   let figures = [];
 
-  const bar = (end, isSignal, method) => {
+  const bar = (end, isSignal, method, isTurned, ofSome) => {
     const holder = document.createElement("div");
     holder.className = "scale";
     const strip = document.createElement("div");
@@ -412,9 +414,10 @@ const signxaiReport = (() => {
     for (const share of [-1, -0.5, 0, 0.5, 1]) numbers.append(Object.assign(document.createElement("span"), { textContent: digits(share * end, 2) }));
     const words = document.createElement("div");
     words.className = "ends words";
-    const [below, above] = meta.sides[method];
+    const [below, above] = (isTurned ? meta.turnedSides : meta.sides)[method];
     for (const text of [`← ${below}`, `${above} →`]) words.append(Object.assign(document.createElement("span"), { textContent: text }));
     holder.append(strip, numbers, words);
+    if (ofSome) holder.append(element("div", { className: "ends words" }, "the other way round where signs are turned"));
     return holder;
   };
 
@@ -437,7 +440,7 @@ const signxaiReport = (() => {
       drawSignal(canvas, part, part.shape, given, width, part.shape[0] * each + 44, true);
     }
     holder.replaceChildren(canvas);
-    if (figure.map) holder.append(bar(end, part.kind === "signal", figure.method));
+    if (figure.map) holder.append(bar(end, part.kind === "signal", figure.method, figure.turned, figure.mean && (figure.ofSome ?? meta.turned[figure.method] > 0)));
     if (figure.note) holder.append(element("p", { className: "note" }, figure.note));
   };
 
@@ -674,7 +677,7 @@ const signxaiReport = (() => {
 
     const layOut = () => {
       const grid = one("#grid");
-      cellHeight = meta.parts.reduce((sum, part) => sum + tileHeight(part), 0) + 62;
+      cellHeight = meta.parts.reduce((sum, part) => sum + tileHeight(part), 0) + (entries.turned ? 80 : 62);
       columns = Math.max(1, Math.floor(grid.clientWidth / CELL_WIDTH));
       grid.style.height = `${Math.ceil(places.length / columns) * cellHeight}px`;
       render();
@@ -712,6 +715,7 @@ const signxaiReport = (() => {
       cell.className = "thumb cell";
       cell.href = `${root()}entries/${padded(entries.rows[place], 6)}.html${filters && `#${filters}`}`;
       cell.dataset.place = place;
+      if (entries.turned) cell.dataset.turned = entries.turned[place].join(" ");
       cell.style.height = `${cellHeight - 12}px`;
       const key = Object.assign(document.createElement("span"), { className: "key", textContent: entries.keys[place], title: entries.folder + entries.keys[place] });
       const line = Object.assign(document.createElement("span"), { className: "line" });
@@ -840,7 +844,7 @@ const signxaiReport = (() => {
     const method = methodOf(legend);
     legend.hidden = state.own;
     legend.replaceChildren(...meta.parts.map((part, index) => {
-      const scale = bar(meta.thumbScales[method][index], part.kind !== "picture", method);
+      const scale = bar(meta.thumbScales[method][index], part.kind !== "picture", method, false, meta.turned[method] > 0);
       if (part.name) scale.prepend(part.name);
       return scale;
     }));
