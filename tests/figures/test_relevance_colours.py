@@ -154,7 +154,7 @@ def bar_of(figure):
 def said_above(figure, method):
     """The lines that say what the sides of a method's map are."""
     [*titles] = [text.get_text() for text in figure.texts if text.get_text().split("\n")[0] == method]
-    return {tuple(line for line in text.split("\n") if "←" in line) for text in titles}
+    return {tuple(line for line in text.split("\n") if "←" in line or line == "signs turned") for text in titles}
 
 
 @pytest.mark.parametrize("kind", ["image", "signal", "inputs", "ecg"])
@@ -170,6 +170,8 @@ def said_above(figure, method):
         (["lrp_z", "vargrad"], ["lrp_z"], sign_words.TURNED_MEANING, [(), ("none below 0 ← variance → much",)]),
         (["deconvnet", "mine"], [], sign_words.MEANING, [("lowers ← cut slope → raises",), ()]),
         (["gradient_x_input", "mine"], [], sign_words.MEANING, [(), ()]),
+        (["lrp_z", "grad_cam"], ["lrp_z"], f"{sign_words.MEANING} (reversed if turned)", [("signs turned",), ()]),
+        (["lrp_z", "lrp_epsilon_0_1"], ["lrp_z", "lrp_epsilon_0_1"], sign_words.TURNED_MEANING, [(), ()]),
     ],
 )
 def test_a_scale_says_what_the_numbers_are_and_a_title_where_they_are_others(kind, methods, turned, bar, hints):
@@ -197,7 +199,7 @@ def test_figures_of_one_map_take_the_name_of_its_method():
 def test_of_frequencies_that_share_slopes_out_no_side_is_said():
     spectral = dft_relevance(SIGNAL, MAP, sampling_rate=50)
     short = stdft_relevance(SIGNAL, MAP, window_length=20, sampling_rate=50)
-    for method, said in (("gradient", "below 0 ← share of the map's sum → above 0"), ("lrp_z", sign_words.MEANING)):
+    for method, said in (("gradient", "below 0 ← part of the map's sum → above 0"), ("lrp_z", sign_words.MEANING)):
         several = spectrum_plots.plot_spectrum_maps(spectrum_plots.SpectrumSample(SIGNAL, {method: spectral}))[0][0, 0]
         alone = spectrum_plots.plot_spectrum(SIGNAL, spectral, method=method)[0, 0]
         over_time = spectrum_plots.plot_spectrogram(short, method=method)[0]

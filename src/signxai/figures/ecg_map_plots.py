@@ -114,16 +114,16 @@ def plot_ecg_maps(
     scale = min(own_scale(drawing) for of_sample in drawings for drawing in of_sample.values())
     is_shared = sum(drawing.norm is not None for of_sample in drawings for drawing in of_sample.values()) > 1
     methods = [title for of_sample in drawings for title in of_sample]
+    turned = [drawing.is_turned for of_sample in drawings for drawing in of_sample.values()]
 
     def paper(title: str, drawing: Drawing) -> Panel:
-        said = hint(title, drawing.is_turned, methods)
+        said = hint(title, drawing.is_turned, methods, turned)
         return panel(drawing, scale, title, of_several=True, has_bar=not is_shared, hint=said)
 
     blocks = [
         Block(sample.heading, [paper(title, drawing) for title, drawing in of_sample.items()])
         for sample, of_sample in zip(listed, drawings, strict=True)
     ]
-    turned = [drawing.is_turned for of_sample in drawings for drawing in of_sample.values()]
     return page(blocks, SharedBar(bar_label(percentile, turned=turned, methods=methods), cmap) if is_shared else None)
 
 

@@ -150,10 +150,12 @@ def inputs_figure(
     labels = _Labels(names or {}, sampling_rates or {})
     scale = _Scale(percentile, one_scale, cmap)
     methods = [method for sample in listed for method in sample.maps]
-    rows = [replace(row, panels=hinted(row.panels, sample.turned, methods)) for sample in listed for row in _rows(sample, scale, labels)]
+    turned = [method in sample.turned for sample in listed for method in sample.maps]
+    rows = [
+        replace(row, panels=hinted(row.panels, sample.turned, methods, turned)) for sample in listed for row in _rows(sample, scale, labels)
+    ]
     left = max(row.size.left for row in rows)
     rows = [replace(row, size=replace(row.size, left=left)) for row in rows]
-    turned = [method in sample.turned for sample in listed for method in sample.maps]
     label = bar_label(percentile, "each method's maps of a sample" if one_scale else "each map", "; beside bars as it is", turned, methods)
     return page_of(rows, label, cmap, axes)
 

@@ -131,7 +131,7 @@ def image_figure(
     """
     listed = _listed(samples)
     size, methods = _image_panel_size([_picture_of(sample) for sample in listed]), _methods(listed)
-    panels = [hinted(_image_panels(sample, percentile, cmap, overlay), sample.turned, methods) for sample in listed]
+    panels = [hinted(_image_panels(sample, percentile, cmap, overlay), sample.turned, methods, _turned(listed)) for sample in listed]
     rows = [Row(sample.heading, of_sample, size) for sample, of_sample in zip(listed, panels, strict=True)]
     more = "; weaker is more transparent" if overlay else ""
     return page_of(rows, bar_label(percentile, "each map", more, _turned(listed), methods), cmap, axes)
@@ -169,7 +169,7 @@ def signal_figure(
     most_leads = max(len(_signal(sample.x)) for sample in listed)
     height = max(_LEAST_TRACES_HEIGHT, most_leads * _TRACE_HEIGHT)
     size = PanelSize(_TRACE_WIDTH, height, left=_LEAD_NAME, below=_TIME_AXIS)
-    panels = [hinted(_signal_panels(sample, percentile, cmap, axis), sample.turned, methods) for sample in listed]
+    panels = [hinted(_signal_panels(sample, percentile, cmap, axis), sample.turned, methods, _turned(listed)) for sample in listed]
     rows = [Row(sample.heading, of_sample, size) for sample, of_sample in zip(listed, panels, strict=True)]
     return page_of(rows, bar_label(percentile, turned=_turned(listed), methods=methods), cmap, axes)
 

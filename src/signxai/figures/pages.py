@@ -95,12 +95,12 @@ class Row:
     goes_on: bool = False
 
 
-def hinted(panels: Iterable[Panel], turned: Collection[str], methods: Sequence[str]) -> list[Panel]:
-    """Panels of a sample, under their methods' names, with what the sides of each mean where the bar below all ``methods`` says another
-    thing."""
+def hinted(panels: Iterable[Panel], turned: Collection[str], methods: Sequence[str], of_all: Sequence[bool]) -> list[Panel]:
+    """Panels of a sample, under their methods' names, with what the sides of each mean where the bar below all ``methods``, of which
+    ``of_all`` says whose signs are turned, says another thing."""
     found = []
     for panel in panels:
-        said = "" if panel.is_input else hint(panel.title, panel.title in turned, methods)
+        said = "" if panel.is_input else hint(panel.title, panel.title in turned, methods, of_all)
         found.append(replace(panel, note="\n".join(filter(None, (panel.note, said)))))
     return found
 

@@ -349,7 +349,7 @@ def _label_bar(bar: Colorbar, relevance: FloatArray, norm: Normalize, is_turned:
     """What the colours mean; slopes that frequencies share out say of none of these what a larger value does."""
     label_bar(bar, relevance, norm, is_turned)
     if relevance.any() and not is_share(method):
-        bar.set_label("below 0 ← share of the map's sum → above 0", fontsize=TEXT_SIZE)
+        bar.set_label("below 0 ← part of the map's sum → above 0", fontsize=TEXT_SIZE)
 
 
 def plot_spectrogram(

@@ -119,9 +119,7 @@ def ends(turned: Iterable[bool], methods: Iterable[str] = ()) -> str:
     """
     maps = list(turned)
     names = list(methods) or [""] * len(maps)
-    shown = _on_the_bar(names)
-    found = {is_turned for is_turned, name in zip(maps, names, strict=True) if _numbers(name) is shown}
-    sides = _SIDES[shown]
+    found, sides = _turned_on_the_bar(maps, names), _SIDES[_on_the_bar(names)]
     return sides.said(is_turned=True) + _TURNED if found == {True} else sides.said() + " (reversed if turned)" * (True in found)
 
 
@@ -131,15 +129,30 @@ def _on_the_bar(methods: Sequence[str]) -> Numbers:
     return Numbers.SHARE if Numbers.SHARE in found or not found else found[0]
 
 
-def hint(method: str, is_turned: bool, methods: Sequence[str]) -> str:
+def _turned_on_the_bar(turned: Sequence[bool], methods: Sequence[str]) -> set[bool]:
+    """Whether signs are turned, of the maps whose sides a scale names."""
+    shown = _on_the_bar(methods)
+    return {is_turned for is_turned, name in zip(turned, methods, strict=True) if _numbers(name) is shown}
+
+
+def hint(method: str, is_turned: bool, methods: Sequence[str], turned: Sequence[bool] = ()) -> str:
     """What stands above a map whose sides are others than those that the scale names which it shares with maps by ``methods``.
+
+    Args:
+        method: by which the map is.
+        is_turned: whether its signs are turned.
+        methods: by which all maps of the scale are.
+        turned: whether theirs are; (): of none.
 
     >>> methods = ["gradient", "lrp_z"]
     >>> print(hint("gradient", False, methods), "and", repr(hint("lrp_z", False, methods)))
     lowers ← slope → raises and ''
+    >>> hint("lrp_z", True, ["lrp_z", "grad_cam"], [True, False])
+    'signs turned'
     """
     if _numbers(method) is _on_the_bar(methods):
-        return ""
+        is_mixed = len(turned) == len(methods) and len(_turned_on_the_bar(turned, methods)) > 1
+        return "signs turned" if is_turned and is_mixed else ""
     return sides_of(method, is_short=True).said(is_turned) + " (turned)" * is_turned
 
 
