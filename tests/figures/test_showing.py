@@ -382,6 +382,17 @@ def test_no_page_of_ecgs_or_spectra_is_too_high_but_that_of_a_sample_alone():
     check_height(HIGHEST + 1, 1)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_single_map_is_said_to_be_by_its_method(several):
+    x, relevance = np.zeros((2, 3, 8, 8)), np.ones((2, 3, 8, 8))
+    figure = signxai.show((x,), (relevance,), method="gradient") if several else signxai.show(x, relevance, method="gradient")
+    assert figure.axes[-1].get_xlabel().startswith("larger values lower the score ← slope → raise it")
+    assert [text for text in texts(figure) if text.startswith("gradient")]
+    by_method = {"lrp_z": (relevance,) if several else relevance}
+    with pytest.raises(OptionError, match="is by method already: lrp_z"):
+        signxai.show((x,) if several else x, by_method, method="gradient")
+
+
 def test_pages_are_written_into_one_document_or_numbered_pictures(tmp_path):
     drawn = list(pages(map_plots.image_figure, SAMPLES[:3], per_page=1))
     assert save_pages(drawn, tmp_path / "maps.pdf") == [tmp_path / "maps.pdf"]

@@ -123,7 +123,7 @@ class FigurePlace:
         where = "on pages in one file" if len(writers) == 1 else f"on {len(writers)} pages, {self.path.name} to {list(writers)[-1].name}"
         each = "" if count == inputs else f", with {count} explained classes in all,"
         shown = f"{inputs} inputs{each} are" if inputs != 1 else f"1 input{each} is"
-        return [f"{shown} shown {where}; --output FOLDER/ makes one figure for each input"]
+        return [f"{shown} shown {where}; --output FOLDER/ makes one figure for each{' input' if count == inputs else ''}"]
 
 
 def _check_unused(paths: Iterable[Path], others: tuple[Path, ...]) -> None:

@@ -14,6 +14,7 @@ from signxai.cli.signal_files import Excerpt
 from signxai.common.errors import OptionError
 from signxai.figures.paging import page_writers
 from signxai.figures.summary_plots import lead_of_strip, plot_summary
+from signxai.methods.sign_meanings import numbers_of
 from signxai.methods.sign_words import is_share, sides_of
 from signxai.timeseries.beats import UNCLASSIFIED
 from signxai.timeseries.signals import Signal
@@ -21,7 +22,22 @@ from signxai.timeseries.summary import RelevanceSummary, summarize
 
 __all__ = ["SignalSummaries", "SummarizedMap", "check_summaries"]
 
-_COLUMNS = ("recording", "method", "explained", "beat", "time_s", "symbol", "origin", "lead", "part", "seconds", "for", "against", "signs")
+_COLUMNS = (
+    "recording",
+    "method",
+    "explained",
+    "beat",
+    "time_s",
+    "symbol",
+    "origin",
+    "lead",
+    "part",
+    "seconds",
+    "for",
+    "against",
+    "signs",
+    "numbers",
+)
 
 TURNED, PARTLY_TURNED = "turned", "turned in part"
 """What a table says of the signs of a map; "": they are as they should be."""
@@ -120,6 +136,7 @@ class SummarizedMap:
                 f"{row.seconds:.4f}",
                 *sums,
                 self.signs,
+                "" if (numbers := numbers_of(self.method)) is None else numbers.value,
             )
 
     def figure(self) -> Figure:

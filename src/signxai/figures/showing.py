@@ -41,6 +41,7 @@ def show(
     logits: Any = None,
     started_with: str = "one_hot",
     channels: str | None = None,
+    method: str = "",
 ) -> Figure:
     """Draw inputs and their relevance, as `signxai.explain` took and gave them; a notebook shows the figure, ``savefig`` writes it.
 
@@ -61,15 +62,19 @@ def show(
         started_with: the ``relevance=`` of `signxai.explain`: "one_hot" or "logit".
         channels: where pictures have their channels and signals their leads: "first", or "last" as Keras networks take (N, H, W, C) and
             (N, time, leads); None: told by the axes as above, signals first.
+        method: by which a single map is: its title, and where its numbers are no shares of a score, as slopes (`gradient`), what the colour
+            bar says; maps by method have their names already.
 
     Raises:
         InputError: what goes in does not fit together, or is none of these.
-        OptionError: a row that is not there, a percentile outside [0, 100], or another word for ``channels``.
+        OptionError: a row that is not there, a percentile outside [0, 100], another word for ``channels``, or a method beside maps by
+            method.
 
     >>> x, relevance = np.zeros((2, 3, 8, 8)), np.ones((2, 3, 8, 8))
     >>> [text.get_text() for text in show(x, relevance).texts if "sample" in text.get_text()]
     ['sample 0', 'sample 1']
     """
+    relevance = _by_method(x, relevance, method)
     if isinstance(x, _SEVERAL):
         return _show_several(x, relevance, rows, percentile, axes, (logits, started_with))
     if channels not in (None, "first", "last"):
@@ -90,6 +95,20 @@ def show(
         for row, said in headings.items()
     ]
     return inputs_figure(lists, percentile=percentile, axes=axes)
+
+
+def _by_method(x: Any, relevance: Any, method: str) -> Any:
+    """Relevance under the name of its method, if one is said.
+
+    Raises:
+        OptionError: it has names of methods already.
+    """
+    if not method:
+        return relevance
+    of_inputs = isinstance(x, _SEVERAL)
+    if isinstance(relevance, Mapping) and (not of_inputs or any(isinstance(values, _SEVERAL) for values in relevance.values())):
+        raise OptionError(f"method={method!r} names a single map, and relevance is by method already: {', '.join(map(str, relevance))}")
+    return {method: relevance}
 
 
 def _show_several(
