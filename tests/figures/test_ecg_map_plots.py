@@ -81,6 +81,14 @@ def test_each_map_has_a_paper_and_each_sample_its_heading_and_all_have_one_colou
     np.testing.assert_allclose(ends, expected, rtol=0.06)  # labels have two digits
 
 
+def test_papers_beside_each_other_lie_at_one_height_however_many_lines_their_titles_have():
+    x = np.zeros((1, 100))
+    maps = dict.fromkeys(("lrp_z", "gradient"), np.ones((1, 100)))  # slopes have a line of their own
+    one, other = plot_ecg_maps(EcgSample(x, maps), sampling_rate=RATE)
+    assert one.get_position().x1 < other.get_position().x0
+    assert one.get_position().y0 == pytest.approx(other.get_position().y0)
+
+
 def test_lengths_on_all_papers_compare():
     papers = plot_ecg_maps([sample(height=1.0), sample(height=8.0, r_peaks=[50], beat_labels=["V"])], sampling_rate=RATE)
     assert len({round(millimetres(axes), 6) for axes in papers}) == 1

@@ -104,7 +104,8 @@ def page(blocks: Sequence[Block], shared: SharedBar | None = None) -> list[Axes]
             style: dict[str, Any] = {"fontsize": TITLE_SIZE, "weight": "bold", "va": "top", "parse_math": False}
             figure.text(_MARGIN / width, (top - _MARGIN) / height, "\n".join(band.heading), **style)
         for column, each in enumerate(band.panels):
-            axes.append(_draw_panel(figure, each, column * (widest + _PANEL_GAP), top - each.height))
+            lower = max(other.head for other in band.panels) - each.head  # papers lie at one height, however many lines titles have
+            axes.append(_draw_panel(figure, each, column * (widest + _PANEL_GAP), top - lower - each.height))
         top -= band.height
     if shared:
         box = (0.5 - _BAR_WIDTH / width / 2, _SHARED_LABELS / height, _BAR_WIDTH / width, _BAR_HEIGHT / height)
@@ -129,7 +130,7 @@ def _bands(block: Block, width: float, columns: int) -> Iterator[_Band]:
         yield _Band(_MARGIN + _height_of(lines, TITLE_SIZE), heading=lines)
     for first in range(0, len(block.panels), columns):
         beside = block.panels[first : first + columns]
-        yield _Band(max(each.height for each in beside), panels=beside)
+        yield _Band(max(each.head for each in beside) + max(each.height - each.head for each in beside), panels=beside)
 
 
 def _in_lines(text: str, width: float, size: float) -> list[str]:
