@@ -16,12 +16,12 @@ from torch.nn.parameter import is_lazy
 from signxai.common.errors import ModelError
 from signxai.engine.checkpoints import without_checkpoints
 from signxai.engine.generators import Generators, generators_of, lend, take_back
+from signxai.engine.held_of_keras import HeldOfKeras, held_of_keras
 from signxai.engine.keras_calls import losses_stay
 from signxai.engine.model_view import ModelView
 from signxai.engine.module_names import children_of, is_keras
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
-from signxai.engine.reachable_generators import seed_generators_of
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
 
 
@@ -118,8 +118,11 @@ def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs
     quantized = [] if is_steady else _dequantized(modules, parameters)
     if not (is_steady and all(tensor.is_floating_point() and not tensor.is_meta for tensor in tensors)):
         _check(modules, parameters, {id(module) for module, _ in quantized})
-    of_keras = [] if is_steady else seed_generators_of(modules)
-    counters = {id(generator.state.value): (net, "", generator.state.value) for generator in of_keras}  # written to by each draw
+    of_keras = HeldOfKeras() if is_steady else held_of_keras(modules)
+    beside = [module for layer in of_keras.layers for module in _modules_of(layer)]  # they run as they are, without a view
+    for module in filter(is_keras, beside):
+        _check_keras(module)
+    counters = {id(tensor): (net, "", tensor) for tensor in of_keras.written()}
     tensors = [tensor for tensor in tensors if id(tensor) not in counters]
     view = ModelView(modules, parameters, [*buffers, *counters.values()], is_steady, copy_parameters)
     for module, forward in quantized:
@@ -130,7 +133,7 @@ def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs
         nobody_writes_to(shared, "explain a copy of it", versions if is_steady else None),
         _nothing_else_runs()
         if is_steady
-        else _other_code_runs([view.of(one) for one in modules] if of_keras else modules, None if only_model_runs else seed),
+        else _other_code_runs([*(map(view.of, modules) if counters else modules), *beside], None if only_model_runs else seed),
     ):
         try:
             yield view

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signxai.engine.random_sources import KERAS_GENERATORS, NUMPY, PYTHON, Value, is_seed_generator
+from signxai.engine.random_sources import NUMPY, PYTHON, Value, is_seed_generator
 
 
 class Unseen:
@@ -52,49 +52,6 @@ def found_in(modules: Iterable[nn.Module]) -> dict[int, Value]:
     for place in itertools.chain.from_iterable(map(_places_of_methods, kinds)):
         search.enter(place())
     return search.found
-
-
-def seed_generators_of(modules: Iterable[nn.Module]) -> list[Value]:
-    """Keras' generators among the attributes of modules, each once."""
-    if KERAS_GENERATORS not in sys.modules:
-        return []
-    seen: dict[int, Value] = {}
-    held = (value for module in modules for attribute in list(module.__dict__.values()) for value in _in_reach(attribute, _REACH, seen))
-    return list({id(value): value for value in held if is_seed_generator(value)}.values())
-
-
-_REACH = 4
-"""So many lists, tables and plain objects deep is looked for the generators that a layer keeps."""
-
-
-def _in_reach(attribute: Value, depth: int, seen: dict[int, Value]) -> Iterator[Value]:
-    """An attribute, and what stands in it, if it is a list, a table or an object of a class of the user's own, each looked into once.
-
-    Nothing but its type and what it holds is asked of an object, as its attributes may be code.
-    """
-    yield attribute
-    if not depth or id(attribute) in seen or is_seed_generator(attribute):
-        return
-    seen[id(attribute)] = attribute
-    for value in _held_by(attribute, type(attribute)):
-        yield from _in_reach(value, depth - 1, seen)
-
-
-def _held_by(attribute: Value, kind: type) -> list[Value]:
-    if issubclass(kind, list | tuple):
-        return list(attribute)
-    if issubclass(kind, dict):
-        return list(attribute.values())
-    if issubclass(kind, nn.Module | Tensor | type) or kind.__module__.partition(".")[0] in _OF_OTHERS:
-        return []
-    try:
-        return list(object.__getattribute__(attribute, "__dict__").values())
-    except AttributeError:
-        return []
-
-
-_OF_OTHERS = ("builtins", "keras", "torch", "numpy")
-"""In whose objects no generator of the user's is looked for."""
 
 
 _Place: TypeAlias = "Callable[[], Value]"
