@@ -237,6 +237,74 @@ def test_remove_softmax_refuses_what_it_would_change_elsewhere_or_cannot_rebuild
         remove_softmax(keras.Model(x, keras.layers.PReLU()(x)))
 
 
+def softmax_head(kind, last="dense"):
+    """A model of one layer with a softmax, or of one that ends in a layer of softmax."""
+    layers, x = keras.layers, keras.Input((3,))
+    inner = [layers.Dense(3, activation="softmax", name="inner")] if last == "dense" else [layers.Dense(3), layers.Softmax()]
+    head = keras.Sequential([x, *inner])
+    return keras.Model(x, head(x), name="head") if kind == "functional" else head
+
+
+def functional(*layers):
+    x = y = keras.Input((3,))
+    for layer in layers:
+        y = layer(y)
+    return keras.Model(x, y)
+
+
+def sequential(*layers):
+    return keras.Sequential([keras.Input((3,)), *layers])
+
+
+@pytest.mark.parametrize("build", [functional, sequential])
+@pytest.mark.parametrize("kind", ["layer", "functional", "sequential", "nested", "before", "wrapped", "layer of softmax"])
+def test_remove_softmax_refuses_a_last_layer_that_runs_elsewhere_too(build, kind):
+    layers = keras.layers
+    shared = layers.Dense(3, activation="softmax", name="shared")
+    if kind == "layer":
+        net = build(shared, shared)
+    elif kind == "nested":
+        net = build(build(build(shared)), layers.Dense(3), build(shared))
+    elif kind == "before":
+        net = build(build(shared), shared)
+    elif kind == "wrapped":
+        net = build(layers.Reshape((1, 3)), layers.TimeDistributed(shared), layers.Flatten(), shared)
+    else:
+        head = softmax_head(kind, "softmax" if kind == "layer of softmax" else "dense")
+        net = build(head, head)
+    before = net.get_config(), weights_of(net)
+    with pytest.raises(ModelError, match="also read by"):
+        remove_softmax(net)
+    assert net.get_config() == before[0]
+    assert all(np.array_equal(one, other) for one, other in zip(weights_of(net), before[1], strict=True))
+
+
+def test_remove_softmax_of_a_model_that_is_also_an_input_of_another_layer_is_refused():
+    head, x = softmax_head("sequential"), keras.Input((3,))
+    hidden = head(x)
+    with pytest.raises(ModelError, match="also read by"):
+        remove_softmax(keras.Model(x, [hidden, keras.layers.Dense(2)(hidden)]))
+
+
+def test_remove_softmax_refuses_a_layer_that_a_model_within_shares():
+    hidden = keras.layers.Dense(3)
+    with pytest.raises(ModelError, match="also stands in a model or wrapper within it"):
+        remove_softmax(sequential(sequential(hidden), hidden, keras.layers.Dense(2, activation="softmax")))
+
+
+def test_remove_softmax_of_a_layer_that_gives_two_outputs_and_of_one_that_is_shared_before():
+    layers, x, points = keras.layers, keras.Input((3,)), np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    last, hidden, linear = layers.Dense(3, activation="softmax"), layers.Dense(3, activation="tanh"), layers.Dense(3)
+    twice = keras.Model(x, [last(x), last(hidden(hidden(x)))])
+    inner = hidden(hidden(points)).detach().numpy()
+    kernel, bias = map(np.array, weights_of(last))
+    for found, read in zip(remove_softmax(twice)(points), (points, inner), strict=True):
+        np.testing.assert_allclose(found.detach().numpy(), read @ kernel + bias, rtol=1e-5, atol=1e-6)
+    bare = remove_softmax(sequential(linear, layers.Softmax(), linear))
+    expected = linear(keras.ops.softmax(linear(points)))
+    np.testing.assert_allclose(bare(points).detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_remove_softmax_of_a_pytorch_model_is_the_wrapper():
     net = torch.nn.Linear(4, 3)
     bare = remove_softmax(torch.nn.Sequential(net, torch.nn.Softmax(dim=1)))

@@ -6,15 +6,17 @@ bound method, a closure or an object of some class, the view's leads to its own.
 a global name, is beyond that: there the model itself is called, as it is, which is refused where modules of it are in training mode.
 
 Lists, dicts, sets and the like that modules hold as attributes, also within each other, in namespaces and in dataclasses, are copies, as
-are small NumPy arrays and tensors over the memory of a buffer: a forward may write to them. So are lists and dicts of derived classes
-that hold modules of the model. Objects of other classes, other tensors, what only a closure or a class holds, and modules that are in a
-list alone, other than Keras' layers, are the user's: what a forward writes to them stays.
+are small NumPy arrays and tensors over the memory of a buffer: a forward may write to them. So are the lists, dicts and sets in which
+Keras keeps those of its layers, and those of other derived classes where something in them leads to the model. Objects of other classes,
+other tensors, what only a closure or a class holds, and modules that are in a list alone, other than Keras' layers, are the user's: what
+a forward writes to them stays.
 """
 
 from __future__ import annotations
 
 import copyreg
 import functools
+import sys
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -322,6 +324,8 @@ def _copied(value: Value) -> Value:
     kind = type(value)
     if kind in _CONTAINERS:
         return value.copy()
+    if _is_tracked(kind):
+        return _of_same_class(value, value.__dict__, _items(value))
     if kind is np.ndarray:
         flags = value.flags
         return value.copy() if flags.owndata and flags.writeable and flags.c_contiguous and value.nbytes <= _MOST_BYTES else None
@@ -341,7 +345,10 @@ def _is_record(kind: type) -> bool:
 
 def _refill(copied: Value, exchange: Exchange, exchange_key: Exchange) -> None:
     """Exchange what is in a copy of a container. What is hashed stays itself if it leads to nothing of the model: it is known by that."""
-    if isinstance(copied, list | deque):
+    if isinstance(copied, list):
+        if not _INERT.issuperset(map(type, copied)):
+            list.__setitem__(copied, slice(None), list(map(exchange, copied)))  # not as a derived class would
+    elif isinstance(copied, deque):
         if not _INERT.issuperset(map(type, copied)):
             items = list(map(exchange, copied))
             copied.clear()
@@ -349,22 +356,25 @@ def _refill(copied: Value, exchange: Exchange, exchange_key: Exchange) -> None:
     elif isinstance(copied, set):
         if not _INERT.issuperset(map(type, copied)):
             members = list(map(exchange_key, copied))
-            copied.clear()
-            copied.update(members)
+            set.clear(copied)
+            set.update(copied, members)
     elif not isinstance(copied, np.ndarray | bytearray):
         _refill_mapping(copied if isinstance(copied, dict) else copied.__dict__, exchange, exchange_key)
+    if _is_tracked(type(copied)):
+        _refill_mapping(copied.__dict__, exchange, exchange_key)
 
 
 def _refill_mapping(copied: dict[Value, Value], exchange: Exchange, exchange_key: Exchange) -> None:
+    kind = OrderedDict if isinstance(copied, OrderedDict) else dict  # a derived class may do more
     if _INERT.issuperset(map(type, copied)):
         for key, item in copied.items():
             if type(item) not in _INERT:
-                copied[key] = exchange(item)  # which changes no size
+                kind.__setitem__(copied, key, exchange(item))  # which changes no size
         return
     items = [(exchange_key(key), exchange(item)) for key, item in copied.items()]
-    copied.clear()
+    kind.clear(copied)
     for key, item in items:
-        copied[key] = item
+        kind.__setitem__(copied, key, item)
 
 
 def _sequence(value: Value, exchange: Exchange) -> Value:
@@ -457,7 +467,7 @@ def _object(value: Value, exchange: Exchange) -> Value:
     if isinstance(value, type) or not type(value).__dictoffset__:  # one may answer in any way to being asked for ``__dict__``
         return value
     state: dict[str, Value] = object.__getattribute__(value, "__dict__")
-    if isinstance(value, list | dict) and any(isinstance(item, nn.Module) for item in _items(value)):
+    if isinstance(value, list | dict | set):
         return _derived(value, exchange)
     own = {name: exchange(item) for name, item in state.items()}
     if all(map(_is, own.values(), state.values())) or _makes_itself(type(value)):
@@ -469,25 +479,48 @@ def _object(value: Value, exchange: Exchange) -> Value:
     return result
 
 
-def _items(value: list[Value] | dict[Value, Value]) -> Iterable[Value]:
-    """What a list or dict of a class derived from these holds, in whatever way the class itself would give it."""
-    return list.__iter__(value) if isinstance(value, list) else dict.values(value)
+_BASES: tuple[Value, ...] = (list, OrderedDict, dict, set)
+
+
+def _items(value: Value) -> Iterable[Value]:
+    """What a list, dict or set of a class derived from these holds, in whatever way the class itself would give it."""
+    if isinstance(value, dict):
+        return OrderedDict.values(value) if isinstance(value, OrderedDict) else dict.values(value)
+    return list.__iter__(value) if isinstance(value, list) else set.__iter__(value)
 
 
 def _derived(value: Value, exchange: Exchange) -> Value:
-    """A list or dict of a derived class that holds modules, as those in which Keras keeps layers: a copy if they are the model's."""
-    kind: Value = list if isinstance(value, list) else dict
-    items = [exchange(item) for item in _items(value)]
-    own: Value = type(value)
-    if all(map(_is, items, _items(value))) or own.__new__ is not kind.__new__:
+    """A list, dict or set of a derived class: a copy if what it holds leads to the model."""
+    base = next(base for base in _BASES if isinstance(value, base))
+    state: dict[str, Value] = object.__getattribute__(value, "__dict__")
+    if type(value).__new__ is not base.__new__:
         return value
-    result = kind.__new__(own)
-    if isinstance(value, list):
+    items, own = [exchange(item) for item in _items(value)], {name: exchange(item) for name, item in state.items()}
+    is_same = all(map(_is, items, _items(value))) and all(map(_is, own.values(), state.values()))
+    return value if is_same else _of_same_class(value, own, items)
+
+
+def _of_same_class(value: Value, state: dict[str, Value], items: Iterable[Value]) -> Value:
+    """A list, dict or set of the class of this one, of these attributes and items, made without a word of that class."""
+    base = next(base for base in _BASES if isinstance(value, base))
+    result = base.__new__(type(value))
+    if base is list:
         list.extend(result, items)
+    elif base is set:
+        set.update(result, items)
     else:
-        dict.update(result, zip(dict.keys(value), items, strict=True))
-    result.__dict__.update(value.__dict__)
+        for key, item in zip(base.keys(value), items, strict=True):
+            base.__setitem__(result, key, item)
+    if isinstance(value, defaultdict):
+        result.default_factory = value.default_factory
+    result.__dict__.update(state)
     return result
+
+
+def _is_tracked(kind: type) -> bool:
+    """Whether a class is one in which Keras keeps what is assigned to its layers as a list, dict or set."""
+    place = sys.modules.get("keras.src.utils.tracking")
+    return place is not None and issubclass(kind, list | dict | set) and getattr(place, kind.__name__, None) is kind
 
 
 def _makes_itself(kind: type) -> bool:
