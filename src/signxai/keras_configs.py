@@ -382,6 +382,6 @@ def _places_of(module: str | None) -> list[object]:
 
 def _allowed() -> tuple[type, ...]:
     keras = sys.modules["keras"]
-    places = (keras, keras.constraints, keras.random)
-    names = (*_BASES, "Constraint", "SeedGenerator")
+    places = (keras, keras.constraints, keras.quantizers, keras.random)
+    names = (*_BASES, "Constraint", "QuantizationConfig", "SeedGenerator")
     return tuple(kind for place in places for name in names if isinstance(kind := getattr(place, name, None), type))

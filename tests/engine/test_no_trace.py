@@ -500,3 +500,30 @@ def test_the_end_of_a_view_ends_nothing_that_objects_of_the_model_hold():
     explain(net, inputs("linear"), "gradient", 1)
     gc.collect()
     assert not ended
+
+
+class Rows(list):
+    """A list of lists, of a class of the user's own."""
+
+
+class Table(dict):
+    """The same of a dict."""
+
+
+@pytest.mark.parametrize("held", [lambda one: Rows([[one]]), lambda one: Table({0: [one]}), lambda one: Rows([Table({0: one})])])
+def test_layers_in_containers_within_a_users_own_container_run_as_the_views(held):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5))
+            self.rows = held(self.one)
+
+        def forward(self, x):
+            return self.rows[0][0](x)
+
+    net, x = Net().train(), torch.ones(2, 4)
+    kept = net.rows
+    np.testing.assert_array_equal(explain(net, x, "gradient", 1), explain(net.one, x, "gradient", 1))
+    assert net.rows is kept
+    assert kept[0][0] is net.one
+    assert net.one[1].training

@@ -10,7 +10,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from signxai import explain
 from signxai.common.errors import InputError, ModelError
+from signxai.engine.relevance import UnknownOperationWarning
 from signxai.keras_files import load_keras, torch_keras
 
 keras = pytest.importorskip("keras")
@@ -59,6 +61,25 @@ def test_operations_of_keras_between_layers_are_its_own(folder):
 
 
 # Files with another configuration than that of Keras' own layers
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize:UserWarning")  # Keras' own, of layers without weights
+def test_a_quantized_model_loads_as_keras_itself_loads_it(tmp_path, mode, suffix):
+    net = keras.Sequential([keras.Input((8,)), layers.Dense(4, activation="relu"), layers.Dense(2)])
+    try:
+        net.quantize(mode)
+    except ValueError:
+        pytest.skip(f"this Keras has no {mode}")
+    path, x = tmp_path / f"net.{suffix}", np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    net.save(path)
+    loaded = load_keras(path)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), net.predict(x, verbose=0))
+    np.testing.assert_array_equal(explain(loaded, x, "gradient", 0), explain(net, x, "gradient", 0))
+    if mode == "int8":  # which rounds inputs, too; int4 multiplies with floating-point weights
+        with pytest.warns(UnknownOperationWarning, match="relevance follows its gradient"):
+            explain(loaded, x, "lrp_z", 0)
 
 
 @pytest.fixture
