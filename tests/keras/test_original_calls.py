@@ -350,3 +350,12 @@ def test_nothing_is_downloaded_and_the_error_says_which_file_to_give(download, t
     with pytest.raises(InputError, match=r"file\.h5"):
         download(tmp_path / "file.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_activation_within_a_layer_that_runs_at_each_step_is_refused():
+    net = keras.Sequential([keras.Input((5, 4)), keras.layers.TimeDistributed(keras.layers.Dense(3, activation="softmax"))])
+    with pytest.raises(ModelError, match="at each step"):
+        remove_softmax(net)
+    plain = keras.Sequential([keras.Input((5, 4)), keras.layers.TimeDistributed(keras.layers.Dense(3)), keras.layers.Activation("softmax")])
+    x = torch.randn(2, 5, 4)
+    torch.testing.assert_close(remove_softmax(plain)(x), plain.layers[0](x))

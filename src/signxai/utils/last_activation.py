@@ -163,6 +163,11 @@ def _linear(layer: Any, keras: Any) -> Any:
         raise ModelError(f"the last layer {layer.name!r} is a PReLU, which has weights of its own; build the model without it")
     if type(layer).__name__ in _ACTIVATION_LAYERS:
         return keras.layers.Activation("linear", name=layer.name, dtype=layer.dtype_policy)
+    if isinstance(layer, keras.layers.TimeDistributed) and _has_activation(layer.layer, keras):
+        raise ModelError(
+            f"the last layer {layer.name!r} runs {layer.layer.name!r}, which has the activation, at each step; build the model with its "
+            "activation in a layer behind it, or give it to signxai.explain as it is, which takes a softmax or sigmoid off by itself"
+        )
     copy = layer.__class__.from_config(layer.get_config())
     if _has_activation(layer, keras):
         copy.activation = keras.activations.linear
