@@ -5,9 +5,11 @@ import pytest
 import torch
 
 import signxai
+import signxai.methods.gradients
 from signxai.methods.sign_meanings import _OF_METHODS, Numbers, numbers_of
-from signxai.methods.turned_signs import turns_signs
+from signxai.methods.turned_signs import keeps_behind_convolution, turns_signs
 from signxai.names import catalog
+from signxai.names.catalog import Method, Option, Rule, registered
 
 X = torch.tensor([[0.7, -0.4, 0.9, -0.8], [-0.6, 0.3, -0.5, 0.2]], dtype=torch.float64)
 SLOPES = ["gradient", "smoothgrad", "guided_backprop", "deconvnet", "gradient_x_input_x_sign", "gradient_x_sign_x_sign"]
@@ -108,3 +110,23 @@ def test_signs_that_are_said_to_be_turned_are(name, multiplier):
         is_right = (np.sign(found) == [[-1, 1, -1]]).all()
         assert is_right or (np.sign(found) == [[1, -1, 1]]).all()
         assert is_right != turns_signs(name + multiplier, relevance)
+
+
+def test_of_what_was_registered_from_outside_no_signs_are_said_to_be_turned():
+    rule = Rule("halved", "my_package.Halved", meaning="halved", spelling="halved")
+    method = Method("occluded", "my_package.Occlusion", meaning="what is lost", options=(Option("relevance"),))
+    with registered(rule, method):
+        assert [turns_signs(name, start) for name in ("lrp_halved", "occluded") for start in ("one_hot", "logit")] == [False] * 4
+
+
+@pytest.mark.parametrize("name", ["lrp_epsilon_plus", "lrp_sequential_composite_b"])
+def test_a_composite_turns_signs_behind_a_fully_connected_layer_alone(name):
+    """The logit of -6 w.r.t. values above 0: what the middle weight raises speaks for it."""
+    weight = torch.tensor([[-3.0, 2.0, -1.0]], dtype=torch.float64)
+    linear, convolution = torch.nn.Linear(3, 1, bias=False).double(), torch.nn.Conv1d(1, 1, 3, bias=False).double()
+    linear.weight.data, convolution.weight.data = weight, weight[None]
+    x = torch.tensor([[2.0, 1.0, 0.5]], dtype=torch.float64)
+    assert signxai.explain(linear, x, name, 0)[0, 1] < 0
+    assert signxai.explain(torch.nn.Sequential(convolution, torch.nn.Flatten()), x[None], name, 0)[0, 0, 1] > 0
+    assert turns_signs(name, "one_hot")
+    assert keeps_behind_convolution(name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from signxai.cli.decisions import Decisions, numbered
-from signxai.methods.turned_signs import OTHER_START, start_for, turns_signs
+from signxai.methods.turned_signs import OTHER_START, keeps_behind_convolution, start_for, turns_signs
 from signxai.models import Classifier
 
 __all__ = ["as_kept", "noting_signs", "starts_of", "told_of_signs"]
@@ -54,8 +54,14 @@ def _of_one(decisions: Decisions, classifier: Classifier, turned: Sequence[str],
         yield (
             f"the logit of {_classes(below, classifier)} is below 0 in {_inputs(below, decisions)}: maps by {_some(turned)}, "
             f"{_WHY[relevance]}, show what speaks for that as speaking against it, and the other way round; "
-            f"--relevance {OTHER_START[relevance]} puts that right"
+            f"--relevance {OTHER_START[relevance]} puts that right{_unless(turned, relevance)}"
         )
+
+
+def _unless(turned: Sequence[str], relevance: str) -> str:
+    """Where it is not so, which a method's name does not tell."""
+    composites = [method for method in turned if relevance == "one_hot" and keeps_behind_convolution(method)]
+    return f"; by {_some(composites)} signs are right as they are if the network ends in a convolution" if composites else ""
 
 
 def _of_both(decisions: Decisions, classifier: Classifier, turned: Sequence[str], relevance: str) -> Iterator[str]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from signxai.common.errors import MethodNameError
-from signxai.methods.explainer import takes
+from signxai.names.catalog import current
 from signxai.names.grammar import MethodSpec, parse_method
 
-__all__ = ["OTHER_START", "start_for", "turns_signs"]
+__all__ = ["OTHER_START", "keeps_behind_convolution", "start_for", "turns_signs"]
 
-# Their shares have a sign of their own, whatever that of the output that they are shares of.
-_KEEP_SIGNS = ("alpha_beta", "zplus", "flat", "wsquare")
+_DIVIDING = ("z", "epsilon", "epsilon_std_x", "gamma", "zbox", "sign")
+"""Rules whose shares are divided by the output that they are shares of, with its sign; those of other rules have signs of their own."""
 
-_NEVER_TURNED = ("random_uniform", "vargrad")
-"""Maps that do not depend on what the network says, and so are multiplied with nothing; variances, which are multiplied with a square."""
+_OF_GRADIENTS = (
+    *("gradient", "input_t_gradient", "integrated_gradients", "smoothgrad", "guided_backprop", "deconvnet"),
+    *("grad_cam", "grad_cam_timeseries", "guided_grad_cam"),
+)
+"""Methods whose maps have the sign of what they start with."""
+
+_KEEPING = ("alpha_beta", "zplus", "flat", "wsquare")
 
 _LRP_BY_ANOTHER_NAME = ("deep_taylor",)
 """Methods that are LRP with epsilon at the last layer."""
@@ -28,7 +33,8 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
     sign if they do.
 
     Args:
-        method: by name; of a name that is none, as that of a method that is not registered here, nothing is known: False.
+        method: by name; of a name that is none, and of methods and rules that were registered from outside, nothing is known: False. By a
+            composite signs are turned where the network ends in a fully connected layer; see `keeps_behind_convolution`.
         relevance: what it starts with, "one_hot" or "logit".
 
     >>> turns_signs("lrp_epsilon_0_1", "one_hot"), turns_signs("lrp_epsilon_0_1", "logit"), turns_signs("gradient", "one_hot")
@@ -40,8 +46,34 @@ def turns_signs(method: str | MethodSpec, relevance: str) -> bool:
         spec = parse_method(method) if isinstance(method, str) else method
     except MethodNameError:
         return False
-    divides = spec.method in _LRP_BY_ANOTHER_NAME or (spec.rule is not None and spec.rule not in _KEEP_SIGNS)
-    return divides if relevance == "one_hot" else not divides and takes(spec, "relevance") and spec.method not in _NEVER_TURNED
+    if spec.rule is None and spec.method not in _LRP_BY_ANOTHER_NAME:
+        return relevance == "logit" and spec.method in _OF_GRADIENTS
+    rule = _rule_of_linear(spec)
+    if rule not in _DIVIDING and rule not in _KEEPING:
+        return False
+    return (rule in _DIVIDING) == (relevance == "one_hot")
+
+
+def keeps_behind_convolution(method: str | MethodSpec) -> bool:
+    """Whether signs that a method turns are right where the network ends in a convolution: a composite has another rule for these.
+
+    >>> keeps_behind_convolution("lrp_sequential_composite_a"), keeps_behind_convolution("lrp_epsilon_0_1")
+    (True, False)
+    """
+    try:
+        spec = parse_method(method) if isinstance(method, str) else method
+    except MethodNameError:
+        return False
+    composite = current().composites.get(spec.rule or "")
+    return composite is not None and composite.linear.rule in _DIVIDING and composite.convolution.rule in _KEEPING
+
+
+def _rule_of_linear(spec: MethodSpec) -> str:
+    """The rule of a network's last layer, if that is fully connected and not the first one, too."""
+    if spec.rule is None:
+        return "epsilon"
+    composite = current().composites.get(spec.rule)
+    return spec.rule if composite is None else composite.linear.rule
 
 
 def start_for(method: str | MethodSpec, relevance: str | None, compares: bool) -> str:
