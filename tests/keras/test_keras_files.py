@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from signxai import explain
+from signxai import certify, explain
 from signxai.common.errors import InputError, ModelError
 from signxai.engine.relevance import UnknownOperationWarning
 from signxai.keras_files import load_keras, torch_keras
@@ -425,3 +425,32 @@ def test_another_backend_is_told_with_what_to_set(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
     with pytest.raises(ModelError, match=r"backend tensorflow.*KERAS_BACKEND=torch"):
         torch_keras()
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, rate: float = 0.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.body, self.pool, self.head = layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(3)
+        self.drop = layers.Dropout(rate) if rate else layers.Activation("linear")
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate}
+
+    def call(self, x, training=None):
+        return self.head(self.drop(self.pool(self.body(x)), training=training) if self.rate else self.pool(self.body(x)))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize("load", [load_keras, keras.models.load_model], ids=["load_keras", "keras"])
+def test_a_subclassed_model_from_a_file_is_explained_as_the_one_that_was_saved(tmp_path, rate, load):
+    """Keras hands its variables to torch only where somebody asks for the parameters."""
+    net, x = Subclassed(rate), np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype(np.float32)
+    net(x, training=False)
+    net.save(tmp_path / "net.keras")
+    loaded = load(tmp_path / "net.keras")
+    for name in ("gradient", "lrp_epsilon_0_1"):
+        np.testing.assert_array_equal(explain(loaded, x, name, 1), explain(net, x, name, 1))
+    checks = [str(certify(one, x[:1], "lrp_epsilon_0_1", 1)).split("srg ")[1].split()[:1] for one in (loaded, net)]
+    assert checks[0] == checks[1]

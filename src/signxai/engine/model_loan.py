@@ -83,7 +83,19 @@ def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, s
             if tensor is not None and id(tensor) not in seen:
                 seen.add(id(tensor))
                 found.append((module, name, tensor))
+    if table == "_parameters" and "keras" in sys.modules:
+        # Keras hands its variables to torch where it builds a layer, or is asked for parameters: not in a subclassed model from a file.
+        variables = {id(one[2]): one for module in filter(is_keras, modules) for one in _variables_of(module)}
+        found += [one for key, one in variables.items() if key not in seen]
     return found
+
+
+def _variables_of(layer: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """The values of a Keras layer's own variables."""
+    for table in ("_trainable_variables", "_non_trainable_variables"):
+        for variable in layer.__dict__.get(table, ()):
+            if isinstance(value := getattr(variable, "value", None), Tensor):
+                yield layer, str(variable.name), value
 
 
 def copied_as_view(net: nn.Module) -> nn.Module:
