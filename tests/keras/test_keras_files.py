@@ -442,6 +442,7 @@ class Subclassed(keras.Model):
         return self.head(self.drop(self.pool(self.body(x)), training=training) if self.rate else self.pool(self.body(x)))
 
 
+@pytest.mark.filterwarnings("ignore:`build..` was called on layer:UserWarning")  # Keras' own, of a class without build()
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 @pytest.mark.parametrize("load", [load_keras, keras.models.load_model], ids=["load_keras", "keras"])
 def test_a_subclassed_model_from_a_file_is_explained_as_the_one_that_was_saved(tmp_path, rate, load):

@@ -19,10 +19,11 @@ from signxai.engine.generators import Generators, generators_of, lend, take_back
 from signxai.engine.held_of_keras import HeldOfKeras, held_of_keras
 from signxai.engine.keras_calls import losses_stay
 from signxai.engine.model_view import ModelView
-from signxai.engine.module_names import children_of, is_keras
+from signxai.engine.module_names import is_keras
 from signxai.engine.parameters import UNCOUNTED, nobody_writes_to, versions_of
 from signxai.engine.quantized import DequantizedForward, dequantized, may_dequantize
 from signxai.engine.steady_modules import PLAIN_TENSORS, STEADY, are_steady
+from signxai.engine.tensors_of_modules import modules_of, tensors_of
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -58,50 +59,10 @@ def _refuse_script(module: nn.Module) -> None:
         raise ModelError("a TorchScript model hides its layers; explain the nn.Module that it was made from")
 
 
-def _modules_of(net: nn.Module) -> list[nn.Module]:
-    """Each module once; ``net.modules()`` makes their names as well, which takes many times as long."""
-    found = {id(net): net}
-    pending = [net]
-    while pending:
-        module = pending.pop()
-        for child in children_of(module) if "keras" in sys.modules else module.__dict__["_modules"].values():
-            if child is not None and id(child) not in found:
-                found[id(child)] = child
-                pending.append(child)
-    return list(found.values())
-
-
-def _tensors_of(modules: list[nn.Module], table: str) -> list[tuple[nn.Module, str, Tensor]]:
-    """The parameters or buffers of all modules, each once, with the module and the name it has there."""
-    seen: set[int] = set()
-    found = []
-    for module in modules:
-        own = module.__dict__[table]
-        if not own:
-            continue
-        for name, tensor in own.items():
-            if tensor is not None and id(tensor) not in seen:
-                seen.add(id(tensor))
-                found.append((module, name, tensor))
-    if table == "_parameters" and "keras" in sys.modules:
-        # Keras hands its variables to torch where it builds a layer, or is asked for parameters: not in a subclassed model from a file.
-        variables = {id(one[2]): one for module in filter(is_keras, modules) for one in _variables_of(module)}
-        found += [one for key, one in variables.items() if key not in seen]
-    return found
-
-
-def _variables_of(layer: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    """The values of a Keras layer's own variables."""
-    for table in ("_trainable_variables", "_non_trainable_variables"):
-        for variable in layer.__dict__.get(table, ()):
-            if isinstance(value := getattr(variable, "value", None), Tensor):
-                yield layer, str(variable.name), value
-
-
 def copied_as_view(net: nn.Module) -> nn.Module:
     """A network that runs as this one does, over parameters in memory of its own, made without a word of the classes of its modules."""
-    modules = _modules_of(net)
-    view = ModelView(modules, _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers"), copies=True)
+    modules = modules_of(net)
+    view = ModelView(modules, tensors_of(modules, "_parameters"), tensors_of(modules, "_buffers"), copies=True)
     view.release()
     return view.net
 
@@ -120,8 +81,8 @@ def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs
         ModelError: if the model's layers or gradients cannot be had, or somebody writes to its parameters meanwhile.
     """
     net = unwrapped(model)
-    modules = _modules_of(net)
-    parameters, buffers = _tensors_of(modules, "_parameters"), _tensors_of(modules, "_buffers")
+    modules = modules_of(net)
+    parameters, buffers = tensors_of(modules, "_parameters"), tensors_of(modules, "_buffers")
     tensors = [tensor for *_, tensor in parameters]
     of_both = [*tensors, *(tensor for *_, tensor in buffers)]
     versions = versions_of(of_both)
@@ -131,7 +92,7 @@ def borrowed(model: nn.Module, copy_parameters: bool, seed: int, only_model_runs
     if not (is_steady and all(tensor.is_floating_point() and not tensor.is_meta for tensor in tensors)):
         _check(modules, parameters, {id(module) for module, _ in quantized})
     of_keras = HeldOfKeras() if is_steady else held_of_keras(modules)
-    beside = [module for layer in of_keras.layers for module in _modules_of(layer)]  # they run as they are, without a view
+    beside = [module for layer in of_keras.layers for module in modules_of(layer)]  # they run as they are, without a view
     for module in filter(is_keras, beside):
         _check_keras(module)
     counters = {id(tensor): (net, "", tensor) for tensor in of_keras.written()}
@@ -211,7 +172,7 @@ def _check_keras(layer: nn.Module) -> None:
 def _needs_no_weights(layer: nn.Module) -> bool:
     """Whether a layer of Keras makes no weights when it is first called: it has no ``build`` of its own, and nor have those within."""
     empty = sys.modules["keras"].Layer.build
-    return all(one.built or getattr(type(one), "build", None) is empty for one in _modules_of(layer) if is_keras(one))
+    return all(one.built or getattr(type(one), "build", None) is empty for one in modules_of(layer) if is_keras(one))
 
 
 def _check(modules: list[nn.Module], parameters: list[tuple[nn.Module, str, Tensor]], dequantized: Collection[int]) -> None:

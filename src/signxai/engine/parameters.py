@@ -8,6 +8,7 @@ from types import TracebackType
 from torch import Tensor, nn
 
 from signxai.common.errors import ModelError
+from signxai.engine.tensors_of_modules import modules_of, tensors_of
 
 _MARK = "_is_copy_of_parameter"
 UNCOUNTED = -1
@@ -25,7 +26,8 @@ def marked_as_copy(copied: Tensor) -> Tensor:
 
 def shared_memory(net: nn.Module) -> set[int]:
     """Where the memory begins that a view's parameters share with those of the model."""
-    shared = (parameter for parameter in net.parameters() if not hasattr(parameter, _MARK))
+    # Not by net.parameters(): Keras would make a table of them then, in which it wants what no copy is.
+    shared = (parameter for *_, parameter in tensors_of(modules_of(net), "_parameters") if not hasattr(parameter, _MARK))
     return {parameter.untyped_storage().data_ptr() for parameter in shared}
 
 
