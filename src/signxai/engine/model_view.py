@@ -114,7 +114,7 @@ class ModelView:
     def _of_any(self, modules: Sequence[nn.Module], parameters: Iterable[Named], buffers: Iterable[Named], copies: bool) -> list[nn.Module]:
         """View any modules. Gives those with a lent forward."""
         self._views |= {id(module): object.__new__(_kind_of(type(module))) for module in modules}
-        self._views.update((id(buffer), self._memories.copy(buffer)) for *_, buffer in buffers)
+        self._views.update((id(buffer), _of_kind(buffer, self._memories.copy(buffer))) for *_, buffer in buffers)
         for module, _, parameter in parameters:
             if self._memories.has(parameter):
                 self._views[id(parameter)] = _view_of(parameter, marked_as_copy(self._memories.copy(parameter)))
@@ -259,6 +259,11 @@ def _view_of(parameter: Tensor, copied: Tensor | None = None) -> Tensor:
     if parameter.__dict__ or copied is not None:
         view.__dict__.update(_own_attributes(parameter) | ({} if copied is None else copied.__dict__))
     return view
+
+
+def _of_kind(buffer: Tensor, copied: Tensor) -> Tensor:
+    """The copy of a buffer, a parameter where that is one, as Keras keeps where its generators are: it makes one of what is none."""
+    return torch.Tensor._make_subclass(nn.Parameter, copied, False) if isinstance(buffer, nn.Parameter) else copied
 
 
 class _Memories:
