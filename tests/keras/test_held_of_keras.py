@@ -110,6 +110,8 @@ def test_what_a_layer_draws_is_fixed_and_put_back_wherever_it_is_held(how):
     net = Holding(how, layer)
     layer.call = lambda x, training=True, call=layer.call: call(x, training=True)
     before = layer.seed_generator.state.value.tolist()
+    with raises(ModelError, "draws random numbers"):
+        explain(net, X, "gradient", 1)
     first, second = (explain(net, X, "gradient", 1, stochastic=True) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert layer.seed_generator.state.value.tolist() == before

@@ -119,7 +119,6 @@ class _Writer:
             "starts_with_logit": subject.starts_with_logit,
             "has_clusters": bool(subject.clusterings),
             "turned_at": subject.turned_at,
-            "any_turned": any(subject.turned_at),
         }
         self._pages = Pages(folder, common)
 
