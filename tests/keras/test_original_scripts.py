@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from places import ROOT
 from signxai import explain
 
 pytest.importorskip("h5py")
@@ -131,3 +132,9 @@ def test_a_script_for_time_series(run):
     np.testing.assert_allclose(found["R2"], np.tile(stretched[:, None] / stretched.max(), 3), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found["R3"], explain(model, x, "gradient_x_sign_mu_0_5", 1), rtol=1e-4, atol=1e-7)
     assert all(np.abs(shown).max() == 1 for shown in found["shown"])
+
+
+def test_the_script_that_the_page_shows_is_the_one_that_runs():
+    page = (ROOT / "docs" / "migrating.md").read_text()
+    shown = page.partition("```py\n")[2].partition("```")[0]
+    assert (SCRIPTS / "time_series.py").read_text().partition("\n\n")[2] == shown != ""
