@@ -6,6 +6,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import ExplainCommand, FiniteRange, Input, Place
+from signxai.cli.first_imports import importing_for_good
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.shared_options import (
     device_option,
@@ -178,9 +179,10 @@ def run(
             parse_method(name)
     parsed = option_texts.options_for_all(options)
 
-    from signxai.cli.data_set_sources import RecordingOptions
-    from signxai.cli.run_data_sets import RunRequest, run_data_set
-    from signxai.cli.several_inputs import SeveralOptions
+    with importing_for_good():
+        from signxai.cli.data_set_sources import RecordingOptions
+        from signxai.cli.run_data_sets import RunRequest, run_data_set
+        from signxai.cli.several_inputs import SeveralOptions
 
     lists = [option_texts.listed(text) for text in (beat_classes, units, leads)]
     return run_data_set(
@@ -219,7 +221,8 @@ def report(store: Path, output: Path, title: str, methods: tuple[str, ...]) -> N
     \b
     signxai report maps.zarr --output report/
     """
-    from signxai.cli.report_data_sets import ReportRequest, report_data_set
+    with importing_for_good():
+        from signxai.cli.report_data_sets import ReportRequest, report_data_set
 
     report_data_set(ReportRequest(store, output, title, tuple(dict.fromkeys(methods))), say=click.echo)
 
@@ -274,8 +277,9 @@ def cluster(
     signxai cluster maps.zarr
     signxai cluster maps.zarr --method lrp_epsilon_0_25_std_x --class horse --right
     """
-    from signxai.cli.cluster_maps import ClusterRequest, find_clusters
-    from signxai.datasets.patterns import ClusterSettings
+    with importing_for_good():
+        from signxai.cli.cluster_maps import ClusterRequest, find_clusters
+        from signxai.datasets.patterns import ClusterSettings
 
     settings = ClusterSettings(side, smoothing, neighbours, umap, seed)
     of_places = tuple(f"--{name}" for name in ("side", "smoothing") if was_given(name))
@@ -303,6 +307,7 @@ def export(store: Path, folder: Path, methods: tuple[str, ...], target: str | No
     \b
     signxai export maps.zarr --virelay horses --class horse
     """
-    from signxai.cli.export_maps import ExportRequest, export_maps
+    with importing_for_good():
+        from signxai.cli.export_maps import ExportRequest, export_maps
 
     export_maps(ExportRequest(store, folder, tuple(dict.fromkeys(methods)), target), say=click.echo)

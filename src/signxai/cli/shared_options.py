@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import FiniteRange, Place, Seed, named_file, named_text
+from signxai.cli.first_imports import importing_for_good
 from signxai.cli.model_options import ModelOptions
 from signxai.cli.units import known_units
 
@@ -256,7 +257,8 @@ def signals_given(
     """
     stretch = option_texts.window(window)  # a slip is told before seconds go into loading torch
 
-    from signxai.cli.signal_files import SignalOptions
+    with importing_for_good():
+        from signxai.cli.signal_files import SignalOptions
 
     stated = option_texts.listed(units), option_texts.listed(leads)
     return SignalOptions(at_beats, stretch, sampling_rate, *stated, beats, layout, highest_hz, summaries, summary_lead)

@@ -6,6 +6,7 @@ import click
 
 from signxai.cli import option_texts
 from signxai.cli.arguments import Place, Seed, TextCommand
+from signxai.cli.first_imports import importing_for_good
 from signxai.cli.interrupts import ended_by_a_signal
 from signxai.cli.shared_options import device_option, methods_option, relevance_option
 from signxai.names.grammar import parse_method
@@ -96,7 +97,8 @@ def text(
         parse_method(name)
     parsed = option_texts.parsed_options(options, names)
 
-    from signxai.cli.explain_texts import TextRequest, explain_texts
+    with importing_for_good():
+        from signxai.cli.explain_texts import TextRequest, explain_texts
 
     request = TextRequest(
         *(texts, file, model, names, targets, versus, max_new_tokens, outputs, parsed, account),
