@@ -2,8 +2,10 @@
 
 from processes import printed
 
-STATE = "(gc.isenabled(), gc.get_freeze_count() > 0)"
-TOLD = f"import gc, sys; from signxai.cli.first_imports import importing_for_good; state = lambda: {STATE}; "
+STATE = "(gc.isenabled(), gc.get_freeze_count() > before)"  # Python 3.12 begins with some that are left out
+TOLD = (
+    f"import gc, sys; from signxai.cli.first_imports import importing_for_good; before = gc.get_freeze_count(); state = lambda: {STATE}; "
+)
 WITHIN = "entered = importing_for_good(); entered.__enter__(); print(*state()); entered.__exit__(None, None, None); print(*state())"
 
 
