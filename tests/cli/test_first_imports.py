@@ -1,5 +1,7 @@
 """What commands import lives to their end, and is left out of the search for garbage; what they make is not."""
 
+import pytest
+
 from processes import printed
 
 STATE = "(gc.isenabled(), gc.get_freeze_count() > before)"  # Python 3.12 begins with some that are left out
@@ -38,10 +40,22 @@ def test_nothing_is_changed_where_nobody_looks_for_garbage():
     assert printed(f"{TOLD}gc.disable(); {WITHIN}").split() == ["False", "False"] * 2
 
 
-def test_a_command_leaves_what_it_imports_out():
-    code = """
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", "missing.png", "--model", "no_such_module:net", "--method", "gradient"],
+        ["run", ".", "--model", "no_such_module:net", "--method", "gradient", "--store", "maps.zarr"],
+        ["report", ".", "--output", "pages"],
+        ["cluster", "."],
+        ["export", ".", "--virelay", "maps"],
+        ["text", "a film", "--model", "nowhere", "--method", "gradient"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_leaves_what_it_imports_out(arguments, tmp_path):
+    code = f"""
 from click.testing import CliRunner
 from signxai.cli.commands import cli
-print(CliRunner().invoke(cli, ["explain", "missing.png", "--model", "no_such_module:net", "--method", "gradient"]).exit_code != 0, *state())
+print(CliRunner().invoke(cli, {arguments}).exit_code != 0, *state())
 """
-    assert printed(TOLD + code) == "True True True"
+    assert printed(TOLD + code, cwd=tmp_path) == "True True True"

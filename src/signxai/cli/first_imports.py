@@ -13,7 +13,7 @@ def importing_for_good() -> Iterator[None]:
     """While a process imports torch for the first time, look for no garbage, and leave what was imported out of every later search for it.
 
     These imports make hundreds of thousands of objects that live to the end. Python would go through all of them again and again, while
-    they are made and whenever an explanation has made some more: a fifth of the time of a short command. Where torch is loaded already,
+    they are made and whenever an explanation has made some more: a fifth of the time of explaining a photo. Where torch is loaded already,
     nothing is changed, so that objects of whoever calls a command in a process of their own stay in reach.
     """
     if "torch" in sys.modules or not gc.isenabled():
